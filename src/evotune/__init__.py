@@ -1,0 +1,54 @@
+"""evotune evolves deep-learning models: hyperparameters, structure, schedules and sparsity.
+
+Every public name is loaded when it is first used, so that ``import evotune`` stays light.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "algorithms.auto": ("auto",),
+    "algorithms.evolution_strategy": ("EvolutionStrategy",),
+    "algorithms.genetic": ("Genetic",),
+    "algorithms.grid": ("Grid",),
+    "algorithms.random_search": ("RandomSearch",),
+    "errors": ("EvotuneError",),
+    "execution.inline": ("InlineExecutor",),
+    "execution.processes": ("ProcessExecutor",),
+    "objectives": ("Constraint", "Objective", "WeightedSum"),
+    "space": ("Bool", "Choice", "Fixed", "Float", "Int", "Ordinal", "Range", "Space"),
+    "study": ("Study", "tune"),
+    "training.command": ("CommandTask",),
+    "training.task": ("SupervisedTask",),
+    "trial": ("Failed", "Failure", "Outcome", "Proposal", "RunningTrial", "Trial"),
+}
+_MODULES = (
+    "algorithms.recipes",
+    "errors",
+    "evolution.schedules",
+    "evolution.selection",
+    "space.crossover",
+    "space.mutation",
+    "space.refine",
+)
+_WHERE = {name: home for home, names in _HOMES.items() for name in names}
+_WHERE_MODULES = {path.rpartition(".")[2]: path for path in _MODULES}
+
+__all__ = ["__version__", *sorted(_WHERE), *sorted(_WHERE_MODULES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(importlib.import_module(f"evotune.{_WHERE[name]}"), name)
+    elif name in _WHERE_MODULES:
+        value = importlib.import_module(f"evotune.{_WHERE_MODULES[name]}")
+    else:
+        raise AttributeError(f"module 'evotune' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

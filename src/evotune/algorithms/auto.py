@@ -1,0 +1,60 @@
+"""Algorithms by name, and the rule that picks one."""
+
+import difflib
+import importlib
+from typing import Any
+
+from evotune.algorithms.genetic import Genetic
+from evotune.errors import AlgorithmError
+from evotune.protocols import Algorithm
+from evotune.space import Space
+
+#: Module of every search algorithm that takes a space.
+ALGORITHMS = {
+    "RandomSearch": "random_search",
+    "Grid": "grid",
+    "Genetic": "genetic",
+    "EvolutionStrategy": "evolution_strategy",
+}
+
+
+def auto(space: Space, *, trials: int | None = None) -> Algorithm:
+    """Return the algorithm that `tune` takes for this space and number of trials.
+
+    The rule: a genetic algorithm whose population fits the budget, so that there are at least five
+    generations, with 6 to 20 members.
+
+    Args:
+        space: What may be searched.
+        trials: Trials of the whole study, when known.
+    """
+    size = 20 if trials is None else min(max(trials // 5, 6), 20)
+    return Genetic(space, population_size=size)
+
+
+def named(name: str, space: Space, *, trials: int | None = None, **options: Any) -> Algorithm:
+    """Return a new algorithm by its name, or by ``"auto"``.
+
+    Args:
+        name: ``"auto"``, or a class name such as ``"Genetic"``.
+        space: What may be searched.
+        trials: Trials of the whole study, for ``"auto"``.
+        **options: Options of the algorithm.
+
+    Raises:
+        AlgorithmError: No algorithm has this name, or it has no such option.
+    """
+    if name == "auto" and not options:
+        return auto(space, trials=trials)
+    if name not in ALGORITHMS:
+        near = difflib.get_close_matches(name, [*ALGORITHMS, "auto"], 1, cutoff=0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise AlgorithmError(
+            f"there is no algorithm {name!r}{hint} Known: auto, {', '.join(ALGORITHMS)}"
+        )
+    module = importlib.import_module(f"evotune.algorithms.{ALGORITHMS[name]}")
+    try:
+        algorithm: Algorithm = getattr(module, name)(space, **options)
+    except TypeError as error:
+        raise AlgorithmError(f"{name}: {error}") from None
+    return algorithm

@@ -1,0 +1,184 @@
+"""Evolution strategies with self-adaptive step sizes: (μ, λ) and (μ + λ).
+
+References: Rechenberg (1973); Schwefel (1981); for whole numbers and categories, the mixed-integer
+strategy of Li et al., "Mixed integer evolution strategies for parameter optimization" (2013).
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from evotune.algorithms.generations import Generation, StartingPopulation
+from evotune.errors import AlgorithmError
+from evotune.evolution.survival import Survival, best_first, merge_repeats
+from evotune.space import Domain, Space
+from evotune.space.designs import Design, design_named
+from evotune.space.domains import reflect
+from evotune.space.listed import other_value
+from evotune.trial import Proposal, Trial
+
+Array = np.ndarray[tuple[int], np.dtype[np.float64]]
+
+#: A step of the unit interval below which nothing moves any more, and one that is all random.
+STEP_BOUNDS = (1e-4, 0.5)
+
+
+class EvolutionStrategy:
+    """An evolution strategy: every gene of every child moves, by a step size that evolves too.
+
+    Each member carries one step size a gene, relative to the gene's range. A child takes each
+    gene from one of two parents (discrete recombination), the mean of their step sizes, varies
+    the step sizes log-normally (Schwefel's τ), then the genes: ordered ones by a normal step
+    reflected at the bounds, unordered ones by another value with the step size as probability.
+
+    Args:
+        space: What may be searched.
+        parents: μ, members that survive.
+        offspring: λ, children a generation; by default 4·μ.
+        survival: ``"plus"`` chooses survivors among parents and children (μ + λ), ``"comma"``
+            among children only (μ, λ).
+        step_size: First step size, relative to each gene's range.
+        recombine: Combine two parents; False copies one.
+        order: Orders trials best first.
+        start: Design of the first λ trials: ``"latin_hypercube"``, ``"sobol"`` or ``"random"``.
+        seeds: Genomes, or params, that the first generation begins with.
+
+    Raises:
+        AlgorithmError: A size out of bounds; (μ, λ) with fewer children than parents.
+        GenomeError: A seed genome lies outside the space.
+    """
+
+    generational = True
+
+    def __init__(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
+        self,
+        space: Space,
+        *,
+        parents: int = 5,
+        offspring: int | None = None,
+        survival: Literal["plus", "comma"] = "plus",
+        step_size: float = 0.2,
+        recombine: bool = True,
+        order: Survival = best_first,
+        start: str | Design = "latin_hypercube",
+        seeds: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.space = space
+        self.parents = parents
+        self.offspring = 4 * parents if offspring is None else offspring
+        self.survival = survival
+        self.step_size = step_size
+        self.recombine = recombine
+        self.order = order
+        self._check()
+        genes = max(len(space.variable), 1)
+        self._tau_shared = 1.0 / math.sqrt(2.0 * genes)  # Schwefel's τ'
+        self._tau_each = 1.0 / math.sqrt(2.0 * math.sqrt(genes))  # and τ
+        self._start = StartingPopulation(space, design_named(start), seeds)
+        self._generation = Generation(0, self.offspring)
+        self._population: list[Trial] = []
+        self._immigrants: list[Trial] = []
+
+    def _check(self) -> None:
+        if self.parents < 1 or self.offspring < 1:
+            raise AlgorithmError(
+                f"EvolutionStrategy: parents and offspring must be at least 1, got "
+                f"parents={self.parents!r}, offspring={self.offspring!r}"
+            )
+        if self.survival not in ("plus", "comma"):
+            raise AlgorithmError(
+                f'EvolutionStrategy: survival is "plus" or "comma", got {self.survival!r}'
+            )
+        if self.survival == "comma" and self.offspring < self.parents:
+            raise AlgorithmError(
+                f"EvolutionStrategy: (μ, λ) needs at least as many offspring as parents, got "
+                f"parents={self.parents}, offspring={self.offspring}"
+            )
+        if not 0 < self.step_size <= STEP_BOUNDS[1]:
+            raise AlgorithmError(
+                f"EvolutionStrategy: step_size must lie in (0, {STEP_BOUNDS[1]}], "
+                f"got {self.step_size!r}"
+            )
+
+    def __repr__(self) -> str:
+        sign = "+" if self.survival == "plus" else ","
+        return f"EvolutionStrategy(({self.parents} {sign} {self.offspring}))"
+
+    @property
+    def population(self) -> tuple[Trial, ...]:
+        """The members that survived so far, best first."""
+        return tuple(self._population)
+
+    def donors(self) -> Collection[int]:
+        """Return no trials: weights are never inherited."""
+        return ()
+
+    def ask(self, rng: np.random.Generator) -> Proposal | None:
+        """Propose the next child; None while the last ones of a generation are still running."""
+        generation = self._generation
+        if generation.is_full:
+            return None
+        note = generation.note(rng)
+        if self._population:
+            child = self._child(rng)
+            return replace(child, note={**note, **child.note})
+        genome = self._start.genome(generation.started, generation.size, note["seed"])
+        if self.space.key(genome) in generation.keys:
+            genome = self.space.sample(rng)
+        return Proposal(genome, note=note)
+
+    def _child(self, rng: np.random.Generator) -> Proposal:
+        members = self._population
+        count = 2 if self.recombine and len(members) > 1 else 1
+        picked = [members[k] for k in rng.permutation(len(members))[:count]]
+        a, b = picked[0], picked[-1]
+        genome = dict(a.genome)
+        for name, take in zip(self.space.names, rng.random(len(genome)) < 0.5, strict=True):
+            if take:
+                genome[name] = b.genome[name]
+        steps = self._vary_steps(np.mean([self._steps(p) for p in picked], axis=0), rng)
+        asleep = self.space.dormant(genome)
+        for name, step in zip(self.space.variable, steps.tolist(), strict=True):
+            if name not in asleep:
+                genome[name] = _move(self.space.domains[name], genome[name], step, rng)
+        parents = tuple(dict.fromkeys(p.number for p in picked))
+        return Proposal(genome, parents=parents, note={"steps": steps.tolist()})
+
+    def _steps(self, trial: Trial) -> Array:
+        steps = trial.note.get("steps")
+        if steps is None or len(steps) != len(self.space.variable):
+            return np.full(len(self.space.variable), self.step_size)
+        return np.array(steps)
+
+    def _vary_steps(self, steps: Array, rng: np.random.Generator) -> Array:
+        shared = self._tau_shared * rng.standard_normal()
+        varied = steps * np.exp(shared + self._tau_each * rng.standard_normal(len(steps)))
+        return np.clip(varied, *STEP_BOUNDS)
+
+    def tell(self, trial: Trial) -> None:
+        """Take note of a trial; the last one of a generation chooses the survivors."""
+        generation = self._generation
+        if generation.owns(trial):
+            generation.tell(trial, self.space.key(trial.genome))
+        elif trial.is_done:
+            self._immigrants.append(trial)
+        if generation.is_complete:
+            old = self._population if self.survival == "plus" else []
+            pool = merge_repeats([*old, *generation.done(), *self._immigrants])
+            self._population = self.order(pool)[: self.parents] or self._population
+            self._immigrants = []
+            self._generation = Generation(generation.number + 1, self.offspring)
+
+
+def _move(domain: Domain, value: Any, step: float, rng: np.random.Generator) -> Any:
+    if not domain.ordered:
+        return other_value(domain, value, rng) if rng.random() < step else value
+    delta = step * float(rng.standard_normal())
+    moved = domain.from_unit(reflect(domain.to_unit(value) + delta))
+    if moved == value and domain.size < math.inf and rng.random() < abs(delta) * domain.size:
+        # A step too small for the lattice is rounded at random, so that it is right on average.
+        return domain.neighbour(value, 1 if delta > 0 else -1)
+    return moved

@@ -1,0 +1,97 @@
+"""What generational algorithms share: the running generation, and its starting design."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from evotune.space import Space
+from evotune.space.designs import Design
+from evotune.trial import Trial
+
+
+class Generation:
+    """The trials of the running generation: which have started, which have ended.
+
+    Args:
+        number: Number of the generation, from 0.
+        size: How many trials it has.
+
+    Attributes:
+        seed: Seed of what all its proposals share. The first proposal draws it and carries it in
+            its note; it counts once that trial is told, so that asking changes nothing.
+    """
+
+    def __init__(self, number: int, size: int) -> None:
+        self.number = number
+        self.size = size
+        self.seed: int | None = None
+        self.keys: set[Hashable] = set()
+        self._started: set[int] = set()
+        self._ended: dict[int, Trial] = {}
+
+    def owns(self, trial: Trial) -> bool:
+        """Tell whether a trial was proposed for this generation."""
+        return trial.note.get("generation") == self.number
+
+    def note(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Return the note of the next proposal."""
+        seed = int(rng.integers(2**31)) if self.seed is None else self.seed
+        return {"generation": self.number, "seed": seed}
+
+    def tell(self, trial: Trial, key: Hashable) -> None:
+        """Take note of one of its own trials."""
+        self._started.add(trial.number)
+        self.keys.add(key)
+        if self.seed is None:
+            self.seed = trial.note.get("seed")
+        if trial.has_ended:
+            self._ended[trial.number] = trial
+
+    @property
+    def started(self) -> int:
+        """How many of its trials have been proposed."""
+        return len(self._started)
+
+    @property
+    def is_full(self) -> bool:
+        """True when all its trials have been proposed."""
+        return len(self._started) >= self.size
+
+    @property
+    def is_complete(self) -> bool:
+        """True when all its trials have ended."""
+        return self.is_full and len(self._ended) == len(self._started)
+
+    def done(self) -> list[Trial]:
+        """Return the trials that have values, by number: never in order of arrival."""
+        return [t for _, t in sorted(self._ended.items()) if t.is_done]
+
+
+class StartingPopulation:
+    """The first generation: genomes that the user gives, then a design for the rest.
+
+    Args:
+        space: What may be searched.
+        design: How to lay out the rest.
+        given: Genomes or params to begin with.
+
+    Raises:
+        GenomeError: A given genome does not lie in the space.
+    """
+
+    def __init__(self, space: Space, design: Design, given: Sequence[Mapping[str, Any]]) -> None:
+        self.space = space
+        self.design = design
+        self.given = [space.complete(genome) for genome in given]
+        self._cache: tuple[tuple[int, int], list[dict[str, Any]]] = ((-1, -1), [])
+
+    def genome(self, index: int, count: int, seed: int) -> dict[str, Any]:
+        """Return genome ``index`` of ``count``; a pure function of its arguments."""
+        if index < len(self.given):
+            return self.given[index]
+        rest = max(count - len(self.given), index + 1 - len(self.given))
+        if self._cache[0] != (rest, seed):
+            genomes = self.design(self.space, rest, np.random.default_rng(seed))
+            self._cache = ((rest, seed), genomes)
+        return self._cache[1][index - len(self.given)]

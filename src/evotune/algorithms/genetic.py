@@ -1,0 +1,268 @@
+"""The genetic algorithm: generational with elitism, or steady-state.
+
+References: Holland (1975); Goldberg (1989); papers P1, P2 and P3 of the reference list, whose exact
+settings stand in `evotune.algorithms.recipes`.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from evotune.algorithms.generations import Generation, StartingPopulation
+from evotune.algorithms.variation import Variation
+from evotune.errors import AlgorithmError
+from evotune.evolution.schedules import Constant, Progress, Schedule
+from evotune.evolution.selection import Positions, Selection, Tournament
+from evotune.evolution.survival import Survival, best_first, merge_repeats, scalar_values
+from evotune.space import Space
+from evotune.space.crossover import Crossover, Uniform
+from evotune.space.designs import Design, design_named
+from evotune.space.mutation import Gaussian, Mutation
+from evotune.space.refine import Refinement, into
+from evotune.trial import Proposal, Trial
+
+
+class Genetic:
+    """A genetic algorithm on any space, conditional genes included.
+
+    Args:
+        space: What may be searched.
+        population_size: Members that survive a generation.
+        offspring: Children a generation; by default as many as the population.
+        elitism: How many of the best of the old population compete with the children for the
+            places in the new one; by default half. 0 replaces everyone, ``population_size`` is
+            (μ+λ).
+        steady_state: Insert each child as it arrives instead of waiting for its generation: no
+            worker waits, but results depend on the order of arrival.
+        selection: Who becomes a parent.
+        crossover: How two parents' genes combine.
+        crossover_rate: Probability that a child has two parents.
+        mutation: How a child's genes change.
+        mutation_rate: Rate per locus, constant or scheduled; by default the mutation's own.
+        self_adaptive: Each child inherits its parents' step size, varies it and mutates with it
+            (Schwefel, 1981); needs a mutation with a ``scale``.
+        both_children: Make both children of each crossover, twice the offspring, and let survival
+            decide (P3, future work).
+        refinement: Shrink the ranges to the elite's as generations pass (P1).
+        distinct_parents: Draw again when a child's two parents would be the same trial.
+        survival: Orders trials best first.
+        start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
+        seeds: Genomes, or params, that the first generation begins with.
+
+    Raises:
+        AlgorithmError: A size or rate out of bounds, or options that exclude each other.
+        GenomeError: A seed genome lies outside the space.
+    """
+
+    def __init__(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
+        self,
+        space: Space,
+        *,
+        population_size: int = 20,
+        offspring: int | None = None,
+        elitism: int | None = None,
+        steady_state: bool = False,
+        selection: Selection = Tournament(2),
+        crossover: Crossover = Uniform(0.5),
+        crossover_rate: float = 0.9,
+        mutation: Mutation = Gaussian(),
+        mutation_rate: float | Schedule | None = None,
+        self_adaptive: bool = False,
+        both_children: bool = False,
+        refinement: Refinement | None = None,
+        distinct_parents: bool = True,
+        survival: Survival = best_first,
+        start: str | Design = "latin_hypercube",
+        seeds: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.space = space
+        self.population_size = population_size
+        self.offspring = population_size if offspring is None else offspring
+        self.elitism = population_size // 2 if elitism is None else elitism
+        self.steady_state = steady_state
+        self.selection = selection
+        self.both_children = both_children
+        self.refinement = refinement
+        self.distinct_parents = distinct_parents
+        self.survival = survival
+        self.schedule = _schedule(mutation_rate)
+        self._check()
+        self._rate = None if self.schedule is None else self.schedule.initial
+        variation = Variation(crossover, crossover_rate, mutation, self_adaptive)
+        self.variation = variation.with_rate(self._rate)
+        self._start = StartingPopulation(space, design_named(start), seeds)
+        self._generation = Generation(0, population_size)
+        self._population: list[Trial] = []
+        self._values = np.zeros(0)  # one number a member, for selection
+        self._plan: tuple[int, Positions] | None = None  # (seed, parents of a generation)
+        self._immigrants: list[Trial] = []
+        self._now = space  # with its ranges as refined
+        self._best_since = 0  # the generation that found the best
+
+    def _check(self) -> None:
+        if self.population_size < 2 or self.offspring < 1:
+            raise AlgorithmError(
+                "Genetic: needs population_size >= 2 and offspring >= 1, got "
+                f"population_size={self.population_size!r}, offspring={self.offspring!r}"
+            )
+        if not 0 <= self.elitism <= self.population_size:
+            raise AlgorithmError(
+                f"Genetic: elitism must lie between 0 and population_size="
+                f"{self.population_size}, got {self.elitism!r}"
+            )
+        if self.steady_state and (self.both_children or self.refinement):
+            raise AlgorithmError(
+                "Genetic: both_children and refinement need generations; leave steady_state out"
+            )
+
+    def __repr__(self) -> str:
+        kind = "steady_state=True, " if self.steady_state else ""
+        how = self.variation
+        return (
+            f"Genetic({kind}population_size={self.population_size}, offspring={self.offspring}, "
+            f"elitism={self.elitism}, selection={self.selection}, crossover={how.crossover}, "
+            f"mutation={how.mutation})"
+        )
+
+    @property
+    def generational(self) -> bool:
+        """False for steady-state, where each result counts at once."""
+        return not self.steady_state
+
+    @property
+    def population(self) -> tuple[Trial, ...]:
+        """The members that survived so far, best first."""
+        return tuple(self._population)
+
+    @property
+    def ranges(self) -> Space:
+        """The space with its ranges as refined by now."""
+        return self._now
+
+    def donors(self) -> Collection[int]:
+        """Return no trials: weights are never inherited."""
+        return ()
+
+    # -- ask: reads only ----------------------------------------------------------------------
+
+    def ask(self, rng: np.random.Generator) -> Proposal | None:
+        """Propose the next child; None while the last ones of a generation are still running."""
+        generation = self._generation
+        if generation.is_full and not self.steady_state:
+            return None
+        note = generation.note(rng)
+        if not self._population or (self.steady_state and generation.number == 0):
+            return self._starter(note, rng)
+        if self.steady_state:
+            a, b = self._parents(self._draw_parents(2, rng), 0, rng)
+            child = self.variation.child(self.space, a, b, rng)
+        else:
+            child = self._planned_child(note, rng)
+        return replace(child, note={**note, **child.note})
+
+    def _starter(self, note: dict[str, Any], rng: np.random.Generator) -> Proposal:
+        generation = self._generation
+        genome = self._start.genome(generation.started, generation.size, note["seed"])
+        if self.space.key(genome) in generation.keys:  # in a small space a design repeats itself
+            genome = self.space.sample(rng)
+        return Proposal(genome, note=note)
+
+    def _planned_child(self, note: dict[str, Any], rng: np.random.Generator) -> Proposal:
+        index, seed = self._generation.started, note["seed"]
+        if self._plan is None or self._plan[0] != seed:
+            # All parents at once: universal sampling and pairs of children need the whole plan.
+            draws = np.random.default_rng(seed)
+            self._plan = (seed, self._draw_parents(2 * self._generation.size, draws))
+        pair_rng = None
+        if self.both_children:
+            index, second = divmod(index, 2)
+            pair_rng = np.random.default_rng((seed, index))
+        a, b = self._parents(self._plan[1], index, pair_rng or rng)
+        if self.both_children and second:
+            a, b = b, a
+        if self._now is not self.space:
+            a, b = (replace(p, genome=into(self._now, p.genome)) for p in (a, b))
+        child = self.variation.child(self._now, a, b, rng, pair_rng)
+        if index == 0 and self._now is not self.space:
+            return replace(child, note={**child.note, "ranges": self._now.to_json()})
+        return child
+
+    def _draw_parents(self, count: int, rng: np.random.Generator) -> Positions:
+        return self.selection(self._values, count, rng, self._generation.number)
+
+    def _parents(self, plan: Positions, pair: int, rng: np.random.Generator) -> tuple[Trial, Trial]:
+        first, second = int(plan[2 * pair]), int(plan[2 * pair + 1])
+        if first == second and self.distinct_parents and len(self._population) > 1:
+            second = (first + 1 + int(rng.integers(len(self._population) - 1))) % len(
+                self._population
+            )
+        return self._population[first], self._population[second]
+
+    # -- tell: the only change ----------------------------------------------------------------
+
+    def tell(self, trial: Trial) -> None:
+        """Take note of a trial; the last one of a generation makes the next population."""
+        generation = self._generation
+        if generation.owns(trial):
+            generation.tell(trial, self.space.key(trial.genome))
+        if trial.is_done and (self.steady_state or not generation.owns(trial)):
+            self._immigrants.append(trial)
+        if self.steady_state:
+            self._survive(self._population, self._immigrants)
+            if generation.is_full:
+                self._generation = Generation(generation.number + 1, self.offspring)
+        elif generation.is_complete:
+            self._next_generation()
+
+    def _next_generation(self) -> None:
+        children = self._generation.done() + self._immigrants
+        old = self._population
+        self._survive(old[: self.elitism], children)
+        number = self._generation.number + 1
+        self._generation = Generation(number, self.offspring * (2 if self.both_children else 1))
+        if self.schedule is not None and self._rate is not None:
+            progress = Progress(number, self._success(old, children), self._diversity())
+            self._rate = self.schedule.next(self._rate, progress)
+            self.variation = self.variation.with_rate(self._rate)
+        if self.refinement is not None:
+            self._refine(self.refinement, old)
+
+    def _survive(self, old: Sequence[Trial], children: Sequence[Trial]) -> None:
+        if children:
+            ordered = self.survival(merge_repeats([*old, *children]))
+            self._population = ordered[: self.population_size]
+            self._values = scalar_values(self._population)
+            self._immigrants = []
+        self._plan = None
+
+    def _success(self, old: Sequence[Trial], children: Sequence[Trial]) -> float:
+        """Return the share of children that rank ahead of all their parents."""
+        order = {t.number: k for k, t in enumerate(self.survival([*old, *children]))}
+        wins = [
+            order[c.number] < min(order.get(p, len(order)) for p in c.parents)
+            for c in children
+            if c.parents
+        ]
+        return sum(wins) / len(wins) if wins else 0.0
+
+    def _diversity(self) -> float:
+        units = np.array([self.space.encode(t.genome) for t in self._population])
+        # Relative to the standard deviation of a uniform gene.
+        return float(units.std(axis=0).mean() * math.sqrt(12)) if len(units) else 1.0
+
+    def _refine(self, rule: Refinement, old: Sequence[Trial]) -> None:
+        number = self._generation.number
+        if old and self._population and self._population[0].number != old[0].number:
+            self._best_since = number
+        if rule.undo_after is not None and number - self._best_since >= rule.undo_after:
+            self._now, self._best_since = self.space, number
+        elif number % rule.every == 0 and self._population:
+            elite = self._population[: max(2, round(rule.elite * len(self._population)))]
+            self._now = rule.refine(self.space, self._now, [t.genome for t in elite])
+
+
+def _schedule(rate: float | Schedule | None) -> Schedule | None:
+    return Constant(float(rate)) if isinstance(rate, int | float) else rate

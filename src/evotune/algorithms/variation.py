@@ -1,0 +1,96 @@
+"""Two parents -> a child's proposal: crossover, mutation and the child's own step size."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from evotune.errors import AlgorithmError
+from evotune.space import Space
+from evotune.space.crossover import Crossover, Uniform
+from evotune.space.mutation import Gaussian, Mutation
+from evotune.trial import Proposal, Trial
+
+FIRST_STEP = 0.2
+STEP_BOUNDS = (1e-3, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """How children are made.
+
+    Args:
+        crossover: How two parents' genes combine.
+        crossover_rate: Probability that a child has two parents.
+        mutation: How a child's genes change.
+        self_adaptive: Each child varies the step size of its parents and mutates with it
+            (Schwefel, 1981).
+
+    Raises:
+        AlgorithmError: A rate outside [0, 1], or self-adaptation of a mutation without a scale.
+    """
+
+    crossover: Crossover = Uniform(0.5)
+    crossover_rate: float = 0.9
+    mutation: Mutation = Gaussian()
+    self_adaptive: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.crossover_rate <= 1:
+            raise AlgorithmError(f"crossover_rate must lie in [0, 1], got {self.crossover_rate!r}")
+        if self.self_adaptive and not hasattr(self.mutation, "scale"):
+            raise AlgorithmError(
+                "self_adaptive needs a mutation with a scale, such as Gaussian(); "
+                f"{self.mutation!r} has none"
+            )
+
+    def with_rate(self, rate: float | None) -> "Variation":
+        """Return a copy whose mutation has this rate per locus; None changes nothing.
+
+        Raises:
+            AlgorithmError: The mutation has no rate.
+        """
+        if rate is None:
+            return self
+        if not hasattr(self.mutation, "rate"):
+            raise AlgorithmError(
+                f"mutation_rate needs a mutation with a rate; {self.mutation!r} has none"
+            )
+        return replace(self, mutation=replace(self.mutation, rate=rate))  # type: ignore[type-var]
+
+    def child(
+        self,
+        space: Space,
+        a: Trial,
+        b: Trial,
+        rng: np.random.Generator,
+        pair_rng: np.random.Generator | None = None,
+    ) -> Proposal:
+        """Return the proposal of a child of ``a`` and ``b``.
+
+        Args:
+            space: The space to stay inside.
+            a: First parent.
+            b: Second parent.
+            rng: Random stream of this child.
+            pair_rng: Stream of the crossing, when two children share it; by default ``rng``.
+        """
+        crossing = rng if pair_rng is None else pair_rng
+        crossed = crossing.random() < self.crossover_rate and a.number != b.number
+        genome = self.crossover(space, a.genome, b.genome, crossing) if crossed else dict(a.genome)
+        parents = (a, b) if crossed else (a,)
+        mutation, note = self.mutation, {}
+        if self.self_adaptive:
+            note = self._step(len(space.variable), parents, rng)
+            mutation = replace(mutation, scale=note["step"])  # type: ignore[type-var]
+        genome = mutation(space, genome, rng)
+        return Proposal(genome, parents=tuple(p.number for p in parents), note=note)
+
+    def _step(
+        self, genes: int, parents: tuple[Trial, ...], rng: np.random.Generator
+    ) -> dict[str, Any]:
+        logs = [math.log(parent.note.get("step", FIRST_STEP)) for parent in parents]
+        spread = rng.standard_normal() / math.sqrt(max(genes, 1))  # tau = 1 / sqrt(n)
+        step = math.exp(sum(logs) / len(logs) + spread)
+        return {"step": min(max(step, STEP_BOUNDS[0]), STEP_BOUNDS[1])}

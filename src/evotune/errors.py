@@ -1,0 +1,57 @@
+"""Every public exception. Each says what was given, what is needed and what to write."""
+
+
+class EvotuneError(ValueError):
+    """Base of all errors that evotune raises on purpose."""
+
+
+class SpaceError(EvotuneError):
+    """A domain, a condition or a whole space is not well formed."""
+
+
+class GenomeError(EvotuneError):
+    """A genome does not lie in its space."""
+
+
+class ObjectiveError(EvotuneError):
+    """An objective or a constraint cannot be understood, or is named twice."""
+
+
+class AlgorithmError(EvotuneError):
+    """An algorithm or operator was given a setting it cannot work with."""
+
+
+class StudyError(EvotuneError):
+    """A study was called in a way that cannot work."""
+
+
+class StudyMismatchError(StudyError):
+    """A stored study of this name has another space, other objectives or another seed."""
+
+
+class StudyLockedError(StudyError):
+    """Another process drives this study, or has taken it over."""
+
+
+class TooManyFailuresError(StudyError):
+    """More trials failed than the study tolerates."""
+
+
+class NoResultError(StudyError):
+    """A result was asked for before any trial has finished."""
+
+
+class StorageError(EvotuneError):
+    """The storage cannot be opened, read or written; nothing in it was changed."""
+
+
+class ExecutionError(EvotuneError):
+    """An executor cannot run trials as asked, e.g. the function cannot be sent to a process."""
+
+
+class TaskError(EvotuneError):
+    """A task is set up wrongly in a way that every trial would repeat; it ends the run at once."""
+
+
+class ConfigError(EvotuneError):
+    """A configuration file or a command line cannot be understood."""

@@ -1,0 +1,177 @@
+"""Selection of parents: positions in a population that is ordered best first.
+
+A selection is a callable ``(values, count, rng, generation) -> positions`` with ``values`` the
+minimised values best first, shape ``(population,)``, and the result of shape ``(count,)``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from evotune.errors import AlgorithmError
+
+Array = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.intp]
+Selection = Callable[[Array, int, np.random.Generator, int], Positions]
+
+
+def _draw(weights: Array, count: int, rng: np.random.Generator) -> Positions:
+    """Draw positions with probability proportional to their weights, with replacement."""
+    total = np.cumsum(weights)
+    draws = rng.random(count) * total[-1]
+    return _within(np.searchsorted(total, draws, side="right"), weights)
+
+
+def _within(positions: Positions, values: Array) -> Positions:
+    """Bring back the one position that rounding may push past the end."""
+    return np.minimum(positions, len(values) - 1, dtype=np.intp)
+
+
+@dataclass(frozen=True, slots=True)
+class Truncation:
+    """Uniformly from the best ``share`` of the population; 0.5 is P2's "top half".
+
+    Args:
+        share: In (0, 1].
+    """
+
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise AlgorithmError(f"Truncation: share must lie in (0, 1], got {self.share!r}")
+
+    def __call__(
+        self, values: Array, count: int, rng: np.random.Generator, generation: int
+    ) -> Positions:
+        kept = max(1, int(len(values) * self.share + 0.5))
+        return rng.integers(kept, size=count)
+
+
+@dataclass(frozen=True, slots=True)
+class Tournament:
+    """The best of ``size`` members drawn at random.
+
+    Args:
+        size: Members in a tournament; 1 is no selection.
+    """
+
+    size: int = 2
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise AlgorithmError(f"Tournament: size must be at least 1, got {self.size!r}")
+
+    def __call__(
+        self, values: Array, count: int, rng: np.random.Generator, generation: int
+    ) -> Positions:
+        drawn: Positions = rng.integers(len(values), size=(count, self.size))
+        best: Positions = drawn.min(axis=1)
+        return best
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Linear ranking (Baker, 1985).
+
+    Args:
+        pressure: Expected share of the best, relative to the average; in [1, 2].
+    """
+
+    pressure: float = 1.7
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.pressure <= 2:
+            raise AlgorithmError(f"Rank: pressure must lie in [1, 2], got {self.pressure!r}")
+
+    def __call__(
+        self, values: Array, count: int, rng: np.random.Generator, generation: int
+    ) -> Positions:
+        return _draw(np.linspace(self.pressure, 2 - self.pressure, len(values)), count, rng)
+
+
+def _roulette_weights(values: Array) -> Array:
+    """Return fitness above the worst, with a floor so that the worst keeps a chance too."""
+    fitness: Array = values.max() - values
+    average = float(fitness.mean())
+    return fitness + (0.1 * average if average > 0 else 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Roulette:
+    """With probability proportional to fitness: how far a member lies above the worst."""
+
+    def __call__(
+        self, values: Array, count: int, rng: np.random.Generator, generation: int
+    ) -> Positions:
+        return _draw(_roulette_weights(values), count, rng)
+
+
+@dataclass(frozen=True, slots=True)
+class StochasticUniversal:
+    """Stochastic universal sampling (Baker, 1987): roulette with equally spaced pointers.
+
+    Every member is chosen its expected number of times, up to rounding, in each call; the
+    algorithm draws all parents of a generation in one call.
+    """
+
+    def __call__(
+        self, values: Array, count: int, rng: np.random.Generator, generation: int
+    ) -> Positions:
+        wheel = np.cumsum(_roulette_weights(values))
+        pointers = (rng.random() + np.arange(count)) * (wheel[-1] / count)
+        return rng.permutation(_within(np.searchsorted(wheel, pointers, side="right"), values))
+
+
+@dataclass(frozen=True, slots=True)
+class Boltzmann:
+    """p_i = exp(β·f_i) / Σ_j exp(β·f_j) (P1, section 3), with f the negated minimised value.
+
+    Args:
+        beta: Pressure β; its scale is one over that of the objective.
+        growth: Factor on β with each generation.
+    """
+
+    beta: float = 1.0
+    growth: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.beta < 0 or self.growth <= 0:
+            raise AlgorithmError(
+                f"Boltzmann: beta must not be negative and growth must be positive, "
+                f"got beta={self.beta!r}, growth={self.growth!r}"
+            )
+
+    def __call__(
+        self, values: Array, count: int, rng: np.random.Generator, generation: int
+    ) -> Positions:
+        beta = self.beta * self.growth**generation
+        return _draw(np.exp(-beta * (values - values.min())), count, rng)  # shifted: no overflow
+
+
+@dataclass(frozen=True, slots=True)
+class RelativeExponential:
+    """fitness = exp(−σ²·(fom − min) / (max − min)), drawn in proportion to it (P3, figure 3).
+
+    The figure prints σ, or σ² by another reading; the product is the parameter here.
+
+    Args:
+        strength: σ²; the best is exp(strength) times likelier than the worst.
+    """
+
+    strength: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.strength < 0:
+            raise AlgorithmError(
+                f"RelativeExponential: strength must not be negative, got {self.strength!r}"
+            )
+
+    def __call__(
+        self, values: Array, count: int, rng: np.random.Generator, generation: int
+    ) -> Positions:
+        spread = values.max() - values.min()
+        relative = (values - values.min()) / spread if spread > 0 else np.zeros(len(values))
+        return _draw(np.exp(-self.strength * relative), count, rng)

@@ -1,0 +1,130 @@
+"""One evaluation: call the user's function, and turn whatever comes of it into a record."""
+
+import traceback
+from collections.abc import Mapping
+from decimal import Decimal
+from numbers import Real
+from time import perf_counter
+from typing import Any
+
+from evotune.errors import ExecutionError, TaskError
+from evotune.protocols import Evaluate
+from evotune.trial import BARE_NUMBER, Failed, Failure, Outcome, RunningTrial, Trial
+
+_ADVICE = 'return a number or a dict of numbers such as {"accuracy": 0.93}'
+
+
+class TimedOut(BaseException):
+    """Raised inside an evaluation that took too long; no ``except Exception`` may swallow it."""
+
+
+def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
+    """Evaluate one trial; what goes wrong is part of the result.
+
+    Args:
+        evaluate: The user's function. It gets a `RunningTrial` and returns a number, or a mapping
+            from metric names to numbers; anything with ``item()`` that holds one number will do.
+        trial: What to evaluate.
+
+    Returns:
+        An Outcome with the metrics as floats and, unless the function returned its own,
+        ``train_seconds`` (spent in ``trial.epochs()``, or in the whole call where that was not
+        used) and ``evaluation_seconds`` (the rest of the call). NaN and infinity are left in.
+        A Failure when the function raised or returned something else.
+
+    Raises:
+        KeyboardInterrupt: The user ends the run.
+        TimedOut: An executor ends this evaluation.
+    """
+    handle = RunningTrial(trial)
+    began = perf_counter()
+    try:
+        returned = evaluate(handle)
+    except (KeyboardInterrupt, TimedOut):
+        raise
+    except BaseException as error:
+        return _raised(error)
+    seconds = perf_counter() - began
+    metrics = read_metrics(returned)
+    if isinstance(metrics, Failure):
+        return metrics
+    train_seconds = seconds if handle.train_seconds is None else handle.train_seconds
+    metrics.setdefault("train_seconds", train_seconds)
+    metrics.setdefault("evaluation_seconds", max(0.0, seconds - train_seconds))
+    return Outcome(metrics, tuple(handle.reports))
+
+
+def check_trial_timeout(seconds: float | None) -> None:
+    """Raise ExecutionError unless ``seconds`` is None or above 0."""
+    if seconds is not None and not (isinstance(seconds, Real) and seconds > 0):
+        raise ExecutionError(
+            f"got trial_timeout={seconds!r}; write a number of seconds above 0, or None"
+        )
+
+
+def timeout_failure(seconds: float) -> Failure:
+    """Return the failure of a trial that took longer than ``seconds``."""
+    return Failure("timeout", f"took longer than {seconds:g} s")
+
+
+def describe_error(error: BaseException) -> str:
+    """Return one line such as ``ZeroDivisionError: division by zero``."""
+    # TracebackException survives an error whose own __str__ raises.
+    lines = str(traceback.TracebackException.from_exception(error)).strip().splitlines()
+    name = type(error).__name__
+    return f"{name}: {lines[0]}" if lines else name
+
+
+def _raised(error: BaseException) -> Failure:
+    # The first frame is evaluate_trial's own.
+    below = error.__traceback__.tb_next if error.__traceback__ else None
+    text = "".join(traceback.format_exception(type(error), error, below))
+    if isinstance(error, Failed):
+        return Failure("exception", _reason(error), text)
+    if isinstance(error, TaskError):
+        return Failure("exception", str(error), text, fatal=True)
+    return Failure("exception", describe_error(error), text)
+
+
+def _reason(failed: Failed) -> str:
+    return str(failed) or "the evaluate function gave no reason"
+
+
+def read_metrics(returned: Any) -> dict[str, float] | Failure:
+    """Return what an evaluation gave as named floats; a bare number is named `BARE_NUMBER`."""
+    if returned is None:
+        return Failure("missing_metric", f"the evaluate function returned nothing; {_ADVICE}")
+    if isinstance(returned, Failed):
+        return Failure("exception", _reason(returned))
+    named = returned if isinstance(returned, Mapping) else {BARE_NUMBER: returned}
+    metrics: dict[str, float] = {}
+    for name, value in named.items():
+        number = _as_number(value)
+        if number is None or not isinstance(name, str):
+            return _no_number(name, value)
+        metrics[name] = number
+    return metrics
+
+
+def _as_number(value: Any) -> float | None:
+    try:
+        plain = value.item() if callable(getattr(value, "item", None)) else value
+        return float(plain) if isinstance(plain, Real | Decimal) else None
+    except (ValueError, RuntimeError, TypeError, OverflowError):  # numpy, torch: many elements
+        return None
+
+
+def _no_number(name: Any, value: Any) -> Failure:
+    given = f"{type(value).__name__} {_shorten(repr(value))}"
+    if name == BARE_NUMBER:
+        return Failure("not_a_number", f"the evaluate function returned {given}; {_ADVICE}")
+    if not isinstance(name, str):
+        return Failure("not_a_number", f"metric name {name!r} is no text; {_ADVICE}")
+    return Failure(
+        "not_a_number", f"metric {name!r} is {given}, not a number; write float(...) of one value"
+    )
+
+
+def _shorten(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else line[:57] + "..."

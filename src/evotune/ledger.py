@@ -1,0 +1,165 @@
+"""The trials of a study in memory: by number, by params, with repeats averaged."""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import replace
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+from evotune.evolution import pareto
+from evotune.evolution.survival import best_first
+from evotune.objectives import Objectives
+from evotune.protocols import SearchSpace
+from evotune.trial import BARE_NUMBER, Failure, Outcome, Trial
+
+
+def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives) -> Trial:
+    """Turn what an evaluation gave into the ended record: values, or a failure that says why.
+
+    Args:
+        trial: The running trial.
+        result: What the executor collected.
+        objectives: What must be there.
+    """
+    if isinstance(result, Failure):
+        return replace(trial, state="failed", failure=result)
+    metrics = dict(result.metrics)
+    if BARE_NUMBER in metrics:
+        if len(objectives.needed) != 1:
+            names = ", ".join(map(repr, objectives.needed))
+            text = f"returned a bare number, but the objectives need {names}: return a dict"
+            return replace(trial, state="failed", failure=Failure("missing_metric", text))
+        metrics[objectives.needed[0]] = metrics.pop(BARE_NUMBER)
+    trial = replace(trial, metrics=metrics, reports=result.reports)
+    failure = _missing_or_not_finite(metrics, objectives)
+    if failure is not None:
+        return replace(trial, state="failed", failure=failure)
+    return replace(
+        trial,
+        state="stopped" if result.stopped else "done",
+        values=objectives.values(metrics),
+        violation=objectives.violation(metrics),
+    )
+
+
+def _missing_or_not_finite(metrics: Mapping[str, Any], objectives: Objectives) -> Failure | None:
+    for name in objectives.needed:
+        if name not in metrics:
+            given = ", ".join(map(repr, metrics)) or "no metric"
+            return Failure(
+                "missing_metric", f"metric {name!r} was not returned; the function gave {given}"
+            )
+        if not math.isfinite(metrics[name]):
+            return Failure("not_finite", f"metric {name!r} is {metrics[name]}")
+    return None
+
+
+class Ledger:
+    """All trials of a study.
+
+    Args:
+        space: The space of the study.
+        objectives: Its objectives.
+
+    Attributes:
+        trials: The records as stored, by number.
+        counts: How many trials are in each state.
+    """
+
+    def __init__(self, space: SearchSpace, objectives: Objectives) -> None:
+        self.space = space
+        self.objectives = objectives
+        self.trials: list[Trial] = []
+        self.counts: Counter[str] = Counter()
+        self._first: dict[Hashable, int] = {}
+        self._repeats: dict[int, list[int]] = {}
+        self._best: Trial | None = None
+        self._best_is_stale = False
+
+    @property
+    def seen(self) -> Collection[Hashable]:
+        """Keys of all params that were ever proposed."""
+        return self._first.keys()
+
+    def first(self, key: Hashable) -> int | None:
+        """Return the number of the first trial with these params, or None."""
+        return self._first.get(key)
+
+    def put(self, trial: Trial) -> None:
+        """Add a trial, or replace it by a newer record of the same number."""
+        if trial.number == len(self.trials):
+            self.trials.append(trial)
+            self._first.setdefault(self.space.key(trial.genome), trial.number)
+            if trial.repeat_of is not None:
+                self._repeats.setdefault(trial.repeat_of, [trial.repeat_of]).append(trial.number)
+        else:
+            self.counts[self.trials[trial.number].state] -= 1
+            self.trials[trial.number] = trial
+        self.counts[trial.state] += 1
+        if trial.is_done:
+            self._update_best(trial)
+
+    def average(self, trial: Trial, told: Collection[int] | None = None) -> Trial:
+        """Return a done trial with metrics and values averaged over all its repeats.
+
+        Args:
+            trial: Any trial.
+            told: Only these trials count, beside the trial itself; by default all.
+        """
+        root = trial.number if trial.repeat_of is None else trial.repeat_of
+        if not trial.is_done or root not in self._repeats:
+            return trial
+        group = [
+            self.trials[n].metrics
+            for n in self._repeats[root]
+            if self.trials[n].is_done and (told is None or n in told or n == trial.number)
+        ]
+        if len(group) < 2:
+            return trial
+        names = [name for name in group[0] if all(name in metrics for metrics in group)]
+        metrics = {name: fmean(m[name] for m in group) for name in names}
+        return replace(
+            trial,
+            metrics=metrics,
+            values=self.objectives.values(metrics),
+            violation=self.objectives.violation(metrics),
+            repeats=len(group),
+            spread={name: stdev([m[name] for m in group]) for name in names},
+        )
+
+    def averaged(self) -> list[Trial]:
+        """Return one trial for each distinct params that is done, repeats averaged, by number."""
+        roots: dict[int, Trial] = {}
+        for trial in self.trials:
+            if trial.is_done:
+                roots.setdefault(
+                    trial.number if trial.repeat_of is None else trial.repeat_of, trial
+                )
+        return [self.average(trial) for trial in roots.values()]
+
+    def best(self) -> Trial | None:
+        """Return the best trial, repeats averaged; with several objectives, the first of `front`.
+
+        Kept up to date as trials come in, so that asking after each trial stays cheap.
+        """
+        if self._best_is_stale:
+            ordered = best_first(self.averaged())
+            self._best, self._best_is_stale = (ordered[0] if ordered else None), False
+        return self._best
+
+    def _update_best(self, trial: Trial) -> None:
+        if trial.repeat_of is not None or len(self.objectives.objectives) > 1:
+            self._best_is_stale = True
+        elif not self._best_is_stale:
+            self._best = best_first([t for t in (self._best, trial) if t is not None])[0]
+
+    def front(self) -> list[Trial]:
+        """Return the feasible trials that no other dominates, by number."""
+        done = [t for t in self.averaged() if t.violation == 0]
+        if not done:
+            return []
+        values = np.array([t.values for t in done])
+        return [done[k] for k in np.flatnonzero(pareto.non_dominated(values))]

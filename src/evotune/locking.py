@@ -1,0 +1,81 @@
+"""One driver a study: who it is, whether it still lives, and how to take over."""
+
+import os
+import secrets
+import socket
+import time
+from datetime import datetime
+
+import psutil
+
+from evotune.errors import StudyLockedError
+from evotune.protocols import Driver, Storage
+
+#: Tokens of the drivers of this very process that are inside ``Study.run``.
+running_tokens: set[str] = set()
+
+
+def this_process() -> Driver:
+    """Return a new driver of this process."""
+    return Driver(
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        process_started=psutil.Process().create_time(),
+        since=time.time(),
+        token=secrets.token_hex(8),
+    )
+
+
+def acquire(storage: Storage, name: str, *, take_over: bool = False) -> Driver:
+    """Become the driver of a study.
+
+    A driver whose process is gone from this machine is replaced, and so is an idle one of this
+    very process (a notebook cell that was run again).
+
+    Args:
+        storage: Where the study is stored.
+        name: Its name.
+        take_over: Replace the driver whatever it is; its next write will fail.
+
+    Raises:
+        StudyLockedError: A living process, or one on another machine, drives the study.
+    """
+    me = this_process()
+    holder = storage.acquire(name, me, None)
+    if holder.token == me.token:
+        return me
+    if take_over or _is_replaceable(holder, me):
+        holder = storage.acquire(name, me, holder)
+        if holder.token == me.token:
+            return me
+    raise StudyLockedError(describe(name, holder, me))
+
+
+def describe(name: str, holder: Driver, me: Driver) -> str:
+    """Return who holds a study and what can be done."""
+    since = datetime.fromtimestamp(holder.since).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    text = (
+        f"study {name!r} is driven by process {holder.pid} on host {holder.host!r} since {since}; "
+        "only one process may drive a study. "
+    )
+    if holder.host == me.host:
+        return text + "Stop that one first, or take over with take_over=True (--take-over)"
+    return text + (
+        "Whether it still runs cannot be seen from this machine: if it does not, "
+        "take over with take_over=True (--take-over)"
+    )
+
+
+def _is_replaceable(holder: Driver, me: Driver) -> bool:
+    if holder.host != me.host:
+        return False
+    if holder.pid == me.pid:
+        return holder.token not in running_tokens
+    try:
+        # A process id may have been given to a new process: the time of its start tells.
+        started = psutil.Process(holder.pid).create_time()
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False
+    return abs(started - holder.process_started) > 1.0

@@ -1,0 +1,180 @@
+"""The seams between the parts of evotune, in one file.
+
+Anything that has these members can be plugged in; nothing has to be subclassed. Each seam has a
+public contract suite in `evotune.testing`.
+"""
+
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from evotune.trial import Failure, Outcome, Proposal, RunningTrial, Trial
+
+Genome = Mapping[str, Any]
+Evaluate = Callable[[RunningTrial], Any]
+
+
+class SearchSpace(Protocol):
+    """What a study needs to know of a space."""
+
+    def params(self, genome: Genome) -> dict[str, Any]:
+        """Return the active genes only."""
+
+    def key(self, genome: Genome) -> Hashable:
+        """Return a key that two genomes share exactly when their active genes agree."""
+
+    def check(self, genome: Genome) -> None:
+        """Raise GenomeError unless the genome lies in the space."""
+
+    def size(self) -> float:
+        """Return the number of distinct active genomes, ``inf`` when not countable."""
+
+    def unseen(
+        self, genome: Genome, seen: Collection[Hashable], rng: np.random.Generator
+    ) -> Genome | None:
+        """Return an unseen genome near the given one when the space can be listed, else None."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able description from which the space can be built again."""
+
+
+class Algorithm(Protocol):
+    """A search method.
+
+    ``ask`` reads the state, ``tell`` is the only thing that changes it. All randomness comes from
+    ``rng``. ``tell`` accepts failed trials, trials it never asked for and any order of completion.
+
+    Attributes:
+        space: The space it searches.
+        generational: True when what it proposes next does not depend on the order in which the
+            results of the running generation arrive. Then a deterministic study may keep any
+            number of workers busy.
+    """
+
+    @property
+    def space(self) -> Any: ...
+    @property
+    def generational(self) -> bool: ...
+
+    def ask(self, rng: np.random.Generator) -> Proposal | None:
+        """Propose a trial; None when there is nothing to propose until more results arrive."""
+
+    def tell(self, trial: Trial) -> None:
+        """Take note of a trial that starts (waiting, running) or has ended."""
+
+    def donors(self) -> Collection[int]:
+        """Return the numbers of trials whose weights may still be asked for."""
+
+
+class Executor(Protocol):
+    """Runs trials somewhere; knows neither the algorithm nor the storage."""
+
+    @property
+    def capacity(self) -> int:
+        """How many trials may be submitted and not yet collected."""
+
+    def open(self, evaluate: Evaluate) -> None:
+        """Make ready to run ``evaluate``; raise ExecutionError when it cannot be run there."""
+
+    def submit(self, trial: Trial) -> None:
+        """Start a trial."""
+
+    def collect(self, timeout: float | None = None) -> list[tuple[int, Outcome | Failure]]:
+        """Wait for at least one result and return all there are, as (trial number, result).
+
+        Returns an empty list when ``timeout`` seconds pass first.
+        """
+
+    def close(self) -> None:
+        """Stop what still runs and free everything; harmless when called twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyDefinition:
+    """What makes a study the same study when it is opened again.
+
+    Attributes:
+        name: Unique within one storage.
+        seed: Seed of every random stream of the study.
+        space: JSON description of the space.
+        objectives: JSON description of objectives and constraints.
+        algorithm: One line that describes the algorithm, for people; it may change.
+        created: Unix time in seconds.
+    """
+
+    name: str
+    seed: int
+    space: Mapping[str, Any]
+    objectives: Mapping[str, Any]
+    algorithm: str
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """The one process that may write to a study.
+
+    Attributes:
+        host: Name of its machine.
+        pid: Its process id there.
+        process_started: Unix time in seconds at which that process began; tells a reused pid.
+        since: Unix time in seconds since when it drives the study.
+        token: Random name of this very driver.
+    """
+
+    host: str
+    pid: int
+    process_started: float
+    since: float
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """One line of ``evotune list``."""
+
+    definition: StudyDefinition
+    counts: Mapping[str, int] = field(default_factory=dict)
+    driver: Driver | None = None
+
+
+class Storage(Protocol):
+    """Keeps studies and trials. Every method is one transaction: all of it happens or nothing."""
+
+    def create(self, definition: StudyDefinition) -> StudyDefinition:
+        """Store a new study, or return the stored definition when the name is taken."""
+
+    def load(self, name: str) -> StudyDefinition | None:
+        """Return the definition of a study, or None when there is none of that name."""
+
+    def studies(self) -> list[StudySummary]:
+        """Return a summary of every study, oldest first."""
+
+    def delete(self, name: str) -> None:
+        """Remove a study and all its trials; nothing happens when there is none."""
+
+    def acquire(self, name: str, driver: Driver, replacing: Driver | None) -> Driver:
+        """Make ``driver`` the study's driver if it has none, or if it has ``replacing``.
+
+        Returns:
+            The driver that the study has now.
+        """
+
+    def release(self, name: str, driver: Driver) -> None:
+        """End the driver's hold; nothing happens when it no longer holds the study."""
+
+    def write(self, name: str, trials: Sequence[Trial], driver: Driver) -> None:
+        """Insert or replace trials by number.
+
+        Raises:
+            StudyLockedError: Another driver has taken the study over; nothing was written.
+            StorageError: Nothing could be written.
+        """
+
+    def trials(self, name: str) -> list[Trial]:
+        """Return all trials in the order of their numbers."""
+
+    def close(self) -> None:
+        """Free connections and files."""

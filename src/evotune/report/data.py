@@ -1,0 +1,152 @@
+"""What all figures and tables of one report share, prepared once."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from evotune.evolution.pareto import non_dominated
+from evotune.objectives import AnyObjective, Objectives
+from evotune.protocols import StudyDefinition
+from evotune.report.generations import Groups, group
+from evotune.report.importance import Importance, importance
+from evotune.report.scales import Scale, score_scale
+from evotune.space import Space
+from evotune.trial import Trial
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyData:
+    """A study, ready to be drawn.
+
+    Attributes:
+        definition: Name, seed and settings of the study.
+        space: The space.
+        objectives: The objectives.
+        trials: All trials, by number.
+        groups: Generation of each of ``trials``.
+        done: Trials with finite values, by number.
+        places: Position in ``trials`` of each of ``done``, shape ``(done,)``.
+        values: Objectives, minimised, shape ``(done, objectives)``.
+        scores: Objectives as the user means them, shape ``(done, objectives)``.
+        front: Which of ``done`` no other dominates, shape ``(done,)``; feasible ones only, where
+            there are any.
+        ranking: Positions in ``done``, best first, shape ``(done,)``: the front before the rest,
+            feasible before infeasible, then by the first objective.
+        importance: What decides the first objective.
+    """
+
+    definition: StudyDefinition
+    space: Space
+    objectives: Objectives
+    trials: tuple[Trial, ...]
+    groups: Groups
+    done: tuple[Trial, ...]
+    places: Indices
+    values: Floats
+    scores: Floats
+    front: npt.NDArray[np.bool_]
+    ranking: Indices
+    importance: Importance
+
+    @property
+    def objective(self) -> AnyObjective:
+        """The first objective."""
+        return self.objectives.objectives[0]
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial, or None when none is done."""
+        return self.done[self.ranking[0]] if self.done else None
+
+    @property
+    def failed(self) -> list[Trial]:
+        """The trials that failed."""
+        return [trial for trial in self.trials if trial.state == "failed"]
+
+    @property
+    def done_groups(self) -> npt.NDArray[np.int64]:
+        """Generation of each of ``done``, shape ``(done,)``."""
+        return self.groups.of[self.places]
+
+    @property
+    def first_scores(self) -> Floats:
+        """The first objective as the user means it, shape ``(done,)``."""
+        return self.scores[:, 0]
+
+    @property
+    def score_scale(self) -> tuple[Scale, int]:
+        """The axis of the first objective, and how many trials lie beyond its bad end."""
+        return score_scale(self.first_scores, self.objective.direction)
+
+    def best_so_far(self) -> Indices:
+        """Return the position in ``done`` of the best up to and with each, shape ``(done,)``."""
+        keys = [(t.violation, *row) for t, row in zip(self.done, self.values, strict=True)]
+        best = np.zeros(len(keys), dtype=np.intp)
+        for k in range(1, len(keys)):
+            best[k] = k if keys[k] < keys[best[k - 1]] else best[k - 1]
+        return best
+
+    def thinned(self, limit: int) -> Indices:
+        """Return at most ``limit`` positions in ``done``: the best fifth of them, the rest drawn."""
+        if len(self.done) <= limit:
+            return np.arange(len(self.done))
+        best, rest = np.split(self.ranking, [limit // 5])
+        drawn = np.random.default_rng(0).choice(rest, limit - len(best), replace=False)
+        return np.sort(np.concatenate([best, drawn]))
+
+
+def prepare(definition: StudyDefinition, trials: Sequence[Trial]) -> StudyData:
+    """Collect what a report needs.
+
+    Args:
+        definition: The study.
+        trials: Its trials, in any order and state.
+    """
+    space = Space.from_json(definition.space)
+    objectives = Objectives.from_json(definition.objectives)
+    ordered = tuple(sorted(trials, key=lambda trial: trial.number))
+    places = np.array([k for k, t in enumerate(ordered) if _is_finite(t)], dtype=np.intp)
+    done = tuple(ordered[k] for k in places)
+    count = len(objectives.objectives)
+    values = np.array([t.values for t in done], dtype=float).reshape(len(done), count)
+    signs = np.array([objective.score(1.0) for objective in objectives.objectives])
+    front = _front(done, values)
+    return StudyData(
+        definition=definition,
+        space=space,
+        objectives=objectives,
+        trials=ordered,
+        groups=group(ordered),
+        done=done,
+        places=places,
+        values=values,
+        scores=values * signs + 0.0,  # no -0.0
+        front=front,
+        ranking=_ranking(done, values, front),
+        importance=importance(space, done),
+    )
+
+
+def _is_finite(trial: Trial) -> bool:
+    return trial.values is not None and all(map(math.isfinite, trial.values))
+
+
+def _front(done: Sequence[Trial], values: Floats) -> npt.NDArray[np.bool_]:
+    feasible = np.array([trial.violation == 0 for trial in done], dtype=bool)
+    eligible = np.flatnonzero(feasible if feasible.any() else np.ones(len(done), dtype=bool))
+    front = np.zeros(len(done), dtype=bool)
+    front[eligible] = non_dominated(values[eligible])
+    return front
+
+
+def _ranking(done: Sequence[Trial], values: Floats, front: npt.NDArray[np.bool_]) -> Indices:
+    violations = np.array([trial.violation for trial in done], dtype=float)
+    # numpy's last key counts most; with one objective the front is just the best.
+    keys = (*values.T[::-1], violations, ~front)
+    return np.lexsort(keys)

@@ -1,0 +1,154 @@
+"""What happens to the genes over time: their distributions, and how diverse they stay."""
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+from plotly.subplots import make_subplots
+
+from evotune.report.data import Floats, StudyData
+from evotune.report.diversity import diversity
+from evotune.report.figures import LEVELS, band_traces
+from evotune.report.generations import quantiles
+from evotune.report.panels import Panel, grid
+from evotune.report.scales import gene_scale, gene_values, is_listed
+from evotune.report.text import label
+from evotune.report.theme import BLUE, CATEGORIES, ORANGE, finish
+from evotune.space import Domain
+
+#: Options beyond these share one colour.
+OPTIONS_AT_MOST = len(CATEGORIES)
+_OTHERS, _DORMANT = "#9aa3af", "rgba(138,148,163,0.25)"
+
+
+def distributions(data: StudyData) -> go.Figure:
+    """Return how the values of each gene are spread in each generation."""
+    figure, panels, height = grid(data)
+    for panel in panels:
+        if is_listed(data.space[panel.gene]):
+            _draw_shares(figure, panel, data)
+        else:
+            _draw_bands(figure, panel, data)
+        panel.axes(figure)[0].update(tickformat=",d", title=data.groups.name)
+    return finish(figure, height=height, barmode="stack", bargap=0.04)
+
+
+def _draw_bands(figure: go.Figure, panel: Panel, data: StudyData) -> None:
+    domain = data.space[panel.gene]
+    values = gene_values(domain, data.trials, panel.gene)
+    x, bands = quantiles(data.groups.of, values, LEVELS)
+    panel.add(figure, *band_traces(x, bands, legend=False), _best(data, panel.gene))
+    panel.axes(figure)[1].update(gene_scale(domain).axis())
+
+
+def _best(data: StudyData, gene: str) -> go.Scatter:
+    """Return the gene's value in the best trial so far, at the end of each generation."""
+    groups = data.done_groups
+    last = np.flatnonzero(np.diff(groups, append=groups[-1:] + 1))
+    best = [data.done[k] for k in data.best_so_far()[last]]
+    return go.Scatter(
+        x=groups[last],
+        y=gene_values(data.space[gene], best, gene),
+        mode="lines+markers",
+        line={"color": ORANGE, "width": 2, "shape": "hv"},
+        marker={"size": 4},
+        name="best so far",
+        showlegend=False,
+        hovertemplate="best so far: %{y:.4g}<extra></extra>",
+    )
+
+
+def _draw_shares(figure: go.Figure, panel: Panel, data: StudyData) -> None:
+    domain = data.space[panel.gene]
+    values = gene_values(domain, data.trials, panel.gene)
+    x = np.unique(data.groups.of)
+    sizes = np.array([np.sum(data.groups.of == name) for name in x])
+    legend = f"legend{panel.index + 2}"
+    for name, colour, chosen in _options(domain, values):
+        counts = np.array([np.sum(chosen[data.groups.of == name]) for name in x])
+        bars = go.Bar(
+            x=x,
+            y=100 * counts / sizes,
+            name=name,
+            legend=legend,
+            marker={"color": colour, "line": {"width": 0}},
+            hovertemplate=f"{name}: %{{y:.0f}} %<extra></extra>",
+        )
+        panel.add(figure, bars)
+    x_axis, y_axis = panel.axes(figure)
+    y_axis.update(range=[0, 100], ticksuffix=" %")
+    figure.layout[legend] = {
+        "x": x_axis.domain[1],
+        "xanchor": "right",
+        "y": y_axis.domain[1],
+        "yanchor": "bottom",
+        "font": {"size": 11},
+        "traceorder": "normal",
+    }
+
+
+def _options(domain: Domain, values: Floats) -> list[tuple[str, str, Any]]:
+    """Return (label, colour, which trials have it) of what the bars of a gene are made of."""
+    texts = gene_scale(domain).labels
+    if domain.ordered and len(texts) > 1:
+        shades = [[0.0, "#c3d8f1"], [0.5, "#3b7dc9"], [1.0, "#123a70"]]
+        colours = sample_colorscale(shades, len(texts))
+    else:
+        colours = list(CATEGORIES)
+    kept = len(texts) if domain.ordered else min(len(texts), OPTIONS_AT_MOST)
+    options = [(texts[k], colours[k], values == k) for k in range(kept)]
+    if kept < len(texts):
+        options.append(("others", _OTHERS, values >= kept))
+    if np.isnan(values).any():
+        options.append(("–", _DORMANT, np.isnan(values)))
+    return options
+
+
+def diversity_over_time(data: StudyData) -> go.Figure:
+    """Return the diversity of each generation: in total as a line, per gene as a heat map."""
+    result = diversity(data.space, data.trials, data.groups.of)
+    rows = 22 * len(result.genes) + 20
+    figure = make_subplots(
+        2,
+        1,
+        shared_xaxes=True,
+        vertical_spacing=30 / (rows + 200),
+        row_heights=[170 / (rows + 170), rows / (rows + 170)],
+    )
+    total = go.Scatter(
+        x=result.groups,
+        y=100 * result.total,
+        mode="lines+markers",
+        line={"color": BLUE, "width": 3},
+        fill="tozeroy",
+        fillcolor="rgba(59,125,201,0.12)",
+        hovertemplate="all genes: %{y:.0f} %<extra></extra>",
+        showlegend=False,
+    )
+    heat = go.Heatmap(
+        x=result.groups,
+        y=list(range(len(result.genes))),
+        z=100 * result.per_gene,
+        coloraxis="coloraxis",
+        customdata=[[label(name)] * len(result.groups) for name in result.genes],
+        hovertemplate="%{customdata}: %{z:.0f} %<extra></extra>",
+        hoverongaps=False,
+        xgap=1,
+        ygap=2,
+    )
+    figure.add_trace(total, row=1, col=1)
+    figure.add_trace(heat, row=2, col=1)
+    figure.update_yaxes(row=1, col=1, rangemode="tozero", ticksuffix=" %", title_text="all genes")
+    figure.update_yaxes(
+        row=2,
+        col=1,
+        tickvals=list(range(len(result.genes))),
+        ticktext=[label(name) for name in result.genes],
+        autorange="reversed",
+        showgrid=False,
+        ticks="",
+    )
+    figure.update_xaxes(row=2, col=1, title_text=data.groups.name, tickformat=",d", showgrid=False)
+    colour = {"cmin": 0, "cmax": 100, "colorbar": {"ticksuffix": " %"}}
+    return finish(figure, height=rows + 270, coloraxis=colour, margin={"t": 20})

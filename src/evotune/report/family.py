@@ -1,0 +1,163 @@
+"""The family tree of the best trial."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from evotune.report.data import StudyData
+from evotune.report.figures import POINTS_AT_MOST
+from evotune.report.lineage import ancestors, changes, main_line
+from evotune.report.text import label, number
+from evotune.report.theme import BLUE, GREY, ORANGE, finish
+from evotune.trial import Trial
+
+ANCESTORS_AT_MOST = 400
+_CHANGES_AT_MOST = 6
+
+
+def family(data: StudyData) -> list[Trial]:
+    """Return the best trial's ancestors with a value and itself, oldest first; the latest 400."""
+    if data.best is None:
+        return []
+    return ancestors(data.done, data.best.number)[-ANCESTORS_AT_MOST:]
+
+
+def family_tree(data: StudyData) -> go.Figure:
+    """Return the ancestors of the best trial: when each was born and how good it was."""
+    line = family(data)
+    scale, _ = data.score_scale
+    places = _places(data)
+    path = main_line(line)
+    figure = go.Figure(
+        [
+            _others(data, places),
+            _edges(line, places),
+            _path(path, places),
+            _nodes(line, {t.number for t in path}, places),
+            _best(line[-1], line, places),
+        ]
+    )
+    return finish(
+        figure,
+        height=430,
+        xaxis={"title": {"text": data.groups.born_name}, "tickformat": ",d"},
+        yaxis={"title": {"text": label(data.objective.metric, 60)}, **scale.axis(0.06)},
+    )
+
+
+def _places(data: StudyData) -> dict[int, tuple[float, float]]:
+    born = data.groups.born[data.places]
+    return {
+        trial.number: (float(x), float(y))
+        for trial, x, y in zip(data.done, born, data.first_scores, strict=True)
+    }
+
+
+def _others(data: StudyData, places: dict[int, tuple[float, float]]) -> go.Scatter:
+    shown = [places[data.done[k].number] for k in data.thinned(POINTS_AT_MOST)]
+    x, y = np.array(shown).T
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        marker={"color": GREY, "size": 4, "opacity": 0.35},
+        name="other trials",
+        hoverinfo="skip",
+    )
+
+
+def _edges(line: Sequence[Trial], places: dict[int, tuple[float, float]]) -> go.Scatter:
+    known = {trial.number for trial in line}
+    points: list[tuple[float | None, float | None]] = []
+    for child in line:
+        for parent in child.parents:
+            if parent in known:
+                points += [places[parent], places[child.number], (None, None)]
+    return go.Scatter(
+        x=[x for x, _ in points],
+        y=[y for _, y in points],
+        mode="lines",
+        line={"color": BLUE, "width": 1},
+        opacity=0.35,
+        name="parent to child",
+        hoverinfo="skip",
+    )
+
+
+def _path(path: Sequence[Trial], places: dict[int, tuple[float, float]]) -> go.Scatter:
+    return go.Scatter(
+        x=[places[trial.number][0] for trial in path],
+        y=[places[trial.number][1] for trial in path],
+        mode="lines",
+        line={"color": ORANGE, "width": 3},
+        name="line of the best parents",
+        hoverinfo="skip",
+    )
+
+
+def _nodes(
+    line: Sequence[Trial], on_path: set[int], places: dict[int, tuple[float, float]]
+) -> go.Scatter:
+    return go.Scatter(
+        x=[places[trial.number][0] for trial in line[:-1]],
+        y=[places[trial.number][1] for trial in line[:-1]],
+        mode="markers",
+        marker={
+            "color": [ORANGE if t.number in on_path else BLUE for t in line[:-1]],
+            "size": 8,
+            "line": {"width": 1, "color": "white"},
+        },
+        customdata=[_story(trial, line, places) for trial in line[:-1]],
+        hovertemplate="%{customdata}<extra></extra>",
+        name="ancestor",
+        showlegend=False,
+    )
+
+
+def _best(
+    best: Trial, line: Sequence[Trial], places: dict[int, tuple[float, float]]
+) -> go.Scatter:
+    x, y = places[best.number]
+    return go.Scatter(
+        x=[x],
+        y=[y],
+        mode="markers",
+        marker={
+            "color": ORANGE,
+            "symbol": "star",
+            "size": 17,
+            "line": {"width": 1, "color": "white"},
+        },
+        customdata=[_story(best, line, places)],
+        hovertemplate="%{customdata}<extra></extra>",
+        name="best",
+    )
+
+
+def _story(
+    trial: Trial, line: Sequence[Trial], places: dict[int, tuple[float, float]]
+) -> str:
+    """Return what the mouse shows: the trial, and what changed from each parent."""
+    known = {other.number: other for other in line}
+    lines = [f"<b>trial {trial.number}</b>: {number(places[trial.number][1])}"]
+    for parent in trial.parents:
+        if parent in known:
+            lines.append(f"from trial {parent}: {number(places[parent][1])}")
+            lines += _changed(trial, known[parent])
+    return "<br>".join(lines)
+
+
+def _changed(child: Trial, parent: Trial) -> list[str]:
+    changed = list(changes(child, parent).items())
+    lines = [
+        f"  {label(name)}: {label(_shown(old))} → {label(_shown(new))}"
+        for name, (old, new) in changed[:_CHANGES_AT_MOST]
+    ]
+    if len(changed) > _CHANGES_AT_MOST:
+        lines.append(f"  and {len(changed) - _CHANGES_AT_MOST} more genes")
+    return lines or ["  same genes"]
+
+
+def _shown(value: object) -> str:
+    return "–" if value is None else number(value)

@@ -1,0 +1,32 @@
+"""Writing a file whole or not at all."""
+
+import os
+from pathlib import Path
+
+from evotune.errors import StudyError
+
+
+def write_whole(path: str | Path, text: str) -> Path:
+    """Write a text file so that nobody ever sees half of it; missing folders are made.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        StudyError: The path cannot be written; what stood there is unchanged.
+    """
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise StudyError(
+            f"cannot write {str(target)!r}: {error.strerror or error}; "
+            "give a path to a file in a folder that you may write to"
+        ) from error
+    return target

@@ -1,0 +1,89 @@
+"""What a report says in plain sentences before it shows any figure."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from evotune.report.data import StudyData
+from evotune.report.diversity import diversity
+from evotune.report.scales import units
+from evotune.report.text import count, number, percent, shorten
+
+#: A gene of the best trials lies at an end of its range when it is within this share of it.
+_NEAR = 0.03
+_TOP = 10
+
+
+def findings(data: StudyData) -> list[str]:
+    """Return what is worth knowing at once, most useful first; plain text."""
+    if not data.done:
+        return list(_failures(data))
+    return [*_progress(data), *_decisive(data), *_at_the_edge(data), *_variety(data),
+            *_failures(data)]
+
+
+def _progress(data: StudyData) -> Iterator[str]:
+    best = int(data.best_so_far()[-1])
+    total, since = len(data.done), len(data.done) - 1 - best
+    if total < 20:
+        yield f"Only {count(total, 'trial')} finished: read every figure with care."
+    elif since <= 0.1 * total:
+        yield (
+            f"The best result is recent: {count(since, 'trial')} of {total:,} came after it, "
+            "so more trials are likely to find a better one."
+        )
+    elif since >= 0.4 * total:
+        yield f"The last {count(since, 'trial')} of {total:,} brought no better result."
+
+
+def _decisive(data: StudyData) -> Iterator[str]:
+    shares = list(data.importance.shares.items())
+    if not data.importance.is_reliable or len(shares) < 2:
+        return
+    parts = [f"{name} ({percent(share)})" for name, share in shares[:3] if share >= 0.1]
+    yield f"What decides {data.objective.metric}: {', '.join(parts)}."
+
+
+def _at_the_edge(data: StudyData) -> Iterator[str]:
+    if len(data.done) < 20:
+        return
+    genes = [g for g in data.space if data.space[g].ordered and data.space[g].size > 4]
+    top = [data.done[k] for k in data.ranking[:_TOP]]
+    for name, column in zip(genes, units(data.space, genes, top).T, strict=True):
+        known = column[~np.isnan(column)]
+        if known.size < _TOP // 2:
+            continue
+        middle = float(np.median(known))
+        end = "lower" if middle < _NEAR else "upper" if middle > 1 - _NEAR else None
+        if end:
+            value = number(data.space[name].from_unit(0.0 if end == "lower" else 1.0))
+            yield (
+                f"The best trials have {name} at the {end} end of its range ({value}): "
+                "a wider range may hold a better value."
+            )
+
+
+def _variety(data: StudyData) -> Iterator[str]:
+    total = diversity(data.space, data.trials, data.groups.of).total
+    total = total[~np.isnan(total)]
+    if len(total) >= 3 and total[-1] < 0.2:
+        yield (
+            f"Diversity has fallen to {percent(float(total[-1]))} of that of random sampling: "
+            "the search has almost settled."
+        )
+
+
+def _failures(data: StudyData) -> Iterator[str]:
+    failed = data.failed
+    if failed:
+        reasons = Counter(t.failure.message if t.failure else "unknown" for t in failed)
+        [(reason, times)] = reasons.most_common(1)
+        most = "" if len(reasons) == 1 else f" in {times} of them"
+        yield (
+            f"{count(len(failed), 'trial')} of {len(data.trials):,} failed"
+            f"{most}: {shorten(reason, 100)}"
+        )
+    odd = sum(t.is_done for t in data.trials) - len(data.done)
+    if odd:
+        yield f"{count(odd, 'trial')} ended with an infinite value or NaN and are not drawn."

@@ -1,0 +1,94 @@
+"""Which generation a trial belongs to, or which block of trials where there are none."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evotune.trial import Trial
+
+#: A curve with more points than this says no more.
+GROUPS_AT_MOST = 200
+BLOCKS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Trials put together for statistics over time.
+
+    Attributes:
+        of: Generation (or first trial of the block) of every trial, shape ``(trials,)``.
+        name: What the numbers are, for an axis.
+        born: Generation of every trial, never merged; its number where there are no generations.
+        born_name: What ``born`` is.
+    """
+
+    of: npt.NDArray[np.int64]
+    name: str
+    born: npt.NDArray[np.int64]
+    born_name: str
+
+
+def generation_of(trial: Trial) -> int | None:
+    """Return the generation that the algorithm noted, or None; wrappers nest their notes."""
+    return _find(trial.note)
+
+
+def _find(note: Mapping[str, Any]) -> int | None:
+    own = note.get("generation")
+    if isinstance(own, int) and not isinstance(own, bool):
+        return own
+    inner = (_find(value) for value in note.values() if isinstance(value, Mapping))
+    return next((found for found in inner if found is not None), None)
+
+
+def group(trials: Sequence[Trial]) -> Groups:
+    """Group trials by generation, or in about twenty blocks where most trials have none.
+
+    Args:
+        trials: In the order of their numbers.
+    """
+    numbers = np.array([trial.number for trial in trials], dtype=np.int64)
+    given = [generation_of(trial) for trial in trials]
+    if sum(g is not None for g in given) * 2 > len(given):
+        return _by_generation(given)
+    size = _round_up(len(trials) / BLOCKS)
+    firsts = numbers[np.arange(len(numbers)) // size * size]
+    name = "trial" if size == 1 else f"trial, in blocks of {size}"
+    return Groups(firsts, name, numbers, "trial")
+
+
+def _by_generation(given: Sequence[int | None]) -> Groups:
+    born = np.empty(len(given), dtype=np.int64)
+    last = next(g for g in given if g is not None)
+    for k, generation in enumerate(given):  # a warm start has none: it counts with its neighbours
+        last = last if generation is None else generation
+        born[k] = last
+    size = math.ceil((born.max() - born.min() + 1) / GROUPS_AT_MOST)
+    name = "generation" if size == 1 else f"generation, {size} at a time"
+    return Groups(born // size * size, name, born, "generation")
+
+
+def _round_up(size: float) -> int:
+    """Return the next of 1, 2, 5, 10, 20, 50, ..."""
+    power = 10 ** max(0, math.floor(math.log10(max(size, 1))))
+    return next(power * m for m in (1, 2, 5, 10) if power * m >= size)
+
+
+def quantiles(
+    groups: npt.NDArray[np.int64], values: npt.NDArray[np.float64], levels: Sequence[float]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return each group and the quantiles of its values, shapes ``(groups,)``, ``(levels, groups)``.
+
+    Args:
+        groups: Group of every value, shape ``(values,)``.
+        values: Shape ``(values,)``; NaN is left out.
+        levels: Between 0 and 1.
+    """
+    known = ~np.isnan(values)
+    names = np.unique(groups[known])
+    columns = [np.quantile(values[known & (groups == name)], levels) for name in names]
+    return names, np.array(columns).reshape(len(names), len(levels)).T

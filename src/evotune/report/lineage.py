@@ -1,0 +1,60 @@
+"""Who came from whom."""
+
+from collections.abc import Mapping, Sequence
+
+from evotune.errors import StudyError
+from evotune.trial import Trial
+
+
+def ancestors(trials: Sequence[Trial], number: int) -> list[Trial]:
+    """Return a trial and everything its genes came from, each once, oldest first.
+
+    Args:
+        trials: The trials of one study, in any order; parents that are not among them are left
+            out.
+        number: The trial whose history is wanted; it is the last of the list.
+
+    Raises:
+        StudyError: No trial has this number.
+    """
+    known = {trial.number: trial for trial in trials}
+    if number not in known:
+        raise StudyError(
+            f"there is no trial {number}; the study has {len(known)} trials, "
+            f"take a number from study.trials"
+        )
+    found = {number}
+    waiting = [number]
+    while waiting:
+        for parent in known[waiting.pop()].parents:
+            if parent in known and parent not in found:
+                found.add(parent)
+                waiting.append(parent)
+    return [known[n] for n in sorted(found - {number})] + [known[number]]
+
+
+def main_line(line: Sequence[Trial]) -> list[Trial]:
+    """Return the path from the last trial back through the best parent each time, oldest first.
+
+    Args:
+        line: What `ancestors` returned.
+    """
+    known = {trial.number: trial for trial in line if trial.is_done}
+    path = [line[-1]]
+    while parents := [known[n] for n in path[-1].parents if n in known and n < path[-1].number]:
+        path.append(min(parents, key=_order))
+    return path[::-1]
+
+
+def _order(trial: Trial) -> tuple[float, tuple[float, ...]]:
+    return trial.violation, trial.values or ()
+
+
+def changes(child: Trial, parent: Trial) -> Mapping[str, tuple[object, object]]:
+    """Return the active genes in which a child differs from a parent, as (parent's, child's).
+
+    A gene that is dormant in one of them counts as None there.
+    """
+    names = dict.fromkeys((*parent.params, *child.params))
+    pairs = {name: (parent.params.get(name), child.params.get(name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

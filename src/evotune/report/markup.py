@@ -1,0 +1,195 @@
+"""The parts of the page that are no figures: header, tables, failures. All text is escaped."""
+
+import html
+import json
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from evotune.report.data import StudyData
+from evotune.report.generations import generation_of
+from evotune.report.text import count, duration, number, shorten
+from evotune.trial import Trial
+
+ROWS_AT_MOST = 20
+REASONS_AT_MOST = 30
+_TRACEBACK_AT_MOST = 6000
+
+
+def escape(value: Any) -> str:
+    """Return a value as text that HTML shows literally."""
+    return html.escape(str(value))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return an HTML table; cells must be escaped already."""
+    top = "".join(f"<th>{cell}</th>" for cell in head)
+    body = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in row)}</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+# -- header -----------------------------------------------------------------------------------
+
+
+def facts(data: StudyData) -> str:
+    """Return the line under the title: objective, algorithm, seed, date."""
+    created = datetime.fromtimestamp(data.definition.created, UTC)
+    parts = {
+        "objective": data.objectives,
+        "algorithm": shorten(data.definition.algorithm, 160),
+        "seed": data.definition.seed,
+        "created": f"{created:%d %b %Y %H:%M} UTC",
+    }
+    items = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in parts.items())
+    return f'<dl class="facts">{items}</dl>'
+
+
+def tiles(data: StudyData) -> str:
+    """Return the few large figures: best values, trials, training time."""
+    cells = [_best_tile(data, k) for k in range(len(data.objectives.objectives))]
+    states = _states(data.trials)
+    finished = sum(trial.has_ended for trial in data.trials)
+    cells.append(("trials", f"{len(data.trials):,}", " · ".join(states) or "none yet"))
+    cells.append(("training time", duration(_train_seconds(data)), _training_note(data, finished)))
+    generations = {g for g in map(generation_of, data.trials) if g is not None}
+    if generations:
+        cells.append(("generations", f"{len(generations):,}", _per_generation(data, generations)))
+    return '<div class="tiles">' + "".join(
+        f'<div class="tile"><span>{escape(name)}</span><b>{escape(value)}</b>'
+        f"<small>{escape(note)}</small></div>"
+        for name, value, note in cells
+    ) + "</div>"
+
+
+def _best_tile(data: StudyData, k: int) -> tuple[str, str, str]:
+    objective = data.objectives.objectives[k]
+    name = f"best {shorten(objective.metric, 40)}"
+    if not data.done:
+        return name, "–", "no trial is done yet"
+    eligible = [k for k in range(len(data.done)) if data.front[k]]
+    best = min(eligible, key=lambda place: data.values[place, k])
+    trial = data.done[best]
+    broken = " · breaks a constraint" if trial.violation else ""
+    return name, number(float(data.scores[best, k])), f"trial {trial.number}{broken}"
+
+
+def _states(trials: Sequence[Trial]) -> list[str]:
+    order = ("done", "failed", "stopped", "running", "waiting")
+    counts = {state: sum(trial.state == state for trial in trials) for state in order}
+    return [f"{amount:,} {state}" for state, amount in counts.items() if amount]
+
+
+def _train_seconds(data: StudyData) -> float:
+    seconds = (trial.metrics.get("train_seconds", 0.0) for trial in data.trials)
+    return sum(s for s in seconds if isinstance(s, int | float) and math.isfinite(s))
+
+
+def _training_note(data: StudyData, finished: int) -> str:
+    total = _train_seconds(data)
+    return f"{duration(total / finished)} a trial" if finished and total else "all trials together"
+
+
+def _per_generation(data: StudyData, generations: set[int]) -> str:
+    return f"about {round(len(data.trials) / len(generations))} trials each"
+
+
+def best_params(data: StudyData) -> str:
+    """Return the genes and metrics of the best trial as two small tables."""
+    best = data.best
+    if best is None:
+        return ""
+    genes = [(escape(name), escape(number(value))) for name, value in best.params.items()]
+    metrics = [(escape(name), escape(number(value))) for name, value in best.metrics.items()]
+    note = ""
+    if len(data.objectives.objectives) > 1:
+        note = (
+            '<p class="caption">Several objectives have no single best trial: this is the one on '
+            f"the Pareto front that is best in {escape(data.objective.metric)}.</p>"
+        )
+    text = escape(json.dumps(dict(best.params), indent=2, default=str))
+    return (
+        f'<section class="card" id="best"><h2>Best trial: {best.number}</h2>{note}'
+        f'<div class="pair">{table(("gene", "value"), genes)}'
+        f"{table(('metric', 'value'), metrics)}</div>"
+        f"<details><summary>as JSON</summary><pre>{text}</pre></details></section>"
+    )
+
+
+def sentences(lines: Sequence[str]) -> str:
+    """Return findings as a list."""
+    if not lines:
+        return ""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<section class="card found"><h2>In short</h2><ul>{items}</ul></section>'
+
+
+# -- tables -----------------------------------------------------------------------------------
+
+
+def best_table(data: StudyData) -> str:
+    """Return the best trials, their objectives and all their genes."""
+    genes = list(data.space)
+    generations = any(generation_of(trial) is not None for trial in data.trials)
+    head = ["", "trial", *(["generation"] if generations else [])]
+    head += [escape(o.metric) for o in data.objectives.objectives]
+    head += [*map(escape, genes), "training"]
+    rows = []
+    for rank, k in enumerate(data.ranking[:ROWS_AT_MOST], start=1):
+        trial = data.done[k]
+        row = [str(rank), str(trial.number)]
+        row += [_maybe(generation_of(trial))] if generations else []
+        row += [f"<b>{escape(number(float(s)))}</b>{_repeats(trial)}" for s in data.scores[k]]
+        row += [_maybe(trial.params[g]) if g in trial.params else "–" for g in genes]
+        rows.append([*row, _seconds(trial)])
+    return table(head, rows)
+
+
+def _maybe(value: Any) -> str:
+    return "" if value is None else escape(number(value))
+
+
+def _repeats(trial: Trial) -> str:
+    return f" <small>mean of {trial.repeats}</small>" if trial.repeats > 1 else ""
+
+
+def _seconds(trial: Trial) -> str:
+    seconds = trial.metrics.get("train_seconds")
+    finite = isinstance(seconds, int | float) and math.isfinite(seconds)
+    return escape(duration(seconds)) if seconds is not None and finite else ""
+
+
+def failed_table(data: StudyData) -> str:
+    """Return the failed trials, equal reasons together, with the traceback of the first."""
+    reasons: dict[tuple[str, str], list[Trial]] = {}
+    for trial in data.failed:
+        kind = trial.failure.kind.replace("_", " ") if trial.failure else "unknown"
+        message = trial.failure.message if trial.failure else ""
+        reasons.setdefault((kind, message), []).append(trial)
+    ordered = sorted(reasons.items(), key=lambda item: -len(item[1]))
+    rows = [
+        (str(len(trials)), escape(kind), _reason(message, trials), _numbers(trials))
+        for (kind, message), trials in ordered[:REASONS_AT_MOST]
+    ]
+    left = len(ordered) - len(rows)
+    more = f'<p class="note">{count(left, "more reason")} not shown.</p>' if left else ""
+    return table(("trials", "kind", "reason", "numbers"), rows) + more
+
+
+def _numbers(trials: Sequence[Trial]) -> str:
+    shown = ", ".join(str(trial.number) for trial in trials[:12])
+    return shown if len(trials) <= 12 else f"{shown}, …"
+
+
+def _reason(message: str, trials: Sequence[Trial]) -> str:
+    first = trials[0]
+    params = ", ".join(f"{name}={number(value)}" for name, value in first.params.items())
+    trace = first.failure.traceback if first.failure else ""
+    if len(trace) > _TRACEBACK_AT_MOST:
+        trace = "…\n" + trace[-_TRACEBACK_AT_MOST:]
+    body = f"trial {first.number}: {shorten(params, 600)}\n\n{trace or 'no traceback'}"
+    return (
+        f'<span class="reason">{escape(shorten(message, 300))}</span>'
+        f"<details><summary>params and traceback of trial {first.number}</summary>"
+        f"<pre>{escape(body)}</pre></details>"
+    )

@@ -1,0 +1,31 @@
+"use strict";
+// Draws every figure in the reader's colour scheme, and again when that changes.
+(() => {
+  const themes = JSON.parse(document.getElementById("themes").textContent);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const config = {
+    responsive: true,
+    displaylogo: false,
+    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+  };
+
+  async function draw(source) {
+    const place = source.previousElementSibling;
+    try {
+      const figure = JSON.parse(source.textContent);
+      figure.layout.template = themes[dark.matches ? "dark" : "light"];
+      await Plotly.react(place, figure.data, figure.layout, config);
+    } catch (error) {
+      place.textContent = "This figure could not be drawn: " + error.message;
+      place.classList.add("broken");
+    }
+  }
+
+  async function drawAll() {
+    for (const source of document.querySelectorAll("script.figure")) await draw(source);
+    document.documentElement.dataset.drawn = "yes";
+  }
+
+  dark.addEventListener("change", drawAll);
+  drawAll();
+})();

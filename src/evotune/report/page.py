@@ -1,0 +1,139 @@
+"""The report: one HTML page that needs no network and no other file."""
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from plotly.offline import get_plotlyjs
+
+from evotune.protocols import StudyDefinition
+from evotune.report.data import StudyData, prepare
+from evotune.report.files import write_whole
+from evotune.report.findings import findings
+from evotune.report.markup import (
+    ROWS_AT_MOST,
+    best_params,
+    best_table,
+    escape,
+    facts,
+    failed_table,
+    sentences,
+    tiles,
+)
+from evotune.report.sections import Section, sections
+from evotune.report.theme import template
+from evotune.trial import Trial
+
+# The browser itself forbids every request. Plotly compiles its WebGL drawing code: unsafe-eval.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data: blob:"
+)
+
+
+def write_report(
+    path: str | Path,
+    definition: StudyDefinition,
+    trials: Sequence[Trial],
+    *,
+    title: str | None = None,
+) -> Path:
+    """Write the report of a study as one self-contained HTML page.
+
+    Args:
+        path: Where to; a file that stands there is replaced at once, never half written.
+        definition: The study.
+        trials: Its trials, in any order and state.
+        title: Headline; the study's name by default.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        StudyError: The path cannot be written.
+    """
+    return write_whole(path, render(prepare(definition, trials), title or definition.name))
+
+
+def render(data: StudyData, title: str) -> str:
+    """Return the page as HTML."""
+    own = files("evotune.report")
+    style = own.joinpath("page.css").read_text(encoding="utf-8")
+    script = own.joinpath("page.js").read_text(encoding="utf-8")
+    shown = sections(data)
+    themes = {"light": template().to_plotly_json(), "dark": template(dark=True).to_plotly_json()}
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)} · evotune</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<header>
+<p class="mark">evotune report</p>
+<h1>{escape(title)}</h1>
+{facts(data)}
+</header>
+{tiles(data)}
+{sentences(findings(data))}
+{best_params(data)}
+{"".join(_figure(section) for section in shown)}
+{_tables(data)}
+<footer>Made by evotune. This page is complete in itself: it loads nothing.</footer>
+</main>
+{_plotly() if shown else ""}
+<script type="application/json" id="themes">{_inert(json.dumps(themes))}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def _plotly() -> str:
+    return f"<script>{get_plotlyjs()}</script>"
+
+
+def _figure(section: Section) -> str:
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in section.notes)
+    warning = f'<p class="warning">{escape(section.warning)}</p>' if section.warning else ""
+    return (
+        f'<section class="card" id="{section.key}"><h2>{escape(section.title)}</h2>'
+        f'<p class="caption">{escape(section.caption)}</p>{warning}'
+        f'<div class="plot" style="height:{section.figure.layout.height}px"></div>'
+        f'<script type="application/json" class="figure">{_inert(section.figure.to_json())}'
+        f"</script>{notes}</section>\n"
+    )
+
+
+def _inert(text: str) -> str:
+    """Return JSON that no text inside it can turn into markup."""
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _tables(data: StudyData) -> str:
+    parts = []
+    if data.failed:
+        parts.append(_card("failed", "Failed trials", "Equal reasons stand together, the most "
+                           "frequent first; open one for its traceback.", failed_table(data)))
+    if data.done:
+        shown = min(ROWS_AT_MOST, len(data.done))
+        order = (
+            "the Pareto front first, then by the first objective"
+            if len(data.objectives.objectives) > 1
+            else "best first"
+        )
+        parts.append(_card("table", f"Best {shown} trials", f"All genes, {order}; “–” marks a gene "
+                           "that is not active.", best_table(data)))
+    return "\n".join(parts)
+
+
+def _card(key: str, title: str, caption: str, body: str) -> str:
+    return (
+        f'<section class="card" id="{key}"><h2>{title}</h2><p class="caption">{caption}</p>'
+        f"{body}</section>"
+    )

@@ -1,0 +1,213 @@
+"""Which figures a report has, and the sentence that says how to read each."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from evotune.report import figures
+from evotune.report.data import StudyData
+from evotune.report.distributions import distributions, diversity_over_time
+from evotune.report.family import ANCESTORS_AT_MOST, family, family_tree
+from evotune.report.panels import PANELS_AT_MOST
+from evotune.report.parallel import AXES_AT_MOST, LINES_AT_MOST, parallel_coordinates
+from evotune.report.scales import varied_genes
+from evotune.report.slices import FAILED_AT_MOST, points_a_panel, slices
+from evotune.report.text import count, shorten
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A figure with its words, as plain text.
+
+    Attributes:
+        key: Name of its place on the page.
+        title: A few words.
+        caption: How to read it.
+        figure: The figure.
+        notes: What was left out or wants care.
+        warning: Why it should not be trusted; empty when it may.
+    """
+
+    key: str
+    title: str
+    caption: str
+    figure: go.Figure
+    notes: tuple[str, ...] = ()
+    warning: str = ""
+
+
+def sections(data: StudyData) -> list[Section]:
+    """Return the figures that this study has something for, in the order of the page."""
+    if not data.done:
+        return []
+    makers = (_progress, _pareto, _parallel, _importance, _slices, _distributions, _family,
+              _diversity)
+    return [section for maker in makers for section in maker(data)]
+
+
+def _progress(data: StudyData) -> Iterator[Section]:
+    scale, hidden = data.score_scale
+    notes = [*_first_only(data), *_thinned(data, figures.POINTS_AT_MOST)]
+    if hidden:
+        beyond = "below" if data.objective.direction == "max" else "above"
+        notes.append(
+            f"{count(hidden, 'trial')} {beyond} {scale.low if beyond == 'below' else scale.high:.4g}"
+            " lie outside the axis, so that they do not squash the rest."
+        )
+    yield Section(
+        "progress",
+        f"{_metric(data)} over time",
+        "The orange line is the best result so far; the blue bands show where the middle half and "
+        f"the middle 80 % of the trials of each {_unit(data)} lie, the blue line their median.",
+        figures.progress(data),
+        tuple(notes),
+    )
+
+
+def _pareto(data: StudyData) -> Iterator[Section]:
+    if len(data.objectives.objectives) < 2:
+        return
+    extra = ()
+    if len(data.objectives.objectives) > 4:
+        extra = ("Only the first six pairs of objectives are drawn.",)
+    yield Section(
+        "front",
+        "Trade-off between the objectives",
+        f"No other trial beats an orange one in every objective: {int(data.front.sum()):,} trials "
+        "are such best compromises; hollow points break a constraint.",
+        figures.pareto_front(data),
+        (*_thinned(data, figures.POINTS_AT_MOST), *extra),
+    )
+
+
+def _parallel(data: StudyData) -> Iterator[Section]:
+    if not varied_genes(data.space):
+        return
+    conditional = any(g in data.space.conditional for g in varied_genes(data.space))
+    level = " A line at “–” means that the gene is not active in that trial." if conditional else ""
+    yield Section(
+        "parallel",
+        "Which combinations work",
+        "Each line is a trial, and the stronger its colour the better it is: drag along an axis to "
+        "keep only the lines through that range, drag an axis by its name to move it." + level,
+        parallel_coordinates(data),
+        (*_first_only(data), *_thinned(data, LINES_AT_MOST), *_capped(data, AXES_AT_MOST)),
+    )
+
+
+def _importance(data: StudyData) -> Iterator[Section]:
+    result = data.importance
+    if math.isnan(result.quality) or not any(result.shares.values()):
+        return
+    warning = ""
+    if not result.is_reliable:
+        why = f"with only {result.trials} trials" if result.trials < 20 else "that poorly"
+        warning = f"Do not rely on this: {why} the forest cannot tell signal from chance."
+    yield Section(
+        "importance",
+        f"What decides {_metric(data)}",
+        "A longer bar means that shuffling this gene makes a random forest's ranking of the trials "
+        f"worse; the forest explains {_explained(result.quality)} of the ranking (R²) on trials "
+        "it has not seen.",
+        figures.importance_bars(data),
+        _first_only(data),
+        warning,
+    )
+
+
+def _explained(quality: float) -> str:
+    return f"{100 * quality:.0f} %" if quality > 0 else "nothing"
+
+
+def _slices(data: StudyData) -> Iterator[Section]:
+    if not varied_genes(data.space):
+        return
+    notes = [*_first_only(data), *_thinned(data, points_a_panel(data)), *_capped(data)]
+    if len(data.failed) > FAILED_AT_MOST:
+        notes.append(f"Of the failed trials only the last {FAILED_AT_MOST} are marked.")
+    yield Section(
+        "slices",
+        f"{_metric(data)} against each gene",
+        "Each point is a trial, darker the later it came; the star is the best one, and crosses at "
+        "the foot show where trials failed.",
+        slices(data),
+        tuple(notes),
+    )
+
+
+def _distributions(data: StudyData) -> Iterator[Section]:
+    if not varied_genes(data.space):
+        return
+    yield Section(
+        "distributions",
+        "Where the search goes",
+        f"For numbers, bands show the middle 80 % and 50 % of the values in each {_unit(data)}, "
+        "with the median in blue and the best trial so far in orange; for options, the share of "
+        "each.",
+        distributions(data),
+        _capped(data),
+    )
+
+
+def _family(data: StudyData) -> Iterator[Section]:
+    line = family(data)
+    if len(line) < 2:
+        return
+    cut = ()
+    if len(line) == ANCESTORS_AT_MOST:
+        cut = (f"Only its latest {ANCESTORS_AT_MOST} ancestors are drawn.",)
+    yield Section(
+        "family",
+        "Where the best trial comes from",
+        f"The star is the best trial and the points linked to it are its {len(line) - 1:,} "
+        "ancestors; the orange line goes back through the better parent each time, and pointing at "
+        "a trial shows which genes changed.",
+        family_tree(data),
+        cut,
+    )
+
+
+def _diversity(data: StudyData) -> Iterator[Section]:
+    if not varied_genes(data.space) or len(set(data.groups.of.tolist())) < 2:
+        return
+    if len(set(data.groups.of.tolist())) == len(data.trials):
+        return  # one trial each: there is nothing to compare
+    yield Section(
+        "diversity",
+        "How diverse the trials stay",
+        f"100 % is as diverse as random sampling, 0 % means that all trials of a {_unit(data)} are "
+        "alike; a row that fades shows a gene on which the search has settled.",
+        diversity_over_time(data),
+    )
+
+
+def _metric(data: StudyData) -> str:
+    return shorten(data.objective.metric, 50)
+
+
+def _unit(data: StudyData) -> str:
+    return "generation" if data.groups.born_name == "generation" else "block of trials"
+
+
+def _first_only(data: StudyData) -> tuple[str, ...]:
+    if len(data.objectives.objectives) == 1:
+        return ()
+    return (f"Of several objectives this is about the first, {_metric(data)}.",)
+
+
+def _thinned(data: StudyData, limit: int) -> tuple[str, ...]:
+    if len(data.done) <= limit:
+        return ()
+    return (
+        f"Of {len(data.done):,} trials {limit:,} are drawn: the best, and a random choice of the "
+        "others.",
+    )
+
+
+def _capped(data: StudyData, limit: int = PANELS_AT_MOST) -> tuple[str, ...]:
+    genes = len(varied_genes(data.space))
+    if genes <= limit:
+        return ()
+    return (f"Of {genes} genes the {limit} most important are drawn.",)

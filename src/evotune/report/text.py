@@ -1,0 +1,47 @@
+"""Numbers, durations and names as people read them."""
+
+import html
+import math
+from typing import Any
+
+
+def number(value: Any) -> str:
+    """Return a gene's or metric's value as short text: four significant digits for floats."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}" if math.isfinite(value) else str(value)
+
+
+def percent(share: float) -> str:
+    """Return a share in [0, 1] as per cent."""
+    return f"{100 * share:.0f} %" if share >= 0.01 or share <= 0 else "< 1 %"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as text in the two largest units that fit."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
+    shown = [f"{count} {unit}" for count, unit in parts if count]
+    return " ".join(shown[:2])
+
+
+def shorten(text: Any, width: int = 60) -> str:
+    """Return the text on one line, cut to ``width`` characters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def label(text: Any, width: int = 28) -> str:
+    """Return text for a place where Plotly or a browser would read it as HTML."""
+    return html.escape(shorten(text, width))
+
+
+def count(amount: int, noun: str) -> str:
+    """Return an amount with its noun, e.g. ``1 trial`` or ``1,200 trials``."""
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"

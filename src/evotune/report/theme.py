@@ -1,0 +1,75 @@
+"""Colours and the Plotly templates: one scheme for all figures, safe for colour-blind readers."""
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+BLUE = "#3b7dc9"
+ORANGE = "#e8830c"
+PURPLE = "#a8447f"
+GREY = "#8a94a3"
+
+#: For genes without an order: Paul Tol's bright scheme, less the orange that marks the best.
+CATEGORIES = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#9aa3af")
+
+FONT = 'Inter, "Segoe UI", system-ui, -apple-system, "Helvetica Neue", Arial, sans-serif'
+
+_LIGHT = {
+    "text": "#3d4653",
+    "grid": "#e9edf2",
+    "line": "#c4ccd6",
+    "hover": "#ffffff",
+    "scale": ("#dde3ea", "#a5c4e8", "#4a89d0", "#0c3c80"),
+}
+_DARK = {
+    "text": "#c3ccd8",
+    "grid": "#2a313b",
+    "line": "#475161",
+    "hover": "#1f2630",
+    "scale": ("#333c48", "#37598a", "#4f94e0", "#d5e8ff"),
+}
+
+
+def template(*, dark: bool = False) -> go.layout.Template:
+    """Return the look of every figure.
+
+    Strong means good: the colour scale runs from a tone near the page's own to a strong one.
+    """
+    tone: dict[str, Any] = _DARK if dark else _LIGHT
+    scale = [[k / 3, colour] for k, colour in enumerate(tone["scale"])]
+    axis = {
+        "gridcolor": tone["grid"],
+        "linecolor": tone["line"],
+        "zeroline": False,
+        "ticks": "outside",
+        "tickcolor": tone["line"],
+        "ticklen": 4,
+        "automargin": True,
+        "title": {"standoff": 8, "font": {"size": 12}},
+        "tickfont": {"size": 11},
+    }
+    bar = {"outlinewidth": 0, "thickness": 10, "tickfont": {"size": 11}, "ticks": ""}
+    layout = {
+        "font": {"family": FONT, "size": 12, "color": tone["text"]},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "xaxis": axis,
+        "yaxis": axis,
+        "colorway": [BLUE, *CATEGORIES[1:]],
+        "coloraxis": {"colorscale": scale, "colorbar": bar},
+        "hoverlabel": {
+            "bgcolor": tone["hover"],
+            "bordercolor": tone["line"],
+            "font": {"color": tone["text"], "size": 12, "family": FONT},
+            "align": "left",
+        },
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "margin": {"l": 60, "r": 24, "t": 40, "b": 50},
+    }
+    lines = [{"line": {"colorscale": scale, "colorbar": bar}}]
+    return go.layout.Template(layout=layout, data={"parcoords": lines})
+
+
+def finish(figure: go.Figure, *, height: int, **layout: Any) -> go.Figure:
+    """Give a figure its height in pixels, the light template and further layout."""
+    return figure.update_layout(template=template(), height=height, **layout)

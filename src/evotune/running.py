@@ -1,0 +1,272 @@
+"""One call of `Study.run`: the loop, its stopping rules, and how Ctrl-C ends it."""
+
+import math
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from evotune import locking
+from evotune.engine import Engine
+from evotune.errors import StudyError, TaskError, TooManyFailuresError
+from evotune.objectives import Objectives
+from evotune.protocols import Evaluate, Executor
+from evotune.trial import Failure, Trial
+
+#: No run is stopped for its failures before so many trials have ended.
+FAILURES_COUNT_FROM = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """When a run ends.
+
+    Args:
+        trials: Trials of the whole study.
+        timeout: Seconds after which no trial is started any more.
+        target: Value of the first objective that is good enough, in the user's own sign.
+        stagnation: Generations without a better best.
+        max_failures: Share of this call's trials that may fail.
+
+    Raises:
+        StudyError: No rule at all, or one out of bounds.
+    """
+
+    trials: float | None
+    timeout: float | None
+    target: float | None
+    stagnation: int | None
+    max_failures: float
+
+    def __post_init__(self) -> None:
+        rules = (self.trials, self.timeout, self.target, self.stagnation)
+        if all(rule is None for rule in rules):
+            raise StudyError(
+                "run() needs to know when to stop: write trials=100, timeout=3600 (seconds), "
+                "target= or stagnation="
+            )
+        for name in ("trials", "timeout", "stagnation"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise StudyError(f"{name} must be positive, got {value!r}")
+        if not 0 <= self.max_failures <= 1:
+            raise StudyError(f"max_failures is a share in [0, 1], got {self.max_failures!r}")
+
+
+class Run:
+    """The loop of one call.
+
+    Args:
+        engine: What moves the study on.
+        executor: Where trials run.
+        stopping: When it ends.
+        deterministic: Tell results in trial order.
+        after: Called with each trial whose result was told.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        executor: Executor,
+        stopping: Stopping,
+        deterministic: bool,
+        after: Callable[[Trial], None],
+    ) -> None:
+        self.engine = engine
+        self.executor = executor
+        self.stopping = stopping
+        self.in_order = deterministic
+        self.after = after
+        self.stop_reason = ""
+        self._began = time.monotonic()
+        self._running: set[int] = set()
+        self._leftovers: deque[Trial] = deque()
+        self._ended = self._failed = 0
+        self._stagnation = _Stagnation(stopping.stagnation, engine.objectives)
+
+    def __call__(self, evaluate: Evaluate) -> str:
+        """Run to the end and return why it ended."""
+        token = self.engine.driver.token
+        locking.running_tokens.add(token)
+        try:
+            with _Interrupts() as interrupts:
+                self.executor.open(evaluate)
+                try:
+                    self._loop(interrupts)
+                except KeyboardInterrupt:
+                    self.stop_reason = "interrupted"
+                finally:
+                    self.executor.close()
+            self.engine.suspend()
+        finally:
+            locking.running_tokens.discard(token)
+        return self.stop_reason
+
+    def _loop(self, interrupts: "_Interrupts") -> None:
+        for trial in self.engine.ledger.trials:
+            self._check_result(trial)
+        for trial in self.engine.tell_leftovers(in_order=self.in_order):
+            self._check_result(trial)
+        self._leftovers.extend(self.engine.unfinished())
+        while True:
+            self._fill(interrupts)
+            if not self._running:
+                break
+            with interrupts.allowed():
+                results = dict(self.executor.collect())
+            self._take(results)
+
+    # -- starting -----------------------------------------------------------------------------
+
+    def _fill(self, interrupts: "_Interrupts") -> None:
+        while self._may_start():
+            trial = self._next()
+            if trial is None:
+                break
+            self._running.add(trial.number)
+            with interrupts.allowed():
+                self.executor.submit(trial)
+
+    def _may_start(self) -> bool:
+        if len(self._running) >= self.executor.capacity:
+            return False
+        self._check_time()
+        if self.stop_reason:
+            return False
+        if self._leftovers:
+            return True
+        limit = math.inf if self.stopping.trials is None else self.stopping.trials
+        if len(self.engine.ledger.trials) >= limit:
+            self.stop_reason = "trials"
+            return False
+        # What a generation-free algorithm proposes depends on which results it has seen: in
+        # order, a trial may start only after a fixed number of results.
+        free = self.engine.algorithm.generational or not self.in_order
+        return free or len(self.engine.untold) < self.executor.capacity
+
+    def _next(self) -> Trial | None:
+        if self._leftovers:
+            return self.engine.restart(self._leftovers.popleft())
+        trial = self.engine.propose()
+        if trial is None and not self._running:
+            self.stop_reason = "the algorithm has nothing more to propose"
+        return trial
+
+    def _check_time(self) -> None:
+        limit = self.stopping.timeout
+        if limit is not None and time.monotonic() - self._began >= limit:
+            self.stop_reason = self.stop_reason or "timeout"
+
+    # -- ending -------------------------------------------------------------------------------
+
+    def _take(self, results: dict[int, Any]) -> None:
+        fatal = [r for r in results.values() if isinstance(r, Failure) and r.fatal]
+        kept = {n: r for n, r in results.items() if not (isinstance(r, Failure) and r.fatal)}
+        self._running.difference_update(results)
+        for trial in self.engine.finish(kept, in_order=self.in_order):
+            self._check_result(trial)
+            self._check_failures(trial)
+            self.after(trial)
+        if fatal:
+            raise TaskError(fatal[0].message)
+
+    def stop(self, reason: str) -> None:
+        """Start no more trials; the first reason counts."""
+        self.stop_reason = self.stop_reason or reason
+
+    def _check_result(self, trial: Trial) -> None:
+        target, objective = self.stopping.target, self.engine.objectives.objectives[0]
+        if target is not None and trial.values and not trial.violation:
+            reached = objective.score(trial.values[0])
+            if reached == target or (reached > target) == (objective.direction == "max"):
+                self.stop("target")
+        if self._stagnation(trial):
+            self.stop("stagnation")
+
+    def _check_failures(self, trial: Trial) -> None:
+        self._ended += 1
+        self._failed += trial.failure is not None
+        if trial.failure is None or self._ended < FAILURES_COUNT_FROM:
+            return
+        if self._failed > self.stopping.max_failures * self._ended:
+            raise TooManyFailuresError(
+                f"{self._failed} of {self._ended} trials failed, more than max_failures="
+                f"{self.stopping.max_failures:g} allows; trial {trial.number}: "
+                f"{trial.failure.message}\n{trial.failure.traceback}".rstrip()
+            )
+
+
+class _Stagnation:
+    """Counts the generations since the best value got better."""
+
+    def __init__(self, generations: int | None, objectives: Objectives) -> None:
+        self.generations = generations
+        if generations is not None and len(objectives.objectives) > 1:
+            raise StudyError("stagnation= needs a single objective; use trials= or timeout=")
+        self._best: tuple[float, tuple[float, ...]] = (math.inf, ())
+        self._since = 0
+
+    def __call__(self, trial: Trial) -> bool:
+        if self.generations is None or not trial.has_ended:
+            return False
+        generation = trial.note.get("generation")
+        if generation is None:
+            raise StudyError(
+                "stagnation= counts generations, which this algorithm has not; "
+                "use trials=, timeout= or target="
+            )
+        if trial.values is not None and (trial.violation, trial.values) < self._best:
+            self._best, self._since = (trial.violation, trial.values), generation
+        # The generation after the last idle one has begun, or is as good as begun.
+        return bool(generation - self._since > self.generations)
+
+
+class _Interrupts:
+    """Lets Ctrl-C through while trials are waited for, and holds it back amid bookkeeping."""
+
+    def __init__(self) -> None:
+        self._pending = self._open = self._installed = False
+
+    def __enter__(self) -> "_Interrupts":
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._handle)
+            self._installed = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        self._pending = True
+        if self._open:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Let an interrupt through inside the block, also one that came before it."""
+        self._open = True
+        try:
+            if self._pending:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._open = False
+
+
+def after_each(
+    study: Any, callbacks: Sequence[Callable[[Any, Trial], None]]
+) -> Callable[[Trial], None]:
+    """Return one function that calls every callback with the study and a trial."""
+
+    def call(trial: Trial) -> None:
+        for callback in callbacks:
+            callback(study, trial)
+
+    return call

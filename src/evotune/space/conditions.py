@@ -1,0 +1,113 @@
+"""Conditions: when a gene is active. ``{"booster": "tree"}``, several values, or a `Range`."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evotune.errors import SpaceError
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """All values from low to high, both included; open where a bound is left out.
+
+    Args:
+        low: Smallest value.
+        high: Largest value.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise SpaceError(f"Range({self.low!r}, {self.high!r}): low lies above high")
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+
+#: Pairs of (gene, allowed values); all must hold.
+When = tuple[tuple[str, Range | tuple[Any, ...]], ...]
+
+
+def normalise_when(when: Mapping[str, Any] | None) -> When:
+    """Bring what a user or a file writes into one form.
+
+    Raises:
+        SpaceError: It is no mapping, or allows no value.
+    """
+    if when is None:
+        return ()
+    if not isinstance(when, Mapping):
+        raise SpaceError(f'when= must be a mapping such as {{"optimizer": "sgd"}}, got {when!r}')
+    return tuple((str(gene), _allowed(gene, allowed)) for gene, allowed in when.items())
+
+
+def _allowed(gene: str, allowed: Any) -> Range | tuple[Any, ...]:
+    if isinstance(allowed, Range):
+        return allowed
+    if isinstance(allowed, Mapping):  # as JSON and TOML write a Range
+        unknown = set(allowed) - {"low", "high"}
+        if unknown:
+            raise SpaceError(f"when={{{gene!r}: ...}}: a range has low and high, got {allowed!r}")
+        return Range(**{k: v for k, v in allowed.items() if v is not None})
+    if isinstance(allowed, set | frozenset):
+        allowed = sorted(allowed, key=repr)
+    if isinstance(allowed, Sequence) and not isinstance(allowed, str):
+        if not allowed:
+            raise SpaceError(f"when={{{gene!r}: {allowed!r}}} allows no value at all")
+        return tuple(allowed)
+    return (allowed,)
+
+
+def when_to_json(when: When) -> dict[str, Any]:
+    """Return ``{"when": ...}`` as JSON, or nothing when there is no condition."""
+    if not when:
+        return {}
+    return {"when": {gene: _allowed_to_json(allowed) for gene, allowed in when}}
+
+
+def _allowed_to_json(allowed: Range | tuple[Any, ...]) -> Any:
+    if isinstance(allowed, Range):
+        ends = {"low": allowed.low, "high": allowed.high}
+        return {name: end for name, end in ends.items() if math.isfinite(end)}
+    return list(allowed)
+
+
+def in_order(conditions: Mapping[str, When]) -> tuple[str, ...]:
+    """Return the genes so that each comes after all genes that it depends on.
+
+    Args:
+        conditions: The conditions of every gene of a space.
+
+    Raises:
+        SpaceError: A condition names a gene that is not there, or genes depend on each other in a
+            circle.
+    """
+    for gene, when in conditions.items():
+        for other, _ in when:
+            if other not in conditions:
+                raise SpaceError(
+                    f"gene {gene!r} depends on {other!r}, which is not in the space; "
+                    f"the space has {', '.join(map(repr, conditions))}"
+                )
+    ordered: dict[str, None] = {}
+    open_genes: list[str] = []
+
+    def visit(gene: str) -> None:
+        if gene in ordered:
+            return
+        if gene in open_genes:
+            circle = " -> ".join([*open_genes[open_genes.index(gene) :], gene])
+            raise SpaceError(f"conditions run in a circle: {circle}")
+        open_genes.append(gene)
+        for other, _ in conditions[gene]:
+            visit(other)
+        open_genes.pop()
+        ordered[gene] = None
+
+    for gene in conditions:
+        visit(gene)
+    return tuple(ordered)

@@ -1,0 +1,193 @@
+"""Crossover: two parents' genomes -> one child's. Every operator is pure and passes its seed on.
+
+The second child of a pair is the same operator with the parents swapped and the same random
+stream: each locus that the first child took from ``a``, the second takes from ``b``.
+
+Dormant genes take part: a conditional gene that is active in one parent only is inherited from
+that parent, whose value has been tested; the other holds a mere memory.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evotune.errors import AlgorithmError
+from evotune.space.domains import Domain, reflect
+from evotune.space.space import Genome, Space
+
+Crossover = Callable[[Space, Genome, Genome, np.random.Generator], dict[str, Any]]
+
+
+def _check_rate(name: str, rate: float) -> None:
+    if not 0.0 <= rate <= 1.0:
+        raise AlgorithmError(f"{name}: rate must lie in [0, 1], got {rate!r}")
+
+
+def _exchange(space: Space, a: Genome, b: Genome, from_b: Sequence[bool]) -> dict[str, Any]:
+    child = {n: b[n] if swap else a[n] for n, swap in zip(space.names, from_b, strict=True)}
+    return _inherit_tested(space, a, b, child)
+
+
+def _inherit_tested(space: Space, a: Genome, b: Genome, child: dict[str, Any]) -> dict[str, Any]:
+    if space.conditional:
+        asleep_a, asleep_b = space.dormant(a), space.dormant(b)
+        for name in asleep_a ^ asleep_b:
+            child[name] = b[name] if name in asleep_a else a[name]
+    return child
+
+
+@dataclass(frozen=True, slots=True)
+class KPoint:
+    """Cut both genomes at ``points`` loci and alternate: 1 is one-point, 2 two-point (P1).
+
+    Args:
+        points: Number of cuts; at most genes − 1 are made.
+    """
+
+    points: int = 1
+
+    def __post_init__(self) -> None:
+        if self.points < 1:
+            raise AlgorithmError(f"KPoint: points must be at least 1, got {self.points!r}")
+
+    def __call__(
+        self, space: Space, a: Genome, b: Genome, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        loci = len(space.names)
+        cuts = set((rng.permutation(loci - 1)[: self.points] + 1).tolist()) if loci > 1 else set()
+        from_b, swap = [], False
+        for locus in range(loci):
+            swap ^= locus in cuts
+            from_b.append(swap)
+        return _exchange(space, a, b, from_b)
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Take each gene from ``b`` with probability ``rate``, else from ``a``.
+
+    0.5 is uniform crossover (P1, P2); 0.33 is the per-locus crossover of P3, where each event
+    switches one locus.
+
+    Args:
+        rate: Probability per locus.
+    """
+
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_rate("Uniform", self.rate)
+
+    def __call__(
+        self, space: Space, a: Genome, b: Genome, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        return _exchange(space, a, b, [u < self.rate for u in rng.random(len(space.names))])
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """At each locus, with probability ``rate``, a crossing switches all following loci (P3).
+
+    Args:
+        rate: Probability of a crossing per locus.
+    """
+
+    rate: float = 0.33
+
+    def __post_init__(self) -> None:
+        _check_rate("Segment", self.rate)
+
+    def __call__(
+        self, space: Space, a: Genome, b: Genome, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        crossings = rng.random(len(space.names)) < self.rate
+        return _exchange(space, a, b, (np.cumsum(crossings) % 2 == 1).tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """BLX-α (Eshelman and Schaffer, 1993) on ordered genes, in the unit interval.
+
+    The child is uniform in the parents' interval, widened by ``alpha`` times its length on each
+    side. Genes without an order, and those dormant in a parent, are exchanged whole.
+
+    Args:
+        alpha: Widening, relative to the distance of the parents.
+    """
+
+    alpha: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.alpha < 0:
+            raise AlgorithmError(f"Blend: alpha must not be negative, got {self.alpha!r}")
+
+    def __call__(
+        self, space: Space, a: Genome, b: Genome, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        def mix(u: float, v: float, draw: float) -> float:
+            return u + (v - u) * (draw * (1 + 2 * self.alpha) - self.alpha)
+
+        return _mix_ordered(space, a, b, rng, mix)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedBinary:
+    """Simulated binary crossover (Deb and Agrawal, 1995) on ordered genes, in the unit interval.
+
+    Genes without an order, and those dormant in a parent, are exchanged whole.
+
+    Args:
+        eta: Distribution index; the larger, the closer children lie to a parent.
+        rate: Probability per ordered gene to be crossed; else ``a``'s is kept.
+    """
+
+    eta: float = 15.0
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_rate("SimulatedBinary", self.rate)
+        if self.eta < 0:
+            raise AlgorithmError(f"SimulatedBinary: eta must not be negative, got {self.eta!r}")
+
+    def __call__(
+        self, space: Space, a: Genome, b: Genome, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        crossed = iter((rng.random(len(space.names)) < self.rate).tolist())
+
+        def mix(u: float, v: float, draw: float) -> float:
+            if not next(crossed):
+                return u
+            power = 1.0 / (self.eta + 1.0)
+            below = draw <= 0.5
+            beta: float = (2 * draw) ** power if below else (1 / (2 * (1 - draw))) ** power
+            return 0.5 * ((1 + beta) * u + (1 - beta) * v)
+
+        return _mix_ordered(space, a, b, rng, mix)
+
+
+def _mix_ordered(
+    space: Space,
+    a: Genome,
+    b: Genome,
+    rng: np.random.Generator,
+    mix: Callable[[float, float, float], float],
+) -> dict[str, Any]:
+    """Mix ordered genes in the unit interval; exchange the others with probability one half."""
+    draws = rng.random(len(space.names)).tolist()
+    child = {}
+    for (name, domain), draw in zip(space.domains.items(), draws, strict=True):
+        if domain.ordered and a[name] != b[name]:
+            child[name] = _mixed(domain, a[name], b[name], draw, mix)
+        else:
+            child[name] = b[name] if draw < 0.5 else a[name]
+    return _inherit_tested(space, a, b, child)
+
+
+def _mixed(
+    domain: Domain, a: Any, b: Any, draw: float, mix: Callable[[float, float, float], float]
+) -> Any:
+    u = domain.to_unit(a)
+    mixed = mix(u, domain.to_unit(b), draw)
+    return a if mixed == u else domain.from_unit(reflect(mixed))

@@ -1,0 +1,52 @@
+"""Starting populations that cover the space better than independent draws."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from evotune.errors import AlgorithmError
+from evotune.space.space import Space
+
+Design = Callable[[Space, int, np.random.Generator], list[dict[str, Any]]]
+
+
+def random(space: Space, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Return ``count`` genomes drawn independently."""
+    return [space.sample(rng) for _ in range(count)]
+
+
+def latin_hypercube(space: Space, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Return ``count`` genomes: every gene's range is cut into as many slices, each used once."""
+    from scipy.stats import qmc  # slow to import, and only needed once a study
+
+    return _decode(space, qmc.LatinHypercube(len(space), rng=rng).random(count))
+
+
+def sobol(space: Space, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Return the first ``count`` genomes of a scrambled Sobol sequence (Owen, 1998)."""
+    from scipy.stats import qmc
+
+    # A power of two keeps the sequence balanced; the rest is cut off.
+    sampler = qmc.Sobol(len(space), scramble=True, rng=rng)
+    return _decode(space, sampler.random_base2(max(count - 1, 0).bit_length())[:count])
+
+
+def _decode(space: Space, points: Any) -> list[dict[str, Any]]:
+    return [space.decode(point) for point in points]
+
+
+DESIGNS: dict[str, Design] = {"random": random, "latin_hypercube": latin_hypercube, "sobol": sobol}
+
+
+def design_named(start: str | Design) -> Design:
+    """Return a design by its name, or the callable itself.
+
+    Raises:
+        AlgorithmError: No design has that name.
+    """
+    if callable(start):
+        return start
+    if start not in DESIGNS:
+        raise AlgorithmError(f"start must be one of {', '.join(DESIGNS)}, got {start!r}")
+    return DESIGNS[start]

@@ -1,0 +1,189 @@
+"""Mutation: a genome -> a changed copy, always inside the bounds. Every operator is pure.
+
+Only active genes mutate: a dormant gene keeps the value that was last tested, so that a gene that
+becomes active again remembers it.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evotune.errors import AlgorithmError
+from evotune.space.domains import Domain
+from evotune.space.listed import other_value
+from evotune.space.space import Genome, Space
+
+Mutation = Callable[[Space, Genome, np.random.Generator], dict[str, Any]]
+Change = Callable[[str, Domain, Any], Any]
+
+
+def _check(name: str, rate: float | None) -> None:
+    if rate is not None and not 0.0 <= rate <= 1.0:
+        raise AlgorithmError(
+            f"{name}: rate must lie in [0, 1], or be None for one gene on average; got {rate!r}"
+        )
+
+
+def _vary(
+    space: Space,
+    genome: Genome,
+    rng: np.random.Generator,
+    operator: "UniformReset | Creep | Gaussian | Polynomial",
+    change: Change,
+) -> dict[str, Any]:
+    """Change each active gene with the operator's rate."""
+    child = dict(genome)
+    asleep = space.dormant(genome)
+    names = [name for name in space.variable if name not in asleep]
+    if not names:
+        return child
+    rate = 1.0 / len(names) if operator.rate is None else operator.rate
+    picked = [n for n, u in zip(names, rng.random(len(names)).tolist(), strict=True) if u < rate]
+    if not picked and operator.at_least_one:
+        picked = [names[int(rng.random() * len(names))]]
+    for name in picked:
+        child[name] = change(name, space.domains[name], genome[name])
+    return child
+
+
+@dataclass(frozen=True, slots=True)
+class UniformReset:
+    """Replace a gene by a new uniform value (P2, section 4.5).
+
+    Args:
+        rate: Probability per active gene; None is one gene on average.
+        at_least_one: Mutate a random gene when the dice picked none.
+    """
+
+    rate: float | None = 0.2
+    at_least_one: bool = False
+
+    def __post_init__(self) -> None:
+        _check("UniformReset", self.rate)
+
+    def __call__(self, space: Space, genome: Genome, rng: np.random.Generator) -> dict[str, Any]:
+        def change(name: str, domain: Domain, value: Any) -> Any:
+            return domain.from_unit(float(rng.random()))
+
+        return _vary(space, genome, rng, self, change)
+
+
+@dataclass(frozen=True, slots=True)
+class Creep:
+    """The four-way creep of P3, section 3.1, for numbers.
+
+    With equal probability one of: decrease by 0–1 %, increase by 0–1 %, increase by 10–20 %,
+    decrease by 10–20 % of the value (of the range where the value is 0). Whole numbers and
+    ordinals that would stay move by one; other genes change to another value.
+
+    Args:
+        rate: Probability per active gene; None is one gene on average.
+        at_least_one: Mutate a random gene when the dice picked none.
+    """
+
+    rate: float | None = 0.05
+    at_least_one: bool = False
+
+    def __post_init__(self) -> None:
+        _check("Creep", self.rate)
+
+    def __call__(self, space: Space, genome: Genome, rng: np.random.Generator) -> dict[str, Any]:
+        def change(name: str, domain: Domain, value: Any) -> Any:
+            if not domain.ordered:
+                return other_value(domain, value, rng)
+            draw, amount = float(rng.random()), float(rng.random())
+            share = (0.01 * amount) if draw < 0.5 else (0.1 + 0.1 * amount)
+            sign = 1 if int(draw * 4) % 2 else -1
+            return _creep(domain, value, sign, share)
+
+        return _vary(space, genome, rng, self, change)
+
+
+def _creep(domain: Domain, value: Any, sign: int, share: float) -> Any:
+    low, high = getattr(domain, "low", None), getattr(domain, "high", None)
+    if low is None or high is None:  # an ordinal has no percentages: one step along it
+        return domain.neighbour(value, sign)
+    moved = value + sign * share * (abs(value) or high - low)
+    if domain.size == math.inf:
+        return min(max(moved, low), high)
+    # Onto the lattice of whole numbers or steps, at least one step away.
+    moved = domain.from_unit(domain.to_unit(min(max(moved, low), high)))
+    return domain.neighbour(value, sign) if moved == value else moved
+
+
+@dataclass(frozen=True, slots=True)
+class Gaussian:
+    """Move ordered genes by a normal step in the unit interval, reflected at the bounds.
+
+    The step is relative to the gene's range, in log scale where the domain is. Whole numbers
+    always move by one at least; genes without an order change to another value.
+
+    Args:
+        rate: Probability per active gene; None is one gene on average.
+        scale: Standard deviation, relative to the range: one number, a pair between which each
+            call draws log-uniformly (small and large steps both keep occurring), or one number
+            for each gene by name.
+        at_least_one: Mutate a random gene when the dice picked none.
+    """
+
+    rate: float | None = None
+    scale: float | tuple[float, float] | Mapping[str, float] = (0.01, 0.4)
+    at_least_one: bool = True
+
+    def __post_init__(self) -> None:
+        _check("Gaussian", self.rate)
+        given = self.scale
+        scales = given.values() if isinstance(given, Mapping) else np.atleast_1d(given).tolist()
+        if not all(s > 0 for s in scales):
+            raise AlgorithmError(f"Gaussian: every scale must be positive, got {given!r}")
+
+    def __call__(self, space: Space, genome: Genome, rng: np.random.Generator) -> dict[str, Any]:
+        scale = self.scale
+        if isinstance(scale, tuple):
+            low, high = math.log(scale[0]), math.log(scale[1])
+            scale = math.exp(low + (high - low) * float(rng.random()))
+
+        def change(name: str, domain: Domain, value: Any) -> Any:
+            if not domain.ordered:
+                return other_value(domain, value, rng)
+            sigma = scale[name] if isinstance(scale, Mapping) else scale
+            return domain.shift(value, sigma * float(rng.standard_normal()))
+
+        return _vary(space, genome, rng, self, change)
+
+
+@dataclass(frozen=True, slots=True)
+class Polynomial:
+    """Polynomial mutation (Deb and Goyal, 1996) of ordered genes, in the unit interval.
+
+    Args:
+        rate: Probability per active gene; None is one gene on average.
+        eta: Distribution index; the larger, the smaller the step.
+        at_least_one: Mutate a random gene when the dice picked none.
+    """
+
+    rate: float | None = None
+    eta: float = 20.0
+    at_least_one: bool = True
+
+    def __post_init__(self) -> None:
+        _check("Polynomial", self.rate)
+        if self.eta < 0:
+            raise AlgorithmError(f"Polynomial: eta must not be negative, got {self.eta!r}")
+
+    def __call__(self, space: Space, genome: Genome, rng: np.random.Generator) -> dict[str, Any]:
+        def change(name: str, domain: Domain, value: Any) -> Any:
+            if not domain.ordered:
+                return other_value(domain, value, rng)
+            unit, draw = domain.to_unit(value), float(rng.random())
+            power = 1.0 / (self.eta + 1.0)
+            if draw < 0.5:
+                rest = 2 * draw + (1 - 2 * draw) * (1 - unit) ** (self.eta + 1)
+                return domain.shift(value, max(rest**power - 1, -unit))
+            rest = 2 * (1 - draw) + (2 * draw - 1) * unit ** (self.eta + 1)
+            return domain.shift(value, min(1 - rest**power, 1 - unit))
+
+        return _vary(space, genome, rng, self, change)

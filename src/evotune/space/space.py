@@ -1,0 +1,299 @@
+"""The space: named domains, their conditions, and everything one does with whole genomes."""
+
+import difflib
+import math
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evotune.errors import GenomeError, SpaceError
+from evotune.space.conditions import in_order
+from evotune.space.domains import Domain
+from evotune.space.listed import domain_from_json
+
+Genome = Mapping[str, Any]
+
+#: Spaces of at most this many points are listed to find what has not been tried yet.
+LISTED_AT_MOST = 4096
+_INACTIVE = ...
+
+
+class Space:
+    """What may be searched.
+
+    A genome holds a value for every gene. Genes whose condition fails are *dormant*: kept in the
+    genome, absent from the params that the evaluation sees.
+
+    Args:
+        genes: A mapping of gene names to domains, where names are no Python identifiers.
+        **domains: Gene names and domains.
+
+    Raises:
+        SpaceError: No gene, something that is no domain, a condition on a gene that is not there,
+            a condition on a value that gene never has, or a circle of conditions.
+
+    Attributes:
+        domains: Domain of each gene, by name.
+        names: Names of all genes.
+        variable: Names of the genes that have more than one value.
+
+    Example:
+        ``Space(lr=Float(1e-4, 1.0, log=True), depth=Int(1, 9, when={"booster": "tree"}),
+        booster=Choice("tree", "linear"))``
+    """
+
+    def __init__(self, genes: Mapping[str, Domain] | None = None, /, **domains: Domain) -> None:
+        self.domains: dict[str, Domain] = {**(genes or {}), **domains}
+        if not self.domains:
+            raise SpaceError("a space needs a gene: write Space(lr=Float(1e-4, 1.0, log=True))")
+        for name, domain in self.domains.items():
+            if not isinstance(name, str) or not name:
+                raise SpaceError(f"gene names must be texts, got {name!r}")
+            if not isinstance(domain, Domain):
+                raise SpaceError(
+                    f"gene {name!r} must be a domain such as Float(0, 1) or Choice('a', 'b'); "
+                    f"got {domain!r}. For a constant write Fixed({domain!r})"
+                )
+        self.names: tuple[str, ...] = tuple(self.domains)
+        self.variable: tuple[str, ...] = tuple(n for n, d in self.domains.items() if d.size > 1)
+        self._conditional = tuple(name for name, d in self.domains.items() if d.when)
+        self._order = in_order({name: d.when for name, d in self.domains.items()})
+        self._check_conditions()
+
+    def _check_conditions(self) -> None:
+        for name in self._conditional:
+            for other, allowed in self.domains[name].when:
+                domain = self.domains[other]
+                if isinstance(allowed, tuple):
+                    for value in allowed:
+                        if not domain.contains(value):
+                            raise SpaceError(
+                                f"gene {name!r} is active when {other!r} is {value!r}, "
+                                f"which {other!r} can never be: {domain.to_json()}"
+                            )
+
+    def __repr__(self) -> str:
+        genes = ", ".join(f"{name}={domain.to_json()}" for name, domain in self.domains.items())
+        return f"Space({genes})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Space) and self.to_json() == other.to_json()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __getitem__(self, name: str) -> Domain:
+        return self.domains[name]
+
+    # -- active and dormant genes -------------------------------------------------------------
+
+    @property
+    def conditional(self) -> tuple[str, ...]:
+        """Names of the genes that have a condition."""
+        return self._conditional
+
+    def dormant(self, genome: Genome) -> frozenset[str]:
+        """Return the names of the genes that are not active in this genome."""
+        if not self._conditional:
+            return frozenset()
+        asleep: set[str] = set()
+        for name in self._order:
+            if not _holds(self.domains[name], genome, asleep):
+                asleep.add(name)
+        return frozenset(asleep)
+
+    def params(self, genome: Genome) -> dict[str, Any]:
+        """Return the active genes only, in the order of the space."""
+        asleep = self.dormant(genome)
+        return {name: genome[name] for name in self.names if name not in asleep}
+
+    def key(self, genome: Genome) -> Hashable:
+        """Return a key that two genomes share exactly when their active genes agree."""
+        asleep = self.dormant(genome)
+        if not asleep:
+            return tuple([genome[name] for name in self.names])
+        return tuple([_INACTIVE if n in asleep else genome[n] for n in self.names])
+
+    # -- genomes in ---------------------------------------------------------------------------
+
+    def check(self, genome: Genome) -> None:
+        """Check a whole genome, dormant genes included.
+
+        Raises:
+            GenomeError: A gene is missing, unknown or outside its domain.
+        """
+        if len(genome) != len(self.names) or any(name not in genome for name in self.names):
+            self._check_names(genome)
+        for name, domain in self.domains.items():
+            if name not in genome:
+                raise GenomeError(f"gene {name!r} is missing from {dict(genome)!r}")
+            if not domain.contains(genome[name]):
+                raise GenomeError(
+                    f"gene {name!r} is {genome[name]!r}, outside its domain {domain.to_json()}"
+                )
+
+    def _check_names(self, genome: Genome) -> None:
+        for name in genome:
+            if name not in self.domains:
+                near = difflib.get_close_matches(name, self.names, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise GenomeError(
+                    f"gene {name!r} is not in the space, which has {', '.join(self.names)}{hint}"
+                )
+
+    def complete(self, params: Genome) -> dict[str, Any]:
+        """Make a genome of params: dormant genes get the middle of their domain.
+
+        Args:
+            params: At least every active gene, e.g. ``study.best.params`` or one you know.
+
+        Raises:
+            GenomeError: An active gene is missing, or a gene is unknown or outside its domain.
+        """
+        self._check_names(params)
+        genome = {
+            name: domain.canonical(params[name])
+            if name in params and domain.contains(params[name])
+            else params.get(name, domain.from_unit(0.5))
+            for name, domain in self.domains.items()
+        }
+        self.check(genome)
+        missing = [name for name in self.params(genome) if name not in params]
+        if missing:
+            raise GenomeError(f"gene {missing[0]!r} is active but missing from {dict(params)!r}")
+        return genome
+
+    def sample(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Draw a genome, every gene uniformly on its own scale."""
+        return self._from_units(rng.random(len(self.names)).tolist())
+
+    # -- unit cube ----------------------------------------------------------------------------
+
+    def encode(self, genome: Genome) -> npt.NDArray[np.float64]:
+        """Return the genome as a point of the unit cube, shape ``(genes,)``."""
+        return np.array([d.to_unit(genome[n]) for n, d in self.domains.items()])
+
+    def decode(self, units: Sequence[float] | npt.NDArray[np.float64]) -> dict[str, Any]:
+        """Return the genome at a point of the unit cube, shape ``(genes,)``.
+
+        Raises:
+            GenomeError: The point has another length or leaves the cube.
+        """
+        point = np.asarray(units, dtype=float)
+        if point.shape != (len(self.names),) or not np.all((point >= 0) & (point <= 1)):
+            raise GenomeError(
+                f"a point of this space's unit cube has {len(self.names)} numbers in [0, 1], "
+                f"got {units!r}"
+            )
+        return self._from_units(point.tolist())
+
+    def _from_units(self, units: Sequence[float]) -> dict[str, Any]:
+        return {
+            name: domain.from_unit(unit)
+            for (name, domain), unit in zip(self.domains.items(), units, strict=True)
+        }
+
+    # -- finite spaces ------------------------------------------------------------------------
+
+    def size(self) -> float:
+        """Return the number of distinct params, ``inf`` for a continuous or uncountable space.
+
+        Conditional spaces are counted by listing them, up to 100,000 points; ``inf`` beyond.
+        """
+        return self._size
+
+    @cached_property
+    def _size(self) -> float:
+        sizes = [domain.size for domain in self.domains.values()]
+        if not self._conditional or math.inf in sizes:
+            return math.prod(sizes)
+        count = 0
+        for count, _ in enumerate(self.points(), start=1):
+            if count > 100_000:
+                return math.inf
+        return count
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """Yield a genome for every distinct params of a finite space.
+
+        Raises:
+            SpaceError: A gene is continuous.
+        """
+        for name, domain in self.domains.items():
+            if domain.size == math.inf:
+                raise SpaceError(f"gene {name!r} is continuous: its space cannot be listed")
+        yield from self._points({}, frozenset())
+
+    def _points(self, genome: dict[str, Any], asleep: frozenset[str]) -> Iterator[dict[str, Any]]:
+        if len(genome) == len(self._order):
+            yield {name: genome[name] for name in self.names}
+            return
+        name = self._order[len(genome)]
+        domain = self.domains[name]
+        if _holds(domain, genome, asleep):
+            for value in domain.values():
+                yield from self._points({**genome, name: value}, asleep)
+        else:
+            yield from self._points({**genome, name: domain.from_unit(0.5)}, asleep | {name})
+
+    def unseen(
+        self, genome: Genome, seen: Collection[Hashable], rng: np.random.Generator
+    ) -> dict[str, Any] | None:
+        """Return the genome not yet seen that shares most genes with the given one.
+
+        Only for spaces of at most `LISTED_AT_MOST` points; None for larger ones, or when every
+        point has been seen.
+        """
+        if self._size > LISTED_AT_MOST:
+            return None
+        left = [point for point in self._listed if self.key(point) not in seen]
+        if not left:
+            return None
+        shared = np.array([sum(p[n] == genome[n] for n in self.names) for p in left])
+        return dict(left[rng.choice(np.flatnonzero(shared == shared.max()))])
+
+    @cached_property
+    def _listed(self) -> list[dict[str, Any]]:
+        return list(self.points())
+
+    # -- JSON ---------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able description: gene names to domains."""
+        return {name: domain.to_json() for name, domain in self.domains.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Mapping[str, Any]]) -> "Space":
+        """Build a space from `to_json`.
+
+        Raises:
+            SpaceError: An unknown type or setting of a domain.
+        """
+        return cls({name: domain_from_json(domain) for name, domain in data.items()})
+
+
+def _holds(domain: Domain, genome: Genome, asleep: Collection[str]) -> bool:
+    for other, allowed in domain.when:  # a plain loop: this runs for every gene of every proposal
+        if other in asleep or genome[other] not in allowed:
+            return False
+    return True
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return one line for each gene in which two spaces, given as JSON, differ."""
+    lines = [f"- {name}: {old[name]}" for name in old if name not in new]
+    lines += [f"+ {name}: {new[name]}" for name in new if name not in old]
+    lines += [
+        f"~ {name}: {old[name]} -> {new[name]}"
+        for name in old
+        if name in new and old[name] != new[name]
+    ]
+    return lines

@@ -1,0 +1,52 @@
+"""Where studies and trials are kept."""
+
+import os
+import re
+from pathlib import Path
+
+from evotune.errors import StorageError
+from evotune.protocols import Storage
+from evotune.storage.memory import MemoryStorage
+
+__all__ = ["MemoryStorage", "open_storage"]
+
+
+def open_storage(spec: str | os.PathLike[str] | Storage | None = None) -> Storage:
+    """Open what a user names as storage.
+
+    Args:
+        spec: None or ``"memory"``; a path with an ending or a directory in it, which becomes an
+            SQLite file; an ``sqlite:///...`` or ``postgresql://...`` URL; or a storage, which is
+            returned as it is.
+
+    Raises:
+        StorageError: It is none of these, or the database cannot be used.
+    """
+    if spec is None or spec == "memory":
+        return MemoryStorage()
+    if isinstance(spec, os.PathLike):
+        return _open_sql(spec)
+    if isinstance(spec, str):
+        if "://" in spec:
+            return _open_sql(spec)
+        if _is_path(spec):
+            return _open_sql(Path(spec).expanduser())
+    elif callable(getattr(spec, "acquire", None)):
+        return spec
+    raise StorageError(
+        f'a storage cannot be opened from {spec!r}; write "memory", a file such as "runs.db", '
+        '"sqlite:///runs.db" or "postgresql://user@host/database"'
+    )
+
+
+def _is_path(spec: str) -> bool:
+    # A bare word is more likely a slip of "memory" than a file; one letter is a Windows drive.
+    path = Path(spec)
+    has_scheme = re.match(r"[A-Za-z][\w+]+:", spec) is not None
+    return not has_scheme and (path.suffix != "" or len(path.parts) > 1)
+
+
+def _open_sql(url: str | os.PathLike[str]) -> Storage:
+    from evotune.storage.sql import SqlStorage  # sqlalchemy is heavy: only those who need it pay
+
+    return SqlStorage(url)

@@ -1,0 +1,245 @@
+"""The tables, how a record becomes a row and back, and how an older database is brought up to date.
+
+Names carry a prefix, since a database may hold other people's tables beside these.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    inspect,
+    select,
+)
+
+from evotune.errors import StorageError
+from evotune.protocols import Driver, StudyDefinition
+from evotune.trial import Failure, Trial
+
+METADATA = MetaData()
+
+schema_version = Table(
+    "evotune_schema_version",
+    METADATA,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+)
+
+studies = Table(
+    "evotune_studies",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("seed", Text, nullable=False),  # a seed may have more digits than a database's integer
+    Column("space", Text, nullable=False),
+    Column("objectives", Text, nullable=False),
+    Column("algorithm", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("driver_host", Text),
+    Column("driver_pid", BigInteger),
+    Column("driver_process_started", Double),
+    Column("driver_since", Double),
+    Column("driver_token", Text),
+)
+
+# JSON is kept as text: a database's own JSON type knows no NaN and no infinity, and turns 1.0
+# into 1. For the same reason budget and violation are JSON.
+trials = Table(
+    "evotune_trials",
+    METADATA,
+    Column("study_id", ForeignKey(studies.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("genome", Text, nullable=False),
+    Column("params", Text),  # NULL: all genes are active
+    Column("seed", BigInteger, nullable=False),
+    Column("budget", Text),
+    Column("weights_from", Integer),
+    Column("parents", Text),
+    Column("note", Text),
+    Column("metrics", Text),
+    Column("values", Text),
+    Column("violation", Text, nullable=False),
+    Column("failure", Text),
+    Column("reports", Text),
+    Column("repeat_of", Integer),
+    Column("results_seen", Integer, nullable=False),
+    Column("result_order", Integer),
+    Column("started", Double),
+    Column("ended", Double),
+)
+
+DEFINITION = [studies.c[name] for name in StudyDefinition.__slots__]
+DRIVER = [studies.c[f"driver_{name}"] for name in Driver.__slots__]
+#: All columns of a trial in the order in which `trial_from_row` takes them.
+TRIAL = [column for column in trials.c if column.name != "study_id"]
+
+#: The step at index k - 1 brings a database from schema version k to k + 1.
+MIGRATIONS: list[Callable[[Connection], None]] = []
+
+
+def stored_version(connection: Connection) -> int | None:
+    """Return the schema version of a database, None when it has no tables of ours."""
+    if not inspect(connection).has_table(schema_version.name):
+        return None
+    return int(connection.execute(select(schema_version.c.version)).scalar_one())
+
+
+def is_current(connection: Connection, where: str) -> bool:
+    """Tell whether a database has this version's tables, reading only.
+
+    Args:
+        connection: An open one.
+        where: The database, for the error.
+
+    Raises:
+        StorageError: It was written by a newer evotune.
+    """
+    version, known = stored_version(connection), 1 + len(MIGRATIONS)
+    if version is not None and version > known:
+        raise StorageError(
+            f"{where} was written by a newer evotune (schema {version}, this one knows {known}): "
+            "upgrade evotune; nothing in it was changed"
+        )
+    return version == known
+
+
+def bring_up_to_date(connection: Connection) -> None:
+    """Create the tables, or take an older database through all migrations it has not seen."""
+    version, known = stored_version(connection), 1 + len(MIGRATIONS)
+    if version is None:
+        METADATA.create_all(connection)
+        connection.execute(schema_version.insert().values(version=known))
+        return
+    for newer, migrate in enumerate(MIGRATIONS[version - 1 :], start=version + 1):
+        migrate(connection)
+        connection.execute(schema_version.update().values(version=newer))
+
+
+def to_text(value: Any) -> str:
+    """Return JSON, with NaN and infinity, every float bit for bit."""
+    return _ENCODER.encode(value)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} {value!r} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain)
+
+
+def trial_to_row(study_id: int, trial: Trial) -> dict[str, Any]:
+    """Return a trial's row; what is empty becomes NULL.
+
+    Raises:
+        StorageError: The trial holds something that is not JSON.
+    """
+    try:
+        genome, params = to_text(trial.genome), to_text(trial.params)
+        return {
+            "study_id": study_id,
+            "number": trial.number,
+            "state": trial.state,
+            "genome": genome,
+            "params": None if params == genome else params,
+            "seed": trial.seed,
+            "budget": None if trial.budget is None else to_text(trial.budget),
+            "weights_from": trial.weights_from,
+            "parents": to_text(trial.parents) if trial.parents else None,
+            "note": to_text(trial.note) if trial.note else None,
+            "metrics": to_text(trial.metrics) if trial.metrics else None,
+            "values": None if trial.values is None else to_text(trial.values),
+            "violation": to_text(trial.violation),
+            "failure": _failure_to_text(trial.failure) if trial.failure else None,
+            "reports": to_text(trial.reports) if trial.reports else None,
+            "repeat_of": trial.repeat_of,
+            "results_seen": trial.results_seen,
+            "result_order": trial.result_order,
+            "started": trial.started,
+            "ended": trial.ended,
+        }
+    except (TypeError, ValueError) as error:
+        raise StorageError(
+            f"trial {trial.number} cannot be stored, and nothing was written: {error}; genome, "
+            "note, metrics and reports may hold numbers, texts, True, False, None, lists and "
+            "dicts of these"
+        ) from error
+
+
+def _failure_to_text(failure: Failure) -> str:
+    return to_text({name: getattr(failure, name) for name in Failure.__slots__})
+
+
+def trial_from_row(row: Sequence[Any]) -> Trial:
+    """Return the trial of a row with the columns of `TRIAL`."""
+    # By position, and no decoding of what is empty: this runs for every trial of a study.
+    (
+        number, state, genome_text, params_text, seed, budget, weights_from, parents, note, metrics,
+        values, violation, failure, reports, repeat_of, results_seen, result_order, started, ended,
+    ) = row  # fmt: skip
+    load = json.loads
+    genome = load(genome_text)
+    return Trial(
+        number,
+        genome,
+        dict(genome) if params_text is None else load(params_text),
+        state,
+        seed,
+        None if budget is None else load(budget),
+        weights_from,
+        tuple(load(parents)) if parents else (),
+        load(note) if note else {},
+        load(metrics) if metrics else {},
+        tuple(load(values)) if values else None,
+        load(violation),
+        Failure(**load(failure)) if failure else None,
+        tuple(load(reports)) if reports else (),
+        repeat_of,
+        results_seen=results_seen,
+        result_order=result_order,
+        started=started,
+        ended=ended,
+    )
+
+
+def definition_to_row(definition: StudyDefinition) -> dict[str, Any]:
+    """Return a study's row, without a driver."""
+    return {
+        "name": definition.name,
+        "seed": str(definition.seed),
+        "space": to_text(definition.space),
+        "objectives": to_text(definition.objectives),
+        "algorithm": definition.algorithm,
+        "created": definition.created,
+    }
+
+
+def definition_from_row(row: Sequence[Any]) -> StudyDefinition:
+    """Return the definition of a row with the columns of `DEFINITION`."""
+    name, seed, space, objectives, algorithm, created = row
+    return StudyDefinition(
+        name, int(seed), json.loads(space), json.loads(objectives), algorithm, created
+    )
+
+
+def driver_to_row(driver: Driver | None) -> dict[str, Any]:
+    """Return the columns of `DRIVER`, all NULL for nobody."""
+    return {
+        column.name: driver and getattr(driver, column.name.removeprefix("driver_"))
+        for column in DRIVER
+    }
+
+
+def driver_from_row(row: Sequence[Any]) -> Driver | None:
+    """Return the driver of a row with the columns of `DRIVER`."""
+    return None if row[-1] is None else Driver(*row)

@@ -1,0 +1,240 @@
+"""CommandTask: a trial is a run of any program, in any language."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any
+
+from evotune.errors import TaskError
+from evotune.training.params import check_all_used, declared_names
+from evotune.training.template import fill, placeholders, split
+from evotune.trial import Failed, RunningTrial
+
+#: Placeholders that are no genes.
+_OWN = ("number", "seed", "budget")
+#: How many lines of a failed program's output are kept.
+_TAIL = 20
+
+
+@dataclass(frozen=True)
+class CommandTask:
+    """An evaluate function that runs a program and reads metrics from its standard output.
+
+    The command is split into arguments once, as a shell would; then each ``{gene}`` is replaced
+    inside its argument. No shell is run, so a value with spaces or ``;`` stays in its argument.
+
+    ``{number}``, ``{seed}`` and ``{budget}`` stand for those of the trial; ``{{`` and ``}}`` for
+    braces. An argument whose gene is not active is left out, and with ``--depth {depth}`` the
+    option before it too. The program also finds the active genes as JSON in the environment
+    variable ``EVOTUNE_PARAMS``, beside ``EVOTUNE_NUMBER``, ``EVOTUNE_SEED`` and, where there is a
+    budget, ``EVOTUNE_BUDGET``.
+
+    Args:
+        command: The command as one text, or as a sequence of arguments.
+        metric: Where the metrics are. ``"json"``: the last line that is a JSON object of numbers.
+            A regular expression with named groups such as ``accuracy=(?P<accuracy>\\S+)``: each
+            group is a metric, its last match counts. A mapping of names to regular expressions
+            with one group each.
+        cwd: Directory in which the program runs.
+        env: Environment variables on top of this process's.
+        timeout: Seconds after which the program and all that it started are killed.
+        budget: What ``{budget}`` is when the algorithm gives none.
+        genes: Names of genes that the command need not show, because the program reads them from
+            ``EVOTUNE_PARAMS``; ``space.names`` for all.
+
+    Raises:
+        TaskError: The command or a regular expression cannot be understood.
+
+    Example:
+        ``CommandTask("python train.py --lr {lr} --epochs {budget}", budget=10)``
+    """
+
+    command: str | Sequence[str]
+    _: KW_ONLY
+    metric: str | Mapping[str, str] = "json"
+    cwd: str | Path | None = None
+    env: Mapping[str, str] | None = None
+    timeout: float | None = None
+    budget: float | None = None
+    genes: str | Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        split(self.command)
+        _patterns(self.metric)
+        if self.timeout is not None and not self.timeout > 0:
+            raise TaskError(f"timeout= is a number of seconds above 0, got {self.timeout!r}")
+
+    def __call__(self, trial: RunningTrial) -> dict[str, float]:
+        """Run the program for one trial and return the metrics that it printed.
+
+        Raises:
+            TaskError: The program cannot be started, a placeholder has no value, or a gene has no
+                effect: every other trial would fail alike.
+            Failed: The program failed, took too long, or printed no metrics.
+        """
+        own: dict[str, float] = {"number": trial.number, "seed": trial.seed}
+        budget = self.budget if trial.budget is None else trial.budget
+        if budget is not None:
+            own["budget"] = int(budget) if budget == int(budget) else budget
+        template = split(self.command)
+        self._check(template, trial, own)
+        arguments = fill(template, trial.params | own, trial.dormant)
+        output = _run(arguments, self.cwd, self._environment(trial.params, own), self.timeout)
+        return _read_json(output) if self.metric == "json" else _search(self.metric, output)
+
+    def _check(
+        self, template: Sequence[str], trial: RunningTrial, own: Mapping[str, float]
+    ) -> None:
+        for name in _OWN:
+            if name in trial.params or name in trial.dormant:
+                raise TaskError(
+                    f"a gene cannot be named {name!r} here: {{{name}}} is the trial's own {name}; "
+                    "give the gene another name"
+                )
+        shown = {name for argument in template for name in placeholders(argument)}
+        if "budget" in shown and "budget" not in own:
+            raise TaskError(
+                "the command has {budget}, but the algorithm gives no budget; "
+                "write CommandTask(..., budget=10)"
+            )
+        check_all_used(
+            trial.params, shown | declared_names(self.genes), {"the command": sorted(shown)}
+        )
+
+    def _environment(self, params: Mapping[str, Any], own: Mapping[str, float]) -> dict[str, str]:
+        # A budget that this process has inherited from a trial around it is not this trial's.
+        inherited = {k: v for k, v in os.environ.items() if k != "EVOTUNE_BUDGET"}
+        values = {"PARAMS": params} | {name.upper(): value for name, value in own.items()}
+        ours = {f"EVOTUNE_{name}": json.dumps(value) for name, value in values.items()}
+        return inherited | dict(self.env or {}) | ours
+
+
+def _run(
+    arguments: Sequence[str],
+    cwd: str | Path | None,
+    environment: Mapping[str, str],
+    timeout: float | None,
+) -> str:
+    """Run a program to its end and return its standard output."""
+    try:
+        process = subprocess.Popen(
+            arguments,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # a group of its own, so that all of it can be killed
+        )
+    except OSError as error:
+        raise TaskError(f"the command {arguments[0]!r} cannot be started: {error}") from error
+    with process:
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            _kill(process)
+            raise Failed(f"the command ran longer than {timeout:g} s and was killed") from error
+        except BaseException:
+            _kill(process)
+            raise
+    if process.returncode != 0:
+        which, text = ("stderr", errors) if errors.strip() else ("stdout", output)
+        raise Failed(f"the command {_how_it_ended(process.returncode)}; {_tail(which, text)}")
+    return output
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    if os.name == "posix":
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+def _how_it_ended(code: int) -> str:
+    if code < 0:
+        return f"was ended by signal {-code} ({signal.strsignal(-code)})"
+    return f"ended with exit code {code}"
+
+
+def _tail(which: str, text: str) -> str:
+    lines = text.rstrip().splitlines()[-_TAIL:]
+    return f"the last lines of its {which}:\n" + "\n".join(lines) if lines else "it printed nothing"
+
+
+def _read_json(output: str) -> dict[str, float]:
+    for line in reversed(output.splitlines()):
+        metrics = _numbers(line)
+        if metrics:
+            return metrics
+    raise Failed(
+        'the command printed no JSON object of numbers, such as {"accuracy": 0.93}, on a line of '
+        f"its own; {_tail('stdout', output)}"
+    )
+
+
+def _numbers(line: str) -> dict[str, float]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    if not isinstance(found, dict) or any(
+        type(value) not in (int, float) for value in found.values()
+    ):
+        return {}
+    return {name: float(value) for name, value in found.items()}
+
+
+def _patterns(metric: str | Mapping[str, str]) -> dict[str, tuple[re.Pattern[str], int]]:
+    """Return for every metric a regular expression and the number of its group."""
+    if metric == "json":
+        return {}
+    if isinstance(metric, str):
+        pattern = _compiled(metric)
+        found = {name: (pattern, group) for name, group in pattern.groupindex.items()}
+    else:
+        found = {name: (_compiled(text), 1) for name, text in metric.items()}
+        if any(pattern.groups != 1 for pattern, _ in found.values()):
+            raise TaskError(
+                f"every regular expression of a mapping needs one group, got {metric!r}; "
+                'write metric={"accuracy": r"accuracy=(\\S+)"}'
+            )
+    if not found:
+        raise TaskError(
+            f'metric= is "json", a regular expression with named groups or a mapping of names to '
+            f'regular expressions; got {metric!r}. Write metric=r"accuracy=(?P<accuracy>\\S+)"'
+        )
+    return found
+
+
+def _compiled(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.MULTILINE)
+    except (re.error, TypeError) as error:
+        raise TaskError(f"metric= has no valid regular expression {text!r}: {error}") from error
+
+
+def _search(metric: str | Mapping[str, str], output: str) -> dict[str, float]:
+    metrics = {}
+    for name, (pattern, group) in _patterns(metric).items():
+        matches = [match[group] for match in pattern.finditer(output) if match[group] is not None]
+        if not matches:
+            raise Failed(
+                f"the command printed no {name!r}: nothing matches {pattern.pattern!r}; "
+                f"{_tail('stdout', output)}"
+            )
+        try:
+            metrics[name] = float(matches[-1])
+        except ValueError as error:
+            raise Failed(
+                f"the command printed {matches[-1]!r} as {name!r}, which is no number"
+            ) from error
+    return metrics

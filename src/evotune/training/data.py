@@ -1,0 +1,179 @@
+"""Training data in any usual form -> batches on a device."""
+
+from collections.abc import Iterator, Sized
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+from evotune.errors import TaskError
+
+#: ``(inputs, targets)`` as arrays or tensors, a Dataset, a DataLoader, or a function without
+#: arguments that returns one of these.
+Data = Any
+Pair = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """Examples as two tensors on the device.
+
+    Attributes:
+        inputs: Tensor ``(examples, ...)``.
+        targets: Tensor ``(examples, ...)``.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+Source = InMemory | DataLoader[Any] | Dataset[Any]
+
+
+def check_data(name: str, data: Data) -> None:
+    """Check as much as can be checked without converting or loading anything.
+
+    Args:
+        name: How the user calls it, ``train``, ``validation`` or ``test``.
+        data: What the user gave.
+
+    Raises:
+        TaskError: It has another form, inputs and targets differ in length, or it is empty.
+    """
+    if isinstance(data, tuple | list):
+        if len(data) != 2 or not all(hasattr(part, "__len__") for part in data):
+            raise TaskError(f"{name}= needs a pair (inputs, targets), got {_describe(data)}")
+        if len(data[0]) != len(data[1]):
+            raise TaskError(
+                f"{name}= has {len(data[0])} inputs and {len(data[1])} targets; "
+                "every input needs one target"
+            )
+        _check_not_empty(name, data[1])
+    elif isinstance(data, Dataset | DataLoader):
+        if isinstance(data, Sized) and not isinstance(_dataset(data), IterableDataset):
+            _check_not_empty(name, data)
+    elif not callable(data):
+        raise TaskError(
+            f"{name}= is a pair (inputs, targets) of arrays or tensors, a Dataset, a DataLoader, "
+            f"or a function that returns one of these; got {_describe(data)}"
+        )
+
+
+def _dataset(data: Any) -> Any:
+    return data.dataset if isinstance(data, DataLoader) else data
+
+
+def _check_not_empty(name: str, data: Sized) -> None:
+    if len(data) == 0:
+        raise TaskError(f"{name}= has no examples; give at least one")
+
+
+def _describe(data: Any) -> str:
+    if isinstance(data, tuple | list):
+        return f"a {type(data).__name__} of {[type(part).__name__ for part in data]}"
+    return f"{type(data).__name__}: {data!r}"[:200]
+
+
+def load(name: str, data: Data, device: torch.device) -> Source:
+    """Load the data; what fits in memory is moved to the device once.
+
+    Raises:
+        TaskError: See `check_data`; or an array holds texts or objects.
+    """
+    if callable(data) and not isinstance(data, Dataset | DataLoader):
+        data = data()
+        if callable(data) and not isinstance(data, Dataset | DataLoader):
+            raise TaskError(f"the function given as {name}= returned another function, not data")
+    check_data(name, data)
+    if isinstance(data, TensorDataset) and len(data.tensors) == 2:
+        data = data.tensors
+    if isinstance(data, tuple | list):
+        inputs, targets = (_as_tensor(name, part) for part in data)
+        return InMemory(inputs.to(device), _as_targets(targets).to(device))
+    return data  # type: ignore[no-any-return]
+
+
+def _as_tensor(name: str, data: Any) -> Tensor:
+    if isinstance(data, Tensor):
+        return data
+    array = np.asarray(data)
+    if array.dtype.kind not in "biuf":
+        raise TaskError(
+            f"{name}= holds {array.dtype} values; a network needs numbers: encode texts as whole "
+            "numbers first, e.g. with sklearn.preprocessing.LabelEncoder"
+        )
+    if array.dtype == np.float64:  # numpy's default, while torch's layers are float32
+        array = array.astype(np.float32)
+    if not array.flags.writeable or array.dtype.byteorder == ">":
+        array = array.astype(array.dtype.newbyteorder("="))
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _as_targets(targets: Tensor) -> Tensor:
+    return targets if targets.is_floating_point() else targets.long()
+
+
+def batches(
+    source: Source, size: int, device: torch.device, shuffle: torch.Generator | None = None
+) -> Iterator[Pair]:
+    """Yield (inputs, targets) on the device, once through the data.
+
+    Args:
+        source: What `load` returned. A DataLoader keeps its own batches and order.
+        size: Examples a batch.
+        device: Where the batches are wanted.
+        shuffle: Where the order is drawn from; None keeps the order. When shuffling, a last batch
+            of a single example is left out, because batch normalisation cannot train on it.
+
+    Raises:
+        TaskError: A batch is no pair of inputs and targets, or there is no batch at all.
+    """
+    if isinstance(source, InMemory):
+        yield from _slices(source, size, shuffle)
+        return
+    loader = source if isinstance(source, DataLoader) else _loader(source, size, shuffle)
+    count = 0
+    for count, batch in enumerate(loader, 1):  # noqa: B007  (the count is needed after the loop)
+        yield _pair(batch, device)
+    if not count:
+        raise TaskError("the data gave no batch at all; give at least one example")
+
+
+def _slices(data: InMemory, size: int, shuffle: torch.Generator | None) -> Iterator[Pair]:
+    if shuffle is None:
+        yield from zip(data.inputs.split(size), data.targets.split(size), strict=True)
+        return
+    order = torch.randperm(len(data), generator=shuffle)
+    order = order[: len(data) - _left_out(len(data), size)].to(data.targets.device)
+    for chosen in order.split(size):
+        yield data.inputs[chosen], data.targets[chosen]
+
+
+def _left_out(examples: int, size: int) -> int:
+    return 1 if examples > 1 and examples % size == 1 else 0
+
+
+def _loader(dataset: Dataset[Any], size: int, shuffle: torch.Generator | None) -> DataLoader[Any]:
+    if shuffle is None or isinstance(dataset, IterableDataset):
+        return DataLoader(dataset, size)
+    single = _left_out(len(dataset), size) == 1  # type: ignore[arg-type]
+    return DataLoader(dataset, size, shuffle=True, generator=shuffle, drop_last=single)
+
+
+def _pair(batch: Any, device: torch.device) -> Pair:
+    if not (isinstance(batch, tuple | list) and len(batch) == 2):
+        raise TaskError(f"every batch must be a pair (inputs, targets), got {_describe(batch)}")
+    inputs, targets = batch
+    return inputs.to(device, non_blocking=True), _as_targets(targets.to(device, non_blocking=True))
+
+
+def reseed(source: Source, seed: int) -> None:
+    """Let a DataLoader with a generator of its own shuffle by the trial's seed."""
+    if isinstance(source, DataLoader) and source.generator is not None:
+        source.generator.manual_seed(seed)

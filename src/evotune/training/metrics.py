@@ -1,0 +1,154 @@
+"""Metrics by name, computed by torchmetrics from all outputs and targets at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from evotune.errors import TaskError
+from evotune.training.losses import Loss, alike, find_loss, is_regression
+from evotune.training.params import pick
+
+#: ``(output, target) -> number``; output and target hold all examples of the data.
+Metric = Callable[[Tensor, Tensor], Any]
+Metrics = str | Sequence[str] | Mapping[str, str | Metric]
+
+#: Names that the task itself gives to what it returns and reports.
+RESERVED = (
+    *("loss", "train_loss", "parameters", "train_seconds", "evaluation_seconds", "robustness"),
+    "step",
+)
+
+
+def find_metrics(metrics: Metrics | None, loss: str | Loss) -> dict[str, Metric]:
+    """Return the functions that compute the chosen metrics and the loss.
+
+    Args:
+        metrics: A name, several names, or a mapping of names to known names or functions. None
+            means accuracy, or nothing where the loss is a regression's.
+        loss: The task's loss.
+
+    Raises:
+        TaskError: A name is not known or is reserved.
+    """
+    if metrics is None:
+        metrics = () if is_regression(loss) else ("accuracy",)
+    if isinstance(metrics, str):
+        metrics = (metrics,)
+    named = metrics if isinstance(metrics, Mapping) else {name: name for name in metrics}
+    found = {name: _find(name, metric, loss) for name, metric in named.items()}
+    return found | {"loss": find_loss(loss)}
+
+
+def _find(name: str, metric: str | Metric, loss: str | Loss) -> Metric:
+    if metric == "loss":
+        return find_loss(loss)
+    if name in RESERVED or name.startswith("test_"):
+        raise TaskError(
+            f"a metric cannot be named {name!r}: the task itself returns {', '.join(RESERVED)} "
+            "and test_...; choose another name"
+        )
+    if callable(metric):
+        return metric
+    if metric in _REGRESSION:
+        return _REGRESSION[metric]
+    score: Metric = pick("metric", metric, _CLASSIFICATION | _REGRESSION)
+    are_probabilities = loss == "bce"
+    return lambda output, target: score(*classify(metric, output, target, are_probabilities))
+
+
+def classify(
+    metric: str, output: Tensor, target: Tensor, are_probabilities: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return probabilities ``(examples, classes)`` and labels ``(examples,)``.
+
+    Args:
+        metric: Name of the metric, for the error.
+        output: Scores ``(examples, classes, ...)``; or one score an example, as ``(examples,)``
+            or ``(examples, 1)``, for two classes.
+        target: Labels ``(examples, ...)``.
+        are_probabilities: True when single scores are probabilities instead of logits.
+
+    Raises:
+        TaskError: The targets are no class labels, or do not fit the output.
+    """
+    if target.is_floating_point() and not torch.equal(target, target.round()):
+        raise TaskError(
+            f"metric {metric!r} needs class labels, but the targets are no whole numbers; "
+            'for a regression write metrics=("mae", "r2")'
+        )
+    if output.numel() == len(target) == target.numel():
+        score = output.reshape(-1)
+        positive = score if are_probabilities else score.sigmoid()
+        return torch.stack((1 - positive, positive), dim=1), target.reshape(-1).long()
+    if output.dim() < 2 or output.shape[:1] + output.shape[2:] != target.shape:
+        raise TaskError(
+            f"metric {metric!r} needs output (examples, classes) and labels (examples,), got "
+            f"{tuple(output.shape)} and {tuple(target.shape)}; for another form give a function: "
+            f'metrics={{"{metric}": lambda output, target: ...}}'
+        )
+    scores = output.movedim(1, -1).flatten(0, -2)
+    return scores.softmax(dim=1), target.reshape(-1).long()
+
+
+# torchmetrics takes a second to import, so it is imported when the first metric is computed.
+
+
+def _score(function: str, average: str) -> Metric:
+    def score(scores: Tensor, labels: Tensor) -> Any:
+        from torchmetrics.functional import classification
+
+        return getattr(classification, function)(scores, labels, scores.shape[1], average=average)
+
+    return score
+
+
+def _auc(scores: Tensor, labels: Tensor) -> Any:
+    from torchmetrics.functional.classification import multiclass_auroc
+
+    present = labels.unique()
+    if len(present) < 2:
+        raise TaskError("metric 'auc' needs two classes, but the data hold one class only")
+    # A class without examples has no ROC curve; torchmetrics would count it as 0.
+    return multiclass_auroc(scores, labels, scores.shape[1], average="none")[present].mean()
+
+
+def _distance(function: str) -> Metric:
+    def distance(output: Tensor, target: Tensor) -> Any:
+        from torchmetrics.functional import regression
+
+        columns = [part.reshape(len(part), -1) for part in alike(output, target)]
+        return getattr(regression, function)(*columns)
+
+    return distance
+
+
+_CLASSIFICATION: dict[str, Metric] = {
+    "accuracy": _score("multiclass_accuracy", "micro"),
+    "auc": _auc,
+    "f1": _score("multiclass_f1_score", "macro"),
+    "precision": _score("multiclass_precision", "macro"),
+    "recall": _score("multiclass_recall", "macro"),
+}
+_REGRESSION: dict[str, Metric] = {
+    "mae": _distance("mean_absolute_error"),
+    "mse": _distance("mean_squared_error"),
+    "r2": _distance("r2_score"),
+}
+
+
+def measure(metrics: Mapping[str, Metric], output: Tensor, target: Tensor) -> dict[str, float]:
+    """Return every metric as a number.
+
+    Raises:
+        TaskError: A metric did not return one number.
+    """
+    return {name: _number(name, metric(output, target)) for name, metric in metrics.items()}
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TaskError(f"metric {name!r} must return one number, got {value!r}") from error

@@ -1,0 +1,142 @@
+"""Which genes a task uses: a gene without effect makes a search meaningless, so it is an error."""
+
+import difflib
+import inspect
+from collections.abc import (
+    Callable,
+    Collection,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    ValuesView,
+)
+from typing import Any
+
+from evotune.errors import TaskError
+
+
+class ReadParams(dict[str, Any]):
+    """A trial's params that note which genes were read, also by ``**params``, ``get`` and ``in``.
+
+    Args:
+        params: The active genes.
+        used: Where the names that were read are noted; may be shared by several of these.
+    """
+
+    def __init__(self, params: Mapping[str, Any], used: set[str]) -> None:
+        super().__init__(params)
+        self._used = used
+
+    def __getitem__(self, name: str) -> Any:
+        self._used.add(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._used.add(str(name))
+        return super().__contains__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the gene's value or the default, and note that it was read."""
+        self._used.add(name)
+        return super().get(name, default)
+
+    def pop(self, name: str, *default: Any) -> Any:
+        """Remove the gene and return its value, and note that it was read."""
+        self._used.add(name)
+        return super().pop(name, *default)
+
+    def _all_read(self) -> None:
+        self._used.update(super().keys())
+
+    def __iter__(self) -> Iterator[str]:
+        self._all_read()
+        return super().__iter__()
+
+    def keys(self) -> KeysView[str]:  # type: ignore[override]
+        """Return the names, and note that every gene was read."""
+        self._all_read()
+        return super().keys()
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+        """Return the values, and note that every gene was read."""
+        self._all_read()
+        return super().values()
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
+        """Return names and values, and note that every gene was read."""
+        self._all_read()
+        return super().items()
+
+    def copy(self) -> dict[str, Any]:
+        """Return a plain dict, and note that every gene was read."""
+        return dict(self.items())
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'lr'?"``, or nothing when no known name is near."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def pick(kind: str, name: str, known: Mapping[str, Any]) -> Any:
+    """Return what a name stands for, e.g. ``pick("loss", "mse", losses)``.
+
+    Raises:
+        TaskError: The name is not known; the nearest one is suggested.
+    """
+    if name not in known:
+        raise TaskError(
+            f"{kind} {name!r} is not known; choose {', '.join(sorted(known))}, or give a "
+            f"function{did_you_mean(name, known)}"
+        )
+    return known[name]
+
+
+def declared_names(genes: str | Iterable[str]) -> frozenset[str]:
+    """Return the names in ``genes=``, where one name may stand without brackets."""
+    return frozenset((genes,) if isinstance(genes, str) else genes)
+
+
+def check_all_used(
+    genes: Iterable[str],
+    used: Collection[str],
+    takers: Mapping[str, Iterable[str]],
+    hint: Callable[[str], str] = lambda gene: "",
+) -> None:
+    """Raise unless every gene was used.
+
+    Args:
+        genes: The active genes.
+        used: Names of the genes that were used or declared.
+        takers: For the error: who uses genes, e.g. ``{"SGD": ["lr", "momentum"]}``.
+        hint: What more to say about one unused gene.
+
+    Raises:
+        TaskError: A gene was not used; the nearest name is suggested.
+    """
+    genes = list(genes)
+    unused = [gene for gene in genes if gene not in used]
+    if not unused:
+        return
+    free = {name for names in takers.values() for name in names} - set(genes)
+    found = [
+        f"gene {gene!r} has no effect{did_you_mean(gene, free)}{hint(gene)}" for gene in unused
+    ]
+    uses = "; ".join(f"{who} uses {', '.join(names) or 'none'}" for who, names in takers.items())
+    raise TaskError(
+        f"{'. '.join(found)}. Genes in use: {uses}. Rename or remove the gene, or declare that "
+        f"it is used elsewhere: genes={tuple(unused)!r}"
+    )
+
+
+def call(function: Callable[..., Any], first: Any, second: Any) -> Any:
+    """Call a user's function with both arguments, or with the first where it needs only one."""
+    needed = [
+        parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    return function(first, second) if len(needed) > 1 else function(first)

@@ -1,0 +1,281 @@
+"""SupervisedTask: train a PyTorch model on given data with a trial's genes, and measure it."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from evotune.errors import TaskError
+from evotune.training.data import Data, Source, batches, check_data, load, reseed
+from evotune.training.losses import Loss, find_loss
+from evotune.training.metrics import Metrics, find_metrics, measure
+from evotune.training.optimizers import (
+    build_optimizer,
+    find_optimizer,
+    gene_names,
+    hint_for,
+    is_factory,
+)
+from evotune.training.params import ReadParams, call, check_all_used, declared_names
+from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
+from evotune.trial import RunningTrial
+
+#: Every trial's model is tested with the same changed inputs.
+_ROBUSTNESS_SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class SupervisedTask:
+    """An evaluate function that trains a PyTorch model and measures it on validation data.
+
+    Genes take effect by their names. Those named like an argument of the optimizer (``lr``,
+    ``learning_rate``, ``momentum``, ``weight_decay``, ``beta1``, ...) are applied to it;
+    ``optimizer``, ``batch_size`` and ``epochs`` go before what the task says; the others are for
+    the factories, which receive the trial's params. An active gene that nothing has read by the
+    time training starts is an error.
+
+    A trial gives the same metrics each time it is run on the CPU; the caller's random stream is
+    left alone. A training loss that becomes NaN or infinite ends the trial at once.
+
+    Args:
+        model: Function of params that makes a new model.
+        loss: ``"cross_entropy"``, ``"nll"``, ``"bce"``, ``"bce_with_logits"``, ``"mse"``, ``"l1"``,
+            ``"smooth_l1"``, ``"huber"``, or a function of (output, target).
+        optimizer: Name such as ``"sgd"`` or ``"adamw"``, a class, or a function of (parameters,
+            params) that reads all its genes from params itself.
+        train: Pair (inputs, targets) of arrays or tensors, a Dataset, a DataLoader, or a function
+            without arguments that returns one of these and is called once a process. Arrays of
+            float64 become float32 and whole targets int64; nothing is rescaled.
+        validation: Data on which the metrics are measured.
+        test: Data for further metrics ``test_loss``, ``test_accuracy`` and so on.
+        batch_size: Examples in a training batch. A DataLoader keeps its own.
+        evaluation_batch_size: Examples in a batch of validation or test data.
+        epochs: Epochs to train where neither the algorithm gives a budget nor a gene ``epochs``.
+        scheduler: Function of (optimizer, params) or of (optimizer) that makes a learning rate
+            scheduler; it is stepped once an epoch. ``ReduceLROnPlateau`` sees the training loss.
+        metrics: Names out of ``accuracy``, ``f1``, ``auc``, ``precision``, ``recall``, ``mse``,
+            ``mae`` and ``r2``, or a mapping of names to these or to functions of (output, target),
+            which see all validation examples at once. Means over classes are unweighted
+            ("macro"), also with two classes. Default: accuracy, or none for a regression loss.
+        robustness: Standard deviation of Gaussian noise on the inputs, or a function that changes
+            inputs. Then the metric ``robustness`` is the first metric (without any, the loss)
+            under changed inputs; the noise is the same in every trial.
+        validate_every: Report the validation metrics after every so many epochs; None measures
+            them at the end only, because measuring costs time.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ... or ``"auto"``: CUDA where there is one.
+        genes: Names of genes that are used elsewhere, so that they are no error.
+
+    Raises:
+        TaskError: Something is set up in a way that every trial would fail alike.
+
+    Example:
+        ``SupervisedTask(lambda params: Net(params["width"]), loss="cross_entropy",
+        optimizer="sgd", train=(x, y), validation=(xv, yv))``
+    """
+
+    model: Callable[[dict[str, Any]], nn.Module]
+    _: KW_ONLY
+    loss: str | Loss
+    optimizer: Any
+    train: Data = field(repr=False)
+    validation: Data = field(repr=False)
+    test: Data = field(default=None, repr=False)
+    batch_size: int = 64
+    evaluation_batch_size: int = 1000
+    epochs: int = 10
+    scheduler: Callable[..., Any] | None = None
+    metrics: Metrics | None = None
+    robustness: float | Callable[[Tensor], Tensor] | None = None
+    validate_every: int | None = None
+    device: str | torch.device = "cpu"
+    genes: str | Sequence[str] = ()
+    _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_model(self.model)
+        find_loss(self.loss)
+        find_optimizer(self.optimizer)
+        find_metrics(self.metrics, self.loss)
+        _device(self.device)
+        for name in ("batch_size", "evaluation_batch_size", "epochs"):
+            _whole(name, getattr(self, name))
+        if self.validate_every is not None:
+            _whole("validate_every", self.validate_every)
+        for name, data in self._data().items():
+            check_data(name, data)
+        if self.scheduler is not None and not callable(self.scheduler):
+            raise TaskError(
+                f"scheduler= is a function of (optimizer, params), got {self.scheduler!r}; write "
+                "scheduler=lambda optimizer, params: StepLR(optimizer, step_size=1, gamma=0.7)"
+            )
+        if not (self.robustness is None or callable(self.robustness)):
+            _check_noise(self.robustness)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_sources": {}}  # each process loads the data for itself
+
+    def __call__(self, trial: RunningTrial) -> dict[str, float]:
+        """Train and measure one trial.
+
+        Returns:
+            The chosen metrics and ``loss`` on the validation data, ``train_loss`` of the last
+            epoch, ``parameters`` (trainable numbers in the model), ``train_seconds`` and
+            ``evaluation_seconds``; with test data the same metrics as ``test_...``; with
+            ``robustness=`` also ``robustness``.
+
+        Raises:
+            TaskError: A gene has no effect, or every other trial would fail alike.
+            Failed: The training loss became NaN or infinite.
+        """
+        device = _device(self.device)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise TaskError(f'device="{device}", but torch finds no CUDA here; write device="auto"')
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(trial.seed)
+            return self._run(trial, device)
+
+    def _data(self) -> dict[str, Data]:
+        data = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: part for name, part in data.items() if name != "test" or part is not None}
+
+    def _source(self, name: str, device: torch.device) -> Source:
+        if name not in self._sources:
+            self._sources[name] = load(name, getattr(self, name), device)
+        return self._sources[name]
+
+    def _run(self, trial: RunningTrial, device: torch.device) -> dict[str, float]:
+        setup = self._set_up(trial, device)
+        seconds = {"train_seconds": 0.0, "evaluation_seconds": 0.0}
+        result: dict[str, float] = {}
+        for epoch in trial.epochs(default=setup.epochs):
+            with timed(seconds, "train_seconds"):
+                result["train_loss"] = train_epoch(setup, epoch)
+            if self.validate_every and (epoch + 1) % self.validate_every == 0:
+                with timed(seconds, "evaluation_seconds"):
+                    trial.report(epoch, **result, **self._measure("validation", setup))
+        with timed(seconds, "evaluation_seconds"):
+            result |= self._measure_all(setup)
+        trainable = (p.numel() for p in setup.model.parameters() if p.requires_grad)
+        return result | {"parameters": sum(trainable)} | seconds
+
+    def _set_up(self, trial: RunningTrial, device: torch.device) -> Setup:
+        data = {name: self._source(name, device) for name in self._data()}["train"]
+        used = set(declared_names(self.genes))
+        model = self.model(ReadParams(trial.params, used))
+        if not isinstance(model, nn.Module):
+            raise TaskError(
+                f"the model function returned {type(model).__name__}; "
+                "it needs to return an nn.Module"
+            )
+        model.to(device)
+        parameters = model.parameters()
+        optimizer = build_optimizer(self.optimizer, parameters, ReadParams(trial.params, used))
+        scheduler = None
+        if self.scheduler is not None:
+            scheduler = call(self.scheduler, optimizer, ReadParams(trial.params, used))
+        counts = self._counts(trial, data)
+        self._check_genes(trial, used, optimizer, counts)
+        reseed(data, trial.seed)
+        return Setup(
+            model=model,
+            loss=find_loss(self.loss),
+            optimizer=optimizer,
+            scheduler=scheduler,
+            data=data,
+            batch_size=counts.get("batch_size", self.batch_size),
+            epochs=counts["epochs"] if trial.budget is None else int(trial.budget),
+            device=device,
+            shuffle=torch.Generator().manual_seed(trial.seed),
+        )
+
+    def _counts(self, trial: RunningTrial, data: Source) -> dict[str, int]:
+        """Return those of ``batch_size`` and ``epochs`` that a gene of this trial may set."""
+        counts = {}
+        if not isinstance(data, DataLoader):
+            counts["batch_size"] = self.batch_size
+        if trial.budget is None:
+            counts["epochs"] = self.epochs
+        return {name: _whole(name, trial.params.get(name, own)) for name, own in counts.items()}
+
+    def _check_genes(
+        self, trial: RunningTrial, used: set[str], optimizer: Any, counts: Mapping[str, int]
+    ) -> None:
+        by_name = () if is_factory(self.optimizer) else gene_names(type(optimizer))
+        takers = {
+            f"the optimizer {type(optimizer).__name__}": by_name,
+            "the task": tuple(counts),
+            "your functions": sorted(used.difference(by_name)),
+        }
+
+        def hint(gene: str) -> str:
+            if gene == "batch_size":
+                return "; train= is a DataLoader, which has its own: give its Dataset instead"
+            if gene == "epochs":
+                return "; the algorithm gives every trial a budget of epochs, which goes before it"
+            return hint_for(gene, optimizer)
+
+        check_all_used(trial.params, used.union(counts), takers, hint)
+
+    def _measure(
+        self, name: str, setup: Setup, change: Callable[[Tensor], Tensor] | None = None
+    ) -> dict[str, float]:
+        source = self._source(name, setup.device)
+        examples = batches(source, self.evaluation_batch_size, setup.device)
+        metrics = find_metrics(self.metrics, self.loss)
+        return measure(metrics, *predict(setup.model, examples, change))
+
+    def _measure_all(self, setup: Setup) -> dict[str, float]:
+        scores = self._measure("validation", setup)
+        if self.test is not None:
+            test = self._measure("test", setup)
+            scores |= {f"test_{name}": value for name, value in test.items()}
+        if self.robustness is not None:
+            torch.manual_seed(_ROBUSTNESS_SEED)
+            change = self.robustness if callable(self.robustness) else noise(self.robustness)
+            scores["robustness"] = next(iter(self._measure("validation", setup, change).values()))
+        return scores
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise TaskError(f'device= is "auto", "cpu", "cuda" or "cuda:1", got {device!r}') from error
+
+
+def _whole(name: str, value: Any) -> int:
+    if not isinstance(value, Integral) or int(value) < 1:
+        raise TaskError(f"{name} must be a whole number from 1 up, got {value!r}")
+    return int(value)
+
+
+def _check_model(model: Any) -> None:
+    if isinstance(model, nn.Module):
+        raise TaskError(
+            "model= is a function that makes a new model for every trial, got one model; "
+            f"write model=lambda params: {type(model).__name__}(...)"
+        )
+    try:
+        inspect.signature(model).bind({})
+    except TypeError as error:
+        raise TaskError(
+            f"model= is a function of one argument, the trial's params, got {model!r}; "
+            "write model=lambda params: Net()"
+        ) from error
+
+
+def _check_noise(deviation: Any) -> None:
+    is_number = isinstance(deviation, Real) and not isinstance(deviation, bool)
+    if not is_number or not 0 < deviation < math.inf:
+        raise TaskError(
+            "robustness= is the standard deviation of the noise on the inputs, a number above 0, "
+            f"or a function of the inputs; got {deviation!r}"
+        )

@@ -1,0 +1,121 @@
+"""One epoch of training, and the outputs of a model over a whole data set."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from evotune.training.data import Pair, Source, batches
+from evotune.training.losses import Loss
+from evotune.trial import Failed
+
+#: Steps between two looks at the loss. A look makes the host wait for the device.
+STEPS_PER_LOOK = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What one trial trains with.
+
+    Attributes:
+        model: The model, on the device.
+        loss: ``(output, target) -> loss``.
+        optimizer: Has ``step`` and ``zero_grad``.
+        scheduler: Learning rate scheduler, or None.
+        data: Training data.
+        batch_size: Examples a batch.
+        epochs: Epochs that will be trained.
+        device: Where the model is.
+        shuffle: Where the order of the examples is drawn from.
+    """
+
+    model: nn.Module
+    loss: Loss
+    optimizer: Any
+    scheduler: Any
+    data: Source
+    batch_size: int
+    epochs: int
+    device: torch.device
+    shuffle: torch.Generator
+
+
+def train_epoch(setup: Setup, epoch: int) -> float:
+    """Train one epoch and return the mean training loss of an example.
+
+    Args:
+        setup: The model and what it is trained with.
+        epoch: Number of the epoch, from 0.
+
+    Raises:
+        Failed: The loss became NaN or infinite, so that more epochs would be wasted.
+    """
+    loss = _mean_loss(setup, batches(setup.data, setup.batch_size, setup.device, setup.shuffle))
+    if not math.isfinite(loss):
+        raise Failed(f"the training loss became {loss} in epoch {epoch + 1} of {setup.epochs}")
+    if isinstance(setup.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        setup.scheduler.step(loss)
+    elif setup.scheduler is not None:
+        setup.scheduler.step()
+    return loss
+
+
+def _mean_loss(setup: Setup, examples: Iterable[Pair]) -> float:
+    model, loss, optimizer = setup.model, setup.loss, setup.optimizer
+    model.train()
+    total, count = 0.0, 0
+    pending: list[Tensor] = []
+    for inputs, targets in examples:
+        optimizer.zero_grad(set_to_none=True)
+        value = loss(model(inputs), targets)
+        value.backward()
+        optimizer.step()
+        pending.append(value.detach() * len(targets))
+        count += len(targets)
+        if len(pending) == STEPS_PER_LOOK:
+            total += float(torch.stack(pending).sum())
+            pending.clear()
+            if not math.isfinite(total):
+                return total
+    if pending:
+        total += float(torch.stack(pending).sum())
+    return total / count
+
+
+def predict(
+    model: nn.Module, examples: Iterable[Pair], change: Callable[[Tensor], Tensor] | None = None
+) -> Pair:
+    """Return the outputs and the targets of all examples, each ``(examples, ...)``.
+
+    Args:
+        model: The model; it is left in evaluation mode.
+        examples: Pairs of inputs and targets.
+        change: What is done to the inputs first.
+    """
+    model.eval()
+    outputs, targets = [], []
+    with torch.no_grad():
+        for inputs, target in examples:
+            outputs.append(model(inputs if change is None else change(inputs)))
+            targets.append(target)
+        return torch.cat(outputs), torch.cat(targets)
+
+
+def noise(deviation: float) -> Callable[[Tensor], Tensor]:
+    """Return a function that adds Gaussian noise of a standard deviation to inputs."""
+    return lambda inputs: inputs + deviation * torch.randn_like(inputs)
+
+
+@contextmanager
+def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Add the seconds that the block takes to ``seconds[name]``."""
+    began = perf_counter()
+    try:
+        yield
+    finally:
+        seconds[name] = seconds.get(name, 0.0) + perf_counter() - began

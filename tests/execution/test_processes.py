@@ -1,0 +1,377 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from evotune.errors import ExecutionError
+from evotune.execution import ProcessExecutor
+from evotune.testing.executors import ExecutorContract, make_trial, run_trials
+from evotune.trial import Outcome
+
+
+@pytest.fixture
+def opened():
+    """Open executors that are closed in the end."""
+    executors = []
+
+    def open_one(function, workers=1, **settings):
+        executor = ProcessExecutor(workers, **settings)
+        executors.append(executor)
+        executor.open(function)
+        return executor
+
+    yield open_one
+    for executor in executors:
+        executor.close()
+
+
+def result_of(executor, **params):
+    return run_trials(executor, [make_trial(0, **params)])[0]
+
+
+def workers_of(pid=None):
+    """Return the processes below a process, without the trackers that outlive every worker."""
+    below = psutil.Process(pid).children(recursive=True)
+    return [process for process in below if "resource_tracker" not in " ".join(process.cmdline())]
+
+
+def wait_until(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def count_up(path):
+    """Count calls across processes: one byte a call."""
+    with path.open("a") as file:
+        file.write("x")
+    return len(path.read_text())
+
+
+class TestProcessExecutor(ExecutorContract):
+    @pytest.fixture
+    def executor(self):
+        executor = ProcessExecutor(2)
+        yield executor
+        executor.close()
+
+
+class TestFunctions:
+    def test_lambda(self, opened):
+        assert result_of(opened(lambda trial: trial.params["x"] + 1), x=2).metrics[""] == 3.0
+
+    def test_closure(self, opened):
+        data = [1, 2, 3]
+
+        def total(trial):
+            return sum(data) * trial.params["x"]
+
+        assert result_of(opened(total), x=2).metrics[""] == 12.0
+
+    def test_params_may_be_objects_of_local_classes(self, opened):
+        class Activation:
+            slope = 0.25
+
+        executor = opened(lambda trial: trial.params["activation"].slope)
+        assert result_of(executor, activation=Activation()).metrics[""] == 0.25
+
+    def test_error_of_a_local_class_comes_back_as_text(self, opened):
+        class Odd(BaseException):
+            def __reduce__(self):
+                raise TypeError("cannot be sent")
+
+        def broken(trial):
+            raise Odd("strange")
+
+        assert result_of(opened(broken)).message == "Odd: strange"
+
+    def test_function_is_loaded_once_per_worker(self, opened, tmp_path):
+        class Counted:
+            def __setstate__(self, state):
+                count_up(tmp_path / "loads")
+
+            def __getstate__(self):
+                return {"a": 1}
+
+            def __call__(self, trial):
+                return 1.0
+
+        run_trials(opened(Counted()), [make_trial(number) for number in range(5)])
+        assert (tmp_path / "loads").read_text() == "x"
+
+    @pytest.mark.parametrize("as_attribute", [False, True])
+    def test_what_cannot_be_sent_is_named(self, tmp_path, as_attribute):
+        class Task:
+            def __init__(self, log_file):
+                self.log_file = log_file
+
+            def __call__(self, trial):
+                return 1.0
+
+        with (tmp_path / "log").open("w") as log_file:
+            function = Task(log_file) if as_attribute else lambda trial: log_file.write("x")
+            executor = ProcessExecutor(1)
+            with pytest.raises(ExecutionError, match="workers=1") as error:
+                executor.open(function)
+        assert "'log_file' (TextIOWrapper)" in str(error.value)
+        assert workers_of() == []
+
+    def test_generators_and_locks_cannot_be_sent(self):
+        lock, numbers = threading.Lock(), (n for n in range(3))
+
+        def locked(trial):
+            with lock:
+                return next(numbers)
+
+        with pytest.raises(ExecutionError, match=r"'lock' \(lock\), 'numbers' \(generator\)"):
+            ProcessExecutor(1).open(locked)
+
+    def test_function_that_cannot_be_loaded_there_is_fatal(self, opened, tmp_path, monkeypatch):
+        (tmp_path / "only_here.py").write_text("def train(trial):\n    return 1.0\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        from only_here import train
+
+        (tmp_path / "only_here.py").unlink()
+        result = result_of(opened(train))
+        assert (result.kind, result.fatal) == ("exception", True)
+        assert "No module named 'only_here'" in result.message
+
+    def test_module_that_ends_the_process_on_import_is_fatal(self, opened, tmp_path, monkeypatch):
+        (tmp_path / "as_script.py").write_text("def train(trial):\n    return 1.0\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        from as_script import train
+
+        (tmp_path / "as_script.py").write_text("raise SystemExit(3)\n")
+        result = result_of(opened(train))
+        assert result.fatal
+        assert "SystemExit" in result.message
+
+    def test_script_needs_no_main_guard(self, tmp_path):
+        script = tmp_path / "script.py"
+        script.write_text(
+            "from evotune.execution import ProcessExecutor\n"
+            "from evotune.trial import Trial\n"
+            "scale = 3\n"
+            "def train(trial):\n"
+            "    return scale * trial.params['x']\n"
+            "executor = ProcessExecutor(1)\n"
+            "executor.open(train)\n"
+            "executor.submit(Trial(0, {'x': 2}, {'x': 2}))\n"
+            "print(executor.collect()[0][1].metrics[''])\n"
+            "executor.close()\n"
+        )
+        done = subprocess.run(
+            [sys.executable, script], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.stdout, done.stderr) == ("6.0\n", "")
+
+
+class TestDeath:
+    def test_killed_worker_loses_only_its_own_trial(self, opened, tmp_path):
+        def work(trial):
+            if trial.params["killed"] and count_up(tmp_path / "tries") == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            wait_for = tmp_path / "go on"
+            while not trial.params["killed"] and not wait_for.exists():
+                time.sleep(0.01)
+            count_up(tmp_path / f"calls of {trial.number}")
+            return os.getpid()
+
+        executor = opened(work, workers=2)
+        executor.submit(make_trial(0, killed=False))
+        wait_until(lambda: workers_of())
+        survivor = workers_of()[0].pid
+        executor.submit(make_trial(1, killed=True))
+        [(number, retried)] = executor.collect()
+        assert number == 1
+        assert isinstance(retried, Outcome)
+        assert (tmp_path / "tries").read_text() == "xx"
+        (tmp_path / "go on").touch()
+        [(number, other)] = executor.collect()
+        assert (number, other.metrics[""]) == (0, survivor)
+        assert (tmp_path / "calls of 0").read_text() == "x"
+
+    @pytest.mark.parametrize(
+        ("how", "text"),
+        [
+            (lambda: os._exit(7), "exit code 7"),
+            (lambda: os.kill(os.getpid(), signal.SIGKILL), "signal SIGKILL"),
+        ],
+    )
+    def test_second_death_is_a_failure_and_the_next_trial_runs(self, opened, how, text):
+        executor = opened(lambda trial: how() if trial.params["dies"] else 1.0)
+        result = result_of(executor, dies=True)
+        assert (result.kind, result.fatal) == ("died", False)
+        assert text in result.message
+        assert "twice" in result.message
+        assert result_of(executor, dies=False).metrics[""] == 1.0
+
+    def test_worker_killed_while_idle_is_replaced(self, opened, tmp_path):
+        def count(trial):
+            return count_up(tmp_path / "calls")
+
+        executor = opened(count)
+        result_of(executor)
+        [worker] = workers_of()
+        worker.kill()
+        psutil.wait_procs([worker], timeout=10)
+        assert result_of(executor).metrics[""] == 2.0
+
+    def test_exit_is_a_failure_and_not_a_death(self, opened):
+        executor = opened(lambda trial: sys.exit(3) if trial.params["x"] else os.getpid())
+        before = result_of(executor, x=0)
+        result = result_of(executor, x=1)
+        assert (result.kind, result.message) == ("exception", "SystemExit: 3")
+        assert result_of(executor, x=0).metrics[""] == before.metrics[""]
+
+
+class TestTimeout:
+    def test_worker_over_its_time_is_killed_with_its_children(self, opened, tmp_path):
+        def work(trial):
+            if trial.params["hangs"]:
+                with subprocess.Popen(["sleep", "3600"]) as child:
+                    (tmp_path / "pid").write_text(str(child.pid))
+            return 1.0
+
+        executor = opened(work, trial_timeout=1.0)
+        result = result_of(executor, hangs=True)
+        assert (result.kind, result.message) == ("timeout", "took longer than 1 s")
+        child = int((tmp_path / "pid").read_text())
+        wait_until(lambda: not psutil.pid_exists(child))
+        assert result_of(executor, hangs=False).metrics[""] == 1.0
+
+    def test_loading_the_function_takes_none_of_it(self, opened):
+        class SlowToLoad:
+            def __setstate__(self, state):
+                time.sleep(1.0)
+
+            def __getstate__(self):
+                return {"a": 1}
+
+            def __call__(self, trial):
+                return 1.0
+
+        assert isinstance(result_of(opened(SlowToLoad(), trial_timeout=0.5)), Outcome)
+
+
+class TestThreads:
+    @pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
+    def test_worker_environment(self, opened, name, monkeypatch):
+        monkeypatch.setenv(name, "64")
+        executor = opened(lambda trial: int(os.environ[name]), threads=3)
+        assert result_of(executor).metrics[""] == 3
+
+    def test_cores_are_shared_among_the_workers(self):
+        cores = ProcessExecutor().workers
+        assert ProcessExecutor(1).threads == cores
+        assert ProcessExecutor(2 * cores).threads == 1
+
+    def test_torch_obeys(self, opened):
+        torch = pytest.importorskip("torch")
+
+        def threads(trial):
+            return torch.get_num_threads()
+
+        assert result_of(opened(threads, threads=3)).metrics[""] == 3
+
+
+class TestEnds:
+    def test_close_kills_workers_and_what_they_started(self, tmp_path):
+        def work(trial):
+            with subprocess.Popen(["sleep", "3600"]):
+                (tmp_path / "started").touch()
+            return 1.0
+
+        executor = ProcessExecutor(2)
+        executor.open(work)
+        executor.submit(make_trial(0))
+        wait_until((tmp_path / "started").exists)
+        executor.close()
+        assert workers_of() == []
+
+    def test_nothing_starts_before_the_first_trial(self, opened):
+        opened(lambda trial: 1.0, workers=2)
+        assert workers_of() == []
+
+    def test_workers_and_their_children_end_after_a_killed_driver(self, tmp_path):
+        with _driver(tmp_path) as driver:
+            below = workers_of(driver.pid)
+            assert len(below) == 2
+            driver.kill()
+            gone, alive = psutil.wait_procs(below, timeout=20)
+            assert (len(gone), alive) == (2, [])
+
+    def test_workers_ignore_ctrl_c(self, opened):
+        executor = opened(lambda trial: signal.raise_signal(signal.SIGINT) or 1.0)
+        assert isinstance(result_of(executor), Outcome)
+
+    @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to a process group")
+    def test_ctrl_c_ends_the_wait_of_the_driver(self, tmp_path):
+        with _driver(tmp_path) as driver:
+            os.killpg(driver.pid, signal.SIGINT)
+            out, error = driver.communicate(timeout=30)
+            assert (out, error) == ("workers alive: 2\n", "")
+
+
+def _driver(tmp_path: Path):
+    """Start a driver whose worker has started a child; return once that child runs."""
+    script = tmp_path / "driver.py"
+    script.write_text(
+        "import pathlib, subprocess, psutil\n"
+        "from evotune.execution import ProcessExecutor\n"
+        "from evotune.trial import Trial\n"
+        f"started = pathlib.Path({str(tmp_path / 'started')!r})\n"
+        "def train(trial):\n"
+        "    with subprocess.Popen(['sleep', '3600'], start_new_session=True):\n"
+        "        started.touch()\n"
+        "executor = ProcessExecutor(1)\n"
+        "executor.open(train)\n"
+        "executor.submit(Trial(0, {}, {}))\n"
+        "try:\n"
+        "    executor.collect()\n"
+        "except KeyboardInterrupt:\n"
+        "    below = psutil.Process().children(recursive=True)\n"
+        "    below = [p for p in below if 'resource_tracker' not in ' '.join(p.cmdline())]\n"
+        "    print('workers alive:', len(below))\n"
+        "    executor.close()\n"
+    )
+    driver = subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until((tmp_path / "started").exists)
+    return driver
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"workers": 0},
+        {"workers": -2},
+        {"workers": 1.5},
+        {"workers": 1, "threads": 0},
+        {"workers": 1, "trial_timeout": 0},
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(settings):
+    name = list(settings)[-1]
+    with pytest.raises(ExecutionError, match=f"{name}={settings[name]}"):
+        ProcessExecutor(**settings)
+
+
+def test_import_is_light():
+    code = "import sys, evotune.execution as e; e.InlineExecutor(); print('loky' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "False\n"
