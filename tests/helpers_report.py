@@ -97,3 +97,17 @@ def _run(
     seconds = 1.0 + params["width"] / 40 + float(rng.random())
     metrics = {"accuracy": score, "train_seconds": seconds, "evaluation_seconds": 0.1}
     return Trial(**common, state="done", metrics=metrics, values=(-score,))
+
+
+def scatter(space: Space, trials: int, objectives: int = 1, seed: int = 0) -> list[Trial]:
+    """Return independent random trials that depend on the first gene, without generations."""
+    rng = np.random.default_rng(seed)
+    records = []
+    for number in range(trials):
+        genome = space.sample(rng)
+        first = space.encode(genome)[0]
+        values = tuple(float(first * (k + 1) + 0.1 * rng.random()) for k in range(objectives))
+        params = space.params(genome)
+        metrics = {"loss": values[0], "train_seconds": 0.5}
+        records.append(Trial(number, genome, params, "done", metrics=metrics, values=values))
+    return records

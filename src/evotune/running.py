@@ -6,14 +6,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from evotune import locking
 from evotune.engine import Engine
-from evotune.errors import StudyError, TaskError, TooManyFailuresError
+from evotune.errors import (
+    StorageError,
+    StudyError,
+    StudyLockedError,
+    TaskError,
+    TooManyFailuresError,
+)
 from evotune.objectives import Objectives
 from evotune.protocols import Evaluate, Executor
 from evotune.trial import Failure, Trial
@@ -96,15 +102,15 @@ class Run:
         try:
             with _Interrupts() as interrupts:
                 self.executor.open(evaluate)
-                try:
-                    self._loop(interrupts)
-                except KeyboardInterrupt:
-                    self.stop_reason = "interrupted"
-                finally:
-                    self.executor.close()
-            self.engine.suspend()
+                self._loop(interrupts)
+        except KeyboardInterrupt:
+            self.stop_reason = "interrupted"
         finally:
+            self.executor.close()
             locking.running_tokens.discard(token)
+            # A trial left "running" restarts like a waiting one; the error that got us here counts.
+            with suppress(StorageError, StudyLockedError):
+                self.engine.suspend()
         return self.stop_reason
 
     def _loop(self, interrupts: "_Interrupts") -> None:

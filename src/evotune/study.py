@@ -294,6 +294,11 @@ class Study:
             StorageError: A result cannot be stored; it is kept in memory, and stored first when
                 ``run`` is called again on this study.
         """
+        if not callable(evaluate):
+            raise StudyError(
+                f"run() needs a function of a trial, such as def train(trial): ...; "
+                f"got {evaluate!r}"
+            )
         if trials is None:
             trials = getattr(self.algorithm, "size", None)
         stopping = Stopping(trials, timeout, target, stagnation, max_failures)

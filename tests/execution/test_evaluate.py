@@ -83,6 +83,14 @@ def test_message_stays_one_short_line():
     assert len(message) < 250
 
 
+def test_value_that_cannot_be_shown_is_a_failure():
+    class Mute:
+        def __repr__(self):
+            raise RuntimeError("no text")
+
+    assert returning({"accuracy": Mute()}).kind == "not_a_number"
+
+
 def test_returned_failed_is_a_failure():
     assert returning(Failed("diverged")) == Failure("exception", "diverged")
 

@@ -213,6 +213,21 @@ class TestDeath:
         assert "twice" in result.message
         assert result_of(executor, dies=False).metrics[""] == 1.0
 
+    def test_death_while_the_function_is_loaded_is_no_hang(self, opened):
+        class Deadly:
+            def __setstate__(self, state):
+                os._exit(5)
+
+            def __getstate__(self):
+                return {"a": 1}
+
+            def __call__(self, trial):
+                return 1.0
+
+        result = result_of(opened(Deadly()))
+        assert result.kind == "died"
+        assert "exit code 5" in result.message
+
     def test_worker_killed_while_idle_is_replaced(self, opened, tmp_path):
         def count(trial):
             return count_up(tmp_path / "calls")

@@ -21,6 +21,9 @@ class Grid:
 
     Raises:
         AlgorithmError: Fewer than two points a gene.
+
+    Attributes:
+        size: How many combinations there are, those equal but for dormant genes counted apart.
     """
 
     generational = True
@@ -31,7 +34,7 @@ class Grid:
         self.space = space
         self.points = points
         self._levels = {name: _levels(domain, points) for name, domain in space.domains.items()}
-        self._size = math.prod(len(levels) for levels in self._levels.values())
+        self.size = math.prod(len(levels) for levels in self._levels.values())
         self._next = 0
         self._told: set[Hashable] = set()
 
@@ -40,7 +43,7 @@ class Grid:
 
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose the next combination; None when all have been proposed."""
-        for index in range(self._next, self._size):
+        for index in range(self._next, self.size):
             genome = self._genome(index)
             # Combinations that differ in dormant genes only are the same to the evaluation.
             if self.space.key(genome) not in self._told:

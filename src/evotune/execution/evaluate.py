@@ -1,5 +1,6 @@
 """One evaluation: call the user's function, and turn whatever comes of it into a record."""
 
+import reprlib
 import traceback
 from collections.abc import Mapping
 from decimal import Decimal
@@ -110,21 +111,16 @@ def _as_number(value: Any) -> float | None:
     try:
         plain = value.item() if callable(getattr(value, "item", None)) else value
         return float(plain) if isinstance(plain, Real | Decimal) else None
-    except (ValueError, RuntimeError, TypeError, OverflowError):  # numpy, torch: many elements
+    except Exception:  # each library has its own for an array of many elements
         return None
 
 
 def _no_number(name: Any, value: Any) -> Failure:
-    given = f"{type(value).__name__} {_shorten(repr(value))}"
+    given = f"{type(value).__name__} {' '.join(reprlib.repr(value).split())}"
     if name == BARE_NUMBER:
         return Failure("not_a_number", f"the evaluate function returned {given}; {_ADVICE}")
     if not isinstance(name, str):
-        return Failure("not_a_number", f"metric name {name!r} is no text; {_ADVICE}")
+        return Failure("not_a_number", f"metric name {reprlib.repr(name)} is no text; {_ADVICE}")
     return Failure(
         "not_a_number", f"metric {name!r} is {given}, not a number; write float(...) of one value"
     )
-
-
-def _shorten(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 60 else line[:57] + "..."

@@ -231,10 +231,6 @@ class _Lane:
                 self._send(trial)
                 return None
             return _died(error)
-        except Exception as error:
-            text = "".join(traceback.format_exception(error))
-            message = f"trial cannot be sent to a worker process: {describe_error(error)}"
-            return Failure("exception", message, text)
 
     def _send(self, trial: Trial) -> None:
         if self._pool is None:

@@ -12,12 +12,15 @@ from evotune.objectives import AnyObjective, Objectives
 from evotune.protocols import StudyDefinition
 from evotune.report.generations import Groups, group
 from evotune.report.importance import Importance, importance
+from evotune.report.lineage import ancestors
 from evotune.report.scales import Scale, score_scale
 from evotune.space import Space
 from evotune.trial import Trial
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
+
+FAMILY_AT_MOST = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,18 @@ class StudyData:
             best[k] = k if keys[k] < keys[best[k - 1]] else best[k - 1]
         return best
 
+    def best_by_group(self) -> tuple[npt.NDArray[np.int64], Indices]:
+        """Return each group and the position in ``done`` of the best at its end."""
+        groups = self.done_groups
+        last = np.flatnonzero(np.diff(groups, append=groups[-1:] + 1))
+        return groups[last], self.best_so_far()[last]
+
+    def family(self) -> list[Trial]:
+        """Return the best trial's latest ancestors that have a value, and itself, oldest first."""
+        return ancestors(self.done, self.best.number)[-FAMILY_AT_MOST:] if self.best else []
+
     def thinned(self, limit: int) -> Indices:
-        """Return at most ``limit`` positions in ``done``: the best fifth of them, the rest drawn."""
+        """Return at most ``limit`` positions in ``done``: a fifth the best, the others drawn."""
         if len(self.done) <= limit:
             return np.arange(len(self.done))
         best, rest = np.split(self.ranking, [limit // 5])

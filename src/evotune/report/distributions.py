@@ -19,6 +19,7 @@ from evotune.space import Domain
 
 #: Options beyond these share one colour.
 OPTIONS_AT_MOST = len(CATEGORIES)
+_WIDTH = 1000  # pixels of all panels side by side
 _OTHERS, _DORMANT = "#9aa3af", "rgba(138,148,163,0.25)"
 
 
@@ -30,8 +31,8 @@ def distributions(data: StudyData) -> go.Figure:
             _draw_shares(figure, panel, data)
         else:
             _draw_bands(figure, panel, data)
-        panel.axes(figure)[0].update(tickformat=",d", title=data.groups.name)
-    return finish(figure, height=height, barmode="stack", bargap=0.04)
+        panel.axes(figure)[0].update(tickformat=",d", title=data.groups.name, nticks=6)
+    return finish(figure, height=height, barmode="stack", bargap=0.04, margin={"t": 56})
 
 
 def _draw_bands(figure: go.Figure, panel: Panel, data: StudyData) -> None:
@@ -44,11 +45,10 @@ def _draw_bands(figure: go.Figure, panel: Panel, data: StudyData) -> None:
 
 def _best(data: StudyData, gene: str) -> go.Scatter:
     """Return the gene's value in the best trial so far, at the end of each generation."""
-    groups = data.done_groups
-    last = np.flatnonzero(np.diff(groups, append=groups[-1:] + 1))
-    best = [data.done[k] for k in data.best_so_far()[last]]
+    groups, places = data.best_by_group()
+    best = [data.done[k] for k in places]
     return go.Scatter(
-        x=groups[last],
+        x=groups,
         y=gene_values(data.space[gene], best, gene),
         mode="lines+markers",
         line={"color": ORANGE, "width": 2, "shape": "hv"},
@@ -65,25 +65,30 @@ def _draw_shares(figure: go.Figure, panel: Panel, data: StudyData) -> None:
     x = np.unique(data.groups.of)
     sizes = np.array([np.sum(data.groups.of == name) for name in x])
     legend = f"legend{panel.index + 2}"
+    room = figure.layout.xaxis.domain[1] * _WIDTH
     for name, colour, chosen in _options(domain, values):
+        room -= 50 + 7 * len(name)
         counts = np.array([np.sum(chosen[data.groups.of == name]) for name in x])
         bars = go.Bar(
             x=x,
             y=100 * counts / sizes,
             name=name,
             legend=legend,
+            showlegend=room > 0,  # the mouse names the others
             marker={"color": colour, "line": {"width": 0}},
             hovertemplate=f"{name}: %{{y:.0f}} %<extra></extra>",
         )
         panel.add(figure, bars)
     x_axis, y_axis = panel.axes(figure)
+    figure.layout.annotations[panel.index].update(yshift=20)  # room for the legend
     y_axis.update(range=[0, 100], ticksuffix=" %")
     figure.layout[legend] = {
-        "x": x_axis.domain[1],
-        "xanchor": "right",
+        "x": x_axis.domain[0],
         "y": y_axis.domain[1],
         "yanchor": "bottom",
+        "orientation": "h",
         "font": {"size": 11},
+        "itemwidth": 30,
         "traceorder": "normal",
     }
 
@@ -147,8 +152,9 @@ def diversity_over_time(data: StudyData) -> go.Figure:
         ticktext=[label(name) for name in result.genes],
         autorange="reversed",
         showgrid=False,
-        ticks="",
+        tickcolor="rgba(0,0,0,0)",
     )
     figure.update_xaxes(row=2, col=1, title_text=data.groups.name, tickformat=",d", showgrid=False)
-    colour = {"cmin": 0, "cmax": 100, "colorbar": {"ticksuffix": " %"}}
+    bar = {"ticksuffix": " %", "len": figure.layout.yaxis2.domain[1], "y": 0, "yanchor": "bottom"}
+    colour = {"cmin": 0, "cmax": 100, "colorbar": bar}
     return finish(figure, height=rows + 270, coloraxis=colour, margin={"t": 20})

@@ -31,9 +31,7 @@ class Diversity:
     total: Floats
 
 
-def diversity(
-    space: Space, trials: Sequence[Trial], groups: npt.NDArray[np.int64]
-) -> Diversity:
+def diversity(space: Space, trials: Sequence[Trial], groups: npt.NDArray[np.int64]) -> Diversity:
     """Return the mean distance of all pairs of trials within each group.
 
     The distance of an ordered gene is taken in the unit interval (in log scale where the domain

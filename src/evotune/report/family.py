@@ -7,28 +7,23 @@ import plotly.graph_objects as go
 
 from evotune.report.data import StudyData
 from evotune.report.figures import POINTS_AT_MOST
-from evotune.report.lineage import ancestors, changes, main_line
+from evotune.report.lineage import changes, main_line
+from evotune.report.scales import Scale
 from evotune.report.text import label, number
 from evotune.report.theme import BLUE, GREY, ORANGE, finish
 from evotune.trial import Trial
 
-ANCESTORS_AT_MOST = 400
 _CHANGES_AT_MOST = 6
-
-
-def family(data: StudyData) -> list[Trial]:
-    """Return the best trial's ancestors with a value and itself, oldest first; the latest 400."""
-    if data.best is None:
-        return []
-    return ancestors(data.done, data.best.number)[-ANCESTORS_AT_MOST:]
 
 
 def family_tree(data: StudyData) -> go.Figure:
     """Return the ancestors of the best trial: when each was born and how good it was."""
-    line = family(data)
-    scale, _ = data.score_scale
+    line = data.family()
     places = _places(data)
     path = main_line(line)
+    shown = np.array([places[trial.number] for trial in line])
+    scale = Scale(shown[:, 1].min(), shown[:, 1].max(), data.score_scale[0].log)
+    born = Scale(shown[:, 0].min(), shown[:, 0].max())
     figure = go.Figure(
         [
             _others(data, places),
@@ -41,8 +36,8 @@ def family_tree(data: StudyData) -> go.Figure:
     return finish(
         figure,
         height=430,
-        xaxis={"title": {"text": data.groups.born_name}, "tickformat": ",d"},
-        yaxis={"title": {"text": label(data.objective.metric, 60)}, **scale.axis(0.06)},
+        xaxis={"title": {"text": data.groups.born_name}, "tickformat": ",d", **born.axis(0.04)},
+        yaxis={"title": {"text": label(data.objective.metric, 60)}, **scale.axis(0.1)},
     )
 
 
@@ -79,7 +74,7 @@ def _edges(line: Sequence[Trial], places: dict[int, tuple[float, float]]) -> go.
         y=[y for _, y in points],
         mode="lines",
         line={"color": BLUE, "width": 1},
-        opacity=0.35,
+        opacity=0.5,
         name="parent to child",
         hoverinfo="skip",
     )
@@ -115,9 +110,7 @@ def _nodes(
     )
 
 
-def _best(
-    best: Trial, line: Sequence[Trial], places: dict[int, tuple[float, float]]
-) -> go.Scatter:
+def _best(best: Trial, line: Sequence[Trial], places: dict[int, tuple[float, float]]) -> go.Scatter:
     x, y = places[best.number]
     return go.Scatter(
         x=[x],
@@ -135,9 +128,7 @@ def _best(
     )
 
 
-def _story(
-    trial: Trial, line: Sequence[Trial], places: dict[int, tuple[float, float]]
-) -> str:
+def _story(trial: Trial, line: Sequence[Trial], places: dict[int, tuple[float, float]]) -> str:
     """Return what the mouse shows: the trial, and what changed from each parent."""
     known = {other.number: other for other in line}
     lines = [f"<b>trial {trial.number}</b>: {number(places[trial.number][1])}"]

@@ -1,6 +1,7 @@
 """Figures about the objective: progress, importance, Pareto front. One function each, pure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -10,6 +11,7 @@ from plotly.subplots import make_subplots
 
 from evotune.report.data import Floats, Indices, StudyData
 from evotune.report.generations import quantiles
+from evotune.report.scales import score_scale
 from evotune.report.text import label, number
 from evotune.report.theme import BLUE, GREY, ORANGE, finish
 
@@ -87,11 +89,9 @@ def _dots(data: StudyData) -> go.Scatter:
 
 
 def _best_line(data: StudyData) -> go.Scatter:
-    groups = data.done_groups
-    last = np.flatnonzero(np.diff(groups, append=groups[-1:] + 1))  # of each group
-    best = data.best_so_far()[last]
+    groups, best = data.best_by_group()
     return go.Scatter(
-        x=groups[last],
+        x=groups,
         y=data.first_scores[best],
         customdata=[data.done[k].number for k in best],
         mode="lines+markers",
@@ -131,7 +131,7 @@ def importance_bars(data: StudyData) -> go.Figure:
             "tickvals": list(range(len(shown))),
             "ticktext": names,
             "autorange": "reversed",
-            "ticks": "",
+            "tickcolor": "rgba(0,0,0,0)",
         },
     )
 
@@ -147,18 +147,24 @@ def pareto_front(data: StudyData) -> go.Figure:
     dominated = shown[~data.front[shown]]
     for panel, (a, b) in enumerate(pairs):
         place = {"row": panel // columns + 1, "col": panel % columns + 1}
-        first = panel == 0
-        figure.add_trace(_points(data, dominated, (a, b), first), **place)
-        figure.add_trace(_front_points(data, front, (a, b), first and len(pairs) == 1), **place)
-        figure.update_xaxes(title_text=_named(data, a), **place)
-        figure.update_yaxes(title_text=_named(data, b), **place)
-    for trace in figure.data[1:2]:
-        trace.showlegend = True
+        figure.add_trace(_points(data, dominated, (a, b)), **place)
+        figure.add_trace(_front_points(data, front, (a, b)), **place)
+        figure.update_xaxes(title_text=_named(data, a), **_front_axis(data, a), **place)
+        figure.update_yaxes(title_text=_named(data, b), **_front_axis(data, b), **place)
     return finish(
         figure,
         height=420 if rows == 1 else 340 * rows,
+        showlegend=False,
         coloraxis={"colorbar": {"title": {"text": label(data.groups.name), "side": "right"}}},
     )
+
+
+def _front_axis(data: StudyData, k: int) -> dict[str, Any]:
+    """Return the axis of an objective, long enough for the whole front."""
+    scale, _ = score_scale(data.scores[:, k], data.objectives.objectives[k].direction)
+    front = data.scores[data.front, k]
+    low, high = min(scale.low, front.min()), max(scale.high, front.max())
+    return replace(scale, low=float(low), high=float(high)).axis(0.05)
 
 
 def _named(data: StudyData, k: int) -> str:
@@ -167,7 +173,7 @@ def _named(data: StudyData, k: int) -> str:
     return f"{label(objective.metric, 40)} ({better} is better)"
 
 
-def _points(data: StudyData, shown: Indices, pair: tuple[int, int], legend: bool) -> go.Scatter:
+def _points(data: StudyData, shown: Indices, pair: tuple[int, int]) -> go.Scatter:
     return go.Scatter(
         x=data.scores[shown, pair[0]],
         y=data.scores[shown, pair[1]],
@@ -181,25 +187,23 @@ def _points(data: StudyData, shown: Indices, pair: tuple[int, int], legend: bool
         customdata=hover_texts(data, shown),
         hovertemplate="%{customdata}<extra></extra>",
         name="other trials",
-        showlegend=legend,
     )
 
 
-def _front_points(
-    data: StudyData, front: Indices, pair: tuple[int, int], stepped: bool
-) -> go.Scatter:
+def _front_points(data: StudyData, front: Indices, pair: tuple[int, int]) -> go.Scatter:
     order = front[np.argsort(data.scores[front, pair[0]], kind="stable")]
+    # A step goes to the worse side: along it no result is better than the front's.
+    shape = "hv" if data.objectives.objectives[pair[0]].direction == "min" else "vh"
     return go.Scatter(
         x=data.scores[order, pair[0]],
         y=data.scores[order, pair[1]],
         # With more than two objectives the front is a surface: a line would cross it at random.
-        mode="lines+markers" if stepped else "markers",
-        line={"color": ORANGE, "width": 1.5, "dash": "dot"},
+        mode="lines+markers" if data.scores.shape[1] == 2 else "markers",
+        line={"color": ORANGE, "width": 1.5, "dash": "dot", "shape": shape},
         marker={"color": ORANGE, "size": 9, "line": {"width": 1, "color": "white"}},
         customdata=hover_texts(data, order),
         hovertemplate="%{customdata}<extra></extra>",
         name="Pareto front",
-        showlegend=False,
     )
 
 
@@ -210,8 +214,9 @@ def hover_texts(data: StudyData, shown: Sequence[int] | Indices) -> list[str]:
     for k in shown:
         trial = data.done[k]
         scores = zip(data.objectives.objectives, data.scores[k], strict=True)
-        lines = [f"<b>trial {trial.number}</b>, {data.groups.name.split(',')[0]} "
-                 f"{data.done_groups[k]}"]
+        lines = [
+            f"<b>trial {trial.number}</b>, {data.groups.name.split(',')[0]} {data.done_groups[k]}"
+        ]
         lines += [f"{label(o.metric)} = {number(float(score))}" for o, score in scores]
         lines += [
             f"{label(name)}: {label(number(trial.params[name]))}"

@@ -19,8 +19,13 @@ def findings(data: StudyData) -> list[str]:
     """Return what is worth knowing at once, most useful first; plain text."""
     if not data.done:
         return list(_failures(data))
-    return [*_progress(data), *_decisive(data), *_at_the_edge(data), *_variety(data),
-            *_failures(data)]
+    return [
+        *_progress(data),
+        *_decisive(data),
+        *_at_the_edge(data),
+        *_variety(data),
+        *_failures(data),
+    ]
 
 
 def _progress(data: StudyData) -> Iterator[str]:
@@ -79,10 +84,10 @@ def _failures(data: StudyData) -> Iterator[str]:
     if failed:
         reasons = Counter(t.failure.message if t.failure else "unknown" for t in failed)
         [(reason, times)] = reasons.most_common(1)
-        most = "" if len(reasons) == 1 else f" in {times} of them"
+        most = "" if len(reasons) == 1 else f", {times:,} of them with the same reason"
         yield (
-            f"{count(len(failed), 'trial')} of {len(data.trials):,} failed"
-            f"{most}: {shorten(reason, 100)}"
+            f"{len(failed):,} of {count(len(data.trials), 'trial')} failed{most}: "
+            f"{shorten(reason, 100)}"
         )
     odd = sum(t.is_done for t in data.trials) - len(data.done)
     if odd:

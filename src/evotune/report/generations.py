@@ -74,19 +74,19 @@ def _by_generation(given: Sequence[int | None]) -> Groups:
 
 def _round_up(size: float) -> int:
     """Return the next of 1, 2, 5, 10, 20, 50, ..."""
-    power = 10 ** max(0, math.floor(math.log10(max(size, 1))))
+    power: int = 10 ** max(0, math.floor(math.log10(max(size, 1))))
     return next(power * m for m in (1, 2, 5, 10) if power * m >= size)
 
 
 def quantiles(
     groups: npt.NDArray[np.int64], values: npt.NDArray[np.float64], levels: Sequence[float]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return each group and the quantiles of its values, shapes ``(groups,)``, ``(levels, groups)``.
+    """Return each group, shape ``(groups,)``, and the quantiles of its values.
 
     Args:
         groups: Group of every value, shape ``(values,)``.
         values: Shape ``(values,)``; NaN is left out.
-        levels: Between 0 and 1.
+        levels: Between 0 and 1; the quantiles have shape ``(levels, groups)``.
     """
     known = ~np.isnan(values)
     names = np.unique(groups[known])

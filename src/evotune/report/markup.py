@@ -26,7 +26,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return an HTML table; cells must be escaped already."""
     top = "".join(f"<th>{cell}</th>" for cell in head)
     body = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    whole = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll">{whole}</div>'
 
 
 # -- header -----------------------------------------------------------------------------------
@@ -55,11 +56,12 @@ def tiles(data: StudyData) -> str:
     generations = {g for g in map(generation_of, data.trials) if g is not None}
     if generations:
         cells.append(("generations", f"{len(generations):,}", _per_generation(data, generations)))
-    return '<div class="tiles">' + "".join(
+    drawn = "".join(
         f'<div class="tile"><span>{escape(name)}</span><b>{escape(value)}</b>'
         f"<small>{escape(note)}</small></div>"
         for name, value, note in cells
-    ) + "</div>"
+    )
+    return f'<div class="tiles">{drawn}</div>'
 
 
 def _best_tile(data: StudyData, k: int) -> tuple[str, str, str]:

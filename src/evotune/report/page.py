@@ -22,6 +22,7 @@ from evotune.report.markup import (
     tiles,
 )
 from evotune.report.sections import Section, sections
+from evotune.report.text import count
 from evotune.report.theme import template
 from evotune.trial import Trial
 
@@ -118,17 +119,16 @@ def _inert(text: str) -> str:
 def _tables(data: StudyData) -> str:
     parts = []
     if data.failed:
-        parts.append(_card("failed", "Failed trials", "Equal reasons stand together, the most "
-                           "frequent first; open one for its traceback.", failed_table(data)))
-    if data.done:
-        shown = min(ROWS_AT_MOST, len(data.done))
-        order = (
-            "the Pareto front first, then by the first objective"
-            if len(data.objectives.objectives) > 1
-            else "best first"
+        caption = (
+            "Equal reasons stand together, the most frequent first; open one for its traceback."
         )
-        parts.append(_card("table", f"Best {shown} trials", f"All genes, {order}; “–” marks a gene "
-                           "that is not active.", best_table(data)))
+        parts.append(_card("failed", "Failed trials", caption, failed_table(data)))
+    if data.done:
+        several = len(data.objectives.objectives) > 1
+        order = "the Pareto front first, then by the first objective" if several else "best first"
+        title = f"Best {count(min(ROWS_AT_MOST, len(data.done)), 'trial')}"
+        caption = f"All genes, {order}; “–” marks a gene that is not active."
+        parts.append(_card("table", title, caption, best_table(data)))
     return "\n".join(parts)
 
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from evotune.report.data import StudyData
-from evotune.report.text import label
+from evotune.report.text import label, percent
 
 #: More panels than this nobody compares.
 PANELS_AT_MOST = 12
@@ -54,7 +54,7 @@ def grid(data: StudyData, *, shared_y: bool = False) -> tuple[go.Figure, list[Pa
     genes = panel_genes(data)
     columns = min(COLUMNS, len(genes))
     rows = math.ceil(len(genes) / columns)
-    height = 90 + 230 * rows
+    height = 100 + 245 * rows
     figure = make_subplots(
         rows,
         columns,
@@ -65,12 +65,23 @@ def grid(data: StudyData, *, shared_y: bool = False) -> tuple[go.Figure, list[Pa
         subplot_titles=[label(name) for name in genes],
         shared_yaxes=shared_y,
         horizontal_spacing=_GAP,
-        vertical_spacing=min(0.25, 85 / height),
+        vertical_spacing=min(0.25, 100 / height),
     )
-    panels = [
-        Panel(gene, k, k // columns + 1, k % columns + 1) for k, gene in enumerate(genes)
-    ]
+    panels = [Panel(gene, k, k // columns + 1, k % columns + 1) for k, gene in enumerate(genes)]
     for panel, title in zip(panels, figure.layout.annotations, strict=True):
         left = panel.axes(figure)[0].domain[0]
-        title.update(text=f"<b>{title.text}</b>", font={"size": 12}, xanchor="left", x=left)
+        title.update(
+            text=f"<b>{title.text}</b>{_activity(data, panel.gene)}",
+            font={"size": 12},
+            xanchor="left",
+            x=left,
+        )
     return figure, panels, height
+
+
+def _activity(data: StudyData, gene: str) -> str:
+    """Return in how many trials a conditional gene is active, for its title."""
+    if gene not in data.space.conditional:
+        return ""
+    share = sum(gene in trial.params for trial in data.trials) / len(data.trials)
+    return f"  active in {percent(share)} of trials"

@@ -10,27 +10,35 @@ from evotune.report.data import Floats, StudyData
 from evotune.report.panels import panel_genes
 from evotune.report.scales import Scale, gene_scale, gene_values, score_scale
 from evotune.report.text import label
-from evotune.report.theme import finish
+from evotune.report.theme import BEST_SHARE, finish
 from evotune.trial import Trial
 
 AXES_AT_MOST = 11
 LINES_AT_MOST = 1500
+_ABREAST = np.linspace(-0.004, 0.004, 5)
+_WIDTH = 1000  # pixels that names have side by side
 _INVISIBLE = {"color": "rgba(0,0,0,0)", "size": 1}
 
 
 def parallel_coordinates(data: StudyData) -> go.Figure:
     """Return a line for each trial through its genes to its objectives, the best ones strong."""
     shown = data.thinned(LINES_AT_MOST)
-    shown = shown[np.argsort(-data.values[shown, 0], kind="stable")]  # the best on top
+    # All lines have one width: the best trial gets its own by being drawn side by side.
+    shown = np.append(shown, np.repeat(data.ranking[:1], len(_ABREAST)))
+    offsets = np.append(np.zeros(len(shown) - len(_ABREAST)), _ABREAST)
     trials = [data.done[k] for k in shown]
-    axes = [_gene_axis(data, name, trials) for name in panel_genes(data, AXES_AT_MOST)]
+    genes = panel_genes(data, AXES_AT_MOST)
+    axes = [_gene_axis(data, name, trials) for name in genes]
     for k, objective in enumerate(data.objectives.objectives):
         scale, _ = score_scale(data.scores[:, k], objective.direction)
         name = f"<b>{label(objective.metric, 20)}</b>"
         axes.append(_axis(name, scale, scale.position(data.scores[shown, k])))
+    for axis in axes:
+        low, high = axis["range"]
+        axis["values"] = (axis["values"] + offsets * (high - low)).astype(np.float32)
     lines = go.Parcoords(
         dimensions=axes,
-        labelangle=-20 if len(axes) > 7 else 0,
+        labelangle=-20 if max(map(len, genes)) * 8 * len(axes) > _WIDTH else 0,
         rangefont=_INVISIBLE,  # the ticks say it better
         tickfont={"size": 11},
         labelfont={"size": 13},
@@ -42,15 +50,18 @@ def parallel_coordinates(data: StudyData) -> go.Figure:
 
 def _line(data: StudyData, scores: Floats) -> dict[str, Any]:
     scale, _ = data.score_scale
-    low, high = scale.ends()
+    sign = data.objective.score(1.0) * -1.0  # high colours lie on top: they must be the good ones
+    low, high = sorted(sign * end for end in scale.ends())
+    top = low + (high - low) / (1 - BEST_SHARE)
+    colours = sign * scale.position(scores)
+    colours[-len(_ABREAST) :] = top
     ticks, texts = scale.ticks()
     return {
-        "color": scale.position(scores),
+        "color": colours,
         "cmin": low,
-        "cmax": high,
-        "reversescale": data.objective.direction == "min",
+        "cmax": top,
         "showscale": True,
-        "colorbar": {"tickvals": scale.position(np.array(ticks)), "ticktext": texts},
+        "colorbar": {"tickvals": sign * scale.position(np.array(ticks)), "ticktext": texts},
     }
 
 
@@ -75,7 +86,7 @@ def _axis(name: str, scale: Scale, positions: Floats) -> dict[str, Any]:
         places, texts = [low, *places], ["–", *texts]
     return {
         "label": name,
-        "values": positions.astype(np.float32),
+        "values": positions,
         "range": [low - 0.02 * width, high + 0.02 * width],
         "tickvals": places,
         "ticktext": texts,

@@ -41,6 +41,12 @@ class Scale:
         low, high = self.position(np.array([self.low, self.high]))
         return float(low), float(high)
 
+    def at(self, share: float) -> float:
+        """Return the value at a share of the axis' length from its lower end, also beyond it."""
+        low, high = self.ends()
+        place = low + share * ((high - low) or 1.0)
+        return float(10.0**place) if self.log else place
+
     def ticks(self, wanted: int = 5) -> tuple[list[float], list[str]]:
         """Return values worth a tick and their labels."""
         if self.labels:
@@ -56,6 +62,7 @@ class Scale:
         layout: dict[str, Any] = {
             "type": "log" if self.log else "linear",
             "range": [low - room, high + room],
+            "nticks": 7,
         }
         if self.log or self.labels:
             values, texts = self.ticks()
@@ -78,7 +85,7 @@ def _linear_ticks(low: float, high: float, wanted: int) -> list[float]:
         return [low]
     rough = (high - low) / wanted
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= rough * (1 - 1e-9))
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= 0.75 * rough)
     first = math.ceil(low / step - 1e-9)
     count = math.floor(high / step + 1e-9) - first + 1
     return [float(f"{(first + k) * step:.10g}") for k in range(count)]
@@ -149,7 +156,7 @@ def score_scale(scores: Floats, direction: str) -> tuple[Scale, int]:
         best, worst = worst, best
     if direction == "min" and best > 0 and np.median(scores) > 50 * best:
         return Scale(best, worst, log=True), 0
-    usual = float(np.quantile(scores, 0.1 if direction == "max" else 0.9))
+    usual = float(np.quantile(scores, 0.05 if direction == "max" else 0.95))
     reach = best - usual
     end = usual - 0.5 * reach
     if reach == 0 or abs(best - worst) <= 2.5 * abs(reach):

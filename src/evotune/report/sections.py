@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from evotune.report import figures
-from evotune.report.data import StudyData
+from evotune.report.data import FAMILY_AT_MOST, StudyData
 from evotune.report.distributions import distributions, diversity_over_time
-from evotune.report.family import ANCESTORS_AT_MOST, family, family_tree
+from evotune.report.family import family_tree
 from evotune.report.panels import PANELS_AT_MOST
 from evotune.report.parallel import AXES_AT_MOST, LINES_AT_MOST, parallel_coordinates
 from evotune.report.scales import varied_genes
@@ -42,8 +42,16 @@ def sections(data: StudyData) -> list[Section]:
     """Return the figures that this study has something for, in the order of the page."""
     if not data.done:
         return []
-    makers = (_progress, _pareto, _parallel, _importance, _slices, _distributions, _family,
-              _diversity)
+    makers = (
+        _progress,
+        _pareto,
+        _parallel,
+        _importance,
+        _slices,
+        _distributions,
+        _family,
+        _diversity,
+    )
     return [section for maker in makers for section in maker(data)]
 
 
@@ -51,14 +59,15 @@ def _progress(data: StudyData) -> Iterator[Section]:
     scale, hidden = data.score_scale
     notes = [*_first_only(data), *_thinned(data, figures.POINTS_AT_MOST)]
     if hidden:
-        beyond = "below" if data.objective.direction == "max" else "above"
+        is_max = data.objective.direction == "max"
+        end = f"below {scale.low:.4g}" if is_max else f"above {scale.high:.4g}"
         notes.append(
-            f"{count(hidden, 'trial')} {beyond} {scale.low if beyond == 'below' else scale.high:.4g}"
-            " lie outside the axis, so that they do not squash the rest."
+            f"Results {end} lie outside the axis, so that they do not squash the rest: "
+            f"{count(hidden, 'trial')}."
         )
     yield Section(
         "progress",
-        f"{_metric(data)} over time",
+        f"How {_metric(data)} improved",
         "The orange line is the best result so far; the blue bands show where the middle half and "
         f"the middle 80 % of the trials of each {_unit(data)} lie, the blue line their median.",
         figures.progress(data),
@@ -69,16 +78,18 @@ def _progress(data: StudyData) -> Iterator[Section]:
 def _pareto(data: StudyData) -> Iterator[Section]:
     if len(data.objectives.objectives) < 2:
         return
-    extra = ()
+    notes = [*_thinned(data, figures.POINTS_AT_MOST)]
     if len(data.objectives.objectives) > 4:
-        extra = ("Only the first six pairs of objectives are drawn.",)
+        notes.append("Only the first six pairs of objectives are drawn.")
+    if data.objectives.constraints:
+        notes.append("Hollow points break a constraint.")
     yield Section(
         "front",
         "Trade-off between the objectives",
-        f"No other trial beats an orange one in every objective: {int(data.front.sum()):,} trials "
-        "are such best compromises; hollow points break a constraint.",
+        f"The {int(data.front.sum()):,} orange trials are the best compromises: no trial is better "
+        "than one of them in one objective without being worse in another.",
         figures.pareto_front(data),
-        (*_thinned(data, figures.POINTS_AT_MOST), *extra),
+        tuple(notes),
     )
 
 
@@ -90,8 +101,9 @@ def _parallel(data: StudyData) -> Iterator[Section]:
     yield Section(
         "parallel",
         "Which combinations work",
-        "Each line is a trial, and the stronger its colour the better it is: drag along an axis to "
-        "keep only the lines through that range, drag an axis by its name to move it." + level,
+        "Each line is a trial, the stronger its colour the better, the best in orange: drag along "
+        "an axis to keep only the lines through that range, drag an axis by its name to move it."
+        + level,
         parallel_coordinates(data),
         (*_first_only(data), *_thinned(data, LINES_AT_MOST), *_capped(data, AXES_AT_MOST)),
     )
@@ -129,9 +141,9 @@ def _slices(data: StudyData) -> Iterator[Section]:
         notes.append(f"Of the failed trials only the last {FAILED_AT_MOST} are marked.")
     yield Section(
         "slices",
-        f"{_metric(data)} against each gene",
-        "Each point is a trial, darker the later it came; the star is the best one, and crosses at "
-        "the foot show where trials failed.",
+        f"Each gene against {_metric(data)}",
+        "Each point is a trial, stronger in colour the later it came; the star is the best one, "
+        f"and crosses at the {_bad_end(data)} show where trials failed.",
         slices(data),
         tuple(notes),
     )
@@ -142,22 +154,20 @@ def _distributions(data: StudyData) -> Iterator[Section]:
         return
     yield Section(
         "distributions",
-        "Where the search goes",
+        "Where the search went",
         f"For numbers, bands show the middle 80 % and 50 % of the values in each {_unit(data)}, "
-        "with the median in blue and the best trial so far in orange; for options, the share of "
-        "each.",
+        "with the median in blue and the best trial so far in orange; for options, bars show the "
+        "share of each.",
         distributions(data),
         _capped(data),
     )
 
 
 def _family(data: StudyData) -> Iterator[Section]:
-    line = family(data)
+    line = data.family()
     if len(line) < 2:
         return
-    cut = ()
-    if len(line) == ANCESTORS_AT_MOST:
-        cut = (f"Only its latest {ANCESTORS_AT_MOST} ancestors are drawn.",)
+    cut = f"Only its latest {FAMILY_AT_MOST - 1} ancestors are drawn."
     yield Section(
         "family",
         "Where the best trial comes from",
@@ -165,7 +175,7 @@ def _family(data: StudyData) -> Iterator[Section]:
         "ancestors; the orange line goes back through the better parent each time, and pointing at "
         "a trial shows which genes changed.",
         family_tree(data),
-        cut,
+        (cut,) if len(line) == FAMILY_AT_MOST else (),
     )
 
 
@@ -176,11 +186,15 @@ def _diversity(data: StudyData) -> Iterator[Section]:
         return  # one trial each: there is nothing to compare
     yield Section(
         "diversity",
-        "How diverse the trials stay",
+        "How diverse the trials stayed",
         f"100 % is as diverse as random sampling, 0 % means that all trials of a {_unit(data)} are "
         "alike; a row that fades shows a gene on which the search has settled.",
         diversity_over_time(data),
     )
+
+
+def _bad_end(data: StudyData) -> str:
+    return "foot" if data.objective.direction == "max" else "top"
 
 
 def _metric(data: StudyData) -> str:
@@ -188,7 +202,7 @@ def _metric(data: StudyData) -> str:
 
 
 def _unit(data: StudyData) -> str:
-    return "generation" if data.groups.born_name == "generation" else "block of trials"
+    return "generation" if data.groups.born_name == "generation" else "block"
 
 
 def _first_only(data: StudyData) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ FAILED_AT_MOST = 200
 
 
 def slices(data: StudyData) -> go.Figure:
-    """Return the objective against each gene, later trials darker, failed ones at the foot."""
+    """Return the objective against each gene, later trials darker, failed ones at the bad end."""
     figure, panels, height = grid(data, shared_y=True)
     shown = data.thinned(points_a_panel(data))
     texts = hover_texts(data, shown)
@@ -33,11 +33,12 @@ def slices(data: StudyData) -> go.Figure:
         )
         x_axis, y_axis = panel.axes(figure)
         x_axis.update(gene_scale(data.space[panel.gene]).axis())
-        y_axis.update(scale.axis(0.08))
+        y_axis.update(scale.axis(0.12))
         if panel.col == 1:
             y_axis.update(title=label(data.objective.metric, 30))
     bar = {"title": {"text": label(data.groups.name), "side": "right"}, "tickformat": ",d"}
-    return finish(figure, height=height, coloraxis={"colorbar": bar}, legend={"y": 1 + 30 / height})
+    colour = {"colorbar": bar, "showscale": len(np.unique(data.done_groups)) > 1}
+    return finish(figure, height=height, coloraxis=colour, legend={"y": 1 + 30 / height})
 
 
 def points_a_panel(data: StudyData) -> int:
@@ -60,11 +61,17 @@ def _points(data: StudyData, panel: Panel, shown: Indices, texts: list[str]) -> 
 def _failures(data: StudyData, panel: Panel) -> go.Scatter:
     failed = data.failed[-FAILED_AT_MOST:]
     scale, _ = data.score_scale
+    bad_end = -0.09 if data.objective.direction == "max" else 1.09
     return go.Scatter(
         x=_across(data, panel.gene, failed),
-        y=np.full(len(failed), scale.low),
+        y=np.full(len(failed), scale.at(bad_end)),
         mode="markers",
-        marker={"color": PURPLE, "symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": PURPLE}},
+        marker={
+            "color": PURPLE,
+            "symbol": "x-thin",
+            "size": 7,
+            "line": {"width": 1.5, "color": PURPLE},
+        },
         customdata=[f"trial {t.number} failed: {label(_reason(t), 60)}" for t in failed],
         hovertemplate="%{customdata}<extra></extra>",
         name="failed",
@@ -79,7 +86,12 @@ def _star(data: StudyData, panel: Panel) -> go.Scatter:
         x=gene_values(data.space[panel.gene], [data.done[k] for k in best], panel.gene),
         y=data.first_scores[best],
         mode="markers",
-        marker={"color": ORANGE, "symbol": "star", "size": 13, "line": {"width": 1, "color": "white"}},
+        marker={
+            "color": ORANGE,
+            "symbol": "star",
+            "size": 13,
+            "line": {"width": 1, "color": "white"},
+        },
         customdata=hover_texts(data, best),
         hovertemplate="%{customdata}<extra></extra>",
         name="best",

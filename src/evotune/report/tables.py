@@ -30,7 +30,7 @@ def to_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     columns = [*_OWN, *(_metric(name) for name in metrics), *map(_gene, genes), *_LAST]
     frame = pd.DataFrame([_row(trial) for trial in trials], columns=columns)
     whole = ("generation", "weights_from", "repeat_of")
-    frame = frame.astype({name: "Int64" for name in whole} | {"budget": "float64"})
+    frame = frame.astype(dict.fromkeys(whole, "Int64") | {"budget": "float64"})
     return frame if frame["generation"].notna().any() else frame.drop(columns="generation")
 
 

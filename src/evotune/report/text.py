@@ -6,10 +6,10 @@ from typing import Any
 
 
 def number(value: Any) -> str:
-    """Return a gene's or metric's value as short text: four significant digits for floats."""
-    if not isinstance(value, float):
+    """Return a gene's or metric's value as short text: floats with about four digits."""
+    if not isinstance(value, float) or not math.isfinite(value):
         return str(value)
-    return f"{value:.4g}" if math.isfinite(value) else str(value)
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def percent(share: float) -> str:

@@ -12,6 +12,9 @@ GREY = "#8a94a3"
 #: For genes without an order: Paul Tol's bright scheme, less the orange that marks the best.
 CATEGORIES = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#9aa3af")
 
+#: Top part of the colours of parallel coordinates, which only the best trial has.
+BEST_SHARE = 0.03
+
 FONT = 'Inter, "Segoe UI", system-ui, -apple-system, "Helvetica Neue", Arial, sans-serif'
 
 _LIGHT = {
@@ -45,6 +48,8 @@ def template(*, dark: bool = False) -> go.layout.Template:
         "tickcolor": tone["line"],
         "ticklen": 4,
         "automargin": True,
+        "exponentformat": "power",
+        "minexponent": 5,
         "title": {"standoff": 8, "font": {"size": 12}},
         "tickfont": {"size": 11},
     }
@@ -64,9 +69,12 @@ def template(*, dark: bool = False) -> go.layout.Template:
             "align": "left",
         },
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": tone["line"], "activecolor": BLUE},
         "margin": {"l": 60, "r": 24, "t": 40, "b": 50},
     }
-    lines = [{"line": {"colorscale": scale, "colorbar": bar}}]
+    marked = [[share * (1 - BEST_SHARE), colour] for share, colour in scale]
+    marked += [[1 - BEST_SHARE / 2, ORANGE], [1.0, ORANGE]]
+    lines = [{"line": {"colorscale": marked, "colorbar": bar}}]
     return go.layout.Template(layout=layout, data={"parcoords": lines})
 
 

@@ -45,7 +45,7 @@ _SCHEMA_LOCK = 0x65766F74756E65  # "evotune": any number that nobody else locks
 _ADVICE = {
     "is full": "lies on a full disk; nothing was written: free some space and run again",
     "is locked": "was locked by another process for more than {timeout:g} s; nothing was written",
-    "readonly": "is read-only; nothing was written: change its permissions or choose another file",
+    "readonly": "or its directory is read-only; nothing was written: change the permissions",
     "unable to open": "cannot be opened: check the permissions of the file and its directory",
     "not a database": "is not an SQLite database and was left as it is: choose another file",
     "malformed": "is damaged and was left as it is: restore a copy of it or choose another file",

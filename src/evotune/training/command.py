@@ -24,7 +24,7 @@ _TAIL = 20
 
 @dataclass(frozen=True)
 class CommandTask:
-    """An evaluate function that runs a program and reads metrics from its standard output.
+    r"""An evaluate function that runs a program and reads metrics from its standard output.
 
     The command is split into arguments once, as a shell would; then each ``{gene}`` is replaced
     inside its argument. No shell is run, so a value with spaces or ``;`` stays in its argument.
@@ -38,7 +38,7 @@ class CommandTask:
     Args:
         command: The command as one text, or as a sequence of arguments.
         metric: Where the metrics are. ``"json"``: the last line that is a JSON object of numbers.
-            A regular expression with named groups such as ``accuracy=(?P<accuracy>\\S+)``: each
+            A regular expression with named groups such as ``accuracy=(?P<accuracy>\S+)``: each
             group is a metric, its last match counts. A mapping of names to regular expressions
             with one group each.
         cwd: Directory in which the program runs.
@@ -82,30 +82,28 @@ class CommandTask:
         budget = self.budget if trial.budget is None else trial.budget
         if budget is not None:
             own["budget"] = int(budget) if budget == int(budget) else budget
-        template = split(self.command)
-        self._check(template, trial, own)
-        arguments = fill(template, trial.params | own, trial.dormant)
+        arguments = self._arguments(trial, own)
         output = _run(arguments, self.cwd, self._environment(trial.params, own), self.timeout)
         return _read_json(output) if self.metric == "json" else _search(self.metric, output)
 
-    def _check(
-        self, template: Sequence[str], trial: RunningTrial, own: Mapping[str, float]
-    ) -> None:
+    def _arguments(self, trial: RunningTrial, own: Mapping[str, float]) -> list[str]:
         for name in _OWN:
             if name in trial.params or name in trial.dormant:
                 raise TaskError(
                     f"a gene cannot be named {name!r} here: {{{name}}} is the trial's own {name}; "
                     "give the gene another name"
                 )
+        template = split(self.command)
         shown = {name for argument in template for name in placeholders(argument)}
         if "budget" in shown and "budget" not in own:
             raise TaskError(
                 "the command has {budget}, but the algorithm gives no budget; "
                 "write CommandTask(..., budget=10)"
             )
-        check_all_used(
-            trial.params, shown | declared_names(self.genes), {"the command": sorted(shown)}
-        )
+        arguments = fill(template, trial.params | own, trial.dormant)
+        takers = {"the command": sorted(shown)}
+        check_all_used(trial.params, shown | declared_names(self.genes), takers)
+        return arguments
 
     def _environment(self, params: Mapping[str, Any], own: Mapping[str, float]) -> dict[str, str]:
         # A budget that this process has inherited from a trial around it is not this trial's.

@@ -147,11 +147,11 @@ def batches(
 
 def _slices(data: InMemory, size: int, shuffle: torch.Generator | None) -> Iterator[Pair]:
     if shuffle is None:
-        yield from zip(data.inputs.split(size), data.targets.split(size), strict=True)
+        yield from zip(torch.split(data.inputs, size), torch.split(data.targets, size), strict=True)
         return
     order = torch.randperm(len(data), generator=shuffle)
     order = order[: len(data) - _left_out(len(data), size)].to(data.targets.device)
-    for chosen in order.split(size):
+    for chosen in torch.split(order, size):
         yield data.inputs[chosen], data.targets[chosen]
 
 

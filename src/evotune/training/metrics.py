@@ -5,13 +5,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_auroc,
+    multiclass_f1_score,
+    multiclass_precision,
+    multiclass_recall,
+)
+from torchmetrics.functional.regression import mean_absolute_error, mean_squared_error, r2_score
 
 from evotune.errors import TaskError
 from evotune.training.losses import Loss, alike, find_loss, is_regression
 from evotune.training.params import pick
 
 #: ``(output, target) -> number``; output and target hold all examples of the data.
-Metric = Callable[[Tensor, Tensor], Any]
+Metric = Callable[..., Any]
 Metrics = str | Sequence[str] | Mapping[str, str | Metric]
 
 #: Names that the task itself gives to what it returns and reports.
@@ -92,49 +100,37 @@ def classify(
     return scores.softmax(dim=1), target.reshape(-1).long()
 
 
-# torchmetrics takes a second to import, so it is imported when the first metric is computed.
-
-
-def _score(function: str, average: str) -> Metric:
-    def score(scores: Tensor, labels: Tensor) -> Any:
-        from torchmetrics.functional import classification
-
-        return getattr(classification, function)(scores, labels, scores.shape[1], average=average)
-
-    return score
+def _score(function: Metric, average: str) -> Metric:
+    return lambda scores, labels: function(scores, labels, scores.shape[1], average=average)
 
 
 def _auc(scores: Tensor, labels: Tensor) -> Any:
-    from torchmetrics.functional.classification import multiclass_auroc
-
-    present = labels.unique()
+    present = torch.unique(labels)
     if len(present) < 2:
         raise TaskError("metric 'auc' needs two classes, but the data hold one class only")
-    # A class without examples has no ROC curve; torchmetrics would count it as 0.
-    return multiclass_auroc(scores, labels, scores.shape[1], average="none")[present].mean()
+    # A class without examples has no ROC curve, so it is left out; torchmetrics would count it as 0.
+    places = torch.searchsorted(present, labels)
+    return multiclass_auroc(scores[:, present], places, len(present), average="macro")
 
 
-def _distance(function: str) -> Metric:
+def _distance(function: Metric) -> Metric:
     def distance(output: Tensor, target: Tensor) -> Any:
-        from torchmetrics.functional import regression
-
-        columns = [part.reshape(len(part), -1) for part in alike(output, target)]
-        return getattr(regression, function)(*columns)
+        return function(*(part.reshape(len(part), -1) for part in alike(output, target)))
 
     return distance
 
 
 _CLASSIFICATION: dict[str, Metric] = {
-    "accuracy": _score("multiclass_accuracy", "micro"),
+    "accuracy": _score(multiclass_accuracy, "micro"),
     "auc": _auc,
-    "f1": _score("multiclass_f1_score", "macro"),
-    "precision": _score("multiclass_precision", "macro"),
-    "recall": _score("multiclass_recall", "macro"),
+    "f1": _score(multiclass_f1_score, "macro"),
+    "precision": _score(multiclass_precision, "macro"),
+    "recall": _score(multiclass_recall, "macro"),
 }
 _REGRESSION: dict[str, Metric] = {
-    "mae": _distance("mean_absolute_error"),
-    "mse": _distance("mean_squared_error"),
-    "r2": _distance("r2_score"),
+    "mae": _distance(mean_absolute_error),
+    "mse": _distance(mean_squared_error),
+    "r2": _distance(r2_score),
 }
 
 

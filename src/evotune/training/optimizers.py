@@ -13,13 +13,14 @@ from evotune.training.params import ReadParams, pick
 #: ``(parameters, params) -> optimizer``, where params are the trial's genes.
 OptimizerFactory = Callable[[Iterable[Parameter], Mapping[str, Any]], Any]
 
-#: Every optimizer of torch that steps without a closure, by its name in lower case.
+#: Torch's optimizers by name in lower case, without those that only special models can use: LBFGS
+#: needs a closure, SparseAdam sparse gradients, Muon a model of nothing but matrices.
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     name.lower(): kind
     for name, kind in vars(torch.optim).items()
     if isinstance(kind, type)
     and issubclass(kind, torch.optim.Optimizer)
-    and name not in ("Optimizer", "LBFGS", "SparseAdam")
+    and name not in ("Optimizer", "LBFGS", "SparseAdam", "Muon")
 }
 _ALIASES = {"learning_rate": "lr"}
 #: Arguments that choose how the same step is computed, or turn its sign: never a gene.

@@ -102,7 +102,7 @@ def declared_names(genes: str | Iterable[str]) -> frozenset[str]:
 def check_all_used(
     genes: Iterable[str],
     used: Collection[str],
-    takers: Mapping[str, Iterable[str]],
+    takers: Mapping[str, Collection[str]],
     hint: Callable[[str], str] = lambda gene: "",
 ) -> None:
     """Raise unless every gene was used.
@@ -120,14 +120,15 @@ def check_all_used(
     unused = [gene for gene in genes if gene not in used]
     if not unused:
         return
-    free = {name for names in takers.values() for name in names} - set(genes)
+    known = {name for names in takers.values() for name in names}.difference(genes)
     found = [
-        f"gene {gene!r} has no effect{did_you_mean(gene, free)}{hint(gene)}" for gene in unused
+        f"gene {name!r} has no effect{hint(name) or did_you_mean(name, known)}" for name in unused
     ]
-    uses = "; ".join(f"{who} uses {', '.join(names) or 'none'}" for who, names in takers.items())
+    taken = "; ".join(f"{who}: {', '.join(names)}" for who, names in takers.items() if names)
     raise TaskError(
-        f"{'. '.join(found)}. Genes in use: {uses}. Rename or remove the gene, or declare that "
-        f"it is used elsewhere: genes={tuple(unused)!r}"
+        f"{' '.join(text if text.endswith('?') else text + '.' for text in found)} "
+        "Rename or remove the gene, or declare that it is used elsewhere: "
+        f"genes={tuple(unused)!r}. Names with an effect: {taken or 'none'}"
     )
 
 

@@ -206,11 +206,11 @@ class SupervisedTask:
     def _check_genes(
         self, trial: RunningTrial, used: set[str], optimizer: Any, counts: Mapping[str, int]
     ) -> None:
-        by_name = () if is_factory(self.optimizer) else gene_names(type(optimizer))
+        by_name = () if is_factory(self.optimizer) else ("optimizer", *gene_names(type(optimizer)))
         takers = {
             f"the optimizer {type(optimizer).__name__}": by_name,
             "the task": tuple(counts),
-            "your functions": sorted(used.difference(by_name)),
+            "the functions given to the task": sorted(used.difference(by_name)),
         }
 
         def hint(gene: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from evotune.errors import TaskError
 from evotune.training.data import Pair, Source, batches
 from evotune.training.losses import Loss
 from evotune.trial import Failed
@@ -73,7 +74,7 @@ def _mean_loss(setup: Setup, examples: Iterable[Pair]) -> float:
     for inputs, targets in examples:
         optimizer.zero_grad(set_to_none=True)
         value = loss(model(inputs), targets)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         pending.append(value.detach() * len(targets))
         count += len(targets)
@@ -107,8 +108,20 @@ def predict(
 
 
 def noise(deviation: float) -> Callable[[Tensor], Tensor]:
-    """Return a function that adds Gaussian noise of a standard deviation to inputs."""
-    return lambda inputs: inputs + deviation * torch.randn_like(inputs)
+    """Return a function that adds Gaussian noise of a standard deviation to inputs.
+
+    The function raises TaskError when the inputs are whole numbers, to which no noise can be added.
+    """
+
+    def add_noise(inputs: Tensor) -> Tensor:
+        if not inputs.is_floating_point():
+            raise TaskError(
+                f"robustness={deviation:g} adds noise to the inputs, but they are {inputs.dtype}; "
+                "give float inputs, or a function that changes them"
+            )
+        return inputs + deviation * torch.randn_like(inputs)
+
+    return add_noise
 
 
 @contextmanager

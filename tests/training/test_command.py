@@ -1,0 +1,258 @@
+"""A CommandTask runs a real program and reads what it prints."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cloudpickle
+import psutil
+import pytest
+
+from evotune.errors import TaskError
+from evotune.training import CommandTask
+from evotune.trial import Failed
+from helpers_training import start
+
+ECHO = "import json, sys; open('seen', 'w').write(json.dumps(sys.argv[1:])); print('{\"loss\": 1}')"
+
+
+def python(code, *arguments):
+    """A command that runs Python code with arguments."""
+    braces_kept = code.replace("{", "{{").replace("}", "}}")
+    return [sys.executable, "-S", "-c", braces_kept, *arguments]
+
+
+def printing(text, **options):
+    return CommandTask(python(f"print({text!r})"), **options)
+
+
+def arguments_seen(tmp_path, command, trial, **options):
+    """Return the arguments with which the program was called."""
+    script = tmp_path / "echo.py"
+    script.write_text(ECHO)
+    command = command.replace("PROGRAM", f"{sys.executable} -S echo.py")
+    assert CommandTask(command, cwd=tmp_path, **options)(trial) == {"loss": 1.0}
+    return json.loads((tmp_path / "seen").read_text())
+
+
+def test_genes_and_the_trials_own_numbers_are_filled_in(tmp_path):
+    trial = start({"lr": 0.001, "layers": [8, 4], "deep": True, "act": "relu"}, seed=7, budget=3.0)
+    command = (
+        "PROGRAM --lr={lr} {lr:.1e} {layers} {deep} {act} {number} {seed} {budget} {{x}} 'a b'"
+    )
+    assert arguments_seen(tmp_path, command, trial) == [
+        *("--lr=0.001", "1.0e-03", "[8, 4]", "true", "relu", "3", "7", "3", "{x}", "a b")
+    ]
+
+
+def test_a_value_stays_one_argument_whatever_it_holds(tmp_path):
+    nasty = "a b; touch broken $(touch broken) `touch broken` \"'{lr}|>*\\\n"
+    seen = arguments_seen(tmp_path, "PROGRAM {name} --x={name}", start({"name": nasty}))
+    assert seen == [nasty, f"--x={nasty}"]
+    assert not (tmp_path / "broken").exists()
+
+
+def test_arguments_of_dormant_genes_are_left_out(tmp_path):
+    command = "PROGRAM --verbose --depth {depth} --rate={rate} -b {lr} --pair {lr},{depth} end"
+    trial = start({"lr": 0.1}, dormant={"depth": 3, "rate": 0.5})
+    seen = arguments_seen(tmp_path, command, trial)
+    assert seen == ["--verbose", "-b", "0.1", "--pair", "end"]
+    active = start({"lr": 0.1, "depth": 3, "rate": 0.5})
+    assert "--depth" in arguments_seen(tmp_path, command, active)
+
+
+def test_the_tasks_budget_stands_in_for_the_algorithms(tmp_path):
+    assert arguments_seen(tmp_path, "PROGRAM {budget}", start(), budget=5) == ["5"]
+    assert arguments_seen(tmp_path, "PROGRAM {budget}", start(budget=2.5), budget=5) == ["2.5"]
+    with pytest.raises(TaskError, match=r"write CommandTask\(\.\.\., budget=10\)"):
+        arguments_seen(tmp_path, "PROGRAM {budget}", start())
+
+
+def test_the_environment_carries_the_trial(monkeypatch):
+    monkeypatch.setenv("EVOTUNE_BUDGET", "99")
+    monkeypatch.setenv("KEPT", "1")
+    code = (
+        "import json, os; e = os.environ; p = json.loads(e['EVOTUNE_PARAMS']);"
+        "print(json.dumps({'lr': p['lr'], 'seed': int(e['EVOTUNE_SEED']), 'kept': int(e['KEPT']),"
+        "'number': int(e['EVOTUNE_NUMBER']), 'budget': int(e.get('EVOTUNE_BUDGET', -1)),"
+        "'mine': int(e['MINE'])}))"
+    )
+    task = CommandTask(python(code), genes="lr", env={"MINE": "4"})
+    expected = {"lr": 0.5, "seed": 7, "kept": 1, "number": 3, "mine": 4}
+    assert task(start({"lr": 0.5}, seed=7)) == expected | {"budget": -1}
+    assert task(start({"lr": 0.5}, seed=7, budget=2)) == expected | {"budget": 2}
+
+
+def test_the_last_json_object_of_numbers_counts():
+    text = (
+        '{"loss": 3}\n{"loss": 2, "accuracy": 0.5}\n{"note": "end"}\n{"flag": true}\n{}\n[1]\nbye'
+    )
+    assert printing(text)(start()) == {"loss": 2.0, "accuracy": 0.5}
+
+
+def test_named_groups_are_metrics_and_the_last_match_counts():
+    text = "epoch 1 accuracy=0.5 loss=2\nepoch 2 accuracy=0.9 loss=1e-2\ndone"
+    both = printing(text, metric=r"accuracy=(?P<accuracy>\S+) loss=(?P<loss>\S+)$")
+    assert both(start()) == {"accuracy": 0.9, "loss": 0.01}
+    either = printing(text, metric=r"accuracy=(?P<accuracy>\S+)|loss=(?P<loss>\S+)")
+    assert either(start()) == {"accuracy": 0.9, "loss": 0.01}
+    with pytest.raises(Failed, match="no 'size'"):
+        printing(text, metric=r"accuracy=(?P<accuracy>\S+)|size=(?P<size>\S+)")(start())
+
+
+def test_metrics_may_have_an_expression_each():
+    task = printing("speed: 3\nval acc: 0.5", metric={"v/acc": r"^val acc: (\S+)", "s": r"d: (\d)"})
+    assert task(start()) == {"v/acc": 0.5, "s": 3.0}
+
+
+def test_a_failing_program_fails_the_trial_with_the_end_of_its_stderr():
+    code = "import sys; [print('line', i, file=sys.stderr) for i in range(50)]; sys.exit(3)"
+    with pytest.raises(Failed, match="exit code 3") as caught:
+        CommandTask(python(code))(start())
+    assert str(caught.value).splitlines()[1:] == [f"line {i}" for i in range(30, 50)]
+
+
+def test_a_program_that_fails_silently_shows_its_stdout():
+    with pytest.raises(Failed, match=r"(?s)exit code 1.*stdout.*so far so good"):
+        CommandTask(python("print('so far so good'); raise SystemExit(1)"))(start())
+
+
+def test_a_killed_program_names_the_signal():
+    with pytest.raises(Failed, match=r"signal 9 \(Killed\)"):
+        CommandTask(python("import os; os.kill(os.getpid(), 9)"))(start())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, r"(?s)no JSON object of numbers.*hello"),
+        ({"metric": r"loss=(?P<loss>\S+)"}, r"(?s)no 'loss'.*hello"),
+        ({"metric": r"(?P<loss>hell)o"}, "'hell' as 'loss', which is no number"),
+    ],
+)
+def test_missing_metrics_show_what_was_printed(options, message):
+    with pytest.raises(Failed, match=message):
+        printing("hello", **options)(start())
+
+
+def test_output_that_is_no_text_does_no_harm():
+    code = "import sys; sys.stdout.buffer.write(b'\\xff\\xfe\\n{\"loss\": 2}\\n')"
+    assert CommandTask(python(code))(start()) == {"loss": 2.0}
+
+
+# A program that starts another one, writes down both process ids and waits.
+NESTED = """
+import os, pathlib, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
+pathlib.Path("part").write_text(f"{os.getpid()} {child.pid}")
+os.rename("part", "pids")
+time.sleep(60)
+"""
+
+
+def wait_for(condition):
+    for _ in range(400):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen within 20 s")
+
+
+def is_gone(pid):
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def assert_all_gone(directory):
+    for pid in map(int, (directory / "pids").read_text().split()):
+        wait_for(lambda pid=pid: is_gone(pid))
+
+
+def test_a_timeout_kills_the_program_and_what_it_started(tmp_path):
+    with pytest.raises(Failed, match="longer than 2 s"):
+        CommandTask(python(NESTED), cwd=tmp_path, timeout=2)(start())
+    assert_all_gone(tmp_path)
+
+
+def test_an_interrupt_kills_the_program_too(tmp_path):
+    driver = (
+        "from evotune.training.command import CommandTask; "
+        "from evotune.trial import RunningTrial, Trial; "
+        f"task = CommandTask({python(NESTED)!r}, cwd={str(tmp_path)!r}); "
+        "task(RunningTrial(Trial(0, {}, {})))"
+    )
+    source = Path(__file__).parents[2] / "src"
+    environment = os.environ | {"PYTHONPATH": str(source)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", driver], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    wait_for((tmp_path / "pids").exists)
+    process.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in process.communicate(timeout=20)[1]
+    assert_all_gone(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("no-such-program-here {lr}", {}, "'no-such-program-here' cannot be started"),
+        ("ls {lr}", {"cwd": "/no/such/place"}, "cannot be started.*/no/such/place"),
+        ("ls {lrr}", {}, r"placeholder \{lrr\}.*did you mean 'lr'"),
+        ("ls", {}, "gene 'lr' has no effect"),
+        ("ls {lr:.3q}", {}, r"'\{lr:.3q\}' cannot show 0.1"),
+    ],
+)
+def test_a_command_that_can_never_work_ends_the_run(command, options, message):
+    with pytest.raises(TaskError, match=message):
+        CommandTask(command, **options)(start({"lr": 0.1}))
+
+
+def test_an_unused_gene_suggests_the_placeholder():
+    with pytest.raises(TaskError, match=r"'rat' has no effect; did you mean 'rate'\?"):
+        CommandTask("ls {rate} {lr}")(start({"lr": 0.1, "rat": 1}, dormant={"rate": 2}))
+
+
+def test_a_gene_may_not_be_named_like_the_trials_own_numbers():
+    with pytest.raises(TaskError, match="a gene cannot be named 'seed'"):
+        CommandTask("ls {seed}")(start({"seed": 4}))
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("", {}, "command is empty"),
+        ([], {}, "command is empty"),
+        ("ls 'a", {}, "cannot be split: No closing quotation"),
+        ("ls {a", {}, r"cannot be read.*write \{\{ or \}\}"),
+        ("ls {}", {}, "empty braces"),
+        ("ls", {"metric": "accuracy"}, "named groups"),
+        ("ls", {"metric": "(?P<a>"}, "no valid regular expression"),
+        ("ls", {"metric": {"a": r"\d"}}, "needs one group"),
+        ("ls", {"metric": {}}, "named groups"),
+        ("ls", {"timeout": 0}, "above 0, got 0"),
+    ],
+)
+def test_bad_settings_are_refused_at_once(command, options, message):
+    with pytest.raises(TaskError, match=message):
+        CommandTask(command, **options)
+
+
+def test_it_can_be_sent_to_another_process():
+    task = printing("loss=2", metric=r"loss=(?P<loss>\d)")
+    assert cloudpickle.loads(cloudpickle.dumps(task))(start()) == {"loss": 2.0}
+
+
+def test_commands_need_no_torch():
+    code = "import sys, evotune.training.command; print('torch' in sys.modules)"
+    source = Path(__file__).parents[2] / "src"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == "False"
