@@ -19,6 +19,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 from rich.console import Console
@@ -50,7 +51,7 @@ def verdict(text: str, met: bool) -> None:
     console.print(f"  {'met    ' if met else 'MISSED '} {text}\n", style="green" if met else "red")
 
 
-def optuna_study(sampler: str, storage: str | None = None, seed: int = 0):  # noqa: ANN201
+def optuna_study(sampler: str, storage: str | None = None, seed: int = 0):
     """Return an Optuna study, or stop with what to install."""
     try:
         import optuna
@@ -63,7 +64,7 @@ def optuna_study(sampler: str, storage: str | None = None, seed: int = 0):  # no
     )
 
 
-def drive_optuna(study, count: int, gene_count: int) -> None:  # noqa: ANN001
+def drive_optuna(study, count: int, gene_count: int) -> None:
     """Run ask + tell ``count`` times on a sum of floats."""
     for _ in range(count):
         trial = study.ask()
@@ -119,26 +120,25 @@ def imports() -> None:
     verdict("import evotune < 0.3 s, no torch", seconds < 0.3 and not torch)
 
 
+OPTUNA = ("Optuna NSGAIISampler", "Optuna RandomSampler")
+
+
+def ask_and_tell(name: str, count: int, gene_count: int) -> None:
+    """Drive a new study in memory with the named method."""
+    method = name.split()[1]
+    if name in OPTUNA:
+        drive_optuna(optuna_study(method), count, gene_count)
+    else:
+        algorithm = getattr(et, method)(genes(gene_count))
+        drive(et.Study(algorithm, "min loss", seed=1), count)
+
+
 def memory() -> None:
     """Time ask + tell in memory."""
     count, rows, ours = 1000, [], {}
     for gene_count in (10, 50):
-        arms = {
-            "evotune Genetic": lambda: drive(
-                et.Study(et.Genetic(space), "min loss", seed=1), count
-            ),
-            "evotune RandomSearch": lambda: drive(
-                et.Study(et.RandomSearch(space), "min loss", seed=1), count
-            ),
-            "Optuna NSGAIISampler": lambda: drive_optuna(
-                optuna_study("NSGAIISampler"), count, gene_count
-            ),
-            "Optuna RandomSampler": lambda: drive_optuna(
-                optuna_study("RandomSampler"), count, gene_count
-            ),
-        }
-        space = genes(gene_count)
-        for name, job in arms.items():
+        for name in ("evotune Genetic", "evotune RandomSearch", *OPTUNA):
+            job = partial(ask_and_tell, name, count, gene_count)
             job()  # warm up: imports, first-use caches
             times = [milliseconds(job, count) for _ in range(REPEATS)]
             median = statistics.median(times)
@@ -232,7 +232,7 @@ def conditional(seeds: int = 10, trials: int = 400) -> None:
     def optuna_best(sampler: str, seed: int) -> float:
         study = optuna_study(sampler, seed=seed)
 
-        def objective(trial) -> float:  # noqa: ANN001
+        def objective(trial) -> float:
             depth = trial.suggest_int("depth", 1, DEEP_LAYERS)
             widths = {
                 f"width{k}": trial.suggest_float(f"width{k}", 0, 1) for k in range(1, depth + 1)

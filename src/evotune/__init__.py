@@ -19,9 +19,10 @@ _HOMES = {
     "execution.processes": ("ProcessExecutor",),
     "objectives": ("Constraint", "Objective", "WeightedSum"),
     "space": ("Bool", "Choice", "Fixed", "Float", "Int", "Ordinal", "Range", "Space"),
-    "study": ("Study", "tune"),
+    "study": ("Study",),
     "training.command": ("CommandTask",),
     "training.task": ("SupervisedTask",),
+    "tuning": ("tune",),
     "trial": ("Failed", "Failure", "Outcome", "Proposal", "RunningTrial", "Trial"),
 }
 _MODULES = (

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 from evotune.errors import ObjectiveError
@@ -74,7 +75,8 @@ class WeightedSum:
         if not weights:
             raise ObjectiveError("WeightedSum needs weights: write WeightedSum(accuracy=1.0)")
         for name, weight in weights.items():
-            if isinstance(weight, bool | str) or not math.isfinite(weight):
+            number = isinstance(weight, Real) and not isinstance(weight, bool)
+            if not number or not math.isfinite(weight):
                 raise ObjectiveError(f"the weight of {name!r} must be a number, got {weight!r}")
         object.__setattr__(self, "weights", tuple((k, float(v)) for k, v in weights.items()))
         object.__setattr__(self, "direction", "max")
@@ -218,7 +220,7 @@ def parse_objectives(
     Raises:
         ObjectiveError: A text that is not understood, no objective, or one metric named twice.
     """
-    items = [spec] if isinstance(spec, str | Objective | WeightedSum) else list(spec)
+    items = list(spec) if isinstance(spec, list | tuple) else [spec]
     bounds = [constraints] if isinstance(constraints, Constraint) else list(constraints)
     objectives = [_parse(item) for item in items if not isinstance(item, Constraint)]
     bounds += [item for item in items if isinstance(item, Constraint)]
@@ -240,7 +242,7 @@ def _parse(item: object) -> AnyObjective:
         words = item.split(maxsplit=1)
         if len(words) == 2 and words[0] in ("max", "min"):
             return Objective(words[1], "max" if words[0] == "max" else "min")
-        metric = words[-1] if words else "accuracy"
+        metric = words[-1] if item.strip() not in ("", "max", "min") else "accuracy"
         raise ObjectiveError(f'got objective {item!r}; write "max {metric}" or "min {metric}"')
     raise ObjectiveError(
         f'an objective is a text such as "max accuracy", an Objective or a WeightedSum, '

@@ -7,7 +7,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
-from evotune.algorithms.auto import named
 from evotune.engine import Duplicates, Engine
 from evotune.errors import NoResultError, StudyError, StudyMismatchError
 from evotune.execution.evaluate import read_metrics
@@ -17,7 +16,6 @@ from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
 from evotune.protocols import Algorithm, Evaluate, Executor, Storage, StudyDefinition
 from evotune.running import Run, Stopping, after_each
 from evotune.seeding import fresh_seed
-from evotune.space import Space
 from evotune.space.space import difference
 from evotune.storage import open_storage
 from evotune.trial import Failed, Failure, Outcome, Trial
@@ -324,47 +322,6 @@ class Study:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def tune(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
-    evaluate: Evaluate,
-    space: Space,
-    objectives: ObjectiveSpec,
-    *,
-    trials: int | None = None,
-    algorithm: str | Algorithm = "auto",
-    storage: str | PathLike[str] | Storage | None = None,
-    name: str = "study",
-    seed: int | None = None,
-    **options: Any,
-) -> Study:
-    """Search a space for the best params in one call.
-
-    Args:
-        evaluate: Function of a running trial that returns a number or a dict of metrics.
-        space: What may be searched.
-        objectives: ``"max accuracy"``, ``"min loss"``, a `WeightedSum`, or a list of these.
-        trials: Trials of the whole study.
-        algorithm: ``"auto"``, the name of a search algorithm, or an algorithm on this space.
-        storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` on disk.
-        name: Name of the study in its storage.
-        seed: Seed of all random streams.
-        **options: Further options of `Study` (constraints, duplicates, take_over) and of
-            `Study.run` (timeout, workers, callbacks, ...).
-
-    Returns:
-        The study, with ``best``, ``front``, ``trials`` and ``report(path)``.
-
-    Raises:
-        EvotuneError: As `Study` and `Study.run` do.
-    """
-    if isinstance(algorithm, str):
-        algorithm = named(algorithm, space, trials=trials)
-    of_study = {
-        k: options.pop(k) for k in ("constraints", "duplicates", "take_over") if k in options
-    }
-    study = Study(algorithm, objectives, storage=storage, name=name, seed=seed, **of_study)
-    return study.run(evaluate, trials, **options)
 
 
 def executor_for(

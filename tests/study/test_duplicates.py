@@ -3,10 +3,10 @@ import logging
 from statistics import fmean, stdev
 
 import pytest
-from helpers_study import small_space
 
 import evotune as et
 from evotune.errors import StudyError
+from helpers_study import small_space
 
 
 def booleans(count=3):

@@ -3,10 +3,10 @@ import os
 import time
 
 import pytest
-from helpers_study import decisions, small_space, train
 
 import evotune as et
 from evotune.errors import StudyError, TaskError, TooManyFailuresError
+from helpers_study import decisions, small_space, train
 
 
 def study(objectives="min loss", algorithm=None, **options):
@@ -85,7 +85,7 @@ def test_a_died_worker_is_a_failed_trial():
 def test_too_many_failures_stop_the_study_with_the_reason():
     with pytest.raises(TooManyFailuresError, match=r"10 of 10 .*cuda out of memory"):
         study().run(lambda t: raises(), trials=100)
-    with pytest.raises(TooManyFailuresError, match="max_failures=0.2"):
+    with pytest.raises(TooManyFailuresError, match=r"max_failures=0\.2"):
         study().run(every_third(raises), trials=100, max_failures=0.2)
     assert len(study().run(lambda t: raises(), trials=12, max_failures=1.0).trials) == 12
 

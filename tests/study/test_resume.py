@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers_study import decisions, small_space, train
 
 import evotune as et
 from evotune.errors import StudyLockedError
+from helpers_study import decisions, small_space, train
 
 TRIALS = 60
 
@@ -223,7 +223,8 @@ def test_a_second_driver_is_refused_and_told_who_drives(tmp_path):
             sys.executable,
             "-c",
             "import evotune as et, sys\n"
-            f"s = et.Study(et.RandomSearch(et.Space(x=et.Float(0, 1))), 'min loss', storage={str(db)!r})\n"
+            "a = et.RandomSearch(et.Space(x=et.Float(0, 1)))\n"
+            f"s = et.Study(a, 'min loss', storage={str(db)!r})\n"
             "s.run(lambda t: t.params['x'], trials=3)\n"
             "print('ready', flush=True); sys.stdin.readline()\n"
             "try:\n    s.run(lambda t: t.params['x'], trials=9)\n"

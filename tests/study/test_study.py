@@ -2,7 +2,6 @@ import math
 
 import pandas as pd
 import pytest
-from helpers_study import decisions, loss, small_space, train
 
 import evotune as et
 from evotune.errors import (
@@ -11,6 +10,7 @@ from evotune.errors import (
     StudyError,
     StudyMismatchError,
 )
+from helpers_study import decisions, loss, small_space, train
 
 
 def random_study(objectives="min loss", **options):

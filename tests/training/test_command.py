@@ -81,7 +81,7 @@ def test_the_environment_carries_the_trial(monkeypatch):
         "'number': int(e['EVOTUNE_NUMBER']), 'budget': int(e.get('EVOTUNE_BUDGET', -1)),"
         "'mine': int(e['MINE'])}))"
     )
-    task = CommandTask(python(code), genes="lr", env={"MINE": "4"})
+    task = CommandTask(python(code), genes="lr", env={"MINE": 4})
     expected = {"lr": 0.5, "seed": 7, "kept": 1, "number": 3, "mine": 4}
     assert task(start({"lr": 0.5}, seed=7)) == expected | {"budget": -1}
     assert task(start({"lr": 0.5}, seed=7, budget=2)) == expected | {"budget": 2}

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from evotune.errors import TaskError
 from helpers_training import blob_task, blobs, mlp, start, without_seconds
@@ -74,6 +74,25 @@ def test_a_stream_of_examples_can_be_trained_on():
     assert task(start(GENES))["accuracy"] > 0.5
     with pytest.raises(TaskError, match="no batch at all"):
         blob_task(train=Stream(0))(start(GENES))
+
+
+def test_a_random_split_in_a_function_is_the_same_for_every_first_trial():
+    seen = []
+
+    def part(first):
+        def load():
+            order = torch.randperm(300)[:200] if first else torch.randperm(300)[200:]
+            seen.append(order)
+            return Subset(Points(), order.tolist())
+
+        return load
+
+    tasks = [blob_task(train=part(True), validation=part(False)) for _ in range(2)]
+    first = tasks[0](start(GENES, seed=1))
+    tasks[1](start(GENES, seed=2))
+    assert torch.equal(seen[0], seen[2])
+    assert set(seen[0].tolist()).isdisjoint(seen[1].tolist())
+    assert without_seconds(tasks[1](start(GENES, seed=1))) == without_seconds(first)
 
 
 def test_a_loader_with_a_generator_shuffles_by_the_trials_seed():
@@ -160,6 +179,7 @@ x, y = blobs()
         ({"validation": Points(0)}, "validation= has no examples"),
         ({"loss": "cross_entrpy"}, "loss 'cross_entrpy' .*did you mean 'cross_entropy'"),
         ({"loss": 3}, "loss= is a name"),
+        ({"loss": nn.CrossEntropyLoss}, r"write loss=CrossEntropyLoss\(\)"),
         ({"optimizer": "sgdd"}, "optimizer 'sgdd' .*did you mean 'sgd'"),
         ({"optimizer": 3}, "optimizer= is a name"),
         ({"metrics": ("accurracy",)}, "metric 'accurracy' .*did you mean 'accuracy'"),

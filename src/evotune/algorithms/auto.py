@@ -21,15 +21,15 @@ ALGORITHMS = {
 def auto(space: Space, *, trials: int | None = None) -> Algorithm:
     """Return the algorithm that `tune` takes for this space and number of trials.
 
-    The rule: a genetic algorithm whose population fits the budget, so that there are at least five
-    generations, with 6 to 20 members.
+    The rule: a genetic algorithm of 6 to 12 members, so that the budget allows ten generations,
+    with half as many children a generation, which spends small budgets best.
 
     Args:
         space: What may be searched.
         trials: Trials of the whole study, when known.
     """
-    size = 20 if trials is None else min(max(trials // 5, 6), 20)
-    return Genetic(space, population_size=size)
+    size = 12 if trials is None else min(max(trials // 6, 6), 12)
+    return Genetic(space, population_size=size, offspring=size // 2)
 
 
 def named(name: str, space: Space, *, trials: int | None = None, **options: Any) -> Algorithm:
@@ -42,15 +42,20 @@ def named(name: str, space: Space, *, trials: int | None = None, **options: Any)
         **options: Options of the algorithm.
 
     Raises:
-        AlgorithmError: No algorithm has this name, or it has no such option.
+        AlgorithmError: No algorithm has this name, or it has no such option; ``"auto"`` has none.
     """
-    if name == "auto" and not options:
+    if name == "auto":
+        if options:
+            raise AlgorithmError(
+                f'algorithm "auto" has no options, got {", ".join(options)}; '
+                "name an algorithm, such as Genetic, to set its options"
+            )
         return auto(space, trials=trials)
     if name not in ALGORITHMS:
         near = difflib.get_close_matches(name, [*ALGORITHMS, "auto"], 1, cutoff=0.4)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise AlgorithmError(
-            f"there is no algorithm {name!r}{hint} Known: auto, {', '.join(ALGORITHMS)}"
+            f"there is no algorithm {name!r}{hint}. Known: auto, {', '.join(ALGORITHMS)}"
         )
     module = importlib.import_module(f"evotune.algorithms.{ALGORITHMS[name]}")
     try:

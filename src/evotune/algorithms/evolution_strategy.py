@@ -15,6 +15,7 @@ from evotune.algorithms.generations import Generation, StartingPopulation
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import Survival, best_first, merge_repeats
 from evotune.space import Domain, Space
+from evotune.space.crossover import Uniform
 from evotune.space.designs import Design, design_named
 from evotune.space.domains import reflect
 from evotune.space.listed import other_value
@@ -78,7 +79,7 @@ class EvolutionStrategy:
         self._tau_shared = 1.0 / math.sqrt(2.0 * genes)  # Schwefel's τ'
         self._tau_each = 1.0 / math.sqrt(2.0 * math.sqrt(genes))  # and τ
         self._start = StartingPopulation(space, design_named(start), seeds)
-        self._generation = Generation(0, self.offspring)
+        self._generation = Generation(0, max(self.offspring, len(seeds)))
         self._population: list[Trial] = []
         self._immigrants: list[Trial] = []
 
@@ -125,20 +126,14 @@ class EvolutionStrategy:
         if self._population:
             child = self._child(rng)
             return replace(child, note={**note, **child.note})
-        genome = self._start.genome(generation.started, generation.size, note["seed"])
-        if self.space.key(genome) in generation.keys:
-            genome = self.space.sample(rng)
-        return Proposal(genome, note=note)
+        return Proposal(self._start.genome(generation, note["seed"], rng), note=note)
 
     def _child(self, rng: np.random.Generator) -> Proposal:
         members = self._population
         count = 2 if self.recombine and len(members) > 1 else 1
         picked = [members[k] for k in rng.permutation(len(members))[:count]]
         a, b = picked[0], picked[-1]
-        genome = dict(a.genome)
-        for name, take in zip(self.space.names, rng.random(len(genome)) < 0.5, strict=True):
-            if take:
-                genome[name] = b.genome[name]
+        genome = Uniform(0.5)(self.space, a.genome, b.genome, rng)
         steps = self._vary_steps(np.mean([self._steps(p) for p in picked], axis=0), rng)
         asleep = self.space.dormant(genome)
         for name, step in zip(self.space.variable, steps.tolist(), strict=True):

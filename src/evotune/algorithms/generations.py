@@ -69,7 +69,7 @@ class Generation:
 
 
 class StartingPopulation:
-    """The first generation: genomes that the user gives, then a design for the rest.
+    """The first trials: genomes that the user gives, then a design for the rest.
 
     Args:
         space: What may be searched.
@@ -86,12 +86,22 @@ class StartingPopulation:
         self.given = [space.complete(genome) for genome in given]
         self._cache: tuple[tuple[int, int], list[dict[str, Any]]] = ((-1, -1), [])
 
-    def genome(self, index: int, count: int, seed: int) -> dict[str, Any]:
-        """Return genome ``index`` of ``count``; a pure function of its arguments."""
-        if index < len(self.given):
-            return self.given[index]
-        rest = max(count - len(self.given), index + 1 - len(self.given))
-        if self._cache[0] != (rest, seed):
-            genomes = self.design(self.space, rest, np.random.default_rng(seed))
-            self._cache = ((rest, seed), genomes)
-        return self._cache[1][index - len(self.given)]
+    def genome(self, generation: Generation, seed: int, rng: np.random.Generator) -> dict[str, Any]:
+        """Return the next genome of a generation whose trials have no parents.
+
+        Args:
+            generation: The first one, or a later one as long as every trial has failed.
+            seed: Seed of the generation.
+            rng: Random stream of this proposal.
+        """
+        given = self.given if generation.number == 0 else []  # once: they may be what fails
+        if generation.started < len(given):
+            return dict(given[generation.started])
+        count = generation.size - len(given)
+        if self._cache[0] != (count, seed):
+            genomes = self.design(self.space, count, np.random.default_rng(seed))
+            self._cache = ((count, seed), genomes)
+        genome = self._cache[1][generation.started - len(given)]
+        if self.space.key(genome) in generation.keys:  # in a small space a design repeats itself
+            return self.space.sample(rng)
+        return dict(genome)

@@ -18,7 +18,7 @@ from evotune.evolution.schedules import Constant, Progress, Schedule
 from evotune.evolution.selection import Positions, Selection, Tournament
 from evotune.evolution.survival import Survival, best_first, merge_repeats, scalar_values
 from evotune.space import Space
-from evotune.space.crossover import Crossover, Uniform
+from evotune.space.crossover import Blend, Crossover
 from evotune.space.designs import Design, design_named
 from evotune.space.mutation import Gaussian, Mutation
 from evotune.space.refine import Refinement, into
@@ -33,8 +33,7 @@ class Genetic:
         population_size: Members that survive a generation.
         offspring: Children a generation; by default as many as the population.
         elitism: How many of the best of the old population compete with the children for the
-            places in the new one; by default half. 0 replaces everyone, ``population_size`` is
-            (μ+λ).
+            places in the new one; by default all of them, (μ+λ). 0 replaces everyone.
         steady_state: Insert each child as it arrives instead of waiting for its generation: no
             worker waits, but results depend on the order of arrival.
         selection: Who becomes a parent.
@@ -61,12 +60,12 @@ class Genetic:
         self,
         space: Space,
         *,
-        population_size: int = 20,
+        population_size: int = 12,
         offspring: int | None = None,
         elitism: int | None = None,
         steady_state: bool = False,
-        selection: Selection = Tournament(2),
-        crossover: Crossover = Uniform(0.5),
+        selection: Selection = Tournament(3),
+        crossover: Crossover = Blend(0.3),
         crossover_rate: float = 0.9,
         mutation: Mutation = Gaussian(),
         mutation_rate: float | Schedule | None = None,
@@ -81,7 +80,7 @@ class Genetic:
         self.space = space
         self.population_size = population_size
         self.offspring = population_size if offspring is None else offspring
-        self.elitism = population_size // 2 if elitism is None else elitism
+        self.elitism = population_size if elitism is None else elitism
         self.steady_state = steady_state
         self.selection = selection
         self.both_children = both_children
@@ -94,13 +93,14 @@ class Genetic:
         variation = Variation(crossover, crossover_rate, mutation, self_adaptive)
         self.variation = variation.with_rate(self._rate)
         self._start = StartingPopulation(space, design_named(start), seeds)
-        self._generation = Generation(0, population_size)
+        self._generation = Generation(0, max(population_size, len(seeds)))
         self._population: list[Trial] = []
         self._values = np.zeros(0)  # one number a member, for selection
         self._plan: tuple[int, Positions] | None = None  # (seed, parents of a generation)
         self._immigrants: list[Trial] = []
         self._now = space  # with its ranges as refined
-        self._best_since = 0  # the generation that found the best
+        self._best: Trial | None = None  # of all generations, found in this one:
+        self._best_since = 0
 
     def _check(self) -> None:
         if self.population_size < 2 or self.offspring < 1:
@@ -113,9 +113,11 @@ class Genetic:
                 f"Genetic: elitism must lie between 0 and population_size="
                 f"{self.population_size}, got {self.elitism!r}"
             )
-        if self.steady_state and (self.both_children or self.refinement):
+        scheduled = not isinstance(self.schedule, Constant | None)
+        if self.steady_state and (self.both_children or self.refinement or scheduled):
             raise AlgorithmError(
-                "Genetic: both_children and refinement need generations; leave steady_state out"
+                "Genetic: both_children, refinement and a scheduled mutation_rate need "
+                "generations; leave steady_state out"
             )
 
     def __repr__(self) -> str:
@@ -155,20 +157,13 @@ class Genetic:
             return None
         note = generation.note(rng)
         if not self._population or (self.steady_state and generation.number == 0):
-            return self._starter(note, rng)
+            return Proposal(self._start.genome(generation, note["seed"], rng), note=note)
         if self.steady_state:
             a, b = self._parents(self._draw_parents(2, rng), 0, rng)
             child = self.variation.child(self.space, a, b, rng)
         else:
             child = self._planned_child(note, rng)
         return replace(child, note={**note, **child.note})
-
-    def _starter(self, note: dict[str, Any], rng: np.random.Generator) -> Proposal:
-        generation = self._generation
-        genome = self._start.genome(generation.started, generation.size, note["seed"])
-        if self.space.key(genome) in generation.keys:  # in a small space a design repeats itself
-            genome = self.space.sample(rng)
-        return Proposal(genome, note=note)
 
     def _planned_child(self, note: dict[str, Any], rng: np.random.Generator) -> Proposal:
         index, seed = self._generation.started, note["seed"]
@@ -228,7 +223,7 @@ class Genetic:
             self._rate = self.schedule.next(self._rate, progress)
             self.variation = self.variation.with_rate(self._rate)
         if self.refinement is not None:
-            self._refine(self.refinement, old)
+            self._refine(self.refinement)
 
     def _survive(self, old: Sequence[Trial], children: Sequence[Trial]) -> None:
         if children:
@@ -249,19 +244,24 @@ class Genetic:
         return sum(wins) / len(wins) if wins else 0.0
 
     def _diversity(self) -> float:
-        units = np.array([self.space.encode(t.genome) for t in self._population])
+        genes = [(name, self.space[name]) for name in self.space.variable]
+        units = np.array([[d.to_unit(t.genome[n]) for n, d in genes] for t in self._population])
         # Relative to the standard deviation of a uniform gene.
-        return float(units.std(axis=0).mean() * math.sqrt(12)) if len(units) else 1.0
+        return float(units.std(axis=0).mean() * math.sqrt(12)) if units.size else 1.0
 
-    def _refine(self, rule: Refinement, old: Sequence[Trial]) -> None:
+    def _refine(self, rule: Refinement) -> None:
         number = self._generation.number
-        if old and self._population and self._population[0].number != old[0].number:
-            self._best_since = number
+        if self._population and self._leads(self._population[0]):
+            self._best, self._best_since = self._population[0], number
         if rule.undo_after is not None and number - self._best_since >= rule.undo_after:
             self._now, self._best_since = self.space, number
         elif number % rule.every == 0 and self._population:
             elite = self._population[: max(2, round(rule.elite * len(self._population)))]
             self._now = rule.refine(self.space, self._now, [t.genome for t in elite])
+
+    def _leads(self, trial: Trial) -> bool:
+        """Tell whether a trial ranks ahead of the best that there has been."""
+        return self._best is None or self.survival([self._best, trial])[0] is not self._best
 
 
 def _schedule(rate: float | Schedule | None) -> Schedule | None:

@@ -62,7 +62,7 @@ def dynamic_hyperparameters_p2(
         population_size=population_size,
         offspring=population_size - half,
         elitism=half,
-        selection=Truncation(0.5),
+        selection=Truncation(half / population_size),
         crossover=Uniform(0.5),
         crossover_rate=1.0,
         mutation=UniformReset(mutation_rate),

@@ -8,7 +8,7 @@ import numpy as np
 
 from evotune.errors import AlgorithmError
 from evotune.space import Space
-from evotune.space.crossover import Crossover, Uniform
+from evotune.space.crossover import Blend, Crossover
 from evotune.space.mutation import Gaussian, Mutation
 from evotune.trial import Proposal, Trial
 
@@ -31,7 +31,7 @@ class Variation:
         AlgorithmError: A rate outside [0, 1], or self-adaptation of a mutation without a scale.
     """
 
-    crossover: Crossover = Uniform(0.5)
+    crossover: Crossover = Blend(0.3)
     crossover_rate: float = 0.9
     mutation: Mutation = Gaussian()
     self_adaptive: bool = False

@@ -59,6 +59,13 @@ class Decay:
     initial: float = 0.05
     decay: float = 0.05
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.initial <= 1 and self.decay >= 0):
+            raise AlgorithmError(
+                "Decay: initial must lie in [0, 1] and decay must not be negative, got "
+                f"initial={self.initial!r}, decay={self.decay!r}"
+            )
+
     def next(self, rate: float, progress: Progress) -> float:
         return self.initial * math.exp(-self.decay * progress.generation)
 

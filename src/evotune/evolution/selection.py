@@ -4,6 +4,7 @@ A selection is a callable ``(values, count, rng, generation) -> positions`` with
 minimised values best first, shape ``(population,)``, and the result of shape ``(count,)``.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -138,7 +139,7 @@ class Boltzmann:
     growth: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.beta < 0 or self.growth <= 0:
+        if not (self.beta >= 0 and self.growth > 0):
             raise AlgorithmError(
                 f"Boltzmann: beta must not be negative and growth must be positive, "
                 f"got beta={self.beta!r}, growth={self.growth!r}"
@@ -147,7 +148,8 @@ class Boltzmann:
     def __call__(
         self, values: Array, count: int, rng: np.random.Generator, generation: int
     ) -> Positions:
-        beta = self.beta * self.growth**generation
+        # A growth beyond e^500 would overflow, and only the best has been drawn for long.
+        beta = self.beta * math.exp(min(math.log(self.growth) * generation, 500.0))
         return _draw(np.exp(-beta * (values - values.min())), count, rng)  # shifted: no overflow
 
 

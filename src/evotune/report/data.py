@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ Indices = npt.NDArray[np.intp]
 FAMILY_AT_MOST = 400
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: what costs time is worked out once, when first asked for
 class StudyData:
     """A study, ready to be drawn.
 
@@ -41,7 +42,6 @@ class StudyData:
             there are any.
         ranking: Positions in ``done``, best first, shape ``(done,)``: the front before the rest,
             feasible before infeasible, then by the first objective.
-        importance: What decides the first objective.
     """
 
     definition: StudyDefinition
@@ -55,7 +55,11 @@ class StudyData:
     scores: Floats
     front: npt.NDArray[np.bool_]
     ranking: Indices
-    importance: Importance
+
+    @cached_property
+    def importance(self) -> Importance:
+        """What decides the first objective."""
+        return importance(self.space, self.done)
 
     @property
     def objective(self) -> AnyObjective:
@@ -82,13 +86,14 @@ class StudyData:
         """The first objective as the user means it, shape ``(done,)``."""
         return self.scores[:, 0]
 
-    @property
+    @cached_property
     def score_scale(self) -> tuple[Scale, int]:
         """The axis of the first objective, and how many trials lie beyond its bad end."""
         return score_scale(self.first_scores, self.objective.direction)
 
+    @cached_property
     def best_so_far(self) -> Indices:
-        """Return the position in ``done`` of the best up to and with each, shape ``(done,)``."""
+        """Position in ``done`` of the best up to and with each, shape ``(done,)``."""
         keys = [(t.violation, *row) for t, row in zip(self.done, self.values, strict=True)]
         best = np.zeros(len(keys), dtype=np.intp)
         for k in range(1, len(keys)):
@@ -99,7 +104,7 @@ class StudyData:
         """Return each group and the position in ``done`` of the best at its end."""
         groups = self.done_groups
         last = np.flatnonzero(np.diff(groups, append=groups[-1:] + 1))
-        return groups[last], self.best_so_far()[last]
+        return groups[last], self.best_so_far[last]
 
     def family(self) -> list[Trial]:
         """Return the best trial's latest ancestors that have a value, and itself, oldest first."""
@@ -142,7 +147,6 @@ def prepare(definition: StudyDefinition, trials: Sequence[Trial]) -> StudyData:
         scores=values * signs + 0.0,  # no -0.0
         front=front,
         ranking=_ranking(done, values, front),
-        importance=importance(space, done),
     )
 
 

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from evotune.report.data import Floats, StudyData
 from evotune.report.diversity import diversity
-from evotune.report.figures import LEVELS, band_traces
+from evotune.report.figures import LEVELS, band_traces, line_mode
 from evotune.report.generations import quantiles
 from evotune.report.panels import Panel, grid
 from evotune.report.scales import gene_scale, gene_values, is_listed
@@ -17,7 +17,7 @@ from evotune.report.text import label
 from evotune.report.theme import BLUE, CATEGORIES, ORANGE, finish
 from evotune.space import Domain
 
-#: Options beyond these share one colour.
+#: Of more options than this the last share one colour.
 OPTIONS_AT_MOST = len(CATEGORIES)
 _WIDTH = 1000  # pixels of all panels side by side
 _OTHERS, _DORMANT = "#9aa3af", "rgba(138,148,163,0.25)"
@@ -31,7 +31,7 @@ def distributions(data: StudyData) -> go.Figure:
             _draw_shares(figure, panel, data)
         else:
             _draw_bands(figure, panel, data)
-        panel.axes(figure)[0].update(tickformat=",d", title=data.groups.name, nticks=6)
+        panel.axes(figure)[0].update(title=data.groups.name, **data.groups.axis())
     return finish(figure, height=height, barmode="stack", bargap=0.04, margin={"t": 56})
 
 
@@ -50,7 +50,7 @@ def _best(data: StudyData, gene: str) -> go.Scatter:
     return go.Scatter(
         x=groups,
         y=gene_values(data.space[gene], best, gene),
-        mode="lines+markers",
+        mode=line_mode(len(groups)),
         line={"color": ORANGE, "width": 2, "shape": "hv"},
         marker={"size": 4},
         name="best so far",
@@ -101,7 +101,8 @@ def _options(domain: Domain, values: Floats) -> list[tuple[str, str, Any]]:
         colours = sample_colorscale(shades, len(texts))
     else:
         colours = list(CATEGORIES)
-    kept = len(texts) if domain.ordered else min(len(texts), OPTIONS_AT_MOST)
+    many = len(texts) > OPTIONS_AT_MOST and not domain.ordered
+    kept = OPTIONS_AT_MOST - 1 if many else len(texts)
     options = [(texts[k], colours[k], values == k) for k in range(kept)]
     if kept < len(texts):
         options.append(("others", _OTHERS, values >= kept))
@@ -124,7 +125,7 @@ def diversity_over_time(data: StudyData) -> go.Figure:
     total = go.Scatter(
         x=result.groups,
         y=100 * result.total,
-        mode="lines+markers",
+        mode=line_mode(len(result.groups)),
         line={"color": BLUE, "width": 3},
         fill="tozeroy",
         fillcolor="rgba(59,125,201,0.12)",
@@ -154,7 +155,9 @@ def diversity_over_time(data: StudyData) -> go.Figure:
         showgrid=False,
         tickcolor="rgba(0,0,0,0)",
     )
-    figure.update_xaxes(row=2, col=1, title_text=data.groups.name, tickformat=",d", showgrid=False)
+    figure.update_xaxes(
+        row=2, col=1, title_text=data.groups.name, showgrid=False, **data.groups.axis()
+    )
     bar = {"ticksuffix": " %", "len": figure.layout.yaxis2.domain[1], "y": 0, "yanchor": "bottom"}
     colour = {"cmin": 0, "cmax": 100, "colorbar": bar}
     return finish(figure, height=rows + 270, coloraxis=colour, margin={"t": 20})

@@ -36,7 +36,7 @@ def family_tree(data: StudyData) -> go.Figure:
     return finish(
         figure,
         height=430,
-        xaxis={"title": {"text": data.groups.born_name}, "tickformat": ",d", **born.axis(0.04)},
+        xaxis={"title": {"text": data.groups.born_name}, **born.axis(0.04), "tickformat": ",d"},
         yaxis={"title": {"text": label(data.objective.metric, 60)}, **scale.axis(0.1)},
     )
 

@@ -51,7 +51,7 @@ def band_traces(x: Any, bands: Floats, *, legend: bool = True) -> list[go.Scatte
         x=x,
         y=bands[2],
         customdata=bands.T,
-        mode="lines+markers",
+        mode=line_mode(len(x)),
         marker={"size": 5},
         line={"color": BLUE, "width": 2},
         name="median",
@@ -60,6 +60,11 @@ def band_traces(x: Any, bands: Floats, *, legend: bool = True) -> list[go.Scatte
         "<extra></extra>",
     )
     return [*traces, median]
+
+
+def line_mode(points: int) -> str:
+    """Return Plotly's mode for a line: with a marker at each point while they can be told apart."""
+    return "lines+markers" if points <= 50 else "lines"
 
 
 def progress(data: StudyData) -> go.Figure:
@@ -71,7 +76,7 @@ def progress(data: StudyData) -> go.Figure:
         figure,
         height=400,
         hovermode="x unified",
-        xaxis={"title": {"text": data.groups.name}, "tickformat": ",d", "showspikes": False},
+        xaxis={"title": {"text": data.groups.name}, "showspikes": False, **data.groups.axis()},
         yaxis={"title": {"text": label(data.objective.metric, 60)}, **scale.axis()},
     )
 
@@ -94,7 +99,7 @@ def _best_line(data: StudyData) -> go.Scatter:
         x=groups,
         y=data.first_scores[best],
         customdata=[data.done[k].number for k in best],
-        mode="lines+markers",
+        mode=line_mode(len(groups)),
         line={"color": ORANGE, "width": 3, "shape": "hv"},
         marker={"size": 5},
         name="best so far",
@@ -105,7 +110,10 @@ def _best_line(data: StudyData) -> go.Scatter:
 def importance_bars(data: StudyData) -> go.Figure:
     """Return the share of each gene in what decides the objective, largest on top."""
     shares = list(data.importance.shares.items())
-    shown, rest = shares[:BARS_AT_MOST], shares[BARS_AT_MOST:]
+    worth = sum(share >= 0.005 for _, share in shares[:BARS_AT_MOST])
+    shown, rest = shares[:worth], shares[worth:]
+    if len(rest) == 1:
+        shown, rest = shares, []
     if rest:
         shown.append((f"{len(rest)} other genes", sum(share for _, share in rest)))
     names = [label(name) for name, _ in shown]

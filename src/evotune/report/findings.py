@@ -18,7 +18,7 @@ _TOP = 10
 def findings(data: StudyData) -> list[str]:
     """Return what is worth knowing at once, most useful first; plain text."""
     if not data.done:
-        return list(_failures(data))
+        return ["No trial is done yet, so there is nothing to draw.", *_failures(data)]
     return [
         *_progress(data),
         *_decisive(data),
@@ -29,7 +29,7 @@ def findings(data: StudyData) -> list[str]:
 
 
 def _progress(data: StudyData) -> Iterator[str]:
-    best = int(data.best_so_far()[-1])
+    best = int(data.best_so_far[-1])
     total, since = len(data.done), len(data.done) - 1 - best
     if total < 20:
         yield f"Only {count(total, 'trial')} finished: read every figure with care."
@@ -39,7 +39,7 @@ def _progress(data: StudyData) -> Iterator[str]:
             "so more trials are likely to find a better one."
         )
     elif since >= 0.4 * total:
-        yield f"The last {count(since, 'trial')} of {total:,} brought no better result."
+        yield f"The last {count(since, 'trial')} of {total:,} brought no better {data.objective.metric}."
 
 
 def _decisive(data: StudyData) -> Iterator[str]:

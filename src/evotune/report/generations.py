@@ -31,6 +31,11 @@ class Groups:
     born: npt.NDArray[np.int64]
     born_name: str
 
+    def axis(self) -> dict[str, Any]:
+        """Return the layout of a Plotly axis of these groups: whole numbers only."""
+        few = np.ptp(self.of) <= 6
+        return {"tickformat": ",d", "nticks": 6} | ({"dtick": 1} if few else {})
+
 
 def generation_of(trial: Trial) -> int | None:
     """Return the generation that the algorithm noted, or None; wrappers nest their notes."""

@@ -93,7 +93,7 @@ def _training_note(data: StudyData, finished: int) -> str:
 
 
 def _per_generation(data: StudyData, generations: set[int]) -> str:
-    return f"about {round(len(data.trials) / len(generations))} trials each"
+    return f"about {count(round(len(data.trials) / len(generations)), 'trial')} each"
 
 
 def best_params(data: StudyData) -> str:

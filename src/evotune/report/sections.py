@@ -86,8 +86,9 @@ def _pareto(data: StudyData) -> Iterator[Section]:
     yield Section(
         "front",
         "Trade-off between the objectives",
-        f"The {int(data.front.sum()):,} orange trials are the best compromises: no trial is better "
-        "than one of them in one objective without being worse in another.",
+        "The best compromises are orange: no trial is better than one of them in one objective "
+        f"without being worse in another; there are {int(data.front.sum()):,} of "
+        f"{count(len(data.done), 'trial')}.",
         figures.pareto_front(data),
         tuple(notes),
     )
@@ -113,10 +114,9 @@ def _importance(data: StudyData) -> Iterator[Section]:
     result = data.importance
     if math.isnan(result.quality) or not any(result.shares.values()):
         return
-    warning = ""
-    if not result.is_reliable:
-        why = f"with only {result.trials} trials" if result.trials < 20 else "that poorly"
-        warning = f"Do not rely on this: {why} the forest cannot tell signal from chance."
+    why = "the forest hardly predicts the ranking, so the bars may be chance"
+    if result.trials < 20:
+        why = f"{result.trials} trials are too few to tell signal from chance"
     yield Section(
         "importance",
         f"What decides {_metric(data)}",
@@ -125,7 +125,7 @@ def _importance(data: StudyData) -> Iterator[Section]:
         "it has not seen.",
         figures.importance_bars(data),
         _first_only(data),
-        warning,
+        "" if result.is_reliable else f"Do not rely on this: {why}.",
     )
 
 
@@ -137,13 +137,14 @@ def _slices(data: StudyData) -> Iterator[Section]:
     if not varied_genes(data.space):
         return
     notes = [*_first_only(data), *_thinned(data, points_a_panel(data)), *_capped(data)]
+    crosses = f", crosses at the {_bad_end(data)} show where trials failed" if data.failed else ""
     if len(data.failed) > FAILED_AT_MOST:
         notes.append(f"Of the failed trials only the last {FAILED_AT_MOST} are marked.")
     yield Section(
         "slices",
         f"Each gene against {_metric(data)}",
-        "Each point is a trial, stronger in colour the later it came; the star is the best one, "
-        f"and crosses at the {_bad_end(data)} show where trials failed.",
+        "Each point is a trial, stronger in colour the later it came; the star is the best one"
+        f"{crosses}.",
         slices(data),
         tuple(notes),
     )
@@ -157,7 +158,7 @@ def _distributions(data: StudyData) -> Iterator[Section]:
         "Where the search went",
         f"For numbers, bands show the middle 80 % and 50 % of the values in each {_unit(data)}, "
         "with the median in blue and the best trial so far in orange; for options, bars show the "
-        "share of each.",
+        "share of each (point at one for its name).",
         distributions(data),
         _capped(data),
     )

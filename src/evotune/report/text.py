@@ -19,6 +19,8 @@ def percent(share: float) -> str:
 
 def duration(seconds: float) -> str:
     """Return seconds as text in the two largest units that fit."""
+    if seconds <= 0:
+        return "0 s"
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 60:

@@ -136,8 +136,8 @@ class Float(Domain):
         when: Conditions, e.g. ``{"optimizer": "sgd"}``.
 
     Raises:
-        SpaceError: Bounds in the wrong order or not finite, a log range that reaches zero, a
-            step that is not positive.
+        SpaceError: Bounds in the wrong order, not finite or too far apart, a log range that
+            reaches zero, a step that is not positive.
     """
 
     low: float
@@ -154,6 +154,7 @@ class Float(Domain):
 
     def __post_init__(self) -> None:
         _check_bounds("Float", self.low, self.high, self.log)
+        _finite("Float", "high - low", self.high - self.low)
         count = math.inf if self.high > self.low else 1.0
         if self.step is not None:
             _finite("Float", "step", self.step)
@@ -193,7 +194,8 @@ class Float(Domain):
         return min(max(self._scale.from_unit(unit), self.low), self.high)
 
     def _at(self, index: int) -> float:
-        return float(f"{self.low + index * (self.step or 0.0):.12g}")  # not 0.30000000000000004
+        value = float(f"{self.low + index * (self.step or 0.0):.12g}")  # not 0.30000000000000004
+        return min(max(value, self.low), self.high)
 
     def canonical(self, value: Any) -> float:
         return float(value)

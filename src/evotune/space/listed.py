@@ -120,10 +120,10 @@ class Choice(_Listed):
         super().__init__(*values, when=when)
         cumulative = None
         if weights is not None:
-            if len(weights) != len(self.options) or not all(w > 0 for w in weights):
+            if len(weights) != len(self.options) or not all(0 < w < math.inf for w in weights):
                 raise SpaceError(
-                    f"Choice: weights must be positive, one for each of the {len(self.options)} "
-                    f"values; got {list(weights)!r}"
+                    "Choice: weights must be positive numbers, one for each of the "
+                    f"{len(self.options)} values; got {list(weights)!r}"
                 )
             total = sum(weights)
             cumulative = [sum(weights[: k + 1]) / total for k in range(len(weights))]

@@ -135,10 +135,15 @@ class Gaussian:
 
     def __post_init__(self) -> None:
         _check("Gaussian", self.rate)
+        if isinstance(self.scale, list):  # as files write a pair
+            object.__setattr__(self, "scale", tuple(self.scale))
         given = self.scale
         scales = given.values() if isinstance(given, Mapping) else np.atleast_1d(given).tolist()
-        if not all(s > 0 for s in scales):
-            raise AlgorithmError(f"Gaussian: every scale must be positive, got {given!r}")
+        if not all(s > 0 for s in scales) or (isinstance(given, tuple) and len(given) != 2):
+            raise AlgorithmError(
+                "Gaussian: scale is a positive number, a pair of them, or one for each gene by "
+                f"name; got {given!r}"
+            )
 
     def __call__(self, space: Space, genome: Genome, rng: np.random.Generator) -> dict[str, Any]:
         scale = self.scale
@@ -149,6 +154,8 @@ class Gaussian:
         def change(name: str, domain: Domain, value: Any) -> Any:
             if not domain.ordered:
                 return other_value(domain, value, rng)
+            if isinstance(scale, Mapping) and name not in scale:
+                raise AlgorithmError(f"Gaussian: scale has no number for gene {name!r}: {scale!r}")
             sigma = scale[name] if isinstance(scale, Mapping) else scale
             return domain.shift(value, sigma * float(rng.standard_normal()))
 

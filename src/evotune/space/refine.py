@@ -40,6 +40,10 @@ class Refinement:
                 f"Refinement: every must be at least 1 and elite in (0, 1], "
                 f"got every={self.every!r}, elite={self.elite!r}"
             )
+        if self.undo_after is not None and self.undo_after < 1:
+            raise AlgorithmError(
+                f"Refinement: undo_after must be at least 1, or None; got {self.undo_after!r}"
+            )
         if not (0 < self.floor < 0.5 and 0 < self.narrowest <= 1):
             raise AlgorithmError(
                 f"Refinement: floor must lie in (0, 0.5) and narrowest in (0, 1], "
@@ -60,7 +64,7 @@ class Refinement:
             values = [genome[name] for genome, asleep in awake if name not in asleep]
             shrunk = self._shrink(domain, now.domains[name], values) if values else None
             domains[name] = shrunk or now.domains[name]
-        return Space(domains)
+        return full.narrowed(domains)
 
     def _shrink(self, full: Domain, now: Domain, values: Sequence[object]) -> Domain | None:
         if isinstance(full, Float | Int) and isinstance(now, Float | Int):
@@ -73,8 +77,9 @@ class Refinement:
     def _shrink_range(
         self, full: Float | Int, now: Float | Int, values: Sequence[object]
     ) -> Domain:
-        units = sorted(full.to_unit(value) for value in values)
         begin, end = full.to_unit(now.low), full.to_unit(now.high)
+        # An elite trial may lie outside: it came from before, or from elsewhere.
+        units = sorted(min(max(full.to_unit(value), begin), end) for value in values)
         margin = self.margin * (end - begin)
         low, high = units[0] - margin, units[-1] + margin
         if high - low < self.narrowest:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from evotune.errors import GenomeError, SpaceError
-from evotune.space.conditions import in_order
-from evotune.space.domains import Domain
+from evotune.space.conditions import Range, in_order
+from evotune.space.domains import Domain, Float, Int
 from evotune.space.listed import domain_from_json
 
 Genome = Mapping[str, Any]
@@ -57,23 +57,32 @@ class Space:
                     f"gene {name!r} must be a domain such as Float(0, 1) or Choice('a', 'b'); "
                     f"got {domain!r}. For a constant write Fixed({domain!r})"
                 )
+        self._index()
+        for name in self._conditional:
+            for other, allowed in self.domains[name].when:
+                impossible = _impossible(self.domains[other], allowed)
+                if impossible:
+                    raise SpaceError(
+                        f"gene {name!r} is active when {other!r} is {impossible[0]!r}, "
+                        f"which {other!r} can never be: {self.domains[other].to_json()}"
+                    )
+
+    def _index(self) -> None:
         self.names: tuple[str, ...] = tuple(self.domains)
         self.variable: tuple[str, ...] = tuple(n for n, d in self.domains.items() if d.size > 1)
         self._conditional = tuple(name for name, d in self.domains.items() if d.when)
         self._order = in_order({name: d.when for name, d in self.domains.items()})
-        self._check_conditions()
 
-    def _check_conditions(self) -> None:
-        for name in self._conditional:
-            for other, allowed in self.domains[name].when:
-                domain = self.domains[other]
-                if isinstance(allowed, tuple):
-                    for value in allowed:
-                        if not domain.contains(value):
-                            raise SpaceError(
-                                f"gene {name!r} is active when {other!r} is {value!r}, "
-                                f"which {other!r} can never be: {domain.to_json()}"
-                            )
+    def narrowed(self, domains: Mapping[str, Domain]) -> "Space":
+        """Return this space with narrower domains, in which some conditions may never hold.
+
+        Args:
+            domains: A domain for every gene, with the same conditions as here.
+        """
+        space = Space.__new__(Space)
+        space.domains = dict(domains)
+        space._index()
+        return space
 
     def __repr__(self) -> str:
         genes = ", ".join(f"{name}={domain.to_json()}" for name, domain in self.domains.items())
@@ -247,7 +256,7 @@ class Space:
     def unseen(
         self, genome: Genome, seen: Collection[Hashable], rng: np.random.Generator
     ) -> dict[str, Any] | None:
-        """Return the genome not yet seen that shares most genes with the given one.
+        """Return a genome not yet seen that differs from the given one in as few genes as can be.
 
         Only for spaces of at most `LISTED_AT_MOST` points; None for larger ones, or when every
         point has been seen.
@@ -257,8 +266,9 @@ class Space:
         left = [point for point in self._listed if self.key(point) not in seen]
         if not left:
             return None
-        shared = np.array([sum(p[n] == genome[n] for n in self.names) for p in left])
-        return dict(left[rng.choice(np.flatnonzero(shared == shared.max()))])
+        distance = np.array([sum(v != genome[n] for n, v in self.params(p).items()) for p in left])
+        found: dict[str, Any] = left[rng.choice(np.flatnonzero(distance == distance.min()))]
+        return found | {name: genome[name] for name in self.dormant(found)}
 
     @cached_property
     def _listed(self) -> list[dict[str, Any]]:
@@ -285,6 +295,17 @@ def _holds(domain: Domain, genome: Genome, asleep: Collection[str]) -> bool:
         if other in asleep or genome[other] not in allowed:
             return False
     return True
+
+
+def _impossible(domain: Domain, allowed: Range | tuple[Any, ...]) -> list[Any]:
+    """Return what a condition allows and the domain can never be."""
+    if isinstance(allowed, tuple):
+        return [value for value in allowed if not domain.contains(value)]
+    if isinstance(domain, Float | Int):
+        possible = domain.low <= allowed.high and allowed.low <= domain.high
+    else:
+        possible = any(value in allowed for value in domain.values())
+    return [] if possible else [allowed]
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -100,7 +100,7 @@ class CommandTask:
                 "the command has {budget}, but the algorithm gives no budget; "
                 "write CommandTask(..., budget=10)"
             )
-        arguments = fill(template, trial.params | own, trial.dormant)
+        arguments = fill(template, {**trial.params, **own}, trial.dormant)
         takers = {"the command": sorted(shown)}
         check_all_used(trial.params, shown | declared_names(self.genes), takers)
         return arguments
@@ -110,7 +110,8 @@ class CommandTask:
         inherited = {k: v for k, v in os.environ.items() if k != "EVOTUNE_BUDGET"}
         values = {"PARAMS": params} | {name.upper(): value for name, value in own.items()}
         ours = {f"EVOTUNE_{name}": json.dumps(value) for name, value in values.items()}
-        return inherited | dict(self.env or {}) | ours
+        added = {name: str(value) for name, value in (self.env or {}).items()}
+        return inherited | added | ours
 
 
 def _run(

@@ -31,6 +31,8 @@ def find_loss(loss: str | Loss) -> Loss:
     Raises:
         TaskError: The name is not known, or it is neither a name nor a callable.
     """
+    if isinstance(loss, type):
+        raise TaskError(f"loss= is the class {loss.__name__}; write loss={loss.__name__}()")
     if callable(loss):
         return loss
     if not isinstance(loss, str):

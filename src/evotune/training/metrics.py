@@ -108,7 +108,7 @@ def _auc(scores: Tensor, labels: Tensor) -> Any:
     present = torch.unique(labels)
     if len(present) < 2:
         raise TaskError("metric 'auc' needs two classes, but the data hold one class only")
-    # A class without examples has no ROC curve, so it is left out; torchmetrics would count it as 0.
+    # A class without examples has no ROC curve; torchmetrics would count it as 0.
     places = torch.searchsorted(present, labels)
     return multiclass_auroc(scores[:, present], places, len(present), average="macro")
 

@@ -26,8 +26,9 @@ from evotune.training.params import ReadParams, call, check_all_used, declared_n
 from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
 from evotune.trial import RunningTrial
 
-#: Every trial's model is tested with the same changed inputs.
-_ROBUSTNESS_SEED = 0
+#: Seed of what must come out alike in every trial and process: loading (which may split data at
+#: random), and the noise on the inputs.
+_FIXED_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +47,14 @@ class SupervisedTask:
     Args:
         model: Function of params that makes a new model.
         loss: ``"cross_entropy"``, ``"nll"``, ``"bce"``, ``"bce_with_logits"``, ``"mse"``, ``"l1"``,
-            ``"smooth_l1"``, ``"huber"``, or a function of (output, target).
+            ``"smooth_l1"``, ``"huber"``, or a function of (output, target). The validation loss is
+            computed from all examples at once.
         optimizer: Name such as ``"sgd"`` or ``"adamw"``, a class, or a function of (parameters,
             params) that reads all its genes from params itself.
         train: Pair (inputs, targets) of arrays or tensors, a Dataset, a DataLoader, or a function
-            without arguments that returns one of these and is called once a process. Arrays of
-            float64 become float32 and whole targets int64; nothing is rescaled.
+            without arguments that returns one of these. The function is called once a process,
+            always with the same torch seed. Arrays of float64 become float32 and whole targets
+            int64; nothing is rescaled.
         validation: Data on which the metrics are measured.
         test: Data for further metrics ``test_loss``, ``test_accuracy`` and so on.
         batch_size: Examples in a training batch. A DataLoader keeps its own.
@@ -125,9 +128,9 @@ class SupervisedTask:
 
         Returns:
             The chosen metrics and ``loss`` on the validation data, ``train_loss`` of the last
-            epoch, ``parameters`` (trainable numbers in the model), ``train_seconds`` and
-            ``evaluation_seconds``; with test data the same metrics as ``test_...``; with
-            ``robustness=`` also ``robustness``.
+            epoch, ``parameters`` (how many numbers are trained), ``train_seconds`` and
+            ``evaluation_seconds`` (spent on all metrics); with test data the same metrics as
+            ``test_...``; with ``robustness=`` also ``robustness``.
 
         Raises:
             TaskError: A gene has no effect, or every other trial would fail alike.
@@ -137,6 +140,8 @@ class SupervisedTask:
         if device.type == "cuda" and not torch.cuda.is_available():
             raise TaskError(f'device="{device}", but torch finds no CUDA here; write device="auto"')
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            for name in self._data():
+                self._source(name, device)
             torch.manual_seed(trial.seed)
             return self._run(trial, device)
 
@@ -146,6 +151,7 @@ class SupervisedTask:
 
     def _source(self, name: str, device: torch.device) -> Source:
         if name not in self._sources:
+            torch.manual_seed(_FIXED_SEED)
             self._sources[name] = load(name, getattr(self, name), device)
         return self._sources[name]
 
@@ -165,7 +171,7 @@ class SupervisedTask:
         return result | {"parameters": sum(trainable)} | seconds
 
     def _set_up(self, trial: RunningTrial, device: torch.device) -> Setup:
-        data = {name: self._source(name, device) for name in self._data()}["train"]
+        data = self._source("train", device)
         used = set(declared_names(self.genes))
         model = self.model(ReadParams(trial.params, used))
         if not isinstance(model, nn.Module):
@@ -236,7 +242,7 @@ class SupervisedTask:
             test = self._measure("test", setup)
             scores |= {f"test_{name}": value for name, value in test.items()}
         if self.robustness is not None:
-            torch.manual_seed(_ROBUSTNESS_SEED)
+            torch.manual_seed(_FIXED_SEED)
             change = self.robustness if callable(self.robustness) else noise(self.robustness)
             scores["robustness"] = next(iter(self._measure("validation", setup, change).values()))
         return scores

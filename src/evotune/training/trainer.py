@@ -131,4 +131,4 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        seconds[name] = seconds.get(name, 0.0) + perf_counter() - began
+        seconds[name] += perf_counter() - began

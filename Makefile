@@ -1,0 +1,41 @@
+# make demo    install into .venv, then evolve a real network's hyperparameters (about two minutes)
+# make test    install into .venv, then run all tests
+# make check   linters, types and layers
+# make bench   measure: prints tables, see benchmarks/RESULTS.md
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check bench clean
+
+demo: .venv/installed
+	$(BIN)/evotune demo
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed-dev
+	$(BIN)/pip install --quiet -e ".[bench]"
+	$(BIN)/python benchmarks/spine.py
+
+clean:
+	rm -rf .venv
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+# The stamps keep a second call from installing again.
+.venv/installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet -e ".[torch]"
+	touch $@
+
+.venv/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet -e ".[torch,dev,postgres]"
+	touch $@

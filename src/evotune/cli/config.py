@@ -1,0 +1,241 @@
+'''A study in a TOML file -> objects.
+
+The whole format; only ``objective``, ``[space]`` and ``[task]`` are needed, and something that ends
+the study::
+
+    [study]
+    name = "digits"                   # the file's name by default
+    storage = "sqlite:///digits.db"   # beside the file; or a path, or postgresql://user@host/db
+    objective = "max accuracy"        # or a list; or { weighted = { accuracy = 1.0, loss = -0.1 } }
+    constraints = [{ metric = "parameters", at_most = 100000 }]   # at_most, at_least
+    seed = 1                          # drawn and recorded when left out
+    duplicates = "redraw"             # or "repeat", "allow"
+    trials = 60                       # of the whole study; ends it, like the next three
+    timeout = 3600                    # seconds after which no trial is started any more
+    target = 0.98                     # value of the first objective that is good enough
+    stagnation = 5                    # generations without a better best
+    workers = 2                       # processes
+    trial_timeout = 600               # seconds after which a trial is failed
+    max_failures = 0.5                # share of the trials that may fail
+    deterministic = true              # tell results in trial order; see `Study.run`
+
+    [space]                           # a gene a line
+    lr = { type = "float", low = 1e-4, high = 1.0, log = true }
+    dropout = { type = "float", low = 0.0, high = 0.6, step = 0.1 }
+    width = { type = "int", low = 8, high = 64, log = true }
+    batch_size = { type = "ordinal", values = [16, 32, 64] }
+    optimizer = { type = "choice", values = ["sgd", "adam"] }
+    nesterov = { type = "bool", when = { optimizer = "sgd" } }
+    beta2 = { type = "float", low = 0.9, high = 0.999, when = { optimizer = ["adam"] } }
+    depth = { type = "int", low = 1, high = 9, when = { width = { low = 16 } } }
+    classes = { type = "fixed", value = 10 }
+
+    [algorithm]                       # chosen for the space when left out
+    name = "Genetic"                  # or recipe = "dynamic_hyperparameters_p2"
+    population_size = 20              # and every other option of the class
+    selection = { name = "Tournament", size = 3 }
+    crossover = "Uniform"
+    mutation = { name = "Gaussian", scale = [0.01, 0.4] }
+    mutation_rate = { name = "Decay", initial = 0.1 }   # or a number
+    refinement = { every = 5 }
+
+    [task]                            # either a Python function ...
+    function = "train:train"          # module:function, or "train.py:train"; beside the file
+
+    [task]                            # ... or a command, which runs in the file's folder
+    command = "python train.py --lr {lr} --epochs {budget}"
+    metric = "accuracy=(?P<accuracy>\\S+)"   # or "json" (the default), or a table of expressions
+    budget = 10                       # and cwd, env, genes, timeout as `CommandTask` takes them
+
+Paths are relative to the file's folder. A function keeps the directory of the caller.
+'''
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evotune.cli.registry import (
+    at,
+    build,
+    check_names,
+    check_types,
+    make_algorithm,
+    make_domain,
+)
+from evotune.cli.task import make_task
+from evotune.errors import ConfigError
+from evotune.objectives import Constraint, Objectives, WeightedSum, parse_objectives
+from evotune.protocols import Algorithm, Evaluate
+from evotune.running import Stopping
+from evotune.space import Space
+from evotune.study import Study, executor_for
+
+Table = Mapping[str, Any]
+
+TABLES = ("study", "space", "algorithm", "task")
+_OF_STUDY = ("name", "seed", "duplicates")
+_OF_STOPPING = ("trials", "timeout", "target", "stagnation")
+_OF_RUN = (*_OF_STOPPING, "workers", "trial_timeout", "max_failures", "deterministic")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a file describes.
+
+    Attributes:
+        name: Name of the study.
+        storage: Path of its SQLite file, or the URL of a database.
+        objectives: Objectives and constraints.
+        algorithm: A new one.
+        evaluate: The task.
+        of_study: Further options of `Study`.
+        of_run: Options of `Study.run`.
+    """
+
+    name: str
+    storage: Path | str
+    objectives: Objectives
+    algorithm: Algorithm
+    evaluate: Evaluate
+    of_study: Table
+    of_run: Table
+
+    def open(self, *, take_over: bool = False) -> Study:
+        """Open the study, or create it.
+
+        Raises:
+            StudyMismatchError: It is stored with another space, other objectives or another seed.
+            StorageError: The storage cannot be opened or read.
+        """
+        return Study(
+            self.algorithm,
+            self.objectives.objectives,
+            constraints=self.objectives.constraints,
+            storage=self.storage,
+            name=self.name,
+            take_over=take_over,
+            **self.of_study,
+        )
+
+
+def load(path: Path, overrides: Table) -> Config:
+    """Read a study from a file.
+
+    Args:
+        path: The file.
+        overrides: Values that go before those in ``[study]``.
+
+    Raises:
+        ConfigError: Something in the file cannot be understood; says what and where.
+    """
+    tables = _read(path)
+    folder = path.resolve().parent
+    with at(path.name):
+        with at("[study]"):
+            study = dict(tables["study"]) | dict(overrides)
+            of_study, of_run = _options(study)
+            objectives = _objectives(study)
+            name, storage = _location(study, path)
+        with at("[space]"):
+            space = _space(tables["space"])
+        with at("[algorithm]"):
+            algorithm = make_algorithm(tables.get("algorithm", {}), space, of_run.get("trials"))
+        with at("[task]"):
+            evaluate = make_task(tables["task"], folder)
+    return Config(name, storage, objectives, algorithm, evaluate, of_study, of_run)
+
+
+def location(path: Path) -> tuple[str, Path | str]:
+    """Return the name and the storage of a file's study, and look at nothing else.
+
+    Raises:
+        ConfigError: The file cannot be read, or these are no texts.
+    """
+    study = _read(path)["study"]
+    with at(path.name), at("[study]"):
+        return _location(study, path)
+
+
+def _read(path: Path) -> dict[str, Table]:
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # no TOML, or no text at all
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    with at(path.name):
+        check_names("table or key", tables, TABLES)
+        for name in ("study", "space", "task"):
+            if name not in tables:
+                raise ConfigError(f"has no table [{name}]; it needs [study], [space] and [task]")
+        for name, table in tables.items():
+            if not isinstance(table, dict):
+                raise ConfigError(f"{name} must be a table: write [{name}] on a line of its own")
+    return tables
+
+
+def _options(study: Table) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Check ``[study]`` and return the options of `Study` and those of `Study.run`."""
+    check_names("key", study, (*_OF_STUDY, "storage", "objective", "constraints", *_OF_RUN))
+    of_study = {name: study[name] for name in _OF_STUDY if name in study and name != "name"}
+    of_run = {name: study[name] for name in _OF_RUN if name in study}
+    check_types(Study, of_study)
+    check_types(Study.run, of_run)
+    stopping = {name: of_run.get(name) for name in _OF_STOPPING}
+    Stopping(**stopping, max_failures=of_run.get("max_failures", 0.5))
+    executor_for(None, of_run.get("workers"), of_run.get("trial_timeout"))
+    return of_study, of_run
+
+
+def _location(study: Table, path: Path) -> tuple[str, Path | str]:
+    name = study.get("name", path.stem)
+    storage = study.get("storage", f"{path.stem}.db")
+    for key, value in (("name", name), ("storage", storage)):
+        if not isinstance(value, str) or not value.strip():
+            raise ConfigError(f"{key!r} must be a text, got {value!r}")
+    if storage == "memory":
+        raise ConfigError(
+            'storage = "memory" would be gone when the command ends; leave it out to keep the '
+            f"study in {path.stem}.db"
+        )
+    if "://" in storage and not storage.startswith("sqlite:///"):
+        return name, storage
+    file = Path(storage.removeprefix("sqlite:///")).expanduser()
+    return name, path.resolve().parent / file
+
+
+def _objectives(study: Table) -> Objectives:
+    if "objective" not in study:
+        raise ConfigError('needs an objective: write objective = "max accuracy"')
+    given = study["objective"]
+    items = given if isinstance(given, list) else [given]
+    with at("constraints"):
+        tables = study.get("constraints", [])
+        if not isinstance(tables, list):
+            raise ConfigError('must be a list: write [{ metric = "parameters", at_most = 1e5 }]')
+        constraints = [build(Constraint, _table(item)) for item in tables]
+    with at("objective"):
+        return parse_objectives([_objective(item) for item in items], constraints)
+
+
+def _objective(item: Any) -> Any:
+    if not isinstance(item, dict):
+        return item
+    check_names("key", item, ["weighted"])
+    return WeightedSum(**_table(item.get("weighted")))
+
+
+def _table(item: Any) -> Table:
+    if not isinstance(item, dict):
+        raise ConfigError(f"needs a table in braces, got {item!r}")
+    return item
+
+
+def _space(table: Table) -> Space:
+    genes = {}
+    for name, domain in table.items():
+        with at(name):
+            genes[name] = make_domain(domain)
+    return Space(genes)

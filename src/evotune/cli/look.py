@@ -1,0 +1,226 @@
+"""``evotune list``, ``show``, ``best`` and ``trials``: recorded studies on the terminal."""
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from evotune.cli.console import make_console, params_text
+from evotune.cli.source import Record, is_alive, open_source, read_study
+from evotune.cli.tables import best_table, score_texts, table, trials_table
+from evotune.objectives import Objectives
+from evotune.protocols import Driver
+from evotune.report.generations import generation_of
+from evotune.report.tables import to_frame
+from evotune.report.text import count, number, shorten
+from evotune.space import Space
+from evotune.trial import Trial
+
+
+def list_studies(source: str) -> None:
+    """Print one line for each study of a storage."""
+    storage, _ = open_source(source)
+    try:
+        summaries = storage.studies()
+    finally:
+        storage.close()
+    console = make_console()
+    if not summaries:
+        console.print(f"{source} holds no study yet")
+        return
+    made = table("study", "objectives", ">trials", ">done", ">failed", "driver", "created")
+    for summary in summaries:
+        definition, counts = summary.definition, summary.counts
+        made.add_row(
+            definition.name,
+            str(Objectives.from_json(definition.objectives)),
+            str(sum(counts.values())),
+            str(counts.get("done", 0) + counts.get("stopped", 0)),
+            str(counts.get("failed", 0)),
+            _driver_text(summary.driver),
+            _date(definition.created),
+        )
+    console.print(made)
+
+
+def show(source: str, name: str | None) -> None:
+    """Print what a study is, how far it has come, and its best trial."""
+    record = read_study(source, name)
+    console = make_console()
+    console.print(_facts(record))
+    console.print(_space_table(record.space))
+    if any(generation_of(trial) is not None for trial in record.trials):
+        console.print(_generations_table(record))
+    if record.ledger.best() is not None:
+        console.print(best_table(record))
+
+
+def best(source: str, name: str | None, *, as_json: bool) -> None:
+    """Print the best trial, as a table or as JSON."""
+    record = read_study(source, name)
+    if as_json:
+        print(to_json(_best_json(record)))
+    else:
+        make_console().print(best_table(record))
+
+
+def trials(source: str, name: str | None, *, as_csv: bool, failed: bool) -> None:
+    """Print all trials, or all failed ones, as a table or as CSV."""
+    record = read_study(source, name)
+    chosen = [t for t in record.trials if t.state == "failed"] if failed else list(record.trials)
+    if as_csv:
+        to_frame(chosen).to_csv(sys.stdout, index=False)
+        return
+    console = make_console()
+    if not chosen:
+        console.print(f"study {record.name!r} has no {'failed trial' if failed else 'trial yet'}")
+    elif failed:
+        console.print(_failures_table(chosen))
+    else:
+        done = record.ledger.best()
+        number = None if done is None else done.number
+        console.print(
+            trials_table(chosen, record.objectives, record.space.variable, best=number)
+        )
+
+
+def to_json(data: Any) -> str:
+    """Return strict JSON with every float digit by digit; NaN and infinity become null."""
+    return json.dumps(_strict(data), indent=2, allow_nan=False)
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(name): _strict(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return value
+
+
+def _best_json(record: Record) -> dict[str, Any]:
+    data = {"study": record.name, **_trial_json(record.best)}
+    if len(record.objectives.objectives) > 1:
+        data["front"] = [_trial_json(trial) for trial in record.ledger.front()]
+    return data
+
+
+def _trial_json(trial: Trial) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "params": dict(trial.params),
+        "metrics": dict(trial.metrics),
+        "repeats": trial.repeats,
+        "spread": dict(trial.spread),
+    }
+
+
+# -- show -------------------------------------------------------------------------------------
+
+
+def _facts(record: Record) -> Table:
+    definition = record.definition
+    counts = {state: n for state, n in record.ledger.counts.items() if n}
+    made = Table.grid(padding=(0, 2))
+    rows = {
+        "study": definition.name,
+        "objectives": str(record.objectives),
+        "constraints": _constraints_text(record.objectives),
+        "algorithm": definition.algorithm,
+        "seed": str(definition.seed),
+        "created": _date(definition.created),
+        "trials": ", ".join(f"{n} {state}" for state, n in counts.items()) or "none yet",
+        "driver": _driver_text(record.driver),
+    }
+    for name, value in rows.items():
+        if value:
+            made.add_row(Text(name, "bold"), value)
+    return made
+
+
+def _constraints_text(objectives: Objectives) -> str:
+    return ", ".join(
+        (f"{number(c.at_least)} <= " if c.at_least > -math.inf else "")
+        + c.metric
+        + (f" <= {number(c.at_most)}" if c.at_most < math.inf else "")
+        for c in objectives.constraints
+    )
+
+
+def _space_table(space: Space) -> Table:
+    made = table("gene", "type", "range", "active when", title="space")
+    for name, domain in space.domains.items():
+        data = domain.to_json()
+        if "low" in data:
+            text = f"{number(data['low'])} to {number(data['high'])}"
+            text += ", log" if data["log"] else ""
+            text += f", step {number(data['step'])}" if data.get("step") else ""
+        else:
+            text = ", ".join(number(value) for value in domain.values())
+        made.add_row(name, data["type"], text, _when_text(data.get("when", {})))
+    return made
+
+
+def _when_text(when: Mapping[str, Any]) -> str:
+    def one(gene: str, allowed: Any) -> str:
+        if isinstance(allowed, list):
+            return f"{gene} = {' or '.join(map(number, allowed))}"
+        low, high = allowed.get("low"), allowed.get("high")
+        before = "" if low is None else f"{number(low)} <= "
+        return before + gene + ("" if high is None else f" <= {number(high)}")
+
+    return ", ".join(one(gene, allowed) for gene, allowed in when.items())
+
+
+def _generations_table(record: Record) -> Table:
+    names = [objective.metric for objective in record.objectives.objectives]
+    columns = [f">{which} {name}" for name in names for which in ("best", "median")]
+    made = table(">generation", ">trials", *columns, ">failed", title="generations")
+    groups: dict[int, list[Trial]] = {}
+    for trial in record.trials:
+        generation = generation_of(trial)
+        if generation is not None:
+            groups.setdefault(generation, []).append(trial)
+    for generation, members in groups.items():
+        failed = sum(trial.state == "failed" for trial in members)
+        cells = _best_and_median(members, record.objectives)
+        made.add_row(str(generation), str(len(members)), *cells, str(failed or ""))
+    return made
+
+
+def _best_and_median(trials: Iterable[Trial], objectives: Objectives) -> list[str]:
+    rows = [trial.values for trial in trials if trial.values is not None]
+    if not rows:
+        return [""] * (2 * len(objectives.objectives))
+    columns = zip(objectives.objectives, zip(*rows, strict=True), strict=True)
+    return [
+        number(objective.score(value))
+        for objective, column in columns
+        for value in (min(column), median(column))
+    ]
+
+
+def _driver_text(driver: Driver | None) -> str:
+    if driver is None:
+        return ""
+    who = f"process {driver.pid} on {driver.host} since {_date(driver.since)}"
+    return who if is_alive(driver) else f"{who}, which has ended"
+
+
+def _date(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _failures_table(failed: Iterable[Trial]) -> Table:
+    made = table(">trial", "kind", "reason", "params")
+    for trial in failed:
+        kind, reason = ("", "") if not trial.failure else (trial.failure.kind, trial.failure.message)
+        made.add_row(str(trial.number), kind, shorten(reason, 300), params_text(trial.params))
+    return made

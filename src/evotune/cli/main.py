@@ -1,0 +1,159 @@
+"""The commands, with their arguments and help; what they do stands in the other files.
+
+Each imports its part only when it is called, so that ``evotune --help`` answers at once.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evotune import __version__
+from evotune.errors import EvotuneError
+
+app = typer.Typer(
+    help="Evolve deep-learning models. Start with: evotune demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE.toml", help="What to search, and how.")]
+Source = Annotated[
+    str,
+    typer.Argument(metavar="SOURCE", help="FILE.toml as for run, an SQLite file or a database URL"),
+]
+Name = Annotated[
+    str | None, typer.Argument(help="The study, where SOURCE holds several.", show_default=False)
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of all random streams.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"evotune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def evotune(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where results go.")] = Path("evotune-demo"),
+    trials: Annotated[int, typer.Option(min=1, help="Trials of each search.")] = 60,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each trial.")] = 5,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random streams.")] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier demo.")] = False,
+) -> None:
+    """Tune a small network on handwritten digits: genetic algorithm against random search."""
+    from evotune.cli.demo import Demo
+
+    raise typer.Exit(Demo(folder, trials, epochs, workers, seed).run(fresh=fresh))
+
+
+@app.command()
+def run(
+    file: File,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials of the whole study.")] = None,
+    workers: Workers = None,
+    seed: Seed = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Replace another process that runs the study.")
+    ] = False,
+) -> None:
+    """Run the study of a TOML file; the same command again goes on where it ended."""
+    from evotune.cli.run import run as run_file
+
+    given = {"trials": trials, "workers": workers, "seed": seed}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    raise typer.Exit(run_file(file, overrides, take_over=take_over))
+
+
+@app.command("list")
+def list_studies(source: Source) -> None:
+    """List the studies in a storage."""
+    from evotune.cli.look import list_studies
+
+    list_studies(source)
+
+
+@app.command()
+def show(source: Source, name: Name = None) -> None:
+    """Show a study: its space, its progress and its best trial."""
+    from evotune.cli.look import show
+
+    show(source, name)
+
+
+@app.command()
+def best(
+    source: Source,
+    name: Name = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs, digit by digit.")] = False,
+) -> None:
+    """Show the best params and what they achieved."""
+    from evotune.cli.look import best
+
+    best(source, name, as_json=as_json)
+
+
+@app.command()
+def trials(
+    source: Source,
+    name: Name = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Every column, for programs.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Failed ones only, with why.")] = False,
+) -> None:
+    """Show all trials."""
+    from evotune.cli.look import trials
+
+    trials(source, name, as_csv=as_csv, failed=failed)
+
+
+Output = Annotated[Path | None, typer.Option("-o", "--output", show_default=False)]
+
+
+@app.command()
+def report(source: Source, name: Name = None, output: Output = None) -> None:
+    """Write one self-contained HTML page about a study."""
+    from evotune.cli.write import report
+
+    report(source, name, output)
+
+
+@app.command()
+def export(source: Source, name: Name = None, output: Output = None) -> None:
+    """Write a whole study, definition and trials, as JSON."""
+    from evotune.cli.write import export
+
+    export(source, name, output)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process.
+
+    Exit codes: 0 done, 1 an error of ours, 2 a wrong call, 130 interrupted.
+
+    Args:
+        arguments: Without the program's name; by default those of this process.
+    """
+    try:
+        app(arguments, prog_name="evotune")
+    except EvotuneError as error:
+        typer.echo(f"{typer.style('error:', fg='red', bold=True)} {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Names and options in a file -> objects, with the nearest name suggested for one not known."""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from evotune.algorithms.auto import ALGORITHMS, auto
+from evotune.errors import ConfigError, EvotuneError
+from evotune.protocols import Algorithm
+from evotune.space import Bool, Choice, Domain, Fixed, Float, Int, Ordinal, Space
+from evotune.space.listed import domain_from_json
+
+DOMAINS: dict[str, Any] = {c.kind: c for c in (Float, Int, Ordinal, Choice, Bool, Fixed)}
+
+#: Option of an algorithm -> the module of its operators, and the method that makes a class one.
+OPERATORS = {
+    "selection": ("evolution.selection", "__call__"),
+    "crossover": ("space.crossover", "__call__"),
+    "mutation": ("space.mutation", "__call__"),
+    "mutation_rate": ("evolution.schedules", "next"),
+    "refinement": ("space.refine", "refine"),
+}
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+@contextmanager
+def at(where: str) -> Iterator[None]:
+    """Say where in the file an error was made.
+
+    Raises:
+        ConfigError: Any error of ours inside the block, with ``where`` before its text.
+    """
+    try:
+        yield
+    except EvotuneError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'lr'?"``, or nothing when no known name is near."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1, cutoff=0.5)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ConfigError unless all given names are known.
+
+    Args:
+        what: What they name, for the error.
+        given: Names in the file.
+        known: Names that there are.
+    """
+    known = list(known)
+    for name in given:
+        if name not in known:
+            hint = nearest(name, known) or "."
+            raise ConfigError(f"unknown {what} {name!r}{hint} Known: {', '.join(known) or 'none'}")
+
+
+def build(maker: Callable[..., Any], options: Mapping[str, Any], *given: Any) -> Any:
+    """Call a class or function with options from a file.
+
+    Args:
+        maker: What to call.
+        options: Its keyword arguments; `check_options` looks at them first.
+        *given: Its first positional arguments, which do not come from the file.
+
+    Raises:
+        ConfigError: An unknown or missing option, or a value of another type.
+    """
+    check_options(maker, options, len(given))
+    return maker(*given, **options)
+
+
+def check_options(maker: Callable[..., Any], options: Mapping[str, Any], given: int = 0) -> None:
+    """Check options from a file against what a class or function takes.
+
+    Args:
+        maker: Class or function.
+        options: Its keyword arguments.
+        given: How many of its first parameters do not come from the file.
+
+    Raises:
+        ConfigError: An unknown or missing option, or a value of another type.
+    """
+    parameters = list(inspect.signature(maker).parameters.values())[given:]
+    check_names("option", options, [p.name for p in parameters])
+    for parameter in parameters:
+        if parameter.default is parameter.empty and parameter.name not in options:
+            raise ConfigError(f"{maker.__name__} needs {parameter.name!r}")
+    check_types(maker, options)
+
+
+def check_types(maker: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raise ConfigError unless each value has the type that ``maker`` declares."""
+    hints = get_type_hints(maker.__init__ if isinstance(maker, type) else maker)  # type: ignore[misc]
+    for name, value in options.items():
+        hint = hints.get(name, Any)
+        if not _fits(value, hint):
+            raise ConfigError(f"{name!r} must be {_words(hint)}, got {value!r}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if hint is Any or getattr(hint, "_is_protocol", False):
+        return True
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return type(value) is int
+    origin = get_origin(hint)
+    if origin is Literal:
+        return value in get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    return isinstance(value, origin or hint)
+
+
+def _words(hint: Any) -> str:
+    if get_origin(hint) in (Union, UnionType):
+        parts = [_words(part) for part in get_args(hint) if part is not NoneType]
+        return " or ".join(dict.fromkeys(parts))
+    if get_origin(hint) is Literal:
+        return " or ".join(f'"{value}"' for value in get_args(hint))
+    return _WORDS.get(hint, "left out: a file cannot write it")
+
+
+def make_domain(table: Any) -> Domain:
+    """Return the domain that a gene's table in a file describes.
+
+    Raises:
+        ConfigError: An unknown type or option, or a value of another type.
+        SpaceError: Options that no domain can have.
+    """
+    if not isinstance(table, Mapping):
+        raise ConfigError(
+            'a gene is a table such as {type = "float", low = 0.0, high = 1.0}; got '
+            f'{table!r}. For a constant write {{type = "fixed", value = ...}}'
+        )
+    if "type" not in table:
+        raise ConfigError(f"a gene needs a type: one of {', '.join(DOMAINS)}")
+    check_names("type", [str(table["type"])], DOMAINS)
+    options = {name: value for name, value in table.items() if name != "type"}
+    if not isinstance(options.get("values", []), list):
+        raise ConfigError(f"'values' must be a list, got {options['values']!r}")
+    check_options(DOMAINS[table["type"]], options)
+    return domain_from_json(table)
+
+
+def make_algorithm(table: Mapping[str, Any], space: Space, trials: int | None) -> Algorithm:
+    """Return the algorithm that ``[algorithm]`` in a file describes.
+
+    Args:
+        table: ``name`` or ``recipe``, and options.
+        space: What it searches.
+        trials: Trials of the study, by which ``"auto"`` chooses.
+
+    Raises:
+        ConfigError: An unknown name or option, or a value of another type.
+        AlgorithmError: Options that the algorithm cannot work with.
+    """
+    options = dict(table)
+    if "name" in options and "recipe" in options:
+        raise ConfigError("name and recipe exclude each other; a recipe is an algorithm by itself")
+    if "recipe" in options:
+        recipes = _recipes()
+        maker = _pick("recipe", options.pop("recipe"), recipes)
+    else:
+        name = options.pop("name", "auto")
+        check_names("algorithm", [str(name)], ["auto", *ALGORITHMS])
+        if name == "auto":
+            check_names('option of "auto"', options, ())
+            return auto(space, trials=trials)
+        maker = getattr(importlib.import_module(f"evotune.algorithms.{ALGORITHMS[name]}"), name)
+    made = {option: _make_operator(option, value) for option, value in options.items()}
+    algorithm: Algorithm = build(maker, made, space)
+    return algorithm
+
+
+def _recipes() -> dict[str, Any]:
+    from evotune.algorithms import recipes
+
+    functions = inspect.getmembers(recipes, inspect.isfunction)
+    return {name: f for name, f in functions if f.__module__ == recipes.__name__}
+
+
+def _make_operator(option: str, value: Any) -> Any:
+    """Return the operator that a name, or a table with a name and options, stands for."""
+    if option not in OPERATORS or not isinstance(value, str | Mapping):
+        return value
+    with at(option):
+        family = _family(option)
+        options = {"name": value} if isinstance(value, str) else dict(value)
+        if len(family) == 1:
+            options.setdefault("name", next(iter(family)))
+        if "name" not in options:
+            raise ConfigError(f"needs a name: one of {', '.join(family)}")
+        maker = _pick(option, options.pop("name"), family)
+        # An operator's pair of numbers is a tuple, for which TOML has no form of its own.
+        pairs = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+        return build(maker, pairs)
+
+
+def _family(option: str) -> dict[str, Any]:
+    path, method = OPERATORS[option]
+    module = importlib.import_module(f"evotune.{path}")
+    return {
+        name: kind
+        for name, kind in inspect.getmembers(module, inspect.isclass)
+        if kind.__module__ == module.__name__
+        and method in vars(kind)
+        and not getattr(kind, "_is_protocol", False)
+    }
+
+
+def _pick(what: str, name: Any, known: Mapping[str, Any]) -> Any:
+    check_names(what, [str(name)], known)
+    return known[name]

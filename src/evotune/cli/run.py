@@ -1,0 +1,70 @@
+"""``evotune run``: create a study from a file, or go on with it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from evotune.cli.config import load
+from evotune.cli.console import make_console, print_next
+from evotune.cli.source import Record
+from evotune.cli.tables import best_table
+from evotune.cli.watch import run_watched
+from evotune.report.text import count
+from evotune.study import Study
+
+#: What the shell itself gives a program that Ctrl-C ended.
+INTERRUPTED = 130
+
+
+def run(file: Path, overrides: Mapping[str, Any], *, take_over: bool) -> int:
+    """Run the study of a file to its end.
+
+    Args:
+        file: A TOML file; see `evotune.cli.config`.
+        overrides: Values that go before those in its table ``[study]``.
+        take_over: Become the driver although another process is.
+
+    Returns:
+        The exit code.
+    """
+    config = load(file, overrides)
+    console = make_console()
+    with config.open(take_over=take_over) as study:
+        before = sum(trial.has_ended for trial in study.trials)
+        if before:
+            console.print(f"going on with study {study.name!r}: {count(before, 'trial')} so far")
+        run_watched(study, config.evaluate, console, **config.of_run)
+        if study.stop_reason == "interrupted":
+            print_interrupted(console, study)
+            return INTERRUPTED
+        _print_end(console, study, str(file), before)
+    return 0
+
+
+def print_interrupted(console: Console, study: Study) -> None:
+    """Say that nothing is lost."""
+    ended = sum(trial.has_ended for trial in study.trials)
+    console.print(
+        f"interrupted: {count(ended, 'trial')} kept; run the same command to go on", soft_wrap=True
+    )
+
+
+def _print_end(console: Console, study: Study, file: str, before: int) -> None:
+    record = Record(study.definition, study.trials)
+    counts = ", ".join(f"{n} {state}" for state, n in study.counts.items())
+    news = len(study.trials) - before
+    console.print(f"study {study.name!r}: {counts}; {_why(study, news)}", soft_wrap=True)
+    console.print(best_table(record))
+    print_next(console, [("show", file), ("report", file), ("best", file, "--json")])
+
+
+def _why(study: Study, news: int) -> str:
+    if study.exhausted:
+        return "every point of the space was tried"
+    if study.stop_reason == "trials":
+        return "all trials are done" + ("" if news else " before; raise --trials to go on")
+    return {"timeout": "the time is up", "target": "the target is reached"}.get(
+        study.stop_reason, study.stop_reason
+    )

@@ -1,0 +1,157 @@
+"""Recorded studies, opened for reading only: nothing is created, nobody is locked out."""
+
+import socket
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+
+from evotune.cli.config import location
+from evotune.cli.registry import nearest
+from evotune.errors import NoResultError, StorageError, StudyError
+from evotune.ledger import Ledger
+from evotune.objectives import Objectives
+from evotune.protocols import Driver, Storage, StudyDefinition
+from evotune.space import Space
+from evotune.storage import open_storage
+from evotune.storage.tables import schema_version
+from evotune.trial import Trial
+
+
+class Record:
+    """A study as it was recorded at the moment of reading.
+
+    Args:
+        definition: What the study is.
+        trials: All its trials, by number.
+        driver: The process that drives it, if any.
+    """
+
+    def __init__(
+        self, definition: StudyDefinition, trials: Sequence[Trial], driver: Driver | None = None
+    ) -> None:
+        self.definition = definition
+        self.trials = tuple(trials)
+        self.driver = driver
+        self.space = Space.from_json(definition.space)
+        self.objectives = Objectives.from_json(definition.objectives)
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.definition.name
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The same trials, with what can be worked out of them: counts, best, front."""
+        ledger = Ledger(self.space, self.objectives)
+        for trial in self.trials:
+            ledger.put(trial)
+        return ledger
+
+    @property
+    def best(self) -> Trial:
+        """The best trial, its metrics averaged over repeats.
+
+        Raises:
+            NoResultError: No trial is done yet.
+        """
+        best = self.ledger.best()
+        if best is None:
+            failed = self.ledger.counts["failed"]
+            why = f": {failed} failed, see evotune trials --failed" if failed else " yet"
+            raise NoResultError(f"study {self.name!r} has no finished trial{why}")
+        return best
+
+
+def open_source(source: str) -> tuple[Storage, str | None]:
+    """Open what a user names as the place of a study.
+
+    Args:
+        source: A TOML file as ``evotune run`` takes it, an SQLite file, or the URL of a database.
+
+    Returns:
+        The storage, and the study's name where the source says it.
+
+    Raises:
+        StorageError: There is no such file, or it holds no studies.
+        ConfigError: The TOML file cannot be understood.
+    """
+    name, where = None, source if "://" in source else Path(source).expanduser()
+    if source.endswith(".toml"):
+        name, where = location(Path(source))
+    elif source.startswith("sqlite:///"):
+        where = Path(source.removeprefix("sqlite:///"))
+    if isinstance(where, Path):
+        _check_file(where, f"; create it with: evotune run {source}" if name else "")
+    return open_storage(where), name
+
+
+def read_study(source: str, name: str | None = None) -> Record:
+    """Read a study with all its trials.
+
+    Args:
+        source: See `open_source`.
+        name: Name of the study; not needed where the source says it or has only one.
+
+    Raises:
+        StudyError: There is no such study, or several to choose from.
+        StorageError: See `open_source`, like ConfigError.
+    """
+    storage, own = open_source(source)
+    try:
+        found = {summary.definition.name: summary for summary in storage.studies()}
+        summary = found[_choose(source, list(found), name or own)]
+        trials = storage.trials(summary.definition.name)
+    finally:
+        storage.close()
+    return Record(summary.definition, trials, summary.driver)
+
+
+def is_alive(driver: Driver) -> bool:
+    """Tell whether a driver's process runs; one on another machine is taken to."""
+    if driver.host != socket.gethostname():
+        return True
+    try:
+        started = psutil.Process(driver.pid).create_time()
+    except psutil.Error:
+        return False
+    return abs(started - driver.process_started) <= 1.0  # else the number was given out again
+
+
+def _choose(source: str, names: Sequence[str], name: str | None) -> str:
+    if name is None:
+        if len(names) == 1:
+            return names[0]
+        if names:
+            raise StudyError(
+                f"{source} holds {len(names)} studies: {', '.join(names)}; name one of them, e.g. "
+                f"evotune show {source} {names[0]}"
+            )
+    if name is None or name not in names:
+        which = "study yet" if name is None else f"study {name!r}"
+        hint = nearest(name or "", names) or (f"; it has: {', '.join(names)}" if names else "")
+        raise StudyError(f"there is no {which} in {source}{hint}")
+    return name
+
+
+def _check_file(path: Path, hint: str) -> None:
+    """Refuse a file that is not there or holds no studies: opening it would change that."""
+    if path.is_dir():
+        files = ", ".join(map(str, sorted(path.glob("*.db"))))
+        raise StorageError(f"{path} is a folder{f'; name a file in it: {files}' if files else ''}")
+    if not path.exists():
+        raise StorageError(f"there is no file {path}{hint}")
+    try:
+        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            query = "SELECT 1 FROM sqlite_master WHERE name = ?"
+            found = connection.execute(query, (schema_version.name,)).fetchone()
+    except sqlite3.Error:
+        return  # the storage says better what is wrong
+    if found is None:
+        raise StorageError(f"{path} holds no studies of evotune")

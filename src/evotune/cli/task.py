@@ -1,0 +1,85 @@
+"""``[task]`` of a file -> the function that evaluates a trial."""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from evotune.cli.registry import build, check_names, nearest
+from evotune.errors import ConfigError
+from evotune.execution.evaluate import describe_error
+from evotune.protocols import Evaluate
+from evotune.training.command import CommandTask
+
+
+def make_task(table: Mapping[str, Any], folder: Path) -> Evaluate:
+    """Return the evaluate function that ``[task]`` names.
+
+    Args:
+        table: ``function``, or ``command`` and options of `CommandTask`.
+        folder: Folder of the file: where modules are looked for and commands run.
+
+    Raises:
+        ConfigError: Neither or both are given, or the function cannot be imported.
+        TaskError: The command cannot be understood.
+    """
+    if ("function" in table) == ("command" in table):
+        raise ConfigError(
+            'needs either function = "train:train" or command = "python train.py --lr {lr}"'
+            + (", not both" if "function" in table else "")
+        )
+    if "command" in table:
+        cwd = folder / str(table.get("cwd", "."))
+        task: Evaluate = build(CommandTask, {**table, "cwd": cwd})
+        return task
+    check_names("key", table, ["function"])
+    return _import_function(table["function"], folder)
+
+
+def _import_function(spec: Any, folder: Path) -> Evaluate:
+    where, _, name = spec.partition(":") if isinstance(spec, str) else ("", "", "")
+    if not where or not name:
+        raise ConfigError(
+            f'function must name a module and a function, got {spec!r}; write "train:train" or '
+            '"train.py:train"'
+        )
+    module = _import_file(folder / where) if where.endswith(".py") else _import(where, folder)
+    function: Evaluate | None = getattr(module, name, None)
+    if not callable(function):
+        names = [n for n, value in vars(module).items() if callable(value) and n[0] != "_"]
+        raise ConfigError(f"{where} has no function {name!r}{nearest(name, names)}")
+    return function
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}")
+    module = _import(path.stem, path.parent)
+    found = getattr(module, "__file__", None)
+    if found is None or not Path(found).samefile(path):
+        raise ConfigError(
+            f"{path.name} cannot be imported: the name {path.stem!r} is that of "
+            f"{found or 'a built-in module'}; rename the file"
+        )
+    return module
+
+
+def _import(name: str, folder: Path) -> ModuleType:
+    # It stays there: worker processes take the path over, so that they can import from it too.
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == name:
+            modules = [path.stem for path in folder.glob("*.py")]
+            raise ConfigError(
+                f"there is no module {name!r} in {folder}{nearest(name, modules)}"
+            ) from error
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            f"module {name!r} cannot be imported: {describe_error(error)} "
+            f"({frame.filename}, line {frame.lineno})"
+        ) from error

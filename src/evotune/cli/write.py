@@ -1,0 +1,29 @@
+"""``evotune report`` and ``export``: recorded studies as files."""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+from evotune import __version__
+from evotune.cli.look import to_json
+from evotune.cli.source import read_study
+from evotune.report.files import write_whole
+from evotune.report.page import write_report
+
+
+def report(source: str, name: str | None, output: Path | None) -> None:
+    """Write the report of a study and print its path."""
+    record = read_study(source, name)
+    path = output or Path(re.sub(r"[^\w.-]+", "-", record.name) + ".html")
+    print(write_report(path, record.definition, record.trials))
+
+
+def export(source: str, name: str | None, output: Path | None) -> None:
+    """Write a study as JSON to a file, or to the standard output."""
+    record = read_study(source, name)
+    study = asdict(record.definition) | {"trials": [asdict(trial) for trial in record.trials]}
+    text = to_json({"evotune": __version__, "study": study})
+    if output is None:
+        print(text)
+    else:
+        print(write_whole(output, text + "\n"))

@@ -1,0 +1,357 @@
+"""The contract of a search algorithm as a test suite, and a study in small to drive one."""
+
+import json
+import random
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import asdict, replace
+from functools import cache
+from statistics import median
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from evotune.algorithms.random_search import RandomSearch
+from evotune.protocols import Algorithm
+from evotune.seeding import generator
+from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Range, Space
+from evotune.trial import Failure, Proposal, Trial
+
+SPACES = {
+    "continuous": Space(
+        a=Float(-1.0, 1.0), b=Float(0.0, 10.0), c=Float(1e-4, 1.0, log=True), d=Float(0.0, 0.5)
+    ),
+    "mixed": Space(
+        {"learning rate": Float(1e-4, 1.0, log=True)},
+        width=Int(1, 512, log=True),
+        depth=Int(1, 9),
+        share=Float(0.0, 1.0, step=0.05),
+        batch=Ordinal(16, 32, 64, 128),
+        kind=Choice("a", "b", None),
+        bias=Bool(),
+        constant=Fixed("x"),
+    ),
+    "conditional": Space(
+        rate=Float(0.0, 1.0),
+        booster=Choice("tree", "linear"),
+        leaves=Int(2, 64, log=True, when={"booster": "tree", "depth": Range(5, 15)}),
+        depth=Int(1, 15, when={"booster": "tree"}),
+        penalty=Float(1e-6, 1.0, log=True, when={"booster": "linear"}),
+    ),
+    "finite": Space(flag=Bool(), count=Int(1, 2), kind=Choice("a", "b", when={"flag": True})),
+}
+
+
+def sphere(space: Space, genome: Mapping[str, Any]) -> float:
+    """Return the squared distance of a genome's active genes from a fixed one, 0 at the optimum.
+
+    The optimum lies at 0.3 of each ordered gene's range and at the first of unordered values.
+    """
+    return sum(_distance(space[name], value) ** 2 for name, value in space.params(genome).items())
+
+
+def _distance(domain: Any, value: Any) -> float:
+    if domain.ordered:
+        return float(domain.to_unit(value) - domain.to_unit(domain.from_unit(0.3)))
+    return 0.0 if value == next(domain.values()) else 0.5
+
+
+class Rehearsal:
+    """A study in small: asks, tells and keeps the log, without storage, objectives or executor.
+
+    Args:
+        algorithm: A new algorithm.
+        seed: Seed of its random streams.
+
+    Attributes:
+        trials: The latest record of each trial, by number.
+        told: Everything that was told, in order.
+        asked: For each ask, how much had been told, the number asked for, and what was proposed.
+    """
+
+    def __init__(self, algorithm: Algorithm, seed: int = 0) -> None:
+        self.algorithm = algorithm
+        self.seed = seed
+        self.trials: list[Trial] = []
+        self.told: list[Trial] = []
+        self.asked: list[tuple[int, int, Proposal | None]] = []
+        self._running: dict[int, Trial] = {}
+        self._first: dict[Hashable, int] = {}
+
+    @property
+    def running(self) -> list[Trial]:
+        """The trials that have started and not ended, by number."""
+        return list(self._running.values())
+
+    @property
+    def best(self) -> float:
+        """The best value so far, ``inf`` when there is none."""
+        return min((t.values[0] for t in self.trials if t.values), default=float("inf"))
+
+    def ask(self) -> Proposal | None:
+        """Ask for the next trial and check what comes."""
+        number = len(self.trials)
+        proposal = self.algorithm.ask(generator(self.seed, number))
+        self.asked.append((len(self.told), number, proposal))
+        if proposal is not None:
+            self.algorithm.space.check(proposal.genome)
+            assert through_json(proposal.note) == proposal.note
+            assert set(proposal.parents) <= set(range(number))
+        return proposal
+
+    def start(self) -> Trial | None:
+        """Ask for a trial and tell of its start; None when there was no proposal."""
+        proposal = self.ask()
+        if proposal is None:
+            return None
+        space: Space = self.algorithm.space
+        number = len(self.trials)
+        trial = Trial(
+            number=number,
+            genome=proposal.genome,
+            params=space.params(proposal.genome),
+            state="running",
+            budget=proposal.budget,
+            weights_from=proposal.weights_from,
+            parents=proposal.parents,
+            note=proposal.note,
+            repeat_of=self._first.get(space.key(proposal.genome)),
+        )
+        self._running[number] = trial
+        self.adopt(trial)
+        return trial
+
+    def adopt(self, trial: Trial) -> None:
+        """Add a trial, whoever proposed it, and tell of it."""
+        self._first.setdefault(self.algorithm.space.key(trial.genome), trial.number)
+        self.trials.append(trial)
+        self._tell(trial)
+
+    def end(self, trial: Trial, *, failed: bool = False) -> None:
+        """End a running trial with the value of `sphere`, or without one."""
+        ended = replace(trial, state="done", values=(sphere(self.algorithm.space, trial.genome),))
+        if failed:
+            failure = Failure("exception", "diverged")
+            ended = replace(trial, state="failed", failure=failure)
+        self.trials[trial.number] = ended
+        del self._running[trial.number]
+        self._tell(ended)
+
+    def _tell(self, trial: Trial) -> None:
+        before = repr(trial)
+        self.algorithm.tell(trial)
+        assert repr(trial) == before, "tell() has changed the trial"
+        self.told.append(trial)
+
+    def run(
+        self, trials: int, *, at_once: int = 1, shuffled: bool = False, failing: float = 0.0
+    ) -> "Rehearsal":
+        """Run until there are ``trials`` trials, all ended, or nothing is proposed any more.
+
+        Args:
+            trials: Trials altogether.
+            at_once: How many run at the same time.
+            shuffled: End running trials in random order instead of by number.
+            failing: Share of the trials that fail; which ones depends on their number only.
+        """
+        chance = generator(self.seed, 10**6)
+        while True:
+            while len(self._running) < at_once and len(self.trials) < trials:
+                if self.start() is None:
+                    break
+            running = self.running
+            if not running:
+                return self
+            trial = running[int(chance.integers(len(running))) if shuffled else 0]
+            luck = generator(self.seed + 1, trial.number).random()
+            self.end(trial, failed=bool(luck < failing))
+
+
+@cache
+def _best_at_random(name: str) -> float:
+    space = SPACES[name]
+    return median(Rehearsal(RandomSearch(space), seed).run(120).best for seed in range(5))
+
+
+def through_json(value: Any) -> Any:
+    """Return what a storage gives back for a JSON value."""
+    return json.loads(json.dumps(value, allow_nan=False))
+
+
+def _stored(trial: Trial) -> Trial:
+    written = {name: through_json(getattr(trial, name)) for name in ("genome", "params", "note")}
+    return replace(trial, **written)
+
+
+def _plain(proposal: Proposal | None) -> Any:
+    return None if proposal is None else through_json(asdict(proposal))
+
+
+def foreign_trials(space: Space, count: int, first: int = 0) -> Iterator[Trial]:
+    """Yield ended trials that no algorithm asked for, every third of them failed."""
+    rng = np.random.default_rng(count)
+    for number in range(first, first + count):
+        genome = space.sample(rng)
+        trial = Trial(number, genome, space.params(genome), note={"someone": {"else": [number]}})
+        if number % 3:
+            yield replace(trial, state="done", values=(sphere(space, genome),))
+        else:
+            yield replace(trial, state="failed", failure=Failure("died", "the worker died"))
+
+
+class AlgorithmContract:
+    """What every search algorithm must do; subclass it and define ``make``.
+
+    Example::
+
+        class TestMine(AlgorithmContract):
+            def make(self, space):
+                return MyAlgorithm(space)
+
+    Attributes:
+        finishes: True for an algorithm that has nothing more to propose at some point.
+        improves: False for one that does not learn from results.
+        distinct: False for one whose operators often leave a child as its parent was.
+    """
+
+    finishes: ClassVar[bool] = False
+    improves: ClassVar[bool] = True
+    distinct: ClassVar[bool] = True
+
+    def make(self, space: Space) -> Algorithm:
+        """Return a new algorithm on a space."""
+        raise NotImplementedError("an algorithm's test suite needs a method make(self, space)")
+
+    @pytest.fixture(params=list(SPACES))
+    def space(self, request: pytest.FixtureRequest) -> Space:
+        """One space after the other."""
+        return SPACES[request.param]
+
+    def test_searches_the_space_it_was_given(self, space: Space) -> None:
+        algorithm = self.make(space)
+        assert algorithm.space == space
+        assert isinstance(algorithm.generational, bool)
+
+    def test_goes_on_as_long_as_it_is_asked(self, space: Space) -> None:
+        """Nothing is proposed only while results are due, or once the algorithm has finished."""
+        trials = Rehearsal(self.make(space)).run(60, at_once=3).trials
+        assert trials
+        assert len(trials) == 60 or self.finishes
+
+    def test_asking_changes_nothing(self, space: Space) -> None:
+        """Equal generators give equal proposals, whatever was asked in between."""
+        for count in (0, 7, 33):
+            rehearsal = Rehearsal(self.make(space)).run(count, failing=0.2)
+            algorithm = rehearsal.algorithm
+            before = _plain(algorithm.ask(generator(9, 0)))
+            for number in range(5):
+                _empty(algorithm.ask(generator(8, number)))
+            assert _plain(algorithm.ask(generator(9, 0))) == before
+
+    def test_draws_from_the_given_generator_only(self, space: Space) -> None:
+        state, numpy_state = random.getstate(), repr(np.random.get_state())  # noqa: NPY002
+        Rehearsal(self.make(space)).run(30)
+        assert random.getstate() == state
+        assert repr(np.random.get_state()) == numpy_state  # noqa: NPY002
+
+    def test_another_seed_is_another_search(self) -> None:
+        if self.finishes:
+            pytest.skip("an exhaustive search is the same for every seed")
+        runs = [Rehearsal(self.make(SPACES["mixed"]), seed).run(5) for seed in (1, 2)]
+        first, second = ([dict(t.genome) for t in run.trials] for run in runs)
+        assert first != second
+
+    def test_goes_on_from_its_log(self, space: Space) -> None:
+        """A new algorithm that is told the log goes on alike, wherever the log was cut."""
+        rehearsal = Rehearsal(self.make(space)).run(45, at_once=4, shuffled=True, failing=0.2)
+        self._assert_goes_on_alike(rehearsal)
+
+    def test_takes_trials_that_fail(self, space: Space) -> None:
+        """A start in which everything fails, then one trial in two."""
+        rehearsal = Rehearsal(self.make(space)).run(25, at_once=2, failing=1.0)
+        rehearsal.run(60, at_once=2, failing=0.5)
+        self._assert_goes_on_alike(rehearsal)
+        assert len(rehearsal.trials) == 60 or self.finishes
+
+    def test_takes_trials_that_it_never_asked_for(self, space: Space) -> None:
+        """Before its first own trial, and amid a run."""
+        rehearsal = Rehearsal(self.make(space))
+        for trial in foreign_trials(space, 9):
+            rehearsal.adopt(trial)
+        rehearsal.run(20, at_once=2)
+        for trial in foreign_trials(space, 30, first=len(rehearsal.trials)):
+            rehearsal.adopt(trial)
+        rehearsal.run(75, at_once=2)
+        self._assert_goes_on_alike(rehearsal)
+        assert len(rehearsal.trials) == 75 or self.finishes
+
+    def test_takes_stopped_trials(self, space: Space) -> None:
+        """Ended early, with a value or without one."""
+        rehearsal = Rehearsal(self.make(space))
+        for number in range(40):
+            trial = rehearsal.start()
+            if trial is None:
+                break
+            values = (sphere(space, trial.genome),) if number % 2 else None
+            stopped = replace(trial, state="stopped", values=values)
+            rehearsal.trials[number] = stopped
+            rehearsal.algorithm.tell(stopped)
+        assert len(rehearsal.trials) == 40 or self.finishes
+
+    @pytest.mark.parametrize("name", ["continuous", "mixed", "conditional"])
+    def test_asks_in_a_row_differ(self, name: str) -> None:
+        """At the start all of them; later two may meet by chance, which the study redraws."""
+        space = SPACES[name]
+        rehearsal = Rehearsal(self.make(space))
+        first = [space.key(trial.genome) for trial in _start_ten(rehearsal)]
+        assert len(set(first)) == len(first) > 0
+        later = [space.key(trial.genome) for trial in _start_ten(rehearsal.run(40))]
+        assert len(set(later)) >= 0.7 * len(later) or not self.distinct
+
+    def test_order_of_arrival_means_nothing_to_a_generational_one(self, space: Space) -> None:
+        """One worker or five, results in order or not: the same proposals."""
+        if not self.make(space).generational:
+            pytest.skip("not generational")
+        alone = Rehearsal(self.make(space)).run(50, failing=0.2)
+        crowd = Rehearsal(self.make(space)).run(50, at_once=5, shuffled=True, failing=0.2)
+        assert _proposals(crowd) == _proposals(alone)
+
+    def test_donors_are_trials_it_was_told_of(self, space: Space) -> None:
+        rehearsal = Rehearsal(self.make(space)).run(30)
+        assert set(rehearsal.algorithm.donors()) <= set(range(len(rehearsal.trials)))
+
+    def test_what_it_was_given_stays_as_it_is(self, space: Space) -> None:
+        description = through_json(space.to_json())
+        Rehearsal(self.make(space)).run(30)
+        assert space.to_json() == description
+
+    @pytest.mark.parametrize("name", ["continuous", "mixed"])
+    def test_beats_random_search(self, name: str) -> None:
+        if not self.improves:
+            pytest.skip("this algorithm does not learn")
+        found = median(Rehearsal(self.make(SPACES[name]), seed).run(120).best for seed in range(5))
+        assert found < _best_at_random(name)
+
+    def _assert_goes_on_alike(self, rehearsal: Rehearsal) -> None:
+        log = [_stored(trial) for trial in rehearsal.told]
+        for told, number, proposal in rehearsal.asked[::7]:
+            again = self.make(rehearsal.algorithm.space)
+            for trial in log[:told]:
+                again.tell(trial)
+            assert _plain(again.ask(generator(rehearsal.seed, number))) == _plain(proposal)
+
+
+def _start_ten(rehearsal: Rehearsal) -> list[Trial]:
+    return [trial for _ in range(10) if (trial := rehearsal.start()) is not None]
+
+
+def _empty(proposal: Proposal | None) -> None:
+    """Do with a proposal what a careless caller may do."""
+    if proposal is not None:
+        for part in (proposal.genome, proposal.note):
+            if isinstance(part, dict):
+                part.clear()
+
+
+def _proposals(rehearsal: Rehearsal) -> list[Any]:
+    return [_plain(proposal) for _, _, proposal in rehearsal.asked if proposal is not None]

@@ -1,0 +1,51 @@
+"""A whole search in one call."""
+
+from os import PathLike
+from typing import Any
+
+from evotune.algorithms.auto import named
+from evotune.objectives import ObjectiveSpec
+from evotune.protocols import Algorithm, Evaluate, Storage
+from evotune.space import Space
+from evotune.study import Study
+
+_OF_STUDY = ("constraints", "duplicates", "take_over")
+
+
+def tune(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
+    evaluate: Evaluate,
+    space: Space,
+    objectives: ObjectiveSpec,
+    *,
+    trials: int | None = None,
+    algorithm: str | Algorithm = "auto",
+    storage: str | PathLike[str] | Storage | None = None,
+    name: str = "study",
+    seed: int | None = None,
+    **options: Any,
+) -> Study:
+    """Search a space for the best params in one call.
+
+    Args:
+        evaluate: Function of a running trial that returns a number or a dict of metrics.
+        space: What may be searched.
+        objectives: ``"max accuracy"``, ``"min loss"``, a `WeightedSum`, or a list of these.
+        trials: Trials of the whole study.
+        algorithm: ``"auto"``, the name of a search algorithm, or an algorithm on this space.
+        storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` on disk.
+        name: Name of the study in its storage.
+        seed: Seed of all random streams.
+        **options: Further options of `Study` (constraints, duplicates, take_over) and of
+            `Study.run` (timeout, workers, callbacks, ...).
+
+    Returns:
+        The study, with ``best``, ``front``, ``trials`` and ``report(path)``.
+
+    Raises:
+        EvotuneError: As `Study` and `Study.run` do.
+    """
+    if isinstance(algorithm, str):
+        algorithm = named(algorithm, space, trials=trials)
+    of_study = {name: options.pop(name) for name in _OF_STUDY if name in options}
+    study = Study(algorithm, objectives, storage=storage, name=name, seed=seed, **of_study)
+    return study.run(evaluate, trials, **options)

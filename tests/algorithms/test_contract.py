@@ -1,0 +1,109 @@
+from evotune.algorithms import recipes
+from evotune.algorithms.auto import auto
+from evotune.algorithms.evolution_strategy import EvolutionStrategy
+from evotune.algorithms.genetic import Genetic
+from evotune.algorithms.grid import Grid
+from evotune.algorithms.random_search import RandomSearch
+from evotune.evolution.schedules import Adaptive
+from evotune.evolution.selection import Rank, StochasticUniversal
+from evotune.protocols import Algorithm
+from evotune.space import Space
+from evotune.space.crossover import SimulatedBinary
+from evotune.space.mutation import Polynomial
+from evotune.space.refine import Refinement
+from evotune.testing.algorithms import AlgorithmContract
+
+
+class TestRandomSearch(AlgorithmContract):
+    improves = False
+
+    def make(self, space: Space) -> Algorithm:
+        return RandomSearch(space)
+
+
+class TestGrid(AlgorithmContract):
+    finishes = True
+    improves = False
+
+    def make(self, space: Space) -> Algorithm:
+        return Grid(space, points=3)
+
+
+class TestAuto(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return auto(space, trials=50)
+
+
+class TestGenetic(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return Genetic(space, population_size=8)
+
+
+class TestGeneticWithSeeds(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return Genetic(space, population_size=4, seeds=[space.decode([0.9] * len(space))])
+
+
+class TestGeneticWithoutElite(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return Genetic(space, population_size=8, elitism=0, start="sobol", selection=Rank())
+
+
+class TestGeneticSteadyState(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return Genetic(space, population_size=8, steady_state=True, offspring=3)
+
+
+class TestGeneticBothChildren(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return Genetic(space, population_size=8, both_children=True, offspring=5)
+
+
+class TestGeneticSelfAdaptive(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return Genetic(space, population_size=8, self_adaptive=True)
+
+
+class TestGeneticRefined(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return Genetic(
+            space,
+            population_size=8,
+            refinement=Refinement(every=1, undo_after=3),
+            selection=StochasticUniversal(),
+            crossover=SimulatedBinary(),
+            mutation=Polynomial(),
+            mutation_rate=Adaptive(initial=0.3),
+        )
+
+
+class TestEvolutionStrategyPlus(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return EvolutionStrategy(space, parents=3, offspring=7)
+
+
+class TestEvolutionStrategyComma(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return EvolutionStrategy(space, parents=2, survival="comma", recombine=False)
+
+
+class TestPaperP1(AlgorithmContract):
+    improves = False  # its rare resets find little in the suite's short runs
+    distinct = False
+
+    def make(self, space: Space) -> Algorithm:
+        return recipes.structural_tuning_p1(space, population_size=8, beta=20.0)
+
+
+class TestPaperP2(AlgorithmContract):
+    distinct = False
+
+    def make(self, space: Space) -> Algorithm:
+        return recipes.dynamic_hyperparameters_p2(space)
+
+
+class TestPaperP3(AlgorithmContract):
+    distinct = False
+
+    def make(self, space: Space) -> Algorithm:
+        return recipes.three_parent_search_p3(space, population_size=10)

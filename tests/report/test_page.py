@@ -1,0 +1,249 @@
+"""The report holds what it should, in every kind of study, and cannot be broken by its contents."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers_report import SPACE, definition, scatter, simulate
+from plotly.offline import get_plotlyjs
+
+from evotune.errors import StudyError
+from evotune.objectives import Constraint
+from evotune.protocols import StudyDefinition
+from evotune.report.page import write_report
+from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Space
+from evotune.trial import Failure, Trial
+
+HOSTILE = "<img src=x onerror=\"document.body.dataset.hacked='yes'\"><script>alert(1)</script>"
+ALL_FIGURES = ["progress", "parallel", "importance", "slices", "distributions", "family",
+               "diversity"]  # fmt: skip
+
+
+def page_of(tmp_path: Path, study: StudyDefinition, trials: list[Trial], **options: Any) -> str:
+    return write_report(tmp_path / "report.html", study, trials, **options).read_text("utf-8")
+
+
+def own_part(page: str) -> str:
+    return page.replace(get_plotlyjs(), "")
+
+
+def figures(page: str) -> list[str]:
+    return re.findall(r'<section class="card" id="(\w+)"><h2>[^<]*</h2><p class="caption">[^<]+</p>'
+                      r'(?:<p class="warning">[^<]*</p>)?<div class="plot"', page)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study() -> list[Trial]:
+    return simulate(120)
+
+
+def with_scores(trials: list[Trial], scores: Any) -> list[Trial]:
+    return [
+        replace(t, values=(-scores(t),), metrics={"accuracy": scores(t)}) if t.is_done else t
+        for t in trials
+    ]
+
+
+def test_report_of_a_genetic_search_has_every_part(tmp_path: Path, study: list[Trial]) -> None:
+    page = page_of(tmp_path, definition(), study)
+    best = min((t for t in study if t.is_done), key=lambda t: t.values or ())
+    assert figures(page) == ALL_FIGURES
+    assert f"<h2>Best trial: {best.number}</h2>" in page
+    assert f"{best.metrics['accuracy']:.4g}" in page
+    assert "Genetic(population_size=20" in page
+    assert "worker died" in page
+    assert "train.py" in page
+    assert "Best 20 trials" in page
+    failed = sum(t.state == "failed" for t in study)
+    assert f"{120 - failed} done · {failed} failed" in page
+
+
+def test_page_needs_no_network(tmp_path: Path, study: list[Trial]) -> None:
+    page = page_of(tmp_path, definition(), study)
+    assert page.count(get_plotlyjs()) == 1
+    assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
+    assert not re.findall(r"<(?:link|iframe|img|script[^>]*\ssrc)", own_part(page))
+    assert not re.findall(r"(?:https?:)?//[a-z]+\.", own_part(page).replace("//-", ""))
+
+
+def test_scores_are_shown_in_the_users_sign(tmp_path: Path) -> None:
+    trials = [t for t in simulate(40) if t.is_done]
+    page = page_of(tmp_path, definition(), trials)
+    assert not re.search(r"<b>-0\.\d+</b>", page)
+
+
+def test_the_title_may_be_given(tmp_path: Path, study: list[Trial]) -> None:
+    page = page_of(tmp_path, definition(), study[:1], title="Tuesday & more")
+    assert "<h1>Tuesday &amp; more</h1>" in page
+
+
+def test_hostile_names_and_messages_stay_text(tmp_path: Path) -> None:
+    space = Space({HOSTILE: Float(0, 1), "c": Choice(HOSTILE, "b")})
+    trials = scatter(space, 30)
+    failure = Failure("exception", HOSTILE, HOSTILE + "</pre>")
+    trials[3] = replace(trials[3], state="failed", values=None, failure=failure)
+    study = definition(space, f"min {HOSTILE}", name=HOSTILE, algorithm=HOSTILE)
+    page = own_part(page_of(tmp_path, study, trials))
+    assert "<img" not in page
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+ODD = {
+    "no trial": [],
+    "waiting": [Trial(0, simulate(1)[0].genome, simulate(1)[0].params)],
+    "one trial": simulate(1),
+    "all failed": [
+        replace(t, state="failed", values=None, metrics={}, failure=Failure("died", "gone"))
+        for t in simulate(30)
+    ],
+    "failed without a reason": [replace(simulate(1)[0], state="failed", values=None)],
+    "constant": with_scores(simulate(40), lambda _: 0.5),
+    "zero": with_scores(simulate(40), lambda _: 0.0),
+    "huge": with_scores(simulate(40), lambda t: 10.0 ** (t.number * 7)),
+    "infinite": with_scores(simulate(40), lambda t: math.inf if t.number % 2 else 0.5),
+    "nan": with_scores(simulate(40), lambda t: math.nan if t.number % 2 else 0.5),
+    "nothing finite": with_scores(simulate(40), lambda _: math.inf),
+    "infeasible": [replace(t, violation=1.0 + t.number) for t in simulate(40)],
+    "no generations": [replace(t, note={}, parents=()) for t in simulate(40)],
+    "missing parents": [replace(t, parents=(999,)) for t in simulate(40)],
+    "unsorted": simulate(40)[::-1],
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_every_odd_study_has_a_report(tmp_path: Path, case: str) -> None:
+    page = page_of(tmp_path, definition(), ODD[case])
+    assert "digits-cnn" in page
+    assert "NaN" not in json.dumps(figures(page))
+    has_values = case not in ("no trial", "waiting", "all failed", "nothing finite")
+    if case != "failed without a reason":
+        assert ("progress" in figures(page)) == has_values
+
+
+def test_what_is_not_drawn_is_said(tmp_path: Path) -> None:
+    page = page_of(tmp_path, definition(), ODD["nothing finite"])
+    assert "infinite value or NaN" in page
+    assert "nothing to draw" in page
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        Space(x=Float(0, 1)),
+        Space(x=Fixed(3)),
+        Space(x=Float(2, 2)),
+        Space(b=Bool(), o=Ordinal(None, "x", 3, True), q=Float(0, 1, step=0.25), n=Int(5, 6)),
+        Space(c=Choice(*[f"option {k}" for k in range(30)])),
+    ],
+    ids=["one gene", "fixed", "one value", "listed", "many options"],
+)
+def test_every_kind_of_space_has_a_report(tmp_path: Path, space: Space) -> None:
+    page = page_of(tmp_path, definition(space, "min loss"), scatter(space, 25))
+    assert "progress" in figures(page)
+    assert ("slices" in figures(page)) == any(space[name].size > 1 for name in space)
+
+
+def test_sixty_genes_are_cut_to_the_most_important(tmp_path: Path) -> None:
+    space = Space({f"g{k:02}": Float(1e-5, 1.0, log=True) for k in range(60)})
+    page = page_of(tmp_path, definition(space, "min loss"), scatter(space, 60))
+    assert "Of 60 genes the 12 most important are drawn." in page
+    distributions = page[page.index('id="distributions"') :].split("</section>")[0]
+    assert len(set(re.findall(r"\\u003cb\\u003e(g\d\d)", distributions))) == 12
+    assert "g00" in distributions  # the one that decides
+
+
+def test_a_page_of_20000_trials_stays_small(tmp_path: Path) -> None:
+    space = Space(lr=Float(1e-4, 1, log=True), c=Choice("a", "b"), n=Int(1, 9))
+    page = page_of(tmp_path, definition(space, "min loss"), scatter(space, 20_000))
+    assert len(page.encode()) < 10e6
+    assert "Of 20,000 trials 2,000 are drawn" in page
+
+
+def test_several_objectives_get_a_front(tmp_path: Path) -> None:
+    space = Space(x=Float(0, 1))
+    trials = [
+        replace(t, values=(t.genome["x"], -t.genome["x"] ** 0.5), violation=float(t.number % 2))
+        for t in scatter(space, 40)
+    ]
+    study = definition(space, ["min loss", "max speed", Constraint("loss", at_most=0.5)])
+    page = page_of(tmp_path, study, trials)
+    assert "front" in figures(page)
+    assert "there are 20 of 40 trials" in page  # every feasible one is a compromise here
+    assert "Hollow points break a constraint." in page
+    assert "Of several objectives this is about the first, loss." in page
+
+
+def test_a_poor_forest_is_called_so(tmp_path: Path) -> None:
+    trials = with_scores(simulate(60), lambda t: hash((t.number, "x")) % 1000 / 1000)
+    page = page_of(tmp_path, definition(), trials)
+    assert "importance" not in figures(page) or "Do not rely on this" in page
+
+
+def test_few_trials_are_called_too_few(tmp_path: Path) -> None:
+    page = page_of(tmp_path, definition(), simulate(15))
+    assert "importance" not in figures(page) or "are too few to tell" in page
+
+
+def test_an_old_report_is_replaced_and_no_part_is_left(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "report.html"
+    for name in ("first", "second"):
+        assert write_report(target, definition(name=name), []) == target
+    assert "<h1>second</h1>" in target.read_text("utf-8")
+    assert [path.name for path in target.parent.iterdir()] == ["report.html"]
+
+
+def test_a_path_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StudyError, match="cannot write .*file"):
+        write_report(tmp_path / "file" / "report.html", definition(), [])
+    with pytest.raises(StudyError, match="cannot write"):
+        write_report(tmp_path, definition(), [])
+    assert (tmp_path / "file").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def browser() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def drawn(page: Path, profile: Path) -> str:
+    """Return the page as a browser has built it, figures drawn."""
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+        "--disable-background-networking --disable-component-update --disable-sync "
+        "--window-size=1280,5000 --virtual-time-budget=20000"
+    )
+    command = [browser() or "", *flags.split(), f"--user-data-dir={profile}", "--dump-dom",
+               page.as_uri()]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+@pytest.mark.skipif(browser() is None, reason="needs Chromium or Chrome to draw the page")
+def test_a_browser_draws_every_figure(tmp_path: Path) -> None:
+    space = Space({**SPACE.domains, HOSTILE: Choice(HOSTILE, "plain")})
+    trials = [
+        replace(
+            t,
+            params={**t.params, HOSTILE: HOSTILE if t.number % 2 else "plain"},
+            genome={**t.genome, HOSTILE: HOSTILE if t.number % 2 else "plain"},
+            values=(*t.values, t.metrics["train_seconds"]) if t.values else None,
+        )
+        for t in simulate(80)
+    ]
+    study = definition(space, ["max accuracy", "min train_seconds"], name=HOSTILE)
+    path = write_report(tmp_path / "report.html", study, trials)
+    page = drawn(path, tmp_path / "profile")
+    assert 'data-drawn="yes"' in page
+    assert 'class="plot broken' not in page
+    plots = re.findall(r'<div class="plot[^"]*js-plotly-plot[^"]*"', page)
+    assert len(plots) == len(ALL_FIGURES) + 1
+    assert page.count('class="main-svg"') >= len(plots)
+    assert not re.search(r"<body[^>]*data-hacked", page)

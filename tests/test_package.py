@@ -1,0 +1,56 @@
+"""The package as a whole: light to import, every public name there, layers kept."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import evotune
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "torchmetrics", "scipy", "pandas", "sklearn", "plotly", "sqlalchemy", "loky")
+
+
+def modules_after(code: str) -> set[str]:
+    code += "; import sys; print(' '.join(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    assert not modules_after("import evotune").intersection(HEAVY)
+
+
+def test_a_study_in_memory_needs_no_torch_and_no_database():
+    code = (
+        "import evotune as et; et.tune(lambda t: t.params['x'], "
+        "et.Space(x=et.Float(0, 1)), 'min loss', trials=3)"
+    )
+    assert not modules_after(code).intersection({"torch", "sqlalchemy", "plotly", "pandas"})
+
+
+@pytest.mark.parametrize("name", evotune.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(evotune, name) is not None
+    assert name in dir(evotune)
+
+
+def test_type_checkers_see_the_same_names():
+    stub = (ROOT / "src/evotune/__init__.pyi").read_text()
+    typed = {line.split(" as ")[1] for line in stub.splitlines() if " as " in line}
+    assert typed | {"__version__"} == set(evotune.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Genetics'"):
+        _ = evotune.Genetics
+
+
+def test_no_file_is_longer_than_400_lines():
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in (ROOT / "src").rglob("*.py")
+        if (lines := len(path.read_text().splitlines())) > 400
+    }
+    assert not long
