@@ -78,7 +78,7 @@ def _read(path: Path, dimensions: int) -> Array:
             raise ValueError(f"it begins with {header[0]}, not {0x800 + dimensions}")
         return np.frombuffer(raw, np.uint8, offset=header.nbytes).reshape(header[1:])
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise ValueError(f"{path} is no idx file, or is damaged: {error}; fetch it again") from error
+        raise ValueError(f"{path} is no idx file, or damaged: {error}; fetch it again") from error
 
 
 def _openml(name: str) -> Images:

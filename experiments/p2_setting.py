@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from data import Images, shuffled
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import StepLR

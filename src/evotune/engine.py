@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from evotune import locking
-from evotune.errors import StudyError, StudyLockedError
+from evotune.errors import StorageError, StudyError, StudyLockedError
 from evotune.ledger import Ledger, judge
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Driver, Storage, StudyDefinition
@@ -26,8 +26,8 @@ REDRAWS = 20
 class Engine:
     """Algorithm, storage and ledger of one study, kept in step.
 
-    Every change goes to the storage first and to the algorithm second, so that the process may
-    be killed between any two lines.
+    Memory is changed first and written last, in one transaction: a killed process resumes from
+    what was written, and one whose disk was full still knows everything and writes it next time.
 
     Args:
         algorithm: A new algorithm.
@@ -64,7 +64,7 @@ class Engine:
         self._told: set[int] = set()
         self._unsaved: list[Trial] = []
         self._driver: Driver | None = None
-        self._refusal: StudyLockedError | None = None
+        self._refusal: StudyLockedError | StorageError | None = None
         self._acquire(take_over)
         self._replay()
 
@@ -75,7 +75,7 @@ class Engine:
         name = self.definition.name
         try:
             self._driver = locking.acquire(self.storage, name, take_over=take_over)
-        except StudyLockedError as refusal:
+        except (StudyLockedError, StorageError) as refusal:
             self._refusal = refusal
         else:
             self._finalizer = weakref.finalize(self, _release, self.storage, name, self._driver)
@@ -86,6 +86,7 @@ class Engine:
 
         Raises:
             StudyLockedError: Another process drives the study.
+            StorageError: The storage can be read only.
             StudyError: The study was closed.
         """
         if self._refusal is not None:
@@ -166,9 +167,9 @@ class Engine:
             results_seen=len(self._told),
             started=time.time(),
         )
-        self._write([trial])
         self.untold[number] = None
         self.algorithm.tell(trial)
+        self._write([trial])
         return trial
 
     def _redraw(self, proposal: Proposal, first: int, rng: Any) -> tuple[Proposal, int | None]:
@@ -214,8 +215,11 @@ class Engine:
             trial = judge(self.ledger.trials[number], result, self.objectives)
             order = len(self._told) + ranks[number]
             ended.append(replace(trial, result_order=order, ended=now))
-        self._write(ended)
-        return self._tell_ended(results if not in_order else None)
+        try:
+            self._write(ended)
+        finally:
+            told = self._tell_ended(None if in_order else results)
+        return told
 
     def tell_leftovers(self, *, in_order: bool) -> list[Trial]:
         """Tell results that an earlier run recorded but kept back for their turn."""

@@ -1,6 +1,5 @@
 """The report holds what it should, in every kind of study, and cannot be broken by its contents."""
 
-import json
 import math
 import re
 import shutil
@@ -9,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from helpers_report import SPACE, definition, scatter, simulate
 from plotly.offline import get_plotlyjs
 
 from evotune.errors import StudyError
@@ -19,6 +18,7 @@ from evotune.protocols import StudyDefinition
 from evotune.report.page import write_report
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Space
 from evotune.trial import Failure, Trial
+from helpers_report import SPACE, definition, scatter, simulate
 
 HOSTILE = "<img src=x onerror=\"document.body.dataset.hacked='yes'\"><script>alert(1)</script>"
 ALL_FIGURES = ["progress", "parallel", "importance", "slices", "distributions", "family",
@@ -67,9 +67,9 @@ def test_report_of_a_genetic_search_has_every_part(tmp_path: Path, study: list[T
 def test_page_needs_no_network(tmp_path: Path, study: list[Trial]) -> None:
     page = page_of(tmp_path, definition(), study)
     assert page.count(get_plotlyjs()) == 1
-    assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
+    assert "default-src 'none'" in page
     assert not re.findall(r"<(?:link|iframe|img|script[^>]*\ssrc)", own_part(page))
-    assert not re.findall(r"(?:https?:)?//[a-z]+\.", own_part(page).replace("//-", ""))
+    assert not re.search(r"https?://|url\(|@import", own_part(page))
 
 
 def test_scores_are_shown_in_the_users_sign(tmp_path: Path) -> None:
@@ -121,7 +121,6 @@ ODD = {
 def test_every_odd_study_has_a_report(tmp_path: Path, case: str) -> None:
     page = page_of(tmp_path, definition(), ODD[case])
     assert "digits-cnn" in page
-    assert "NaN" not in json.dumps(figures(page))
     has_values = case not in ("no trial", "waiting", "all failed", "nothing finite")
     if case != "failed without a reason":
         assert ("progress" in figures(page)) == has_values
@@ -169,7 +168,7 @@ def test_a_page_of_20000_trials_stays_small(tmp_path: Path) -> None:
 def test_several_objectives_get_a_front(tmp_path: Path) -> None:
     space = Space(x=Float(0, 1))
     trials = [
-        replace(t, values=(t.genome["x"], -t.genome["x"] ** 0.5), violation=float(t.number % 2))
+        replace(t, values=(t.genome["x"], -(t.genome["x"] ** 0.5)), violation=float(t.number % 2))
         for t in scatter(space, 40)
     ]
     study = definition(space, ["min loss", "max speed", Constraint("loss", at_most=0.5)])
@@ -181,14 +180,16 @@ def test_several_objectives_get_a_front(tmp_path: Path) -> None:
 
 
 def test_a_poor_forest_is_called_so(tmp_path: Path) -> None:
-    trials = with_scores(simulate(60), lambda t: hash((t.number, "x")) % 1000 / 1000)
+    trials = with_scores(simulate(60), lambda t: float(np.random.default_rng(t.number).random()))
     page = page_of(tmp_path, definition(), trials)
-    assert "importance" not in figures(page) or "Do not rely on this" in page
+    assert "importance" in figures(page)
+    assert "Do not rely on this: the forest hardly predicts" in page
 
 
 def test_few_trials_are_called_too_few(tmp_path: Path) -> None:
-    page = page_of(tmp_path, definition(), simulate(15))
-    assert "importance" not in figures(page) or "are too few to tell" in page
+    page = page_of(tmp_path, definition(), simulate(18))
+    assert "importance" in figures(page)
+    assert "trials are too few to tell" in page
 
 
 def test_an_old_report_is_replaced_and_no_part_is_left(tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_an_old_report_is_replaced_and_no_part_is_left(tmp_path: Path) -> None:
 
 def test_a_path_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(StudyError, match="cannot write .*file"):
+    with pytest.raises(StudyError, match=r"cannot write .*file"):
         write_report(tmp_path / "file" / "report.html", definition(), [])
     with pytest.raises(StudyError, match="cannot write"):
         write_report(tmp_path, definition(), [])

@@ -13,10 +13,11 @@ import psutil
 import pytest
 
 from evotune.errors import TaskError
-from evotune.training import CommandTask
+from evotune.training import CommandTask, command
 from evotune.trial import Failed
 from helpers_training import start
 
+SOURCE = Path(command.__file__).parents[2]
 ECHO = "import json, sys; open('seen', 'w').write(json.dumps(sys.argv[1:])); print('{\"loss\": 1}')"
 
 
@@ -147,10 +148,10 @@ def test_output_that_is_no_text_does_no_harm():
 # A program that starts another one, writes down both process ids and waits.
 NESTED = """
 import os, pathlib, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
+child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(200)"])
 pathlib.Path("part").write_text(f"{os.getpid()} {child.pid}")
 os.rename("part", "pids")
-time.sleep(60)
+time.sleep(200)
 """
 
 
@@ -171,6 +172,7 @@ def assert_all_gone(directory):
         wait_for(lambda pid=pid: is_gone(pid))
 
 
+@pytest.mark.timeout(60)
 def test_a_timeout_kills_the_program_and_what_it_started(tmp_path):
     with pytest.raises(Failed, match="longer than 2 s"):
         CommandTask(python(NESTED), cwd=tmp_path, timeout=2)(start())
@@ -184,8 +186,7 @@ def test_an_interrupt_kills_the_program_too(tmp_path):
         f"task = CommandTask({python(NESTED)!r}, cwd={str(tmp_path)!r}); "
         "task(RunningTrial(Trial(0, {}, {})))"
     )
-    source = Path(__file__).parents[2] / "src"
-    environment = os.environ | {"PYTHONPATH": str(source)}
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     process = subprocess.Popen(
         [sys.executable, "-c", driver], env=environment, stderr=subprocess.PIPE, text=True
     )
@@ -247,10 +248,9 @@ def test_it_can_be_sent_to_another_process():
 
 def test_commands_need_no_torch():
     code = "import sys, evotune.training.command; print('torch' in sys.modules)"
-    source = Path(__file__).parents[2] / "src"
     found = subprocess.run(
         [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": str(source)},
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
         capture_output=True,
         text=True,
         check=True,

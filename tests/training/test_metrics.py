@@ -40,6 +40,13 @@ def test_metrics_of_classes_equal_scikit_learns(classes):
     assert found == pytest.approx(expected(output.softmax(dim=1).numpy(), labels.numpy()), abs=1e-6)
 
 
+def test_outputs_are_never_taken_for_probabilities():
+    labels = torch.randint(3, (400,), generator=torch.Generator().manual_seed(1))
+    output = scores_of(labels, 3).sigmoid()  # between 0 and 1, but rows do not add up to 1
+    found = measure(find_metrics("auc", "cross_entropy"), output, labels)["auc"]
+    assert found == pytest.approx(expected(output.softmax(dim=1).numpy(), labels.numpy())["auc"])
+
+
 @pytest.mark.parametrize("shape", [(400,), (400, 1)])
 @pytest.mark.parametrize("loss", ["bce", "bce_with_logits"])
 def test_one_output_for_two_classes_equals_scikit_learns(loss, shape):

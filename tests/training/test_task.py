@@ -115,6 +115,24 @@ def test_a_last_batch_of_one_example_is_left_out_so_that_batch_norm_can_train():
     assert math.isfinite(metrics["train_loss"])
 
 
+def test_the_training_loss_is_the_mean_over_examples_not_batches():
+    metrics = blob_task(batch_size=299 - 90, epochs=1)(start({"lr": 0.0}))
+    assert metrics["train_loss"] == pytest.approx(metrics["loss"], rel=1e-5)
+
+
+def test_the_model_trains_and_is_measured_in_the_right_mode():
+    modes = []
+
+    class Noting(nn.Linear):
+        def forward(self, x):
+            modes.append(self.training)
+            return super().forward(x)
+
+    task = blob_task(model=lambda params: Noting(2, 3), epochs=2, batch_size=300, validate_every=1)
+    task(start())
+    assert modes == [True, False, True, False, False]
+
+
 def test_a_scheduler_is_stepped_once_an_epoch():
     rates = []
 

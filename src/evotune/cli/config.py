@@ -1,4 +1,4 @@
-'''A study in a TOML file -> objects.
+r"""A study in a TOML file -> objects.
 
 The whole format; only ``objective``, ``[space]`` and ``[task]`` are needed, and something that ends
 the study::
@@ -44,11 +44,11 @@ the study::
 
     [task]                            # ... or a command, which runs in the file's folder
     command = "python train.py --lr {lr} --epochs {budget}"
-    metric = "accuracy=(?P<accuracy>\\S+)"   # or "json" (the default), or a table of expressions
+    metric = "accuracy=(?P<accuracy>\S+)"   # or "json" (the default), or a table of expressions
     budget = 10                       # and cwd, env, genes, timeout as `CommandTask` takes them
 
 Paths are relative to the file's folder. A function keeps the directory of the caller.
-'''
+"""
 
 import tomllib
 from collections.abc import Mapping
@@ -87,6 +87,7 @@ class Config:
     Attributes:
         name: Name of the study.
         storage: Path of its SQLite file, or the URL of a database.
+        log: Where what the trials print goes, if not to the terminal.
         objectives: Objectives and constraints.
         algorithm: A new one.
         evaluate: The task.
@@ -96,6 +97,7 @@ class Config:
 
     name: str
     storage: Path | str
+    log: Path
     objectives: Objectives
     algorithm: Algorithm
     evaluate: Evaluate
@@ -144,7 +146,16 @@ def load(path: Path, overrides: Table) -> Config:
             algorithm = make_algorithm(tables.get("algorithm", {}), space, of_run.get("trials"))
         with at("[task]"):
             evaluate = make_task(tables["task"], folder)
-    return Config(name, storage, objectives, algorithm, evaluate, of_study, of_run)
+    return Config(
+        name,
+        storage,
+        path.with_suffix(".log"),
+        objectives,
+        algorithm,
+        evaluate,
+        of_study,
+        of_run,
+    )
 
 
 def location(path: Path) -> tuple[str, Path | str]:

@@ -6,22 +6,34 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from evotune.report.text import number
+from evotune.trial import State
 
 #: Colour of each state of a trial.
-STYLES = {"done": "green", "failed": "red", "running": "cyan", "stopped": "yellow", "waiting": ""}
+STYLES: dict[State, str] = {
+    "done": "green",
+    "stopped": "yellow",
+    "failed": "red",
+    "running": "cyan",
+    "waiting": "dim",
+}
 _NO_TERMINAL_WIDTH = 1000
 
 
-def make_console() -> Console:
-    """Return the console of a command; a pipe or file gets lines as long as they are."""
-    wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(highlight=False, width=_NO_TERMINAL_WIDTH if wide else None)
+def make_console(file: IO[str] | None = None) -> Console:
+    """Return a console that prints texts as they are.
+
+    Args:
+        file: Where it prints; by default the standard output. A pipe or file gets lines as long as
+            they need to be.
+    """
+    wide = not (file or sys.stdout).isatty() and "COLUMNS" not in os.environ
+    width = _NO_TERMINAL_WIDTH if wide else None
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
 def is_live(console: Console) -> bool:
@@ -32,6 +44,13 @@ def is_live(console: Console) -> bool:
 def params_text(params: Mapping[str, Any]) -> str:
     """Return params, or metrics, on one line."""
     return " ".join(f"{name}={number(value)}" for name, value in params.items())
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as ``minutes:seconds``, or ``hours:minutes:seconds``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def this_command() -> str:
@@ -54,6 +73,5 @@ def print_next(console: Console, commands: Iterable[tuple[str, ...]]) -> None:
     """
     console.print("\nNext:")
     for arguments in commands:
-        console.print(
-            f"  [bold]{escape(f'{this_command()} {shlex.join(arguments)}')}[/]", soft_wrap=True
-        )
+        line = f"  {this_command()} {shlex.join(arguments)}"
+        console.print(line, style="bold", soft_wrap=True)  # no break inside: it is to be copied

@@ -57,9 +57,10 @@ def demo(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier demo.")] = False,
 ) -> None:
     """Tune a small network on handwritten digits: genetic algorithm against random search."""
-    from evotune.cli.demo import Demo
+    from evotune.cli.demo import demo
 
-    raise typer.Exit(Demo(folder, trials, epochs, workers, seed).run(fresh=fresh))
+    code = demo(folder, trials=trials, epochs=epochs, workers=workers, seed=seed, fresh=fresh)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -83,7 +84,7 @@ def run(
 @app.command("list")
 def list_studies(source: Source) -> None:
     """List the studies in a storage."""
-    from evotune.cli.look import list_studies
+    from evotune.cli.show import list_studies
 
     list_studies(source)
 
@@ -91,7 +92,7 @@ def list_studies(source: Source) -> None:
 @app.command()
 def show(source: Source, name: Name = None) -> None:
     """Show a study: its space, its progress and its best trial."""
-    from evotune.cli.look import show
+    from evotune.cli.show import show
 
     show(source, name)
 
@@ -103,7 +104,7 @@ def best(
     as_json: Annotated[bool, typer.Option("--json", help="For programs, digit by digit.")] = False,
 ) -> None:
     """Show the best params and what they achieved."""
-    from evotune.cli.look import best
+    from evotune.cli.results import best
 
     best(source, name, as_json=as_json)
 
@@ -116,7 +117,7 @@ def trials(
     failed: Annotated[bool, typer.Option("--failed", help="Failed ones only, with why.")] = False,
 ) -> None:
     """Show all trials."""
-    from evotune.cli.look import trials
+    from evotune.cli.results import trials
 
     trials(source, name, as_csv=as_csv, failed=failed)
 

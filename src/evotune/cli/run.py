@@ -35,7 +35,7 @@ def run(file: Path, overrides: Mapping[str, Any], *, take_over: bool) -> int:
         before = sum(trial.has_ended for trial in study.trials)
         if before:
             console.print(f"going on with study {study.name!r}: {count(before, 'trial')} so far")
-        run_watched(study, config.evaluate, console, **config.of_run)
+        run_watched(study, config.evaluate, console, config.log, **config.of_run)
         if study.stop_reason == "interrupted":
             print_interrupted(console, study)
             return INTERRUPTED
@@ -46,16 +46,14 @@ def run(file: Path, overrides: Mapping[str, Any], *, take_over: bool) -> int:
 def print_interrupted(console: Console, study: Study) -> None:
     """Say that nothing is lost."""
     ended = sum(trial.has_ended for trial in study.trials)
-    console.print(
-        f"interrupted: {count(ended, 'trial')} kept; run the same command to go on", soft_wrap=True
-    )
+    console.print(f"interrupted: {count(ended, 'trial')} kept; run the same command to go on")
 
 
 def _print_end(console: Console, study: Study, file: str, before: int) -> None:
     record = Record(study.definition, study.trials)
     counts = ", ".join(f"{n} {state}" for state, n in study.counts.items())
     news = len(study.trials) - before
-    console.print(f"study {study.name!r}: {counts}; {_why(study, news)}", soft_wrap=True)
+    console.print(f"study {study.name!r}: {counts}; {_why(study, news)}")
     console.print(best_table(record))
     print_next(console, [("show", file), ("report", file), ("best", file, "--json")])
 

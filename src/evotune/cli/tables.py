@@ -1,9 +1,6 @@
 """Recorded studies as tables for a terminal."""
 
-import math
 from collections.abc import Iterable, Sequence
-from statistics import median
-from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -12,18 +9,22 @@ from rich.text import Text
 from evotune.cli.console import STYLES
 from evotune.cli.source import Record
 from evotune.objectives import Objectives
-from evotune.report.generations import generation_of
-from evotune.report.text import duration, number, shorten
-from evotune.space import Space
+from evotune.report.text import count, number
 from evotune.trial import Trial
 
-#: Metrics that every trial has and nobody needs to see twice.
 FRONT_AT_MOST = 20
 
 
 def table(*columns: str, title: str | None = None) -> Table:
     """Return an empty table; a column whose name starts with ``>`` is aligned to the right."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        title=title and f"\n{title}",
+        title_style="bold",
+        title_justify="left",
+    )
     for column in columns:
         name = column.removeprefix(">")
         made.add_column(name, justify="right" if name != column else "left", overflow="fold")
@@ -70,9 +71,10 @@ def trials_table(
     for trial in trials:
         cells = [number(trial.params[gene]) if gene in trial.params else "–" for gene in genes]
         state = Text(trial.state, STYLES[trial.state])
-        row = [str(trial.number), state, *score_texts(trial, objectives), *cells]
+        scores = score_texts(trial, objectives)
         style = "bold" if trial.number == best else None
-        made.add_row(*row, seconds_text(trial, now), style=style)
+        seconds = seconds_text(trial, now)
+        made.add_row(str(trial.number), state, *scores, *cells, seconds, style=style)
     return made
 
 
@@ -82,7 +84,9 @@ def best_table(record: Record) -> Table:
         front = record.ledger.front()
         shown = front[:FRONT_AT_MOST]
         made = trials_table(shown, record.objectives, record.space.variable)
-        made.title = f"front: {len(front)} trials that no other beats in everything"
+        made.title = f"\nfront: {count(len(front), 'trial')} that no other beats in everything"
+        if len(shown) < len(front):
+            made.caption = f"and {len(front) - len(shown)} more"
         return made
     best = record.best
     made = table("", "", title=f"best: trial {best.number}")
@@ -90,8 +94,8 @@ def best_table(record: Record) -> Table:
     repeats = f" (mean of {best.repeats})" if best.repeats > 1 else ""
     for name, value in best.metrics.items():
         spread = f" ± {number(best.spread[name])}" if name in best.spread else ""
-        wanted = name in record.objectives.needed
-        made.add_row(name, f"{number(value)}{spread}{repeats}", style="bold" if wanted else "dim")
+        style = "bold green" if name in record.objectives.needed else "dim"
+        made.add_row(name, f"{number(value)}{spread}{repeats}", style=style)
     for name, value in best.params.items():
         made.add_row(name, number(value))
     return made

@@ -1,10 +1,13 @@
 """A running study on a terminal: progress, the best so far, the trials of the generation."""
 
+import os
+import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -13,9 +16,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from evotune.cli.console import is_live, params_text
+from evotune.cli.console import STYLES, clock, is_live, make_console, params_text
 from evotune.cli.tables import score_texts, trials_table
-from evotune.errors import NoResultError
+from evotune.errors import NoResultError, StorageError
 from evotune.protocols import Evaluate
 from evotune.report.generations import generation_of
 from evotune.report.text import count, duration, shorten
@@ -25,27 +28,37 @@ from evotune.trial import ENDED, Trial
 #: Seconds between two looks for the best trial: it is a long search with several objectives.
 PATIENCE = 0.25
 _BAR = 40
+#: Width of the columns trial, state and seconds.
+_OWN_COLUMNS = 23
 #: Lines of the live view that are no trials.
 _LINES = 11
 
 
-def run_watched(study: Study, evaluate: Evaluate, console: Console, **options: Any) -> None:
+def run_watched(
+    study: Study, evaluate: Evaluate, console: Console, log: Path, **options: Any
+) -> None:
     """Run a study to its end and show how it goes.
 
     Args:
         study: The study.
         evaluate: See `Study.run`.
         console: A terminal gets a live view, anything else one line for each trial.
+        log: Where what the trials print goes while there is a live view, which it would tear up.
         **options: Options of `Study.run`.
+
+    Raises:
+        StorageError: The log cannot be written.
     """
     before = sum(trial.has_ended for trial in study.trials)
     progress = Progress(options.get("trials"), options.get("timeout"), before)
     if not is_live(console):
         study.run(evaluate, **options, callbacks=[Lines(progress, console)])
         return
-    view = LiveView(study, progress, console)
-    with Live(get_renderable=view.render, console=console, refresh_per_second=4, transient=True):
-        study.run(evaluate, **options, callbacks=[view.take])
+    with output_to(log) as terminal:
+        view = LiveView(study, progress, terminal)
+        live = Live(get_renderable=view.render, console=terminal, transient=True)
+        with live:
+            study.run(evaluate, **options, callbacks=[view.take])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,39 @@ class Progress:
         return f"{ended}" if self.trials is None else f"{ended}/{self.trials:g}"
 
 
+@contextmanager
+def output_to(log: Path) -> Iterator[Console]:
+    """Send what this process and the processes that it starts print to the end of a file.
+
+    Yields:
+        A console on the terminal that they wrote to before.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    try:
+        file = log.open("ab")
+    except OSError as error:
+        raise StorageError(f"the log {log} cannot be written: {error.strerror}") from error
+    sys.stdout.flush()
+    sys.stderr.flush()
+    output, errors = os.dup(1), os.dup(2)
+    with file, os.fdopen(os.dup(output), "w", encoding=sys.stdout.encoding) as terminal:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield make_console(terminal)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(output, 1)
+            os.dup2(errors, 2)
+            os.close(output)
+            os.close(errors)
+            if file.tell() == 0:
+                log.unlink()
+
+
 class Lines:
     """One line for each trial, for a log file or a pipe."""
 
@@ -108,7 +154,7 @@ class Lines:
         parts += [params_text(trial.params), duration((trial.ended or 0) - (trial.started or 0))]
         if len(study.objectives.objectives) == 1 and trial.is_done:
             parts += ["best so far"] * (study.best.number == trial.number)
-        self.console.print("  ".join(parts), markup=False, soft_wrap=True)
+        self.console.print("  ".join(parts), soft_wrap=True)
 
 
 class LiveView:
@@ -139,47 +185,48 @@ class LiveView:
     def render(self) -> RenderableType:
         """Return what is shown now."""
         trials, best = self.study.trials, self._best
-        parts = [self._head(), self._bar(trials), *self._best_lines(best), self._states(trials)]
+        lines = [self._head(), self._best_line(best), self._states(trials)]
+        for line in lines:
+            line.no_wrap, line.overflow = True, "ellipsis"
+        parts: list[RenderableType] = [lines[0], self._bar(trials), *lines[1:]]
         if trials:
             parts += ["", *self._generation(trials, best)]
         return Group(*parts)
 
-    def _head(self) -> RenderableType:
-        about = f"  {self.study.objectives}  {self.study.algorithm!r}"
-        line = Text(self.study.name, "bold") + Text(about, "dim")
-        line.truncate(self.console.width, overflow="ellipsis")
-        return line
+    def _head(self) -> Text:
+        algorithm = type(self.study.algorithm).__name__
+        return Text.assemble(
+            (self.study.name, "bold"), (f"  {self.study.objectives}  {algorithm}", "dim")
+        )
 
     def _bar(self, trials: Sequence[Trial]) -> RenderableType:
         ended = sum(trial.has_ended for trial in trials)
         share, left = self.progress.share(ended), self.progress.seconds_left(ended)
-        bar = ProgressBar(1.0, share or 0.0, width=_BAR, pulse=share is None)
-        words = [
-            f"{self.progress.trials_text(ended)} trials",
-            duration(self.progress.seconds),
-            "" if left is None else f"about {duration(left)} left",
-        ]
+        pulse = share is None
+        bar = ProgressBar(1.0, share or 0.0, width=_BAR, pulse=pulse, complete_style="cyan")
+        words = [f"{self.progress.trials_text(ended)} trials", clock(self.progress.seconds)]
+        if left is not None:
+            words.append(f"about {clock(left)} left")
         row = Table.grid(padding=(0, 2))
         row.add_row(bar, *words)
         return row
 
-    def _best_lines(self, best: Sequence[Trial]) -> list[RenderableType]:
+    def _best_line(self, best: Sequence[Trial]) -> Text:
         if not best:
-            return [Text("no result yet", "dim")]
-        if len(best) > 1:
-            return [Text(f"front: {len(best)} trials that no other beats in everything", "green")]
-        scores = zip(self.study.objectives.objectives, score_texts(best[0], self.study.objectives))
-        text = " ".join(f"{objective.metric} {score}" for objective, score in scores)
-        line = Text(f"best {text}", "bold green")
-        return [line + Text(f"  trial {best[0].number}: {params_text(best[0].params)}", "not bold")]
+            return Text("no result yet", "dim")
+        if len(self.study.objectives.objectives) > 1:
+            return Text(f"front: {count(len(best), 'trial')} that no other beats", "bold green")
+        metric = self.study.objectives.objectives[0].metric
+        [score] = score_texts(best[0], self.study.objectives)
+        params = f"  trial {best[0].number}: {params_text(best[0].params)}"
+        return Text.assemble((f"best {metric} {score}", "bold green"), params)
 
-    def _states(self, trials: Sequence[Trial]) -> RenderableType:
+    def _states(self, trials: Sequence[Trial]) -> Text:
         counts = Counter(trial.state for trial in trials)
-        line = Text("  ".join(f"{n} {state}" for state, n in sorted(counts.items())))
+        line = Text("  ".join(f"{counts[state]} {state}" for state in STYLES if counts[state]))
         failed = next((t for t in reversed(trials) if t.failure is not None), None)
         if failed is not None and failed.failure is not None:
-            line.append(f"  trial {failed.number}: {failed.failure.message}", "red")
-        line.truncate(self.console.width, overflow="ellipsis")
+            line.append(f"  trial {failed.number} failed: {failed.failure.message}", "red")
         return line
 
     def _generation(self, trials: Sequence[Trial], best: Sequence[Trial]) -> list[RenderableType]:
@@ -188,24 +235,26 @@ class LiveView:
         shown = rows[-max(self.console.height - _LINES, 3) :]
         title = "latest trials" if generation is None else f"generation {generation}"
         if len(shown) < len(rows) and generation is not None:
-            title += f", the last {len(shown)} of {count(len(rows), 'trial')}"
+            title += f": the last {len(shown)} of {count(len(rows), 'trial')}"
+        genes, hidden = self._genes()
+        if hidden:
+            title += f", without {', '.join(hidden)}"
         made = trials_table(
             shown,
             self.study.objectives,
-            self._genes(),
+            genes,
             best=best[0].number if len(best) == 1 else None,
             now=time.time(),
         )
-        return [Text(title), made]
+        return [Text(title, "bold", no_wrap=True, overflow="ellipsis"), made]
 
-    def _genes(self) -> list[str]:
-        """Return the genes that fit beside the other columns."""
+    def _genes(self) -> tuple[list[str], list[str]]:
+        """Return the genes that fit beside the other columns, and those that do not."""
         metrics = [objective.metric for objective in self.study.objectives.objectives]
-        free = self.console.width - 30 - sum(max(len(name), 8) + 2 for name in metrics)
-        genes = []
-        for name in self.study.algorithm.space.variable:
+        free = self.console.width - _OWN_COLUMNS - sum(max(len(name), 9) + 2 for name in metrics)
+        genes = list(self.study.algorithm.space.variable)
+        for place, name in enumerate(genes):
             free -= max(len(name), 9) + 2
             if free < 0:
-                break
-            genes.append(name)
-        return genes
+                return genes[:place], genes[place:]
+        return genes, []

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evotune import __version__
-from evotune.cli.look import to_json
+from evotune.cli.results import to_json
 from evotune.cli.source import read_study
 from evotune.report.files import write_whole
 from evotune.report.page import write_report

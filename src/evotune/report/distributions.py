@@ -67,7 +67,7 @@ def _draw_shares(figure: go.Figure, panel: Panel, data: StudyData) -> None:
     legend = f"legend{panel.index + 2}"
     room = figure.layout.xaxis.domain[1] * _WIDTH
     for name, colour, chosen in _options(domain, values):
-        room -= 50 + 7 * len(name)
+        room -= 34 + 7 * len(name)
         counts = np.array([np.sum(chosen[data.groups.of == name]) for name in x])
         bars = go.Bar(
             x=x,

@@ -39,7 +39,8 @@ def _progress(data: StudyData) -> Iterator[str]:
             "so more trials are likely to find a better one."
         )
     elif since >= 0.4 * total:
-        yield f"The last {count(since, 'trial')} of {total:,} brought no better {data.objective.metric}."
+        metric = data.objective.metric
+        yield f"The last {count(since, 'trial')} of {total:,} brought no better {metric}."
 
 
 def _decisive(data: StudyData) -> Iterator[str]:

@@ -35,7 +35,7 @@ def parallel_coordinates(data: StudyData) -> go.Figure:
         axes.append(_axis(name, scale, scale.position(data.scores[shown, k])))
     for axis in axes:
         low, high = axis["range"]
-        axis["values"] = (axis["values"] + offsets * (high - low)).astype(np.float32)
+        axis["values"] = axis["values"] + offsets * (high - low)
     lines = go.Parcoords(
         dimensions=axes,
         labelangle=-20 if max(map(len, genes)) * 8 * len(axes) > _WIDTH else 0,

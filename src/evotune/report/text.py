@@ -14,7 +14,7 @@ def number(value: Any) -> str:
 
 def percent(share: float) -> str:
     """Return a share in [0, 1] as per cent."""
-    return f"{100 * share:.0f} %" if share >= 0.01 or share <= 0 else "< 1 %"
+    return "< 1 %" if 0.0005 <= share < 0.01 else f"{100 * share:.0f} %"
 
 
 def duration(seconds: float) -> str:

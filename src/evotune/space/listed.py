@@ -175,7 +175,7 @@ class Fixed(_Listed):
     kind: ClassVar[str] = "fixed"
 
     def __init__(self, value: Any, *, when: Mapping[str, Any] | None = None) -> None:
-        super().__init__(*(value,), when=when)
+        super().__init__((value,), when=when)
 
     def to_json(self) -> dict[str, Any]:
         return {"type": self.kind, "value": self.options[0]} | when_to_json(self.when)

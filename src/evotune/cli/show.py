@@ -1,8 +1,6 @@
-"""``evotune list``, ``show``, ``best`` and ``trials``: recorded studies on the terminal."""
+"""``evotune list`` and ``show``: which studies there are, and how far one has come."""
 
-import json
 import math
-import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from statistics import median
@@ -11,14 +9,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from evotune.cli.console import make_console, params_text
+from evotune.cli.console import make_console
 from evotune.cli.source import Record, is_alive, open_source, read_study
-from evotune.cli.tables import best_table, score_texts, table, trials_table
+from evotune.cli.tables import best_table, table
 from evotune.objectives import Objectives
 from evotune.protocols import Driver
 from evotune.report.generations import generation_of
-from evotune.report.tables import to_frame
-from evotune.report.text import count, number, shorten
+from evotune.report.text import number
 from evotune.space import Space
 from evotune.trial import Trial
 
@@ -59,70 +56,6 @@ def show(source: str, name: str | None) -> None:
         console.print(_generations_table(record))
     if record.ledger.best() is not None:
         console.print(best_table(record))
-
-
-def best(source: str, name: str | None, *, as_json: bool) -> None:
-    """Print the best trial, as a table or as JSON."""
-    record = read_study(source, name)
-    if as_json:
-        print(to_json(_best_json(record)))
-    else:
-        make_console().print(best_table(record))
-
-
-def trials(source: str, name: str | None, *, as_csv: bool, failed: bool) -> None:
-    """Print all trials, or all failed ones, as a table or as CSV."""
-    record = read_study(source, name)
-    chosen = [t for t in record.trials if t.state == "failed"] if failed else list(record.trials)
-    if as_csv:
-        to_frame(chosen).to_csv(sys.stdout, index=False)
-        return
-    console = make_console()
-    if not chosen:
-        console.print(f"study {record.name!r} has no {'failed trial' if failed else 'trial yet'}")
-    elif failed:
-        console.print(_failures_table(chosen))
-    else:
-        done = record.ledger.best()
-        number = None if done is None else done.number
-        console.print(
-            trials_table(chosen, record.objectives, record.space.variable, best=number)
-        )
-
-
-def to_json(data: Any) -> str:
-    """Return strict JSON with every float digit by digit; NaN and infinity become null."""
-    return json.dumps(_strict(data), indent=2, allow_nan=False)
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(name): _strict(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    return value
-
-
-def _best_json(record: Record) -> dict[str, Any]:
-    data = {"study": record.name, **_trial_json(record.best)}
-    if len(record.objectives.objectives) > 1:
-        data["front"] = [_trial_json(trial) for trial in record.ledger.front()]
-    return data
-
-
-def _trial_json(trial: Trial) -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "params": dict(trial.params),
-        "metrics": dict(trial.metrics),
-        "repeats": trial.repeats,
-        "spread": dict(trial.spread),
-    }
-
-
-# -- show -------------------------------------------------------------------------------------
 
 
 def _facts(record: Record) -> Table:
@@ -216,11 +149,3 @@ def _driver_text(driver: Driver | None) -> str:
 
 def _date(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def _failures_table(failed: Iterable[Trial]) -> Table:
-    made = table(">trial", "kind", "reason", "params")
-    for trial in failed:
-        kind, reason = ("", "") if not trial.failure else (trial.failure.kind, trial.failure.message)
-        made.add_row(str(trial.number), kind, shorten(reason, 300), params_text(trial.params))
-    return made

@@ -1,0 +1,217 @@
+"""The tables and the conclusions of the experiment of P2, all of it computed from its rows."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from p2_setting import PaperRun
+from paired import Difference, difference
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The best of one search after a number of trials, chosen by validation loss.
+
+    Attributes:
+        arm: Name of the search.
+        trials: Trainings spent.
+        seed: Seed of the search and of the split.
+        epochs: Epochs spent; a training that diverged counts in full.
+        diverged: How many of the trainings diverged.
+        validation_loss: Of the best.
+        validation_accuracy: Of the best, in [0, 1].
+        test_accuracy: Of the best, in [0, 1]; it played no part in the choice.
+        seconds: Seconds of training and measuring, summed over the trials.
+    """
+
+    arm: str
+    trials: int
+    seed: int
+    epochs: int
+    diverged: int
+    validation_loss: float
+    validation_accuracy: float
+    test_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One comparison: is ``arm`` better than ``other`` after so many trials each?"""
+
+    arm: str
+    trials: int
+    other: str
+    other_trials: int
+
+    def __str__(self) -> str:
+        if self.trials == self.other_trials:
+            return f"{self.arm} − {self.other} ({self.trials} trials)"
+        return f"{self.arm} ({self.trials}) − {self.other} ({self.other_trials})"
+
+
+def questions(runs: Sequence[PaperRun]) -> list[Question]:
+    """Return what the experiment compares: methods at equal budget, then the paper's runs."""
+    largest = runs[0].trials
+    asked = [("ours", "random"), ("ours, log", "random, log"), ("ours, log", "random")]
+    asked += [("random, log", "random"), ("ours, log", f"paper, {runs[0].name}")]
+    found = [Question(a, largest, b, largest) for a, b in asked]
+    for run in runs:
+        found += [_same(arm, run) for arm in ("ours", "random")]
+    pairs = [(runs[1], runs[0]), (runs[2], runs[0]), (runs[3], runs[2]), (runs[4], runs[3])]
+    for run, before in pairs:
+        found.append(
+            Question(f"paper, {run.name}", run.trials, f"paper, {before.name}", before.trials)
+        )
+    return found
+
+
+def _same(arm: str, run: PaperRun) -> Question:
+    return Question(arm, run.trials, f"paper, {run.name}", run.trials)
+
+
+class Results:
+    """Rows of all searches and seeds, looked up by search and budget."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.groups: dict[tuple[str, int], list[Row]] = {}
+        for row in rows:
+            self.groups.setdefault((row.arm, row.trials), []).append(row)
+        for group in self.groups.values():
+            group.sort(key=lambda row: row.seed)
+
+    def values(self, arm: str, trials: int, metric: str) -> list[float]:
+        """Return one value a seed, in the order of the seeds."""
+        return [getattr(row, metric) for row in self.groups[arm, trials]]
+
+    def compare(self, question: Question, metric: str) -> Difference:
+        """Compare one metric over the seeds."""
+        return difference(
+            self.values(question.arm, question.trials, metric),
+            self.values(question.other, question.other_trials, metric),
+        )
+
+
+# -- tables ---------------------------------------------------------------------------------------
+
+
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table whose columns are aligned, so that it reads well as it is."""
+    cells = [list(head), *map(list, lines)]
+    widths = [max(len(line[k]) for line in cells) for k in range(len(head))]
+    padded = [[c.ljust(w) for c, w in zip(line, widths, strict=True)] for line in cells]
+    rule = ["-" * width for width in widths]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
+
+
+def _spread(values: Sequence[float], digits: int, factor: float = 1.0) -> str:
+    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return f"{factor * np.mean(values):.{digits}f} ± {factor * deviation:.{digits}f}"
+
+
+def summary(results: Results) -> str:
+    """Return the table of all searches and budgets: mean ± standard deviation over the seeds."""
+    lines = []
+    for (arm, trials), rows in results.groups.items():
+        lines.append(
+            (
+                arm,
+                str(trials),
+                str(rows[0].epochs),
+                _spread([row.validation_loss for row in rows], 4),
+                _spread([row.validation_accuracy for row in rows], 2, 100),
+                _spread([row.test_accuracy for row in rows], 2, 100),
+                _spread([row.seconds for row in rows], 0),
+                f"{np.mean([row.diverged for row in rows]):.1f}",
+            )
+        )
+    head = ("search", "trials", "epochs", "validation loss", "validation accuracy, %")
+    return _table((*head, "test accuracy, %", "seconds", "diverged"), lines)
+
+
+def comparisons(results: Results, asked: Sequence[Question]) -> str:
+    """Return the table of paired differences."""
+    lines = []
+    for question in asked:
+        accuracy = results.compare(question, "test_accuracy")
+        loss = results.compare(question, "validation_loss")
+        lines.append((str(question), *_cells(accuracy, 2, 100), *_cells(loss, 4)))
+    head = ["difference of", "test accuracy, points", "p", "larger in"]
+    return _table([*head, "validation loss", "p", "larger in"], lines)
+
+
+def _cells(gap: Difference, digits: int, factor: float = 1.0) -> tuple[str, str, str]:
+    mean, low, high = (f"{factor * x:+.{digits}f}" for x in (gap.mean, gap.low, gap.high))
+    return f"{mean} ({low} to {high})", f"{gap.p:.3f}", f"{gap.larger} of {gap.pairs}"
+
+
+# -- conclusions ----------------------------------------------------------------------------------
+
+
+def conclusions(results: Results, runs: Sequence[PaperRun]) -> list[str]:
+    """Return one sentence for each claim, as the figures have it."""
+    largest, paper = runs[0].trials, f"paper, {runs[0].name}"
+
+    def at_largest(a: str, b: str) -> str:
+        return _verdict(results, Question(a, largest, b, largest))
+
+    return [
+        "On the paper's own space: " + at_largest("ours", paper),
+        "On the paper's own space: " + at_largest("ours", "random"),
+        "On the paper's own space: " + at_largest(paper, "random"),
+        "On the log-scaled space, which is another one: " + at_largest("ours, log", "random, log"),
+        "Scale and settings together: " + at_largest("ours, log", paper),
+        "Scale and settings together: " + at_largest("ours, log", "random"),
+        _headline(results, runs),
+    ]
+
+
+def _verdict(results: Results, question: Question) -> str:
+    accuracy = results.compare(question, "test_accuracy")
+    loss = results.compare(question, "validation_loss")
+    words = {1: "beats", 0: "cannot be told from", -1: "is worse than"}
+    return (
+        f"{question.arm} {words[accuracy.sign]} {question.other} in test accuracy after "
+        f"{question.trials} trials each: {_figures(accuracy, 2, ' points', 100)}; and "
+        f"{words[-loss.sign]} it in validation loss: {_figures(loss, 4)}."
+    )
+
+
+def _figures(gap: Difference, digits: int, unit: str = "", factor: float = 1.0) -> str:
+    mean, interval, *_ = _cells(gap, digits, factor)[0].split(" ", 1)
+    return (
+        f"{mean}{unit}, 95 % CI {interval[1:-1]}, larger in {gap.larger} of {gap.pairs} seeds, "
+        f"Wilcoxon p = {gap.p:.3f}"
+    )
+
+
+def _headline(results: Results, runs: Sequence[PaperRun]) -> str:
+    """Judge the paper's headline: a smaller population and fewer generations cost quality."""
+    base = runs[0]
+    parts, signs = [], []
+    for run in runs[1:3]:
+        question = Question(f"paper, {run.name}", run.trials, f"paper, {base.name}", base.trials)
+        gap = results.compare(question, "validation_loss")
+        parts.append(f"{run.name} {_figures(gap, 4)}")
+        signs.append(gap.sign)
+    verdict = "refuted" if -1 in signs else "confirmed" if 0 not in signs else "not decided"
+    if verdict == "not decided" and 1 in signs:
+        verdict = "confirmed for one of two runs"
+    return (
+        f"The paper's headline, that shrinking population and generations costs quality, is "
+        f"{verdict}: validation loss against the baseline, {'; '.join(parts)}."
+    )
+
+
+def write_section(path: Path, title: str, text: str) -> None:
+    """Put a section into a Markdown file in place of the one with this title, or at its end."""
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    section = f"## {title}\n\n{text.strip()}\n"
+    pattern = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+    if pattern.search(old):
+        new = pattern.sub(lambda _: section + "\n", old).rstrip() + "\n"
+    else:
+        new = f"{old.rstrip()}\n\n{section}".lstrip()
+    path.write_text(new, encoding="utf-8")
