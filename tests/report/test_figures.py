@@ -106,6 +106,23 @@ def test_the_best_trial_has_the_strongest_colour_whatever_the_direction() -> Non
         assert int(np.argmax(colours)) == data.ranking[0]
 
 
+def test_repeats_count_once_with_their_mean() -> None:
+    trials = [t for t in simulate(60) if t.is_done]
+    best = min(trials, key=lambda t: t.values or ())
+    worse = [
+        replace(best, number=100 + k, repeat_of=best.number, values=(v,), metrics={"accuracy": -v})
+        for k, v in enumerate((-0.1, -0.3))
+    ]
+    data = prepare(definition(), [*trials, *worse])
+    assert data.best is not None
+    assert data.best.number != best.number
+    averaged = next(t for t in data.done if t.number == best.number)
+    assert averaged.values == pytest.approx(((best.values or (0.0,))[0] / 3 - 0.4 / 3,))
+    assert averaged.metrics["accuracy"] == pytest.approx(-averaged.values[0])
+    assert averaged.repeats == 3
+    assert len(data.done) == len(trials)
+
+
 def test_slices_mark_failed_trials_and_leave_dormant_ones_out(data: StudyData) -> None:
     figure = slices(data)
     failed = [t for t in figure.data if t.name == "failed"]

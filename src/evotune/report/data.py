@@ -1,9 +1,10 @@
 """What all figures and tables of one report share, prepared once."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import fmean, stdev
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,8 @@ class StudyData:
         objectives: The objectives.
         trials: All trials, by number.
         groups: Generation of each of ``trials``.
-        done: Trials with finite values, by number.
+        done: Trials with finite values, by number; one for trials that repeat each other, with
+            the mean of their metrics and values.
         places: Position in ``trials`` of each of ``done``, shape ``(done,)``.
         values: Objectives, minimised, shape ``(done, objectives)``.
         scores: Objectives as the user means them, shape ``(done, objectives)``.
@@ -129,8 +131,8 @@ def prepare(definition: StudyDefinition, trials: Sequence[Trial]) -> StudyData:
     space = Space.from_json(definition.space)
     objectives = Objectives.from_json(definition.objectives)
     ordered = tuple(sorted(trials, key=lambda trial: trial.number))
-    places = np.array([k for k, t in enumerate(ordered) if _is_finite(t)], dtype=np.intp)
-    done = tuple(ordered[k] for k in places)
+    done = tuple(_averaged([trial for trial in ordered if _is_finite(trial)], objectives))
+    rows = {trial.number: row for row, trial in enumerate(ordered)}
     count = len(objectives.objectives)
     values = np.array([t.values for t in done], dtype=float).reshape(len(done), count)
     signs = np.array([objective.score(1.0) for objective in objectives.objectives])
@@ -142,7 +144,7 @@ def prepare(definition: StudyDefinition, trials: Sequence[Trial]) -> StudyData:
         trials=ordered,
         groups=group(ordered),
         done=done,
-        places=places,
+        places=np.array([rows[trial.number] for trial in done], dtype=np.intp),
         values=values,
         scores=values * signs + 0.0,  # no -0.0
         front=front,
@@ -152,6 +154,32 @@ def prepare(definition: StudyDefinition, trials: Sequence[Trial]) -> StudyData:
 
 def _is_finite(trial: Trial) -> bool:
     return trial.values is not None and all(map(math.isfinite, trial.values))
+
+
+def _averaged(done: Iterable[Trial], objectives: Objectives) -> list[Trial]:
+    groups: dict[int, list[Trial]] = {}
+    for trial in done:
+        first = trial.number if trial.repeat_of is None else trial.repeat_of
+        groups.setdefault(first, []).append(trial)
+    return [_mean(group, objectives) for group in groups.values()]
+
+
+def _mean(group: Sequence[Trial], objectives: Objectives) -> Trial:
+    first = group[0]
+    if len(group) == 1:
+        return first
+    names = [name for name in first.metrics if all(name in trial.metrics for trial in group)]
+    columns = {name: [trial.metrics[name] for trial in group] for name in names}
+    metrics = {name: fmean(column) for name, column in columns.items()}
+    return replace(
+        first,
+        metrics=metrics,
+        # Every objective is linear in the metrics, so this is the objective of the mean.
+        values=tuple(map(fmean, zip(*(trial.values or () for trial in group), strict=True))),
+        violation=objectives.violation(metrics),
+        repeats=len(group),
+        spread={name: stdev(column) for name, column in columns.items()},
+    )
 
 
 def _front(done: Sequence[Trial], values: Floats) -> npt.NDArray[np.bool_]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from evotune.objectives import AnyObjective
 from evotune.report.data import StudyData
 from evotune.report.generations import generation_of
 from evotune.report.text import count, duration, number, shorten
@@ -38,9 +39,9 @@ def facts(data: StudyData) -> str:
     created = datetime.fromtimestamp(data.definition.created, UTC)
     parts = {
         "objective": data.objectives,
-        "algorithm": shorten(data.definition.algorithm, 160),
         "seed": data.definition.seed,
         "created": f"{created:%d %b %Y %H:%M} UTC",
+        "algorithm": shorten(data.definition.algorithm, 400),
     }
     items = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in parts.items())
     return f'<dl class="facts">{items}</dl>'
@@ -73,7 +74,7 @@ def _best_tile(data: StudyData, k: int) -> tuple[str, str, str]:
     best = min(eligible, key=lambda place: data.values[place, k])
     trial = data.done[best]
     broken = " · breaks a constraint" if trial.violation else ""
-    return name, number(float(data.scores[best, k])), f"trial {trial.number}{broken}"
+    return name, number(float(data.scores[best, k]), 5), f"trial {trial.number}{broken}"
 
 
 def _states(trials: Sequence[Trial]) -> list[str]:
@@ -102,7 +103,7 @@ def best_params(data: StudyData) -> str:
     if best is None:
         return ""
     genes = [(escape(name), escape(number(value))) for name, value in best.params.items()]
-    metrics = [(escape(name), escape(number(value))) for name, value in best.metrics.items()]
+    metrics = [(escape(name), escape(number(value, 6))) for name, value in best.metrics.items()]
     note = ""
     if len(data.objectives.objectives) > 1:
         note = (
@@ -141,7 +142,8 @@ def best_table(data: StudyData) -> str:
         trial = data.done[k]
         row = [str(rank), str(trial.number)]
         row += [_maybe(generation_of(trial))] if generations else []
-        row += [f"<b>{escape(number(float(s)))}</b>{_repeats(trial)}" for s in data.scores[k]]
+        scores = zip(data.objectives.objectives, data.scores[k], strict=True)
+        row += [f"<b>{escape(number(float(s), 5))}</b>{_repeats(trial, o)}" for o, s in scores]
         row += [_maybe(trial.params[g]) if g in trial.params else "–" for g in genes]
         rows.append([*row, _seconds(trial)])
     return table(head, rows)
@@ -151,8 +153,12 @@ def _maybe(value: Any) -> str:
     return "" if value is None else escape(number(value))
 
 
-def _repeats(trial: Trial) -> str:
-    return f" <small>mean of {trial.repeats}</small>" if trial.repeats > 1 else ""
+def _repeats(trial: Trial, objective: AnyObjective) -> str:
+    if trial.repeats == 1:
+        return ""
+    spread = trial.spread.get(objective.metric)
+    around = "" if spread is None else f" ± {number(spread, 2)}"
+    return f" <small>{around} (mean of {trial.repeats})</small>"
 
 
 def _seconds(trial: Trial) -> str:

@@ -52,7 +52,7 @@ def panel_genes(data: StudyData, limit: int = PANELS_AT_MOST) -> list[str]:
 def grid(data: StudyData, *, shared_y: bool = False) -> tuple[go.Figure, list[Panel], int]:
     """Return an empty grid, its panels, and its height in pixels."""
     genes = panel_genes(data)
-    columns = min(COLUMNS, len(genes))
+    columns = 2 if len(genes) == 4 else min(COLUMNS, len(genes))
     rows = math.ceil(len(genes) / columns)
     height = 100 + 245 * rows
     figure = make_subplots(

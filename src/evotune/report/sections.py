@@ -58,6 +58,8 @@ def sections(data: StudyData) -> list[Section]:
 def _progress(data: StudyData) -> Iterator[Section]:
     scale, hidden = data.score_scale
     notes = [*_first_only(data), *_thinned(data, figures.POINTS_AT_MOST)]
+    if any(trial.repeats > 1 for trial in data.done):
+        notes.append("Trials that repeat each other are drawn once here and below, as their mean.")
     if hidden:
         is_max = data.objective.direction == "max"
         end = f"below {scale.low:.4g}" if is_max else f"above {scale.high:.4g}"

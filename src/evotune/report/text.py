@@ -5,11 +5,11 @@ import math
 from typing import Any
 
 
-def number(value: Any) -> str:
-    """Return a gene's or metric's value as short text: floats with about four digits."""
+def number(value: Any, digits: int = 4) -> str:
+    """Return a gene's or metric's value as short text: floats with about so many digits."""
     if not isinstance(value, float) or not math.isfinite(value):
         return str(value)
-    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.4g}"
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.{digits}g}"
 
 
 def percent(share: float) -> str:
@@ -22,7 +22,7 @@ def duration(seconds: float) -> str:
     if seconds <= 0:
         return "0 s"
     if seconds < 1:
-        return f"{1000 * seconds:.0f} ms"
+        return f"{1000 * seconds:.0f} ms" if seconds >= 0.001 else "< 1 ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
