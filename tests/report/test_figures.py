@@ -106,7 +106,7 @@ def test_the_best_trial_has_the_strongest_colour_whatever_the_direction() -> Non
         assert int(np.argmax(colours)) == data.ranking[0]
 
 
-def test_repeats_count_once_with_their_mean() -> None:
+def test_repeats_have_their_mean_and_are_ranked_once() -> None:
     trials = [t for t in simulate(60) if t.is_done]
     best = min(trials, key=lambda t: t.values or ())
     worse = [
@@ -120,7 +120,9 @@ def test_repeats_count_once_with_their_mean() -> None:
     assert averaged.values == pytest.approx(((best.values or (0.0,))[0] / 3 - 0.4 / 3,))
     assert averaged.metrics["accuracy"] == pytest.approx(-averaged.values[0])
     assert averaged.repeats == 3
-    assert len(data.done) == len(trials)
+    assert len(data.done) == len(trials) + 2
+    assert len(data.ranking) == len(trials)
+    assert {data.done[-1].values, data.done[-2].values} == {averaged.values}
 
 
 def test_slices_mark_failed_trials_and_leave_dormant_ones_out(data: StudyData) -> None:

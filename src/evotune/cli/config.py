@@ -134,7 +134,7 @@ def load(path: Path, overrides: Table) -> Config:
     """
     tables = _read(path)
     folder = path.resolve().parent
-    with at(path.name):
+    with at(str(path)):
         with at("[study]"):
             study = dict(tables["study"]) | dict(overrides)
             of_study, of_run = _options(study)
@@ -165,7 +165,7 @@ def location(path: Path) -> tuple[str, Path | str]:
         ConfigError: The file cannot be read, or these are no texts.
     """
     study = _read(path)["study"]
-    with at(path.name), at("[study]"):
+    with at(str(path)), at("[study]"):
         return _location(study, path)
 
 
@@ -176,7 +176,7 @@ def _read(path: Path) -> dict[str, Table]:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # no TOML, or no text at all
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    with at(path.name):
+    with at(str(path)):
         check_names("table or key", tables, TABLES)
         for name in ("study", "space", "task"):
             if name not in tables:
@@ -195,6 +195,11 @@ def _options(study: Table) -> tuple[dict[str, Any], dict[str, Any]]:
     check_types(Study, of_study)
     check_types(Study.run, of_run)
     stopping = {name: of_run.get(name) for name in _OF_STOPPING}
+    if all(value is None for value in stopping.values()):
+        raise ConfigError(
+            "needs to know when to stop: write trials = 60, timeout = 3600 (seconds), "
+            "target = 0.98 or stagnation = 5"
+        )
     Stopping(**stopping, max_failures=of_run.get("max_failures", 0.5))
     executor_for(None, of_run.get("workers"), of_run.get("trial_timeout"))
     return of_study, of_run

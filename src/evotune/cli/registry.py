@@ -127,7 +127,7 @@ def _words(hint: Any) -> str:
         return " or ".join(dict.fromkeys(parts))
     if get_origin(hint) is Literal:
         return " or ".join(f'"{value}"' for value in get_args(hint))
-    return _WORDS.get(hint, "left out: a file cannot write it")
+    return _WORDS.get(hint, "left out (no file can write it)")
 
 
 def make_domain(table: Any) -> Domain:
@@ -174,7 +174,10 @@ def make_algorithm(table: Mapping[str, Any], space: Space, trials: int | None) -
         name = options.pop("name", "auto")
         check_names("algorithm", [str(name)], ["auto", *ALGORITHMS])
         if name == "auto":
-            check_names('option of "auto"', options, ())
+            if options:
+                raise ConfigError(
+                    f'"auto" chooses its own options; name an algorithm to set {", ".join(options)}'
+                )
             return auto(space, trials=trials)
         maker = getattr(importlib.import_module(f"evotune.algorithms.{ALGORITHMS[name]}"), name)
     made = {option: _make_operator(option, value) for option, value in options.items()}

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from evotune.cli.console import make_console, params_text
 from evotune.cli.source import Record, read_study
-from evotune.cli.tables import best_table, table, trials_table
+from evotune.cli.tables import best_table, table, whole_table
 from evotune.report.tables import to_frame
 from evotune.report.text import shorten
 from evotune.trial import Trial
@@ -22,7 +22,8 @@ def best(source: str, name: str | None, *, as_json: bool) -> None:
     if as_json:
         print(to_json(_best_json(record)))
     else:
-        make_console().print(best_table(record))
+        console = make_console()
+        console.print(best_table(record, console.width))
 
 
 def trials(source: str, name: str | None, *, as_csv: bool, failed: bool) -> None:
@@ -40,7 +41,7 @@ def trials(source: str, name: str | None, *, as_csv: bool, failed: bool) -> None
     else:
         done = record.ledger.best()
         number = None if done is None else done.number
-        console.print(trials_table(chosen, record.objectives, record.space.variable, best=number))
+        console.print(whole_table(chosen, record, console.width, best=number))
 
 
 def to_json(data: Any) -> str:

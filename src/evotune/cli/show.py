@@ -55,7 +55,7 @@ def show(source: str, name: str | None) -> None:
     if any(generation_of(trial) is not None for trial in record.trials):
         console.print(_generations_table(record))
     if record.ledger.best() is not None:
-        console.print(best_table(record))
+        console.print(best_table(record, console.width))
 
 
 def _facts(record: Record) -> Table:
@@ -114,7 +114,7 @@ def _when_text(when: Mapping[str, Any]) -> str:
 
 def _generations_table(record: Record) -> Table:
     names = [objective.metric for objective in record.objectives.objectives]
-    columns = [f">{which} {name}" for name in names for which in ("best", "median")]
+    columns = [f">{which}\n{name}" for name in names for which in ("best", "median")]
     made = table(">generation", ">trials", *columns, ">failed", title="generations")
     groups: dict[int, list[Trial]] = {}
     for trial in record.trials:

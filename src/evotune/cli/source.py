@@ -62,8 +62,8 @@ class Record:
         """
         best = self.ledger.best()
         if best is None:
-            failed = self.ledger.counts["failed"]
-            why = f": {failed} failed, see evotune trials --failed" if failed else " yet"
+            failures = [trial.failure.message for trial in self.trials if trial.failure]
+            why = f": {len(failures)} failed, the last with: {failures[-1]}" if failures else " yet"
             raise NoResultError(f"study {self.name!r} has no finished trial{why}")
         return best
 

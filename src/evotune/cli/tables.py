@@ -6,13 +6,17 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from evotune.cli.console import STYLES
+from evotune.cli.console import STYLES, params_text
 from evotune.cli.source import Record
 from evotune.objectives import Objectives
 from evotune.report.text import count, number
 from evotune.trial import Trial
 
 FRONT_AT_MOST = 20
+
+
+#: Width of the columns trial, state and seconds.
+_OWN_COLUMNS = 23
 
 
 def table(*columns: str, title: str | None = None) -> Table:
@@ -27,7 +31,8 @@ def table(*columns: str, title: str | None = None) -> Table:
     )
     for column in columns:
         name = column.removeprefix(">")
-        made.add_column(name, justify="right" if name != column else "left", overflow="fold")
+        right = name != column
+        made.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
     return made
 
 
@@ -48,10 +53,27 @@ def seconds_text(trial: Trial, now: float | None = None) -> str:
     return f"{max(end - trial.started, 0.0):.1f}"
 
 
+def _column_width(name: str) -> int:
+    return max(len(name), 9) + 2
+
+
+def genes_that_fit(genes: Sequence[str], objectives: Objectives, width: int) -> list[str]:
+    """Return the first genes that have room in a `trials_table` of this width."""
+    metrics = [objective.metric for objective in objectives.objectives]
+    free = width - _OWN_COLUMNS - sum(map(_column_width, metrics))
+    fitting = []
+    for name in genes:
+        free -= _column_width(name)
+        if free < 0:
+            break
+        fitting.append(name)
+    return fitting
+
+
 def trials_table(
     trials: Iterable[Trial],
     objectives: Objectives,
-    genes: Sequence[str],
+    genes: Sequence[str] | None,
     *,
     best: int | None = None,
     now: float | None = None,
@@ -61,29 +83,50 @@ def trials_table(
     Args:
         trials: In the order of the rows.
         objectives: Objectives of the study.
-        genes: Names of the genes that are shown.
+        genes: Names of the genes that are shown, one a column; None puts all into one column.
         best: Number of the trial to mark.
         now: Unix time in seconds up to which running trials have run.
     """
-    names = [objective.metric for objective in objectives.objectives]
-    right = [f">{name}" for name in (*names, *genes)]
-    made = table(">trial", "state", *right, ">seconds")
+    names = [f">{objective.metric}" for objective in objectives.objectives]
+    params = ["params"] if genes is None else [f">{gene}" for gene in genes]
+    made = table(">trial", "state", ">seconds", *names, *params)
     for trial in trials:
-        cells = [number(trial.params[gene]) if gene in trial.params else "–" for gene in genes]
-        state = Text(trial.state, STYLES[trial.state])
-        scores = score_texts(trial, objectives)
-        style = "bold" if trial.number == best else None
-        seconds = seconds_text(trial, now)
-        made.add_row(str(trial.number), state, *scores, *cells, seconds, style=style)
+        cells = (
+            [params_text(trial.params)]
+            if genes is None
+            else [number(trial.params[gene]) if gene in trial.params else "–" for gene in genes]
+        )
+        made.add_row(
+            str(trial.number),
+            Text(trial.state, STYLES[trial.state]),
+            seconds_text(trial, now),
+            *score_texts(trial, objectives),
+            *cells,
+            style="bold" if trial.number == best else None,
+        )
     return made
 
 
-def best_table(record: Record) -> Table:
-    """Return the best trial as two columns, or with several objectives the front as rows."""
+def whole_table(
+    trials: Iterable[Trial], record: Record, width: int, *, best: int | None = None
+) -> Table:
+    """Return one row for each trial with all its genes, one a column where they fit."""
+    genes = record.space.variable
+    fit = len(genes_that_fit(genes, record.objectives, width)) == len(genes)
+    return trials_table(trials, record.objectives, genes if fit else None, best=best)
+
+
+def best_table(record: Record, width: int) -> Table:
+    """Return the best trial as two columns, or with several objectives the front as rows.
+
+    Args:
+        record: A study with a trial that is done.
+        width: Characters in a line.
+    """
     if len(record.objectives.objectives) > 1:
         front = record.ledger.front()
         shown = front[:FRONT_AT_MOST]
-        made = trials_table(shown, record.objectives, record.space.variable)
+        made = whole_table(shown, record, width)
         made.title = f"\nfront: {count(len(front), 'trial')} that no other beats in everything"
         if len(shown) < len(front):
             made.caption = f"and {len(front) - len(shown)} more"

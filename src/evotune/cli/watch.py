@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evotune.cli.console import STYLES, clock, is_live, make_console, params_text
-from evotune.cli.tables import score_texts, trials_table
+from evotune.cli.tables import genes_that_fit, score_texts, trials_table
 from evotune.errors import NoResultError, StorageError
 from evotune.protocols import Evaluate
 from evotune.report.generations import generation_of
@@ -28,8 +28,6 @@ from evotune.trial import ENDED, Trial
 #: Seconds between two looks for the best trial: it is a long search with several objectives.
 PATIENCE = 0.25
 _BAR = 40
-#: Width of the columns trial, state and seconds.
-_OWN_COLUMNS = 23
 #: Lines of the live view that are no trials.
 _LINES = 11
 
@@ -59,6 +57,8 @@ def run_watched(
         live = Live(get_renderable=view.render, console=terminal, transient=True)
         with live:
             study.run(evaluate, **options, callbacks=[view.take])
+    if log.exists():
+        console.print(f"what the trials printed is in {log}", soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,25 +236,15 @@ class LiveView:
         title = "latest trials" if generation is None else f"generation {generation}"
         if len(shown) < len(rows) and generation is not None:
             title += f": the last {len(shown)} of {count(len(rows), 'trial')}"
-        genes, hidden = self._genes()
-        if hidden:
-            title += f", without {', '.join(hidden)}"
+        genes = self.study.algorithm.space.variable
+        fitting = genes_that_fit(genes, self.study.objectives, self.console.width)
+        if len(fitting) < len(genes):
+            title += f", without {', '.join(genes[len(fitting) :])}"
         made = trials_table(
             shown,
             self.study.objectives,
-            genes,
+            fitting,
             best=best[0].number if len(best) == 1 else None,
             now=time.time(),
         )
         return [Text(title, "bold", no_wrap=True, overflow="ellipsis"), made]
-
-    def _genes(self) -> tuple[list[str], list[str]]:
-        """Return the genes that fit beside the other columns, and those that do not."""
-        metrics = [objective.metric for objective in self.study.objectives.objectives]
-        free = self.console.width - _OWN_COLUMNS - sum(max(len(name), 9) + 2 for name in metrics)
-        genes = list(self.study.algorithm.space.variable)
-        for place, name in enumerate(genes):
-            free -= max(len(name), 9) + 2
-            if free < 0:
-                return genes[:place], genes[place:]
-        return genes, []

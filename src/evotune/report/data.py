@@ -1,7 +1,7 @@
 """What all figures and tables of one report share, prepared once."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean, stdev
@@ -35,14 +35,14 @@ class StudyData:
         objectives: The objectives.
         trials: All trials, by number.
         groups: Generation of each of ``trials``.
-        done: Trials with finite values, by number; one for trials that repeat each other, with
-            the mean of their metrics and values.
+        done: Trials with finite values, by number; trials that repeat each other all have the
+            mean of their metrics and values.
         places: Position in ``trials`` of each of ``done``, shape ``(done,)``.
         values: Objectives, minimised, shape ``(done, objectives)``.
         scores: Objectives as the user means them, shape ``(done, objectives)``.
         front: Which of ``done`` no other dominates, shape ``(done,)``; feasible ones only, where
-            there are any.
-        ranking: Positions in ``done``, best first, shape ``(done,)``: the front before the rest,
+            there are any, and no repeats.
+        ranking: Positions in ``done`` without repeats, best first: the front before the rest,
             feasible before infeasible, then by the first objective.
     """
 
@@ -61,7 +61,7 @@ class StudyData:
     @cached_property
     def importance(self) -> Importance:
         """What decides the first objective."""
-        return importance(self.space, self.done)
+        return importance(self.space, [self.done[k] for k in np.sort(self.ranking)])
 
     @property
     def objective(self) -> AnyObjective:
@@ -116,7 +116,8 @@ class StudyData:
         """Return at most ``limit`` positions in ``done``: a fifth the best, the others drawn."""
         if len(self.done) <= limit:
             return np.arange(len(self.done))
-        best, rest = np.split(self.ranking, [limit // 5])
+        best = self.ranking[: limit // 5]
+        rest = np.setdiff1d(np.arange(len(self.done)), best)
         drawn = np.random.default_rng(0).choice(rest, limit - len(best), replace=False)
         return np.sort(np.concatenate([best, drawn]))
 
@@ -131,8 +132,8 @@ def prepare(definition: StudyDefinition, trials: Sequence[Trial]) -> StudyData:
     space = Space.from_json(definition.space)
     objectives = Objectives.from_json(definition.objectives)
     ordered = tuple(sorted(trials, key=lambda trial: trial.number))
-    done = tuple(_averaged([trial for trial in ordered if _is_finite(trial)], objectives))
-    rows = {trial.number: row for row, trial in enumerate(ordered)}
+    places = np.array([k for k, t in enumerate(ordered) if _is_finite(t)], dtype=np.intp)
+    done = tuple(_averaged([ordered[k] for k in places], objectives))
     count = len(objectives.objectives)
     values = np.array([t.values for t in done], dtype=float).reshape(len(done), count)
     signs = np.array([objective.score(1.0) for objective in objectives.objectives])
@@ -144,7 +145,7 @@ def prepare(definition: StudyDefinition, trials: Sequence[Trial]) -> StudyData:
         trials=ordered,
         groups=group(ordered),
         done=done,
-        places=np.array([rows[trial.number] for trial in done], dtype=np.intp),
+        places=places,
         values=values,
         scores=values * signs + 0.0,  # no -0.0
         front=front,
@@ -156,26 +157,28 @@ def _is_finite(trial: Trial) -> bool:
     return trial.values is not None and all(map(math.isfinite, trial.values))
 
 
-def _averaged(done: Iterable[Trial], objectives: Objectives) -> list[Trial]:
+def _averaged(done: Sequence[Trial], objectives: Objectives) -> list[Trial]:
     groups: dict[int, list[Trial]] = {}
     for trial in done:
-        first = trial.number if trial.repeat_of is None else trial.repeat_of
-        groups.setdefault(first, []).append(trial)
-    return [_mean(group, objectives) for group in groups.values()]
+        groups.setdefault(_first(trial), []).append(trial)
+    return [_mean(trial, groups[_first(trial)], objectives) for trial in done]
 
 
-def _mean(group: Sequence[Trial], objectives: Objectives) -> Trial:
-    first = group[0]
+def _first(trial: Trial) -> int:
+    return trial.number if trial.repeat_of is None else trial.repeat_of
+
+
+def _mean(trial: Trial, group: Sequence[Trial], objectives: Objectives) -> Trial:
     if len(group) == 1:
-        return first
-    names = [name for name in first.metrics if all(name in trial.metrics for trial in group)]
-    columns = {name: [trial.metrics[name] for trial in group] for name in names}
+        return trial
+    names = [name for name in trial.metrics if all(name in other.metrics for other in group)]
+    columns = {name: [other.metrics[name] for other in group] for name in names}
     metrics = {name: fmean(column) for name, column in columns.items()}
     return replace(
-        first,
+        trial,
         metrics=metrics,
         # Every objective is linear in the metrics, so this is the objective of the mean.
-        values=tuple(map(fmean, zip(*(trial.values or () for trial in group), strict=True))),
+        values=tuple(map(fmean, zip(*(other.values or () for other in group), strict=True))),
         violation=objectives.violation(metrics),
         repeats=len(group),
         spread={name: stdev(column) for name, column in columns.items()},
@@ -183,8 +186,9 @@ def _mean(group: Sequence[Trial], objectives: Objectives) -> Trial:
 
 
 def _front(done: Sequence[Trial], values: Floats) -> npt.NDArray[np.bool_]:
-    feasible = np.array([trial.violation == 0 for trial in done], dtype=bool)
-    eligible = np.flatnonzero(feasible if feasible.any() else np.ones(len(done), dtype=bool))
+    fresh = _fresh(done)
+    feasible = np.array([trial.violation == 0 for trial in done], dtype=bool) & fresh
+    eligible = np.flatnonzero(feasible if feasible.any() else fresh)
     front = np.zeros(len(done), dtype=bool)
     front[eligible] = non_dominated(values[eligible])
     return front
@@ -194,4 +198,12 @@ def _ranking(done: Sequence[Trial], values: Floats, front: npt.NDArray[np.bool_]
     violations = np.array([trial.violation for trial in done], dtype=float)
     # numpy's last key counts most; with one objective the front is just the best.
     keys = (*values.T[::-1], violations, ~front)
-    return np.lexsort(keys)
+    order = np.lexsort(keys)
+    return order[_fresh(done)[order]]
+
+
+def _fresh(done: Sequence[Trial]) -> npt.NDArray[np.bool_]:
+    """Return which trials are the first with their params, shape ``(done,)``."""
+    fresh = np.zeros(len(done), dtype=bool)
+    fresh[np.unique([_first(trial) for trial in done], return_index=True)[1]] = True
+    return fresh

@@ -126,7 +126,7 @@ def _tables(data: StudyData) -> str:
     if data.done:
         several = len(data.objectives.objectives) > 1
         order = "the Pareto front first, then by the first objective" if several else "best first"
-        title = f"Best {count(min(ROWS_AT_MOST, len(data.done)), 'trial')}"
+        title = f"Best {count(min(ROWS_AT_MOST, len(data.ranking)), 'trial')}"
         caption = f"All genes, {order}; “–” marks a gene that is not active."
         parts.append(_card("table", title, caption, best_table(data)))
     return "\n".join(parts)

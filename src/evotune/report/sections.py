@@ -59,7 +59,7 @@ def _progress(data: StudyData) -> Iterator[Section]:
     scale, hidden = data.score_scale
     notes = [*_first_only(data), *_thinned(data, figures.POINTS_AT_MOST)]
     if any(trial.repeats > 1 for trial in data.done):
-        notes.append("Trials that repeat each other are drawn once here and below, as their mean.")
+        notes.append("Trials that repeat each other are all drawn at their mean, here and below.")
     if hidden:
         is_max = data.objective.direction == "max"
         end = f"below {scale.low:.4g}" if is_max else f"above {scale.high:.4g}"
@@ -90,7 +90,7 @@ def _pareto(data: StudyData) -> Iterator[Section]:
         "Trade-off between the objectives",
         "The best compromises are orange: no trial is better than one of them in one objective "
         f"without being worse in another; there are {int(data.front.sum()):,} of "
-        f"{count(len(data.done), 'trial')}.",
+        f"{count(len(data.ranking), 'trial')}.",
         figures.pareto_front(data),
         tuple(notes),
     )
