@@ -4,13 +4,12 @@ import math
 from collections import Counter
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import replace
-from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
 
 from evotune.evolution import pareto
-from evotune.evolution.survival import best_first
+from evotune.evolution.repeats import average, root
 from evotune.objectives import Objectives
 from evotune.protocols import SearchSpace
 from evotune.trial import BARE_NUMBER, Failure, Outcome, Trial
@@ -109,52 +108,37 @@ class Ledger:
             trial: Any trial.
             told: Only these trials count, beside the trial itself; by default all.
         """
-        root = trial.number if trial.repeat_of is None else trial.repeat_of
-        if not trial.is_done or root not in self._repeats:
+        if not trial.is_done or root(trial) not in self._repeats:
             return trial
         group = [
-            self.trials[n].metrics
-            for n in self._repeats[root]
+            self.trials[n]
+            for n in self._repeats[root(trial)]
             if self.trials[n].is_done and (told is None or n in told or n == trial.number)
         ]
-        if len(group) < 2:
-            return trial
-        names = [name for name in group[0] if all(name in metrics for metrics in group)]
-        metrics = {name: fmean(m[name] for m in group) for name in names}
-        return replace(
-            trial,
-            metrics=metrics,
-            values=self.objectives.values(metrics),
-            violation=self.objectives.violation(metrics),
-            repeats=len(group),
-            spread={name: stdev([m[name] for m in group]) for name in names},
-        )
+        return average(trial, group, self.objectives)
 
     def averaged(self) -> list[Trial]:
         """Return one trial for each distinct params that is done, repeats averaged, by number."""
         roots: dict[int, Trial] = {}
         for trial in self.trials:
             if trial.is_done:
-                roots.setdefault(
-                    trial.number if trial.repeat_of is None else trial.repeat_of, trial
-                )
+                roots.setdefault(root(trial), trial)
         return [self.average(trial) for trial in roots.values()]
 
     def best(self) -> Trial | None:
-        """Return the best trial, repeats averaged; with several objectives, the first of `front`.
+        """Return the best trial, repeats averaged; with several objectives, by the first one.
 
         Kept up to date as trials come in, so that asking after each trial stays cheap.
         """
         if self._best_is_stale:
-            ordered = best_first(self.averaged())
-            self._best, self._best_is_stale = (ordered[0] if ordered else None), False
+            self._best, self._best_is_stale = min(self.averaged(), key=_order), False
         return self._best
 
     def _update_best(self, trial: Trial) -> None:
-        if trial.repeat_of is not None or len(self.objectives.objectives) > 1:
+        if trial.repeat_of is not None:
             self._best_is_stale = True
         elif not self._best_is_stale:
-            self._best = best_first([t for t in (self._best, trial) if t is not None])[0]
+            self._best = trial if self._best is None else min(self._best, trial, key=_order)
 
     def front(self) -> list[Trial]:
         """Return the feasible trials that no other dominates, by number."""
@@ -163,3 +147,7 @@ class Ledger:
             return []
         values = np.array([t.values for t in done])
         return [done[k] for k in np.flatnonzero(pareto.non_dominated(values))]
+
+
+def _order(trial: Trial) -> tuple[float, tuple[float, ...], int]:
+    return trial.violation, trial.values or (), trial.number

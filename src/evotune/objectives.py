@@ -239,10 +239,10 @@ def _parse(item: object) -> AnyObjective:
     if isinstance(item, Objective | WeightedSum):
         return item
     if isinstance(item, str):
-        words = item.split(maxsplit=1)
+        words = item.strip().split(maxsplit=1)
         if len(words) == 2 and words[0] in ("max", "min"):
             return Objective(words[1], "max" if words[0] == "max" else "min")
-        metric = words[-1] if item.strip() not in ("", "max", "min") else "accuracy"
+        metric = words[-1] if words and words[-1] not in ("max", "min") else "accuracy"
         raise ObjectiveError(f'got objective {item!r}; write "max {metric}" or "min {metric}"')
     raise ObjectiveError(
         f'an objective is a text such as "max accuracy", an Objective or a WeightedSum, '

@@ -124,7 +124,9 @@ class Study:
 
     @property
     def best(self) -> Trial:
-        """The best trial, its metrics averaged over repeats; with several objectives see `front`.
+        """The best trial, its metrics averaged over repeats.
+
+        With several objectives it is the best in the first one; see `front` for all of them.
 
         Raises:
             NoResultError: No trial is done yet.

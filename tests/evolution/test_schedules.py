@@ -32,7 +32,9 @@ class TestAdaptive:
     def test_stays_steady_when_one_in_five_succeeds(self):
         rate = 0.1
         for generation in range(10):
-            rate = self.schedule.next(rate, Progress(generation, success=float(generation % 5 == 0)))
+            rate = self.schedule.next(
+                rate, Progress(generation, success=float(generation % 5 == 0))
+            )
         assert rate == pytest.approx(0.1)
 
     def test_grows_when_diversity_collapses(self):

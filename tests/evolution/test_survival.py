@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evotune.evolution import pareto
-from evotune.evolution.survival import best_first, merge_repeats, scalar_values
+from evotune.evolution.repeats import merge_repeats
+from evotune.evolution.survival import best_first, scalar_values
 from evotune.testing.domains import steady
 from evotune.trial import Trial
 

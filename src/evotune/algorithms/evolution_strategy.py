@@ -13,7 +13,8 @@ import numpy as np
 
 from evotune.algorithms.generations import Generation, StartingPopulation
 from evotune.errors import AlgorithmError
-from evotune.evolution.survival import Survival, best_first, merge_repeats
+from evotune.evolution.repeats import merge_repeats
+from evotune.evolution.survival import Survival, best_first
 from evotune.space import Domain, Space
 from evotune.space.crossover import Uniform
 from evotune.space.designs import Design, design_named

@@ -14,9 +14,10 @@ import numpy as np
 from evotune.algorithms.generations import Generation, StartingPopulation
 from evotune.algorithms.variation import Variation
 from evotune.errors import AlgorithmError
+from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.schedules import Constant, Progress, Schedule
 from evotune.evolution.selection import Positions, Selection, Tournament
-from evotune.evolution.survival import Survival, best_first, merge_repeats, scalar_values
+from evotune.evolution.survival import Survival, best_first, scalar_values
 from evotune.space import Space
 from evotune.space.crossover import Blend, Crossover
 from evotune.space.designs import Design, design_named

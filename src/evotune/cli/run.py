@@ -54,6 +54,7 @@ def _print_end(console: Console, study: Study, file: str, before: int) -> None:
     counts = ", ".join(f"{n} {state}" for state, n in study.counts.items())
     news = len(study.trials) - before
     console.print(f"study {study.name!r}: {counts}; {_why(study, news)}")
+    console.print()
     console.print(best_table(record, console.width))
     print_next(console, [("show", file), ("report", file), ("best", file, "--json")])
 

@@ -50,12 +50,13 @@ def show(source: str, name: str | None) -> None:
     """Print what a study is, how far it has come, and its best trial."""
     record = read_study(source, name)
     console = make_console()
-    console.print(_facts(record))
-    console.print(_space_table(record.space))
+    parts = [_facts(record), _space_table(record.space)]
     if any(generation_of(trial) is not None for trial in record.trials):
-        console.print(_generations_table(record))
+        parts.append(_generations_table(record))
     if record.ledger.best() is not None:
-        console.print(best_table(record, console.width))
+        parts.append(best_table(record, console.width))
+    for part in parts:
+        console.print(part, "")
 
 
 def _facts(record: Record) -> Table:

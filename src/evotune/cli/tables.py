@@ -25,7 +25,7 @@ def table(*columns: str, title: str | None = None) -> Table:
         box=box.SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),
-        title=title and f"\n{title}",
+        title=title,
         title_style="bold",
         title_justify="left",
     )
@@ -127,7 +127,7 @@ def best_table(record: Record, width: int) -> Table:
         front = record.ledger.front()
         shown = front[:FRONT_AT_MOST]
         made = whole_table(shown, record, width)
-        made.title = f"\nfront: {count(len(front), 'trial')} that no other beats in everything"
+        made.title = f"front: {count(len(front), 'trial')} that no other beats in everything"
         if len(shown) < len(front):
             made.caption = f"and {len(front) - len(shown)} more"
         return made

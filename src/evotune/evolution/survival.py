@@ -57,13 +57,3 @@ def scalar_values(
     ):
         return np.array([t.values[0] for t in best_first_trials if t.values])
     return np.arange(len(best_first_trials), dtype=float)
-
-
-def merge_repeats(trials: Sequence[Trial]) -> list[Trial]:
-    """Keep one trial of each group of repeats: the one that averages the most evaluations."""
-    kept: dict[int, Trial] = {}
-    for trial in trials:
-        root = trial.number if trial.repeat_of is None else trial.repeat_of
-        if root not in kept or trial.repeats >= kept[root].repeats:
-            kept[root] = trial
-    return list(kept.values())

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean, stdev
 
 import numpy as np
 import numpy.typing as npt
 
 from evotune.evolution.pareto import non_dominated
+from evotune.evolution.repeats import average, root
 from evotune.objectives import AnyObjective, Objectives
 from evotune.protocols import StudyDefinition
 from evotune.report.generations import Groups, group
@@ -160,29 +160,8 @@ def _is_finite(trial: Trial) -> bool:
 def _averaged(done: Sequence[Trial], objectives: Objectives) -> list[Trial]:
     groups: dict[int, list[Trial]] = {}
     for trial in done:
-        groups.setdefault(_first(trial), []).append(trial)
-    return [_mean(trial, groups[_first(trial)], objectives) for trial in done]
-
-
-def _first(trial: Trial) -> int:
-    return trial.number if trial.repeat_of is None else trial.repeat_of
-
-
-def _mean(trial: Trial, group: Sequence[Trial], objectives: Objectives) -> Trial:
-    if len(group) == 1:
-        return trial
-    names = [name for name in trial.metrics if all(name in other.metrics for other in group)]
-    columns = {name: [other.metrics[name] for other in group] for name in names}
-    metrics = {name: fmean(column) for name, column in columns.items()}
-    return replace(
-        trial,
-        metrics=metrics,
-        # Every objective is linear in the metrics, so this is the objective of the mean.
-        values=tuple(map(fmean, zip(*(other.values or () for other in group), strict=True))),
-        violation=objectives.violation(metrics),
-        repeats=len(group),
-        spread={name: stdev(column) for name, column in columns.items()},
-    )
+        groups.setdefault(root(trial), []).append(trial)
+    return [average(trial, groups[root(trial)], objectives) for trial in done]
 
 
 def _front(done: Sequence[Trial], values: Floats) -> npt.NDArray[np.bool_]:
@@ -205,5 +184,5 @@ def _ranking(done: Sequence[Trial], values: Floats, front: npt.NDArray[np.bool_]
 def _fresh(done: Sequence[Trial]) -> npt.NDArray[np.bool_]:
     """Return which trials are the first with their params, shape ``(done,)``."""
     fresh = np.zeros(len(done), dtype=bool)
-    fresh[np.unique([_first(trial) for trial in done], return_index=True)[1]] = True
+    fresh[np.unique([root(trial) for trial in done], return_index=True)[1]] = True
     return fresh

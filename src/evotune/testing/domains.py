@@ -93,7 +93,7 @@ class DomainContract:
     ) -> None:
         """At a bound it is the next value on the other side."""
         domain = data.draw(self.domains)
-        if not domain.ordered or not 1 < domain.size or not _small(domain):
+        if not domain.ordered or not domain.size > 1 or not _small(domain):
             return
         values = list(domain.values())
         index = values.index(domain.from_unit(unit))
