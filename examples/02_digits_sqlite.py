@@ -1,4 +1,4 @@
-"""Tune a PyTorch network in two processes and keep all trials: kill it, run it again, it goes on."""
+"""Tune a PyTorch network in two processes, kept on disk: kill it, run it again, it goes on."""
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split

@@ -220,7 +220,7 @@ def parse_objectives(
     Raises:
         ObjectiveError: A text that is not understood, no objective, or one metric named twice.
     """
-    items = list(spec) if isinstance(spec, list | tuple) else [spec]
+    items = list(spec) if isinstance(spec, Sequence) and not isinstance(spec, str) else [spec]
     bounds = [constraints] if isinstance(constraints, Constraint) else list(constraints)
     objectives = [_parse(item) for item in items if not isinstance(item, Constraint)]
     bounds += [item for item in items if isinstance(item, Constraint)]

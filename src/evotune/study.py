@@ -173,10 +173,14 @@ class Study:
         return to_frame(self.trials)
 
     def report(self, path: str | PathLike[str]) -> Path:
-        """Write one self-contained HTML page about the study and return its path."""
-        from evotune.report.page import write_report
+        """Write one self-contained HTML page about the study, or a picture, and return its path.
 
-        return write_report(Path(path), self.definition, self.trials)
+        Args:
+            path: Where to; ``"report.html"``, or ``"picture.svg"`` for a small picture.
+        """
+        from evotune.report.write import write
+
+        return write(Path(path), self.definition, self.trials)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {state}" for state, count in self.counts.items())

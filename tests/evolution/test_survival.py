@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -7,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evotune.evolution import pareto
-from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.survival import best_first, scalar_values
 from evotune.testing.domains import steady
 from evotune.trial import Trial
@@ -96,7 +96,7 @@ def test_several_objectives_are_ordered_by_front_then_by_crowding(points, seed):
         distances = brute_crowding([points[k] for k in members])
         crowded.update(zip(members, distances, strict=True))
     assert sorted(ordered) == list(range(len(points)))
-    for k, after in zip(ordered, ordered[1:], strict=False):
+    for k, after in pairwise(ordered):
         assert (ranks[k], -crowded[k] - 1e-9) <= (ranks[after], -crowded[after])
     shuffled = [trials[k] for k in np.random.default_rng(seed).permutation(len(trials))]
     assert numbers(best_first(shuffled)) == ordered
@@ -129,11 +129,3 @@ def test_selection_reads_values_or_positions():
     assert scalar_values(trials_of([(1.0,), (2.5,)])).tolist() == [1.0, 2.5]
     assert scalar_values(trials_of([(1.0,), (9.0,)], [0.0, 3.0])).tolist() == [0.0, 1.0]
     assert scalar_values(trials_of([(1.0, 5.0), (9.0, 2.0)])).tolist() == [0.0, 1.0]
-
-
-def test_repeats_count_once_with_the_most_evaluations():
-    first, other = trials_of([(1.0,), (2.0,)])
-    again = Trial(5, {}, {}, "done", values=(1.5,), repeat_of=0, repeats=2)
-    later = Trial(9, {}, {}, "done", values=(1.7,), repeat_of=0, repeats=3)
-    for order in ([first, other, again, later], [later, first, again, other]):
-        assert sorted(numbers(merge_repeats(order))) == [1, 9]

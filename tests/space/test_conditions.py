@@ -33,7 +33,9 @@ def test_a_gene_is_active_when_all_its_conditions_hold(values, active):
 
 def test_order_of_definition_does_not_matter():
     space = Space(
-        leaf=Int(1, 3, when={"middle": True}), middle=Bool(when={"root": "on"}), root=Choice("on", 0)
+        leaf=Int(1, 3, when={"middle": True}),
+        middle=Bool(when={"root": "on"}),
+        root=Choice("on", 0),
     )
     assert space.params({"leaf": 2, "middle": True, "root": 0}) == {"root": 0}
     assert space.params({"leaf": 2, "middle": True, "root": "on"}) == {
@@ -58,8 +60,8 @@ def test_order_of_definition_does_not_matter():
     ],
 )
 def test_allowed_values_in_every_spelling(allowed, active):
-    space = Space(width=Int(1, 9), gene=Float(0, 1, when={"width": allowed}))
-    for space in (space, Space.from_json(space.to_json())):
+    given = Space(width=Int(1, 9), gene=Float(0, 1, when={"width": allowed}))
+    for space in (given, Space.from_json(given.to_json())):
         genomes = [{"width": width, "gene": 0.5} for width in range(1, 10)]
         assert [g["width"] for g in genomes if "gene" in space.params(g)] == active
 

@@ -16,7 +16,7 @@ EXCHANGES = [KPoint(1), KPoint(2), KPoint(5), Uniform(0.5), Uniform(0.33), Segme
 OPERATORS = [*EXCHANGES, Blend(), Blend(0.0), SimulatedBinary(), SimulatedBinary(2.0, 1.0)]
 
 ROW = Space({f"g{k}": Float(0, 1) for k in range(10)})
-ZEROS, ONES = ({name: value for name in ROW} for value in (0.0, 1.0))
+ZEROS, ONES = (dict.fromkeys(ROW, value) for value in (0.0, 1.0))
 
 
 def patterns(operator, count=3000):

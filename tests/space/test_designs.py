@@ -65,7 +65,5 @@ def test_a_design_by_name_or_as_a_function():
 
     assert design_named(corner) is corner
     assert design_named("sobol") is sobol
-    with pytest.raises(
-        AlgorithmError, match="one of random, latin_hypercube, sobol, got 'latin'"
-    ):
+    with pytest.raises(AlgorithmError, match="one of random, latin_hypercube, sobol, got 'latin'"):
         design_named("latin")

@@ -44,7 +44,11 @@ def test_log_ints_share_by_ratio():
 
 def test_weights_are_the_shares_of_a_choice():
     drawn = shares(Choice("a", "b", "c", weights=[1, 2, 3]))
-    assert drawn == {"a": pytest.approx(1 / 6), "b": pytest.approx(1 / 3), "c": pytest.approx(1 / 2)}
+    assert drawn == {
+        "a": pytest.approx(1 / 6),
+        "b": pytest.approx(1 / 3),
+        "c": pytest.approx(1 / 2),
+    }
 
 
 @pytest.mark.parametrize(

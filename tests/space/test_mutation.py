@@ -117,10 +117,10 @@ class TestCreep:
     def test_four_ways_with_equal_probability(self):
         ratios = np.array(column(Creep(1.0), Float(0, 1000), 100.0, 4000)) / 100 - 1
         ways = {
-            "down a little": (-0.01 <= ratios) & (ratios <= 0),
-            "up a little": (0 <= ratios) & (ratios <= 0.01),
-            "up": (0.1 <= ratios) & (ratios <= 0.2),
-            "down": (-0.2 <= ratios) & (ratios <= -0.1),
+            "down a little": (ratios >= -0.01) & (ratios <= 0),
+            "up a little": (ratios >= 0) & (ratios <= 0.01),
+            "up": (ratios >= 0.1) & (ratios <= 0.2),
+            "down": (ratios >= -0.2) & (ratios <= -0.1),
         }
         for drawn in ways.values():
             assert drawn.mean() == pytest.approx(0.25, abs=0.03)
@@ -221,7 +221,10 @@ class TestPolynomial:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        *((lambda kind=kind: kind(rate=1.5), f"{kind.__name__}: rate must lie in") for kind in KINDS),
+        *(
+            (lambda kind=kind: kind(rate=1.5), f"{kind.__name__}: rate must lie in")
+            for kind in KINDS
+        ),
         *((lambda kind=kind: kind(rate=-0.1), "rate must lie in") for kind in KINDS),
         (lambda: Gaussian(scale=0.0), "scale is a positive number, a pair"),
         (lambda: Gaussian(scale=(0.1, 0.2, 0.3)), "a pair"),

@@ -149,6 +149,8 @@ def test_frame_lineage_and_report(tmp_path):
     assert line[0].parents == ()
     page = study.report(tmp_path / "report.html")
     assert "<html" in page.read_text(encoding="utf-8").lower()
+    picture = study.report(tmp_path / "picture.svg")
+    assert picture.read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_callbacks_see_every_result_and_can_stop():

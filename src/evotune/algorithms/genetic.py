@@ -25,6 +25,9 @@ from evotune.space.mutation import Gaussian, Mutation
 from evotune.space.refine import Refinement, into
 from evotune.trial import Proposal, Trial
 
+#: How often a second parent is drawn that is not the first.
+REDRAWS = 20
+
 
 class Genetic:
     """A genetic algorithm on any space, conditional genes included.
@@ -47,7 +50,8 @@ class Genetic:
         both_children: Make both children of each crossover, twice the offspring, and let survival
             decide (P3, future work).
         refinement: Shrink the ranges to the elite's as generations pass (P1).
-        distinct_parents: Draw again when a child's two parents would be the same trial.
+        distinct_parents: Draw again, up to 20 times, when a child's two parents would be the same
+            trial.
         survival: Orders trials best first.
         start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
         seeds: Genomes, or params, that the first generation begins with.
@@ -191,10 +195,9 @@ class Genetic:
 
     def _parents(self, plan: Positions, pair: int, rng: np.random.Generator) -> tuple[Trial, Trial]:
         first, second = int(plan[2 * pair]), int(plan[2 * pair + 1])
-        if first == second and self.distinct_parents and len(self._population) > 1:
-            second = (first + 1 + int(rng.integers(len(self._population) - 1))) % len(
-                self._population
-            )
+        if first == second and self.distinct_parents:
+            drawn = self._draw_parents(REDRAWS, rng)
+            second = next((k for k in drawn.tolist() if k != first), first)
         return self._population[first], self._population[second]
 
     # -- tell: the only change ----------------------------------------------------------------

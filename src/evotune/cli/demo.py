@@ -63,6 +63,7 @@ def demo(
             print_interrupted(console, study)
             return INTERRUPTED
         studies[name] = study
+    storage.close()
     _print_result(console, studies, folder)
     return 0
 

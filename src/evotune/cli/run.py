@@ -16,6 +16,12 @@ from evotune.study import Study
 
 #: What the shell itself gives a program that Ctrl-C ended.
 INTERRUPTED = 130
+_REASONS = {
+    "trials": "all trials are done",
+    "timeout": "the time is up",
+    "target": "the target is reached",
+    "stagnation": "it no longer got better",
+}
 
 
 def run(file: Path, overrides: Mapping[str, Any], *, take_over: bool) -> int:
@@ -36,10 +42,11 @@ def run(file: Path, overrides: Mapping[str, Any], *, take_over: bool) -> int:
         if before:
             console.print(f"going on with study {study.name!r}: {count(before, 'trial')} so far")
         run_watched(study, config.evaluate, console, config.log, **config.of_run)
-        if study.stop_reason == "interrupted":
-            print_interrupted(console, study)
-            return INTERRUPTED
-        _print_end(console, study, str(file), before)
+    study.storage.close()
+    if study.stop_reason == "interrupted":
+        print_interrupted(console, study)
+        return INTERRUPTED
+    _print_end(console, study, str(file), before)
     return 0
 
 
@@ -62,8 +69,6 @@ def _print_end(console: Console, study: Study, file: str, before: int) -> None:
 def _why(study: Study, news: int) -> str:
     if study.exhausted:
         return "every point of the space was tried"
-    if study.stop_reason == "trials":
-        return "all trials are done" + ("" if news else " before; raise --trials to go on")
-    return {"timeout": "the time is up", "target": "the target is reached"}.get(
-        study.stop_reason, study.stop_reason
-    )
+    if study.stop_reason == "trials" and not news:
+        return "all trials were done before; raise --trials to go on"
+    return _REASONS.get(study.stop_reason, study.stop_reason)

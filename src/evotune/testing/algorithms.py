@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import cache
 from statistics import median
@@ -62,6 +62,7 @@ class Rehearsal:
     Args:
         algorithm: A new algorithm.
         seed: Seed of its random streams.
+        value: The minimised value of a trial; by default its `sphere`.
 
     Attributes:
         trials: The latest record of each trial, by number.
@@ -69,9 +70,12 @@ class Rehearsal:
         asked: For each ask, how much had been told, the number asked for, and what was proposed.
     """
 
-    def __init__(self, algorithm: Algorithm, seed: int = 0) -> None:
+    def __init__(
+        self, algorithm: Algorithm, seed: int = 0, value: Callable[[Trial], float] | None = None
+    ) -> None:
         self.algorithm = algorithm
         self.seed = seed
+        self._value = value or (lambda trial: sphere(algorithm.space, trial.genome))
         self.trials: list[Trial] = []
         self.told: list[Trial] = []
         self.asked: list[tuple[int, int, Proposal | None]] = []
@@ -128,8 +132,8 @@ class Rehearsal:
         self._tell(trial)
 
     def end(self, trial: Trial, *, failed: bool = False) -> None:
-        """End a running trial with the value of `sphere`, or without one."""
-        ended = replace(trial, state="done", values=(sphere(self.algorithm.space, trial.genome),))
+        """End a running trial with its value, or without one."""
+        ended = replace(trial, state="done", values=(self._value(trial),))
         if failed:
             failure = Failure("exception", "diverged")
             ended = replace(trial, state="failed", failure=failure)

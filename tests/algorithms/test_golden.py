@@ -1,0 +1,97 @@
+"""Short runs that pin what each algorithm does; a change here changes every user's studies."""
+
+import pytest
+
+from evotune.algorithms import recipes
+from evotune.algorithms.evolution_strategy import EvolutionStrategy
+from evotune.algorithms.genetic import Genetic
+from evotune.algorithms.grid import Grid
+from evotune.algorithms.random_search import RandomSearch
+from evotune.evolution.schedules import Adaptive
+from evotune.space.refine import Refinement
+from evotune.study import Study
+from evotune.testing.algorithms import SPACES, sphere
+
+ALGORITHMS = {
+    "random": RandomSearch,
+    "grid": lambda space: Grid(space, points=2),
+    "genetic": lambda space: Genetic(space, population_size=4),
+    "steady state": lambda space: Genetic(space, population_size=4, steady_state=True),
+    "both children": lambda space: Genetic(space, population_size=4, both_children=True),
+    "self-adaptive": lambda space: Genetic(space, population_size=4, self_adaptive=True),
+    "refined": lambda space: Genetic(
+        space,
+        population_size=4,
+        refinement=Refinement(every=1),
+        mutation_rate=Adaptive(0.3),
+        start="sobol",
+    ),
+    "plus": lambda space: EvolutionStrategy(space, parents=2, offspring=4),
+    "comma": lambda space: EvolutionStrategy(space, parents=2, offspring=4, survival="comma"),
+    "P1": lambda space: recipes.structural_tuning_p1(space, population_size=4),
+    "P2": lambda space: recipes.dynamic_hyperparameters_p2(space, population_size=4),
+    "P3": lambda space: recipes.three_parent_search_p3(space, population_size=4),
+}
+
+#: Values of three generations of four trials.
+EXPECTED = {
+    "random": [0.295, 0.505, 0.03, 0.457, 0.546, 0.33, 0.737, 0.58, 0.479, 0.42, 0.25, 0.413],
+    "grid": [0.161, 0.594, 0.994, 0.43, 0.83, 0.561, 0.994, 1.394, 0.83, 1.23],
+    "genetic": [0.071, 0.836, 0.627, 0.091, 0.281, 0.125, 0.288, 0.493, 0.292, 0.273, 0.281, 0.113],
+    "steady state": [
+        0.071,
+        0.836,
+        0.627,
+        0.091,
+        0.747,
+        0.328,
+        0.373,
+        0.353,
+        0.285,
+        0.113,
+        0.065,
+        0.074,
+    ],
+    "both children": [
+        0.071,
+        0.836,
+        0.627,
+        0.091,
+        0.044,
+        0.309,
+        0.038,
+        0.019,
+        0.066,
+        0.04,
+        0.336,
+        0.503,
+    ],
+    "self-adaptive": [
+        0.071,
+        0.836,
+        0.627,
+        0.091,
+        0.281,
+        0.125,
+        0.275,
+        0.455,
+        0.292,
+        0.273,
+        0.282,
+        0.097,
+    ],
+    "refined": [0.551, 0.126, 0.333, 0.306, 0.342, 0.362, 0.114, 0.365, 0.118, 0.301, 0.752, 0.145],
+    "plus": [0.071, 0.836, 0.627, 0.091, 0.451, 0.057, 0.447, 0.479, 0.398, 0.073, 0.088, 0.43],
+    "comma": [0.071, 0.836, 0.627, 0.091, 0.451, 0.057, 0.447, 0.479, 0.178, 0.492, 0.231, 0.475],
+    "P1": [0.049, 0.595, 0.106, 0.152, 0.422, 0.36, 0.065, 0.064, 0.346, 0.65, 0.049, 0.585],
+    "P2": [0.049, 0.595, 0.106, 0.152, 0.09, 0.064, 0.354, 0.051, 0.431, 0.047, 0.38, 0.025],
+    "P3": [0.049, 0.595, 0.106, 0.152, 0.38, 0.168, 0.048, 0.049, 0.016, 0.023, 0.049, 0.38],
+}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_short_run_goes_as_it_always_went(name):
+    space = SPACES["conditional"]
+    study = Study(ALGORITHMS[name](space), "min distance", seed=1)
+    study.run(lambda trial: sphere(space, space.complete(trial.params)), trials=12)
+    assert [round(trial.values[0], 3) for trial in study.trials] == EXPECTED[name]

@@ -1,0 +1,251 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from evotune.algorithms.auto import auto
+from evotune.cli import config
+from evotune.cli.config import load, location
+from evotune.errors import ConfigError
+from evotune.evolution.schedules import Decay
+from evotune.evolution.selection import Tournament
+from evotune.objectives import Constraint, Objective, WeightedSum
+from evotune.space import Choice, Fixed, Float, Int
+from evotune.space.crossover import Uniform
+from evotune.space.mutation import Gaussian
+from evotune.space.refine import Refinement
+from evotune.trial import RunningTrial, Trial
+
+
+def test_the_format_in_the_docstring_is_valid(tmp_path):
+    text = "\n".join(re.findall(r"^    (.*)$|^$", config.__doc__, re.MULTILINE))
+    both = text.split("[task]")
+    file = tmp_path / "digits.toml"
+    for task in both[1:]:
+        file.write_text(f"{both[0]}[task]{task}")
+        (tmp_path / "train.py").write_text("def train(trial): return 1.0")
+        loaded = load(file, {})
+        assert loaded.name == "digits"
+        assert loaded.of_run["workers"] == 2
+    assert loaded.evaluate.budget == 10
+
+
+def test_tables_become_objects(study_file):
+    file = study_file(
+        objective='["max accuracy", { weighted = { speed = 1, memory = -0.5 } }]',
+        constraints='[{ metric = "memory", at_most = 10 }]',
+        space=(
+            'booster = { type = "choice", values = ["tree", "linear"] }\n'
+            'depth = { type = "int", low = 1, high = 9, when = { booster = "tree" } }\n'
+            'seed = { type = "fixed", value = 3 }\n'
+            '"learning rate" = { type = "float", low = 0, high = 1, step = 0.5 }'
+        ),
+        algorithm=(
+            'name = "Genetic"\npopulation_size = 6\nselection = { name = "Tournament", size = 4 }\n'
+            'crossover = "Uniform"\nmutation = { name = "Gaussian", scale = [0.1, 0.2] }\n'
+            'mutation_rate = { name = "Decay", initial = 0.3 }\nrefinement = { every = 7 }\n'
+            'start = "sobol"'
+        ),
+    )
+    loaded = load(file, {})
+    accuracy, weighted = loaded.objectives.objectives
+    assert accuracy == Objective("accuracy", "max")
+    assert weighted == WeightedSum(speed=1, memory=-0.5)
+    assert loaded.objectives.constraints == (Constraint("memory", at_most=10),)
+    genetic = loaded.algorithm
+    assert genetic.population_size == 6
+    assert genetic.selection == Tournament(4)
+    assert genetic.variation.crossover == Uniform()
+    assert genetic.variation.mutation == Gaussian(rate=0.3, scale=(0.1, 0.2))
+    assert genetic.schedule == Decay(initial=0.3)
+    assert genetic.refinement == Refinement(every=7)
+    assert genetic.space.domains == {
+        "booster": Choice("tree", "linear"),
+        "depth": Int(1, 9, when={"booster": "tree"}),
+        "seed": Fixed(3),
+        "learning rate": Float(0, 1, step=0.5),
+    }
+
+
+def test_a_recipe_is_an_algorithm_by_its_name(study_file):
+    file = study_file(algorithm='recipe = "dynamic_hyperparameters_p2"\npopulation_size = 8')
+    assert load(file, {}).algorithm.offspring == 4
+
+
+def test_the_algorithm_may_be_left_out(study_file):
+    algorithm = load(study_file(algorithm="", trials="35"), {}).algorithm
+    assert repr(algorithm) == repr(auto(algorithm.space, trials=35))
+
+
+def test_overrides_go_before_the_file(study_file):
+    loaded = load(study_file(trials="0"), {"trials": 9, "workers": 2, "seed": 4})
+    assert loaded.of_run == {"trials": 9, "workers": 2}
+    assert loaded.of_study == {"seed": 4}
+
+
+@pytest.mark.parametrize(
+    ("storage", "expected"),
+    [
+        (None, "study.db"),
+        ('"runs/a.db"', "runs/a.db"),
+        ('"sqlite:///runs.db"', "runs.db"),
+        ('"sqlite:////var/runs.db"', "/var/runs.db"),
+    ],
+)
+def test_sqlite_files_are_relative_to_the_file(study_file, monkeypatch, storage, expected):
+    file = study_file(storage=storage)
+    monkeypatch.chdir("/")
+    assert location(file) == ("study", file.parent / expected)
+
+
+def test_a_server_is_left_as_it_is(study_file):
+    url = "postgresql://ada@host/runs"
+    assert location(study_file(name="a", storage=f'"{url}"')) == ("a", url)
+
+
+@pytest.mark.parametrize("spec", ["{name}_train:train", "{name}_train.py:train"])
+def test_functions_by_module_and_by_file(study_file, monkeypatch, spec):
+    file = study_file(name="apart", task=f'function = "{spec.format(name="apart")}"')
+    monkeypatch.chdir("/")
+    trial = Trial(0, {"lr": 0.25}, {"lr": 0.25})
+    assert load(file, {}).evaluate(RunningTrial(trial)) == {"accuracy": 0.75}
+
+
+def test_a_file_in_a_folder_below(study_file, tmp_path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "deeper.py").write_text("def train(trial): return 2.0")
+    assert load(study_file(task='function = "code/deeper.py:train"'), {}).evaluate(None) == 2.0
+
+
+def test_commands_run_in_the_folder_of_the_file(study_file):
+    file = study_file(task='command = "pwd"\nmetric = "(?P<accuracy>x)"\ncwd = "sub"')
+    assert load(file, {}).evaluate.cwd == file.parent / "sub"
+
+
+BAD = {
+    "negative trials": ({"trials": "-3"}, r"\[study\]: trials must be positive, got -3"),
+    "trials as text": ({"trials": '"6"'}, r"\[study\]: 'trials' must be a number, got '6'"),
+    "zero workers": ({"workers": "0"}, "workers must be a whole number of at least 1, got 0"),
+    "half a worker": ({"workers": "1.5"}, "'workers' must be a whole number, got 1.5"),
+    "negative timeout": ({"trial_timeout": "-1"}, "trial_timeout must be positive"),
+    "no end": ({"trials": None}, "needs to know when to stop: write trials = 60"),
+    "unknown key": ({"trails": "6"}, "unknown key 'trails'; did you mean 'trials'?"),
+    "no objective": ({"objective": None}, 'write objective = "max accuracy"'),
+    "half an objective": ({"objective": '"accuracy"'}, 'write "max accuracy"'),
+    "objective twice": ({"objective": '["max a", "min a"]'}, "two objectives are named 'a'"),
+    "weights": ({"objective": "{ weighted = 3 }"}, "objective: needs a table in braces, got 3"),
+    "open constraint": ({"constraints": '[{ metric = "a" }]'}, "constraints: .* has no bound"),
+    "duplicates": ({"duplicates": '"keep"'}, '"redraw" or "repeat" or "allow", got \'keep\''),
+    "memory": ({"storage": '"memory"'}, "would be gone"),
+    "storage": ({"storage": "3"}, "'storage' must be a text, got 3"),
+    "unknown algorithm": (
+        {"algorithm": 'name = "genetik"'},
+        r"\[algorithm\]: unknown algorithm 'genetik'; did you mean 'Genetic'\?",
+    ),
+    "unknown option": (
+        {"algorithm": 'name = "Genetic"\npopulaton_size = 3'},
+        "unknown option 'populaton_size'; did you mean 'population_size'?",
+    ),
+    "option type": (
+        {"algorithm": 'name = "Genetic"\npopulation_size = 3.5'},
+        "'population_size' must be a whole number, got 3.5",
+    ),
+    "option bounds": (
+        {"algorithm": 'name = "Genetic"\npopulation_size = 1'},
+        r"\[algorithm\]: Genetic: needs population_size >= 2",
+    ),
+    "option of auto": ({"algorithm": "population_size = 3"}, "name an algorithm to set"),
+    "unknown operator": (
+        {"algorithm": 'name = "Genetic"\nselection = "Turnament"'},
+        "selection: unknown selection 'Turnament'; did you mean 'Tournament'?",
+    ),
+    "operator option": (
+        {"algorithm": 'name = "Genetic"\ncrossover = { name = "Blend", aplha = 1 }'},
+        "crossover: unknown option 'aplha'; did you mean 'alpha'?",
+    ),
+    "nameless operator": (
+        {"algorithm": 'name = "Genetic"\nmutation = { rate = 0.1 }'},
+        "mutation: needs a name: one of Creep",
+    ),
+    "function in a file": (
+        {"algorithm": 'name = "Genetic"\nsurvival = "best"'},
+        "'survival' must be left out",
+    ),
+    "unknown recipe": (
+        {"algorithm": 'recipe = "dynamic_p2"'},
+        "did you mean 'dynamic_hyperparameters_p2'?",
+    ),
+    "name and recipe": ({"algorithm": 'name = "Grid"\nrecipe = "x"'}, "exclude each other"),
+    "unknown type": (
+        {"space": 'lr = { type = "flaot", low = 0, high = 1 }'},
+        r"\[space\]: lr: unknown type 'flaot'; did you mean 'float'\?",
+    ),
+    "unknown domain option": (
+        {"space": 'lr = { type = "float", low = 0, hihg = 1 }'},
+        "lr: unknown option 'hihg'; did you mean 'high'?",
+    ),
+    "missing bound": ({"space": 'lr = { type = "int", low = 0 }'}, "lr: Int needs 'high'"),
+    "low above high": ({"space": 'lr = { type = "int", low = 2, high = 1 }'}, "low lies above"),
+    "log as text": (
+        {"space": 'lr = { type = "float", low = 1, high = 2, log = "yes" }'},
+        "'log' must be true or false, got 'yes'",
+    ),
+    "bare number": ({"space": "lr = 0.1"}, 'got 0.1. For a constant write {type = "fixed"'),
+    "no list": ({"space": 'a = { type = "choice", values = "ab" }'}, "'values' must be a list"),
+    "no gene": ({"space": ""}, r"\[space\]: a space needs a gene"),
+    "dangling condition": (
+        {"space": 'a = { type = "bool", when = { b = true } }'},
+        r"\[space\]: gene 'a' depends on 'b'",
+    ),
+    "both tasks": ({"task": 'function = "a:b"\ncommand = "true"'}, "not both"),
+    "no task": ({"task": ""}, r"\[task\]: needs either function"),
+    "task option": ({"task": 'function = "a:b"\nmetric = "json"'}, "unknown key 'metric'"),
+    "command option": (
+        {"task": 'command = "true"\nmetrics = "json"'},
+        "unknown option 'metrics'; did you mean 'metric'?",
+    ),
+    "open quote": ({"task": 'command = "a \'b"'}, "cannot be split"),
+    "no colon": ({"task": 'function = "train"'}, 'write "train:train"'),
+    "no such module": (
+        {"task": 'function = "studi_train:train"'},
+        "no module 'studi_train' in .*; did you mean 'study_train'?",
+    ),
+    "no such file": ({"task": 'function = "nowhere.py:train"'}, "there is no file .*nowhere.py"),
+    "no such function": (
+        {"task": 'function = "study_train:trian"'},
+        "study_train has no function 'trian'; did you mean 'train'?",
+    ),
+    "name taken": ({"task": 'function = "json.py:train"'}, "the name 'json' is that of"),
+    "broken module": (
+        {"task": 'function = "broken:train"'},
+        r"'broken' cannot be imported: KeyError: 'gone' \(.*broken.py, line 2\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_say_where_and_what_to_write(study_file, tmp_path, case):
+    lines, says = BAD[case]
+    (tmp_path / "json.py").touch()
+    (tmp_path / "broken.py").write_text("import os\nos.environ['x'] = {}['gone']\n")
+    file = study_file(**lines)
+    with pytest.raises(ConfigError, match=says.replace("?", r"\?").replace(r"\\?", r"\?")) as error:
+        load(file, {})
+    assert str(error.value).startswith(f"{file}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[study", "is not valid TOML"),
+        ("[stduy]\n[space]\n[task]", "unknown table or key 'stduy'; did you mean 'study'?"),
+        ("trials = 6\n[study]\n[space]\n[task]", "unknown table or key 'trials'"),
+        ("[study]\n[space]", "has no table [task]"),
+        ("study = 3\n[space]\n[task]", "study must be a table"),
+    ],
+)
+def test_what_is_no_study_at_all(tmp_path, text, says):
+    file = Path(tmp_path / "bad.toml")
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        load(file, {})

@@ -1,0 +1,45 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(folder, *arguments):
+    root = EXAMPLES.parent
+    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1", "PATH": tools},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_function(tmp_path):
+    process = run(tmp_path, str(EXAMPLES / "01_tune_a_function.py"))
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith("accuracy 0.9")
+
+
+def test_digits_in_sqlite(tmp_path):
+    pytest.importorskip("torch")
+    process = run(tmp_path, str(EXAMPLES / "02_digits_sqlite.py"))
+    assert process.returncode == 0, process.stderr
+    assert (tmp_path / "digits.html").exists()
+    assert (tmp_path / "digits.db").exists()
+
+
+def test_command_line(tmp_path):
+    for name in ("03_command_line.toml", "03_train.py"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    command = ("-m", "evotune.cli.main", "run", "03_command_line.toml", "--trials", "6")
+    process = run(tmp_path, *command)
+    assert process.returncode == 0, process.stderr
+    assert "6 done" in process.stdout

@@ -1,0 +1,191 @@
+import fcntl
+import os
+import pty
+import signal
+import struct
+import sys
+import termios
+
+import pytest
+
+from evotune.cli.source import read_study
+
+
+def wait_for(process, line):
+    """Read a process's output until a line that contains a text."""
+    while line not in (got := process.stdout.readline()):
+        assert got, process.stderr.read()
+
+
+def records(file):
+    return [(t.number, t.state, t.params, t.values) for t in read_study(str(file)).trials]
+
+
+def test_a_run_ends_with_the_best_and_what_to_do_next(evotune, study_file):
+    file = study_file()
+    code, out, err = evotune("run", file)
+    assert (code, err) == (0, "")
+    assert out.count("trial ") >= 6
+    assert "[6/6] trial 5 done  accuracy=" in out
+    assert "study 'study': 6 done; all trials are done" in out
+    best = read_study(str(file)).best
+    assert f"best: trial {best.number}" in out
+    for command in ("show", "report", "best"):
+        assert f"{command} {file}" in out
+
+
+def test_the_same_command_goes_on_and_then_has_nothing_to_do(evotune, study_file):
+    file = study_file()
+    evotune("run", file, "--trials", 3)
+    first = records(file)
+    code, out, _ = evotune("run", file)
+    assert code == 0
+    assert "going on with study 'study': 3 trials so far" in out
+    assert records(file)[:3] == first
+    assert len(records(file)) == 6
+    _, out, _ = evotune("run", file)
+    assert "all trials were done before; raise --trials to go on" in out
+    assert len(records(file)) == 6
+
+
+def test_options_go_before_the_file(evotune, study_file):
+    file = study_file(seed=None)
+    evotune("run", file, "--trials", 2, "--seed", 9)
+    record = read_study(str(file))
+    assert (record.definition.seed, len(record.trials)) == (9, 2)
+    code, _, err = evotune("run", file, "--seed", 8)
+    assert code == 1
+    assert "~ seed: 9 -> 8" in err
+
+
+def test_another_space_is_refused(evotune, study_file):
+    evotune("run", study_file())
+    code, _, err = evotune("run", study_file(space='lr = { type = "float", low = 0, high = 1 }'))
+    assert code == 1
+    assert "study 'study' exists already and differs" in err
+
+
+def test_failures_are_counted_and_kept(evotune, study_file):
+    body = 'assert trial.number % 2, "even"; return 1.0'
+    code, out, _ = evotune("run", study_file(body=body))
+    assert code == 0
+    assert "trial 0 failed  AssertionError: even" in out
+    assert "3 failed" in out
+
+
+def test_no_result_at_all_is_an_error_that_says_why(evotune, study_file):
+    code, _, err = evotune("run", study_file(body='raise ValueError("no luck")'))
+    assert code == 1
+    assert err == (
+        "error: study 'study' has no finished trial: 6 failed, the last with: ValueError: no luck\n"
+    )
+
+
+def test_workers_import_what_lies_beside_the_file(evotune, study_file, tmp_path):
+    (tmp_path / "beside.py").write_text("def accuracy(lr): return 1 - lr")
+    body = 'import beside; return {"accuracy": beside.accuracy(trial.params["lr"])}'
+    code, out, err = evotune("run", study_file(body=body), "--workers", 2)
+    assert (code, err) == (0, "")
+    assert "6 done" in out
+
+
+def test_a_command_is_tuned(evotune, study_file, tmp_path):
+    (tmp_path / "measure.py").write_text(
+        "import json, sys\nprint(json.dumps({'accuracy': 1 - float(sys.argv[1])}))"
+    )
+    file = study_file(task=f"command = '{sys.executable} measure.py {{lr}}'", trials="2")
+    assert evotune("run", file)[0] == 0
+    for _, state, params, values in records(file):
+        assert state == "done"
+        assert values == (params["lr"] - 1,)
+
+
+def test_a_mistake_in_every_trial_ends_the_run(evotune, study_file):
+    code, _, err = evotune("run", study_file(task='command = "echo {lrr}"'))
+    assert code == 1
+    assert "{lrr}" in err
+    assert "did you mean 'lr'?" in err
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [("target = 0.0", "the target is reached"), ("timeout = 0.1", "the time is up")],
+)
+def test_why_it_ended(evotune, study_file, option, says):
+    key, _, value = option.partition(" = ")
+    file = study_file(trials=None, body="time.sleep(0.05); return 1.0", **{key: value})
+    assert says in evotune("run", file)[1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_and_run_again_it_is_as_if_never_killed(evotune, spawn, study_file, workers):
+    body = 'time.sleep(0.05); return 1.0 - trial.params["lr"]'
+    file = study_file(body=body, trials="14", workers=str(workers))
+    process = spawn("run", file)
+    wait_for(process, "trial 5 done")
+    process.kill()
+    process.wait()
+    kept = [record for record in records(file) if record[1] == "done"]
+    assert 6 <= len(kept) < 14
+    code, out, err = evotune("run", file)
+    assert (code, err) == (0, "")
+    assert f"going on with study 'study': {len(kept)} trials so far" in out
+    whole = study_file(name="whole", body=body, trials="14", workers=str(workers))
+    evotune("run", whole)
+    assert records(file) == records(whole)
+
+
+def test_ctrl_c_keeps_what_is_finished(evotune, spawn, study_file):
+    file = study_file(body="time.sleep(0.1); return 1.0", trials="100")
+    process = spawn("run", file)
+    wait_for(process, "trial 2 done")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    ended = sum(state == "done" for _, state, _, _ in records(file))
+    assert process.returncode == 130
+    assert f"interrupted: {ended} trials kept; run the same command to go on" in out
+    assert err == ""
+
+
+def test_a_second_process_is_refused_unless_it_takes_over(evotune, spawn, study_file):
+    file = study_file(body="time.sleep(0.1); return 1.0", trials="100")
+    process = spawn("run", file)
+    wait_for(process, "trial 0 done")
+    code, _, err = evotune("run", file)
+    assert code == 1
+    assert f"is driven by process {process.pid}" in err
+    assert "--take-over" in err
+    assert evotune("run", file, "--take-over", "--trials", 1)[0] == 0
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "error: study 'study' is" in errors
+
+
+def read_terminal(process, terminal):
+    seen = b""
+    while process.poll() is None:
+        try:
+            seen += os.read(terminal, 65536)
+        except OSError:  # nobody writes any more
+            break
+    return seen.decode()
+
+
+def test_a_terminal_gets_a_live_view_and_a_log_the_output(spawn, study_file, tmp_path):
+    file = study_file(
+        body='print("epoch 1"); time.sleep(0.15); return 1.0 / (trial.number != 1)',
+        trials="12",
+        workers="2",
+    )
+    terminal, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    os.environ["TERM"] = "xterm"
+    process = spawn("run", file, stdout=inside, stderr=inside, text=False)
+    os.close(inside)
+    seen = read_terminal(process, terminal)
+    os.close(terminal)
+    assert process.wait() == 0
+    for text in ("/12 trials", "left", "generation 2", "running", "trial 1 failed", "best: trial"):
+        assert text in seen
+    assert "epoch 1" not in seen
+    assert (tmp_path / "study.log").read_text().count("epoch 1") == 12
