@@ -122,9 +122,9 @@ def section(rows: Sequence[Row], scale: Scale, runs: Sequence[PaperRun], command
     parts = [head, summary(results)]
     if len(seeds) > 1:
         parts += [
-            "Paired differences over seeds: mean (95 % interval), Wilcoxon's two-sided p, not "
-            "corrected for the number of comparisons (with 5 seeds it cannot fall below 0.062, "
-            "with 6 below 0.031):",
+            "Paired differences over seeds: mean (95 % interval), Wilcoxon's two-sided p (which "
+            f"{len(seeds)} seeds cannot bring below {2 / 2 ** len(seeds):.2g}); not corrected for "
+            "the number of comparisons:",
             comparisons(results, questions(runs)),
             "Conclusions, written by the script from these figures:",
             "\n".join(f"- {line}" for line in conclusions(results, runs)),

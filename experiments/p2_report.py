@@ -56,20 +56,22 @@ def questions(runs: Sequence[PaperRun]) -> list[Question]:
     """Return what the experiment compares: methods at equal budget, then the paper's runs."""
     largest = runs[0].trials
     asked = [("ours", "random"), ("ours, log", "random, log"), ("ours, log", "random")]
-    asked += [("random, log", "random"), ("ours, log", f"paper, {runs[0].name}")]
+    asked += [("random, log", "random"), ("ours, log", runs[0].label)]
     found = [Question(a, largest, b, largest) for a, b in asked]
     for run in runs:
         found += [_same(arm, run) for arm in ("ours", "random")]
     pairs = [(runs[1], runs[0]), (runs[2], runs[0]), (runs[3], runs[2]), (runs[4], runs[3])]
     for run, before in pairs:
-        found.append(
-            Question(f"paper, {run.name}", run.trials, f"paper, {before.name}", before.trials)
-        )
+        found.append(_change(run, before))
     return found
 
 
 def _same(arm: str, run: PaperRun) -> Question:
-    return Question(arm, run.trials, f"paper, {run.name}", run.trials)
+    return Question(arm, run.trials, run.label, run.trials)
+
+
+def _change(run: PaperRun, before: PaperRun) -> Question:
+    return Question(run.label, run.trials, before.label, before.trials)
 
 
 class Results:
@@ -152,7 +154,7 @@ def _cells(gap: Difference, digits: int, factor: float = 1.0) -> tuple[str, str,
 
 def conclusions(results: Results, runs: Sequence[PaperRun]) -> list[str]:
     """Return one sentence for each claim, as the figures have it."""
-    largest, paper = runs[0].trials, f"paper, {runs[0].name}"
+    largest, paper = runs[0].trials, runs[0].label
 
     def at_largest(a: str, b: str) -> str:
         return _verdict(results, Question(a, largest, b, largest))
@@ -192,15 +194,13 @@ def _headline(results: Results, runs: Sequence[PaperRun]) -> str:
     base = runs[0]
     parts, signs = [], []
     for run in runs[1:3]:
-        question = Question(f"paper, {run.name}", run.trials, f"paper, {base.name}", base.trials)
-        gap = results.compare(question, "validation_loss")
+        gap = results.compare(_change(run, base), "validation_loss")
         parts.append(f"{run.name} {_figures(gap, 4)}")
         signs.append(gap.sign)
-    verdict = "refuted" if -1 in signs else "confirmed" if 0 not in signs else "not decided"
-    if verdict == "not decided" and 1 in signs:
-        verdict = "confirmed for one of two runs"
+    verdicts = {2: "confirmed", 1: "confirmed for one of two runs", 0: "not decided"}
+    verdict = "refuted" if -1 in signs else verdicts[sum(signs)]
     return (
-        f"The paper's headline, that shrinking population and generations costs quality, is "
+        "The paper's headline, that shrinking population and generations costs quality, is "
         f"{verdict}: validation loss against the baseline, {'; '.join(parts)}."
     )
 

@@ -163,7 +163,7 @@ class RunningTrial:
             default: Epochs to train when the algorithm gave no budget.
 
         Raises:
-            StudyError: Neither a budget nor a default says how many.
+            StudyError: Neither a budget nor a default says how many, or it is no count.
         """
         count = default if self.budget is None else self.budget
         if count is None:
@@ -171,6 +171,8 @@ class RunningTrial:
                 "trial.epochs() got no number of epochs: this algorithm gives no budget; "
                 "write trial.epochs(default=10)"
             )
+        if count < 0 or count != int(count):
+            raise StudyError(f"trial.epochs() needs a whole number from 0 up, got {count!r}")
         began = perf_counter()
         try:
             for epoch in range(int(count)):

@@ -11,6 +11,7 @@ from evotune.space.crossover import KPoint, Uniform
 from evotune.space.mutation import Creep
 from evotune.study import Study
 from evotune.testing.algorithms import Rehearsal
+from helpers_algorithms import best, numbers
 
 P2_SPACE = Space(
     learning_rate=Float(1e-4, 1.0), momentum=Float(0.0, 0.9), weight_decay=Float(0.0, 0.1)
@@ -19,10 +20,6 @@ P2_SPACE = Space(
 
 def loss(trial):
     return (trial.params["learning_rate"] - 0.1) ** 2 + trial.params["weight_decay"]
-
-
-def leaders(trials, count):
-    return {t.number for t in sorted(trials, key=lambda t: (t.values, t.number))[:count]}
 
 
 class TestP1:
@@ -60,7 +57,7 @@ class TestP2:
         algorithm = recipes.dynamic_hyperparameters_p2(P2_SPACE, population_size=size)
         study = Study(algorithm, "min loss", seed=0, duplicates="allow").run(loss, trials=size)
         for _ in range(6):
-            top = leaders(algorithm.population, half)
+            top = set(numbers(best(algorithm.population, half)))
             study.run(loss, trials=len(study.trials) + size - half)
             children = study.trials[half - size :]
             assert {number for child in children for number in child.parents} <= top

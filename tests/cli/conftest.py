@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 @pytest.fixture(autouse=True)
 def _own_imports(monkeypatch, tmp_path):
     """Each test has its own folder and forgets the modules that it imported from there."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
     known = set(sys.modules)

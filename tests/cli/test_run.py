@@ -1,10 +1,5 @@
-import fcntl
-import os
-import pty
 import signal
-import struct
 import sys
-import termios
 
 import pytest
 
@@ -159,33 +154,3 @@ def test_a_second_process_is_refused_unless_it_takes_over(evotune, spawn, study_
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "error: study 'study' is" in errors
-
-
-def read_terminal(process, terminal):
-    seen = b""
-    while process.poll() is None:
-        try:
-            seen += os.read(terminal, 65536)
-        except OSError:  # nobody writes any more
-            break
-    return seen.decode()
-
-
-def test_a_terminal_gets_a_live_view_and_a_log_the_output(spawn, study_file, tmp_path):
-    file = study_file(
-        body='print("epoch 1"); time.sleep(0.15); return 1.0 / (trial.number != 1)',
-        trials="12",
-        workers="2",
-    )
-    terminal, inside = pty.openpty()
-    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    os.environ["TERM"] = "xterm"
-    process = spawn("run", file, stdout=inside, stderr=inside, text=False)
-    os.close(inside)
-    seen = read_terminal(process, terminal)
-    os.close(terminal)
-    assert process.wait() == 0
-    for text in ("/12 trials", "left", "generation 2", "running", "trial 1 failed", "best: trial"):
-        assert text in seen
-    assert "epoch 1" not in seen
-    assert (tmp_path / "study.log").read_text().count("epoch 1") == 12

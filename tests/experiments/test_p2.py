@@ -40,7 +40,7 @@ def rows(images: Images, storage: str) -> list[Row]:
 
 def test_every_search_has_a_row_for_each_budget_and_seed(rows: list[Row]) -> None:
     found = {(row.arm, row.trials, row.seed) for row in rows}
-    paper = {(f"paper, {run.name}", run.trials) for run in TINY_RUNS}
+    paper = {(run.label, run.trials) for run in TINY_RUNS}
     others = {(arm, n) for arm in p2_others() for n in (6, 5, 4, 3)}
     assert found == {(*key, seed) for key in paper | others for seed in (1, 2)}
     assert len(rows) == len(found)
@@ -52,7 +52,7 @@ def p2_others() -> list[str]:
 
 def test_budgets_are_equal_across_searches(rows: list[Row]) -> None:
     largest = {row.arm: row.epochs for row in rows if row.trials == TINY_RUNS[0].trials}
-    assert set(largest) == {"paper, baseline", *p2_others()}
+    assert set(largest) == {TINY_RUNS[0].label, *p2_others()}
     assert set(largest.values()) == {TINY_RUNS[0].trials * TINY.epochs}
     for run in TINY_RUNS:
         assert {r.epochs for r in rows if r.trials == run.trials} == {run.trials}
@@ -92,7 +92,7 @@ def _refuse(*_: object) -> None:
 def test_the_section_has_all_tables_and_conclusions(rows: list[Row]) -> None:
     text = p2.section(rows, TINY, TINY_RUNS, "python x.py")
     assert "300 training and 100 validation images" in text
-    assert text.count("\n| paper, ") == len(TINY_RUNS) + 4  # the last are run against run
+    assert text.count("\n| paper ") == len(TINY_RUNS) + 4  # the last are run against run
     assert text.count("\n| ours, log") == 4 + 3
     assert "The paper's headline" in text
 
@@ -150,11 +150,13 @@ def _made(test_accuracy: dict[str, float], loss: dict[str, float]) -> Results:
 def test_a_clear_advantage_is_called_one() -> None:
     results = _made({"ours": 0.85}, {"ours": 0.4})
     first, second, third, *_ = conclusions(results, PAPER_RUNS)
-    assert "ours beats paper, baseline in test accuracy after 60 trials each: +5" in first
+    assert (
+        "ours beats paper baseline (20 × 5, 0.1) in test accuracy after 60 trials each: +5" in first
+    )
     assert "beats it in validation loss: -0.1" in first
     assert "5 of 5 seeds" in first
     assert "ours beats random" in second
-    assert "paper, baseline cannot be told from random" in third
+    assert "(20 × 5, 0.1) cannot be told from random" in third
 
 
 def test_a_clear_disadvantage_is_called_one_too() -> None:
@@ -172,14 +174,14 @@ def test_a_clear_disadvantage_is_called_one_too() -> None:
     ],
 )
 def test_the_headline_follows_the_figures(first: float, second: float, verdict: str) -> None:
-    losses = {f"paper, {PAPER_RUNS[1].name}": first, f"paper, {PAPER_RUNS[2].name}": second}
+    losses = {PAPER_RUNS[1].label: first, PAPER_RUNS[2].label: second}
     results = _made(dict.fromkeys(losses, 0.8), losses)
     assert verdict in conclusions(results, PAPER_RUNS)[-1]
 
 
 def test_the_tables_show_mean_and_deviation() -> None:
     results = _made({}, {})
-    line = next(x for x in summary(results).splitlines() if x.startswith("| paper, baseline"))
+    line = next(x for x in summary(results).splitlines() if x.startswith("| paper baseline"))
     assert [cell.strip() for cell in line.split("|")][2:4] == ["60", "180"]
     assert "86.00 ± 3.1" in line
     asked = questions(PAPER_RUNS)

@@ -90,6 +90,15 @@ def test_a_gene_active_in_one_parent_comes_from_that_parent(operator):
     assert {child["booster"] for child in children} == {"tree", "linear"}
 
 
+@pytest.mark.parametrize("operator", OPERATORS, ids=repr)
+def test_a_gene_dormant_in_both_parents_keeps_a_value_that_was_tested(operator):
+    space = Space(kind=Choice("a", "b"), gene=Float(0, 1, when={"kind": "b"}), x=Float(0, 1))
+    a, b = {"kind": "a", "gene": 0.2, "x": 0.2}, {"kind": "a", "gene": 0.8, "x": 0.8}
+    rng = np.random.default_rng(0)
+    children = [operator(space, *parents, rng) for parents in [(a, b), (b, a)] * 30]
+    assert {child["gene"] for child in children} == {0.2, 0.8}
+
+
 @pytest.mark.parametrize("points", [1, 2, 3, 9])
 def test_k_points_make_k_switches_anywhere(points):
     drawn = patterns(KPoint(points))

@@ -210,6 +210,7 @@ class TestPolynomial:
         drawn = np.array(column(Polynomial(1.0), Float(0, 1), 0.02, 4000))
         assert (drawn < 0.02).mean() == pytest.approx(0.5, abs=0.03)
         assert drawn.min() >= 0
+        assert (drawn == 0).mean() < 0.01  # steps end at the bound, they are not cut there
 
     def test_steps_are_distributed_as_published(self):
         """Far from the bounds 1 - |step| is the (η+1)-th root of a uniform number."""

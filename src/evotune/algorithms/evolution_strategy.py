@@ -31,10 +31,11 @@ STEP_BOUNDS = (1e-4, 0.5)
 class EvolutionStrategy:
     """An evolution strategy: every gene of every child moves, by a step size that evolves too.
 
-    Each member carries one step size a gene, relative to the gene's range. A child takes each
-    gene from one of two parents (discrete recombination), the mean of their step sizes, varies
-    the step sizes log-normally (Schwefel's τ), then the genes: ordered ones by a normal step
-    reflected at the bounds, unordered ones by another value with the step size as probability.
+    Each member carries its step size, relative to the range of each gene. A child takes each
+    gene from one of two parents (discrete recombination) and the mean of their step sizes, varies
+    that log-normally (Schwefel's τ), then the genes: ordered ones by a normal step reflected at
+    the bounds, unordered ones by another value with the step size as probability,
+    or 1/(3·genes) if that is more.
 
     Args:
         space: What may be searched.
@@ -43,6 +44,8 @@ class EvolutionStrategy:
         survival: ``"plus"`` chooses survivors among parents and children (μ + λ), ``"comma"``
             among children only (μ, λ).
         step_size: First step size, relative to each gene's range.
+        step_sizes: ``"one"`` for all genes, learned within a hundred trials, or one for ``"each"``
+            gene, which takes thousands.
         recombine: Combine two parents; False copies one.
         order: Orders trials best first.
         start: Design of the first λ trials: ``"latin_hypercube"``, ``"sobol"`` or ``"random"``.
@@ -59,10 +62,11 @@ class EvolutionStrategy:
         self,
         space: Space,
         *,
-        parents: int = 5,
+        parents: int = 3,
         offspring: int | None = None,
         survival: Literal["plus", "comma"] = "plus",
         step_size: float = 0.2,
+        step_sizes: Literal["one", "each"] = "one",
         recombine: bool = True,
         order: Survival = best_first,
         start: str | Design = "latin_hypercube",
@@ -73,12 +77,18 @@ class EvolutionStrategy:
         self.offspring = 4 * parents if offspring is None else offspring
         self.survival = survival
         self.step_size = step_size
+        self.step_sizes = step_sizes
         self.recombine = recombine
         self.order = order
         self._check()
         genes = max(len(space.variable), 1)
-        self._tau_shared = 1.0 / math.sqrt(2.0 * genes)  # Schwefel's τ'
-        self._tau_each = 1.0 / math.sqrt(2.0 * math.sqrt(genes))  # and τ
+        # Small steps must not freeze the categories (Li et al., section 3.3).
+        self._least_change = 1.0 / (3.0 * genes)
+        if step_sizes == "one":
+            self._tau_shared, self._tau_each = 1.0 / math.sqrt(genes), 0.0
+        else:  # Schwefel's τ' and τ
+            self._tau_shared = 1.0 / math.sqrt(2.0 * genes)
+            self._tau_each = 1.0 / math.sqrt(2.0 * math.sqrt(genes))
         self._start = StartingPopulation(space, design_named(start), seeds)
         self._generation = Generation(0, max(self.offspring, len(seeds)))
         self._population: list[Trial] = []
@@ -93,6 +103,10 @@ class EvolutionStrategy:
         if self.survival not in ("plus", "comma"):
             raise AlgorithmError(
                 f'EvolutionStrategy: survival is "plus" or "comma", got {self.survival!r}'
+            )
+        if self.step_sizes not in ("one", "each"):
+            raise AlgorithmError(
+                f'EvolutionStrategy: step_sizes is "one" or "each", got {self.step_sizes!r}'
             )
         if self.survival == "comma" and self.offspring < self.parents:
             raise AlgorithmError(
@@ -139,7 +153,11 @@ class EvolutionStrategy:
         asleep = self.space.dormant(genome)
         for name, step in zip(self.space.variable, steps.tolist(), strict=True):
             if name not in asleep:
-                genome[name] = _move(self.space.domains[name], genome[name], step, rng)
+                domain = self.space.domains[name]
+                if domain.ordered:
+                    genome[name] = _move(domain, genome[name], step, rng)
+                elif rng.random() < max(step, self._least_change):
+                    genome[name] = other_value(domain, genome[name], rng)
         parents = tuple(dict.fromkeys(p.number for p in picked))
         return Proposal(genome, parents=parents, note={"steps": steps.tolist()})
 
@@ -170,8 +188,6 @@ class EvolutionStrategy:
 
 
 def _move(domain: Domain, value: Any, step: float, rng: np.random.Generator) -> Any:
-    if not domain.ordered:
-        return other_value(domain, value, rng) if rng.random() < step else value
     delta = step * float(rng.standard_normal())
     moved = domain.from_unit(reflect(domain.to_unit(value) + delta))
     if moved == value and domain.size < math.inf and rng.random() < abs(delta) * domain.size:

@@ -13,11 +13,11 @@ from evotune.cli.run import INTERRUPTED, print_interrupted
 from evotune.cli.tables import table
 from evotune.cli.watch import run_watched
 from evotune.errors import ConfigError, StorageError, StudyMismatchError
-from evotune.protocols import Algorithm, Storage
-from evotune.report.text import duration
+from evotune.protocols import Algorithm, Evaluate, Storage
+from evotune.report.text import count, duration
 from evotune.storage import open_storage
 
-POPULATION = 10
+POPULATION = 15
 
 
 def demo(
@@ -40,19 +40,12 @@ def demo(
         ConfigError: PyTorch is not installed.
         StudyMismatchError: The folder holds a demo with other settings.
     """
-    try:
-        from evotune.cli.digits import digits_space, digits_task
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"the demo trains a PyTorch network, but {error.name} is not installed: "
-            'pip install "evotune[torch]"'
-        ) from error
+    searches, task = _set_up(epochs)
     console = make_console()
-    space, task = digits_space(epochs), digits_task()
-    searches: dict[str, Algorithm] = {
-        "genetic": et.Genetic(space, population_size=POPULATION),
-        "random": et.RandomSearch(space),
-    }
+    console.print(
+        f"Tuning a small network on handwritten digits: {count(trials, 'trial')} of "
+        f"{count(epochs, 'epoch')} for each search."
+    )
     storage = _open(folder, forget=tuple(searches) if fresh else ())
     studies = {}
     for name, algorithm in searches.items():
@@ -66,6 +59,22 @@ def demo(
     storage.close()
     _print_result(console, studies, folder)
     return 0
+
+
+def _set_up(epochs: int) -> tuple[dict[str, Algorithm], Evaluate]:
+    try:
+        from evotune.cli.digits import digits_space, digits_task
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the demo trains a PyTorch network, but {error.name} is not installed: "
+            'pip install "evotune[torch]"'
+        ) from error
+    space = digits_space(epochs)
+    searches: dict[str, Algorithm] = {
+        "genetic": et.Genetic(space, population_size=POPULATION),
+        "random": et.RandomSearch(space),
+    }
+    return searches, digits_task()
 
 
 def _open(folder: Path, forget: tuple[str, ...]) -> Storage:
@@ -94,7 +103,7 @@ def _study(algorithm: Algorithm, storage: Storage, name: str, seed: int) -> et.S
 def _announce(console: Console, study: et.Study, trials: int) -> None:
     ended = sum(trial.has_ended for trial in study.trials)
     state = "" if not ended else ", done before" if ended >= trials else f", going on after {ended}"
-    console.print(f"{study.name}: {trials} trials{state}")
+    console.print(f"{study.name}: {count(trials, 'trial')}{state}")
 
 
 def _print_result(console: Console, studies: Mapping[str, et.Study], folder: Path) -> None:

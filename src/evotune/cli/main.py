@@ -127,7 +127,7 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", show_default=Fals
 
 @app.command()
 def report(source: Source, name: Name = None, output: Output = None) -> None:
-    """Write one self-contained HTML page about a study."""
+    """Write one self-contained HTML page about a study, or a picture: -o study.svg."""
     from evotune.cli.write import report
 
     report(source, name, output)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from evotune.algorithms.auto import ALGORITHMS, auto
 from evotune.errors import ConfigError, EvotuneError
@@ -25,6 +25,7 @@ OPERATORS = {
     "refinement": ("space.refine", "refine"),
 }
 
+T = TypeVar("T")
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -63,7 +64,7 @@ def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
             raise ConfigError(f"unknown {what} {name!r}{hint} Known: {', '.join(known) or 'none'}")
 
 
-def build(maker: Callable[..., Any], options: Mapping[str, Any], *given: Any) -> Any:
+def build(maker: Callable[..., T], options: Mapping[str, Any], *given: Any) -> T:
     """Call a class or function with options from a file.
 
     Args:
@@ -164,25 +165,21 @@ def make_algorithm(table: Mapping[str, Any], space: Space, trials: int | None) -
         ConfigError: An unknown name or option, or a value of another type.
         AlgorithmError: Options that the algorithm cannot work with.
     """
-    options = dict(table)
-    if "name" in options and "recipe" in options:
+    if "name" in table and "recipe" in table:
         raise ConfigError("name and recipe exclude each other; a recipe is an algorithm by itself")
-    if "recipe" in options:
-        recipes = _recipes()
-        maker = _pick("recipe", options.pop("recipe"), recipes)
-    else:
-        name = options.pop("name", "auto")
-        check_names("algorithm", [str(name)], ["auto", *ALGORITHMS])
-        if name == "auto":
-            if options:
-                raise ConfigError(
-                    f'"auto" chooses its own options; name an algorithm to set {", ".join(options)}'
-                )
-            return auto(space, trials=trials)
-        maker = getattr(importlib.import_module(f"evotune.algorithms.{ALGORITHMS[name]}"), name)
-    made = {option: _make_operator(option, value) for option, value in options.items()}
-    algorithm: Algorithm = build(maker, made, space)
-    return algorithm
+    options = {k: _make_operator(k, v) for k, v in table.items() if k not in ("name", "recipe")}
+    if "recipe" in table:
+        return build(_pick("recipe", table["recipe"], _recipes()), options, space)
+    name = table.get("name", "auto")
+    check_names("algorithm", [str(name)], ["auto", *ALGORITHMS])
+    if name != "auto":
+        module = importlib.import_module(f"evotune.algorithms.{ALGORITHMS[name]}")
+        return build(getattr(module, name), options, space)
+    if options:
+        raise ConfigError(
+            f'"auto" chooses its own options; name an algorithm to set {", ".join(options)}'
+        )
+    return auto(space, trials=trials)
 
 
 def _recipes() -> dict[str, Any]:

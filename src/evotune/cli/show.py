@@ -19,6 +19,8 @@ from evotune.report.text import number
 from evotune.space import Space
 from evotune.trial import Trial
 
+GENERATIONS_AT_MOST = 20
+
 
 def list_studies(source: str) -> None:
     """Print one line for each study of a storage."""
@@ -116,13 +118,16 @@ def _when_text(when: Mapping[str, Any]) -> str:
 def _generations_table(record: Record) -> Table:
     names = [objective.metric for objective in record.objectives.objectives]
     columns = [f">{which}\n{name}" for name in names for which in ("best", "median")]
-    made = table(">generation", ">trials", *columns, ">failed", title="generations")
     groups: dict[int, list[Trial]] = {}
     for trial in record.trials:
         generation = generation_of(trial)
         if generation is not None:
             groups.setdefault(generation, []).append(trial)
-    for generation, members in groups.items():
+    made = table(">generation", ">trials", *columns, ">failed", title="generations")
+    shown = list(groups.items())[-GENERATIONS_AT_MOST:]
+    if len(shown) < len(groups):
+        made.title = f"the last {len(shown)} of {len(groups)} generations"
+    for generation, members in shown:
         failed = sum(trial.state == "failed" for trial in members)
         cells = _best_and_median(members, record.objectives)
         made.add_row(str(generation), str(len(members)), *cells, str(failed or ""))

@@ -10,13 +10,12 @@ from evotune.cli.console import STYLES, params_text
 from evotune.cli.source import Record
 from evotune.objectives import Objectives
 from evotune.report.text import count, number
+from evotune.space import Domain, Space
 from evotune.trial import Trial
 
 FRONT_AT_MOST = 20
-
-
-#: Width of the columns trial, state and seconds.
-_OWN_COLUMNS = 23
+#: Room for the columns trial, state and seconds, and for a number with four digits and exponent.
+_OWN_COLUMNS, _NUMBER = 28, 9
 
 
 def table(*columns: str, title: str | None = None) -> Table:
@@ -41,8 +40,14 @@ def score_texts(trial: Trial, objectives: Objectives) -> list[str]:
     if trial.values is None:
         return [""] * len(objectives.objectives)
     pairs = zip(objectives.objectives, trial.values, strict=True)
-    texts = [number(objective.score(value)) for objective, value in pairs]
-    return [f"{text} (infeasible)" for text in texts] if trial.violation else texts
+    return [number(objective.score(value)) for objective, value in pairs]
+
+
+def state_text(trial: Trial) -> Text:
+    """Return a trial's state in its colour; one that breaks a constraint says so instead."""
+    if trial.is_done and trial.violation:
+        return Text("infeasible", STYLES["stopped"])
+    return Text(trial.state, STYLES[trial.state])
 
 
 def seconds_text(trial: Trial, now: float | None = None) -> str:
@@ -53,21 +58,22 @@ def seconds_text(trial: Trial, now: float | None = None) -> str:
     return f"{max(end - trial.started, 0.0):.1f}"
 
 
-def _column_width(name: str) -> int:
-    return max(len(name), 9) + 2
-
-
-def genes_that_fit(genes: Sequence[str], objectives: Objectives, width: int) -> list[str]:
-    """Return the first genes that have room in a `trials_table` of this width."""
+def genes_that_fit(space: Space, objectives: Objectives, width: int) -> list[str]:
+    """Return the first of the varied genes that have room in a `trials_table` of this width."""
     metrics = [objective.metric for objective in objectives.objectives]
-    free = width - _OWN_COLUMNS - sum(map(_column_width, metrics))
+    free = width - _OWN_COLUMNS - sum(max(len(name), _NUMBER) + 2 for name in metrics)
     fitting = []
-    for name in genes:
-        free -= _column_width(name)
+    for name in space.variable:
+        free -= max(len(name), _widest(space[name])) + 2
         if free < 0:
             break
         fitting.append(name)
     return fitting
+
+
+def _widest(domain: Domain) -> int:
+    listed = domain.values() if domain.size <= 100 else ()
+    return max((len(number(value)) for value in listed), default=_NUMBER)
 
 
 def trials_table(
@@ -98,7 +104,7 @@ def trials_table(
         )
         made.add_row(
             str(trial.number),
-            Text(trial.state, STYLES[trial.state]),
+            state_text(trial),
             seconds_text(trial, now),
             *score_texts(trial, objectives),
             *cells,
@@ -111,9 +117,9 @@ def whole_table(
     trials: Iterable[Trial], record: Record, width: int, *, best: int | None = None
 ) -> Table:
     """Return one row for each trial with all its genes, one a column where they fit."""
-    genes = record.space.variable
-    fit = len(genes_that_fit(genes, record.objectives, width)) == len(genes)
-    return trials_table(trials, record.objectives, genes if fit else None, best=best)
+    fitting = genes_that_fit(record.space, record.objectives, width)
+    genes = fitting if len(fitting) == len(record.space.variable) else None
+    return trials_table(trials, record.objectives, genes, best=best)
 
 
 def best_table(record: Record, width: int) -> Table:

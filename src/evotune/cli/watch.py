@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,7 @@ class Lines:
             names = [objective.metric for objective in study.objectives.objectives]
             scores = zip(names, score_texts(trial, study.objectives), strict=True)
             parts += [f"{name}={score}" for name, score in scores]
+            parts += ["breaks a constraint"] * (trial.violation > 0)
         parts += [params_text(trial.params), duration((trial.ended or 0) - (trial.started or 0))]
         if len(study.objectives.objectives) == 1 and trial.is_done:
             parts += ["best so far"] * (study.best.number == trial.number)
@@ -218,8 +220,10 @@ class LiveView:
             return Text(f"front: {count(len(best), 'trial')} that no other beats", "bold green")
         metric = self.study.objectives.objectives[0].metric
         [score] = score_texts(best[0], self.study.objectives)
-        params = f"  trial {best[0].number}: {params_text(best[0].params)}"
-        return Text.assemble((f"best {metric} {score}", "bold green"), params)
+        variable = self.study.algorithm.space.variable
+        params = {name: value for name, value in best[0].params.items() if name in variable}
+        about = f"  trial {best[0].number}: {params_text(params)}"
+        return Text.assemble((f"best {metric} {score}", "bold green"), about)
 
     def _states(self, trials: Sequence[Trial]) -> Text:
         counts = Counter(trial.state for trial in trials)
@@ -231,15 +235,15 @@ class LiveView:
 
     def _generation(self, trials: Sequence[Trial], best: Sequence[Trial]) -> list[RenderableType]:
         generation = generation_of(trials[-1])
-        rows = [t for t in trials if generation_of(t) == generation]
+        rows = list(takewhile(lambda t: generation_of(t) == generation, reversed(trials)))[::-1]
         shown = rows[-max(self.console.height - _LINES, 3) :]
         title = "latest trials" if generation is None else f"generation {generation}"
         if len(shown) < len(rows) and generation is not None:
             title += f": the last {len(shown)} of {count(len(rows), 'trial')}"
-        genes = self.study.algorithm.space.variable
-        fitting = genes_that_fit(genes, self.study.objectives, self.console.width)
-        if len(fitting) < len(genes):
-            title += f", without {', '.join(genes[len(fitting) :])}"
+        space = self.study.algorithm.space
+        fitting = genes_that_fit(space, self.study.objectives, self.console.width)
+        if len(fitting) < len(space.variable):
+            title += f", without {', '.join(space.variable[len(fitting) :])}"
         made = trials_table(
             shown,
             self.study.objectives,

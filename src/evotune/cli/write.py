@@ -8,14 +8,14 @@ from evotune import __version__
 from evotune.cli.results import to_json
 from evotune.cli.source import read_study
 from evotune.report.files import write_whole
-from evotune.report.page import write_report
+from evotune.report.write import write
 
 
 def report(source: str, name: str | None, output: Path | None) -> None:
-    """Write the report of a study and print its path."""
+    """Write the report of a study, or for a path that ends in .svg a picture; print its path."""
     record = read_study(source, name)
     path = output or Path(re.sub(r"[^\w.-]+", "-", record.name) + ".html")
-    print(write_report(path, record.definition, record.trials))
+    print(write(path, record.definition, record.trials))
 
 
 def export(source: str, name: str | None, output: Path | None) -> None:

@@ -176,9 +176,10 @@ def _mix_ordered(
 ) -> dict[str, Any]:
     """Mix ordered genes in the unit interval; exchange the others with probability one half."""
     draws = rng.random(len(space.names)).tolist()
+    asleep = space.dormant(a) | space.dormant(b)
     child = {}
     for (name, domain), draw in zip(space.domains.items(), draws, strict=True):
-        if domain.ordered and a[name] != b[name]:
+        if domain.ordered and name not in asleep and a[name] != b[name]:
             child[name] = _mixed(domain, a[name], b[name], draw, mix)
         else:
             child[name] = b[name] if draw < 0.5 else a[name]

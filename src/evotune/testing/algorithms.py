@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from statistics import median
@@ -243,14 +243,17 @@ class AlgorithmContract:
         assert len(trials) == 60 or self.finishes
 
     def test_asking_changes_nothing(self, space: Space) -> None:
-        """Equal generators give equal proposals, whatever was asked in between."""
-        for count in (0, 7, 33):
-            rehearsal = Rehearsal(self.make(space)).run(count, failing=0.2)
-            algorithm = rehearsal.algorithm
-            before = _plain(algorithm.ask(generator(9, 0)))
-            for number in range(5):
-                _empty(algorithm.ask(generator(8, number)))
-            assert _plain(algorithm.ask(generator(9, 0))) == before
+        """Equal generators give equal proposals, whatever was asked in between or before."""
+        told = Rehearsal(self.make(space)).run(33, failing=0.2).told
+        asked = self.make(space)
+        for count in range(0, len(told), 8):
+            before = _plain(asked.ask(generator(9, 0)))
+            for number in range(3):
+                _empty(asked.ask(generator(8, number)))
+            assert _plain(asked.ask(generator(9, 0))) == before
+            assert _plain(self._after(told[:count], space).ask(generator(9, 0))) == before
+            for trial in told[count : count + 8]:
+                asked.tell(trial)
 
     def test_draws_from_the_given_generator_only(self, space: Space) -> None:
         state, numpy_state = random.getstate(), repr(np.random.get_state())  # noqa: NPY002
@@ -339,10 +342,14 @@ class AlgorithmContract:
     def _assert_goes_on_alike(self, rehearsal: Rehearsal) -> None:
         log = [_stored(trial) for trial in rehearsal.told]
         for told, number, proposal in rehearsal.asked[::7]:
-            again = self.make(rehearsal.algorithm.space)
-            for trial in log[:told]:
-                again.tell(trial)
+            again = self._after(log[:told], rehearsal.algorithm.space)
             assert _plain(again.ask(generator(rehearsal.seed, number))) == _plain(proposal)
+
+    def _after(self, told: Sequence[Trial], space: Space) -> Algorithm:
+        algorithm = self.make(space)
+        for trial in told:
+            algorithm.tell(trial)
+        return algorithm
 
 
 def _start_ten(rehearsal: Rehearsal) -> list[Trial]:
