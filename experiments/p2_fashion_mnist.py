@@ -63,7 +63,8 @@ def _row(arm: Arm, trials: Sequence[et.Trial], seed: int, epochs: int) -> Row:
         trials=len(trials),
         seed=seed,
         epochs=epochs * len(trials),
-        diverged=sum(t.failure is not None for t in trials),
+        distinct=len({tuple(sorted(t.params.items())) for t in trials}),
+        failed=sum(t.failure is not None for t in trials),
         validation_loss=best.metrics["loss"],
         validation_accuracy=best.metrics["accuracy"],
         test_accuracy=best.metrics["test_accuracy"],
@@ -111,16 +112,19 @@ def section(rows: Sequence[Row], scale: Scale, runs: Sequence[PaperRun], command
     seeds = sorted({row.seed for row in rows})
     minutes = sum(r.seconds for r in rows if r.trials == _largest(rows, r.arm)) / 60
     head = (
-        f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}. Seeds {seeds[0]} to {seeds[-1]}, "
+        f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}. Seeds: {_listed(seeds)}; "
         f"{minutes:.0f} minutes of training and measuring in all. Command: `{command}`.\n\n"
         f"Each trial: {scale.train:,} training and {scale.validation:,} validation images drawn "
         f"anew for each seed, {scale.test:,} test images, {scale.epochs} epochs; convolutions of "
         f"{scale.channels[0]} and {scale.channels[1]} channels (stride {scale.stride} in the "
         f"first), dense layers of {scale.dense} and 10.\n\n"
-        "Best trial of each search by validation loss, mean ± standard deviation over seeds:"
+        "Best trial of each search by validation loss, mean ± standard deviation over seeds; "
+        "distinct are the different settings tried, failed the trainings that diverged:"
     )
     parts = [head, summary(results)]
-    if len(seeds) > 1:
+    if len(seeds) == 1:
+        parts.append("A pilot with one seed: differences cannot be told from chance.")
+    else:
         parts += [
             "Paired differences over seeds: mean (95 % interval), Wilcoxon's two-sided p (which "
             f"{len(seeds)} seeds cannot bring below {2 / 2 ** len(seeds):.2g}); not corrected for "
@@ -134,6 +138,10 @@ def section(rows: Sequence[Row], scale: Scale, runs: Sequence[PaperRun], command
 
 def _largest(rows: Sequence[Row], arm: str) -> int:
     return max(row.trials for row in rows if row.arm == arm)
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _machine() -> str:

@@ -18,8 +18,9 @@ class Row:
         arm: Name of the search.
         trials: Trainings spent.
         seed: Seed of the search and of the split.
-        epochs: Epochs spent; a training that diverged counts in full.
-        diverged: How many of the trainings diverged.
+        epochs: Epochs spent; a failed trial counts in full.
+        distinct: How many different settings were tried; the others repeat one of them.
+        failed: How many trials failed, which here means that the training diverged.
         validation_loss: Of the best.
         validation_accuracy: Of the best, in [0, 1].
         test_accuracy: Of the best, in [0, 1]; it played no part in the choice.
@@ -30,7 +31,8 @@ class Row:
     trials: int
     seed: int
     epochs: int
-    diverged: int
+    distinct: int
+    failed: int
     validation_loss: float
     validation_accuracy: float
     test_accuracy: float
@@ -109,8 +111,10 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def _spread(values: Sequence[float], digits: int, factor: float = 1.0) -> str:
-    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
-    return f"{factor * np.mean(values):.{digits}f} ± {factor * deviation:.{digits}f}"
+    mean = f"{factor * np.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {factor * np.std(values, ddof=1):.{digits}f}"
 
 
 def summary(results: Results) -> str:
@@ -126,11 +130,12 @@ def summary(results: Results) -> str:
                 _spread([row.validation_accuracy for row in rows], 2, 100),
                 _spread([row.test_accuracy for row in rows], 2, 100),
                 _spread([row.seconds for row in rows], 0),
-                f"{np.mean([row.diverged for row in rows]):.1f}",
+                f"{np.mean([row.distinct for row in rows]):.1f}",
+                f"{np.mean([row.failed for row in rows]):.1f}",
             )
         )
     head = ("search", "trials", "epochs", "validation loss", "validation accuracy, %")
-    return _table((*head, "test accuracy, %", "seconds", "diverged"), lines)
+    return _table((*head, "test accuracy, %", "seconds", "distinct", "failed"), lines)
 
 
 def comparisons(results: Results, asked: Sequence[Question]) -> str:

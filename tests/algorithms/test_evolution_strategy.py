@@ -69,7 +69,7 @@ def test_each_varying_gene_has_a_step_within_bounds():
     assert len(np.unique(steps)) > 100
 
 
-@pytest.mark.parametrize(("sign", "bound"), zip((1, -1), STEP_BOUNDS, strict=True))
+@pytest.mark.parametrize(("sign", "bound"), [(1, STEP_BOUNDS[0]), (-1, STEP_BOUNDS[1])])
 def test_steps_reach_their_bounds_and_stay_there(sign, bound):
     def by_step(trial):
         return sign * trial.note.get("steps", [0.2])[0]

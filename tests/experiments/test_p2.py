@@ -77,6 +77,11 @@ def test_the_figures_are_those_of_real_training(rows: list[Row]) -> None:
     assert all(row.seconds > 0 for row in rows)
 
 
+def test_only_the_papers_runs_train_the_same_settings_twice(rows: list[Row]) -> None:
+    assert all(row.distinct == row.trials for row in rows if row.arm in p2_others())
+    assert any(row.distinct < row.trials for row in rows)
+
+
 def test_running_again_trains_nothing_and_gives_the_same_rows(
     rows: list[Row], images: Images, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +148,7 @@ def _made(test_accuracy: dict[str, float], loss: dict[str, float]) -> Results:
                 accuracy = test_accuracy.get(arm.name, 0.80) + 0.02 * seed + noise
                 lost = loss.get(arm.name, 0.5) - 0.02 * seed - noise
                 scores = (lost, accuracy, accuracy)
-                rows.append(Row(arm.name, trials, seed, 3 * trials, 0, *scores, 9.0))
+                rows.append(Row(arm.name, trials, seed, 3 * trials, trials, 0, *scores, 9.0))
     return Results(rows)
 
 

@@ -165,16 +165,9 @@ def make_algorithm(table: Mapping[str, Any], space: Space, trials: int | None) -
         ConfigError: An unknown name or option, or a value of another type.
         AlgorithmError: Options that the algorithm cannot work with.
     """
-    if "name" in table and "recipe" in table:
-        raise ConfigError("name and recipe exclude each other; a recipe is an algorithm by itself")
     options = {k: _make_operator(k, v) for k, v in table.items() if k not in ("name", "recipe")}
-    if "recipe" in table:
-        return build(_pick("recipe", table["recipe"], _recipes()), options, space)
-    name = table.get("name", "auto")
-    check_names("algorithm", [str(name)], ["auto", *ALGORITHMS])
-    if name != "auto":
-        module = importlib.import_module(f"evotune.algorithms.{ALGORITHMS[name]}")
-        return build(getattr(module, name), options, space)
+    if "recipe" in table or table.get("name", "auto") != "auto":
+        return build(_algorithm_maker(table), options, space)
     if options:
         raise ConfigError(
             f'"auto" chooses its own options; name an algorithm to set {", ".join(options)}'
@@ -182,7 +175,19 @@ def make_algorithm(table: Mapping[str, Any], space: Space, trials: int | None) -
     return auto(space, trials=trials)
 
 
-def _recipes() -> dict[str, Any]:
+def _algorithm_maker(table: Mapping[str, Any]) -> Callable[..., Algorithm]:
+    if "recipe" not in table:
+        name = table["name"]
+        check_names("algorithm", [str(name)], ("auto", *ALGORITHMS))
+        module = importlib.import_module(f"evotune.algorithms.{ALGORITHMS[name]}")
+        maker: Callable[..., Algorithm] = getattr(module, name)
+        return maker
+    if "name" in table:
+        raise ConfigError("name and recipe exclude each other; a recipe is an algorithm by itself")
+    return _pick("recipe", table["recipe"], _recipes())
+
+
+def _recipes() -> dict[str, Callable[..., Algorithm]]:
     from evotune.algorithms import recipes
 
     functions = inspect.getmembers(recipes, inspect.isfunction)
@@ -206,7 +211,7 @@ def _make_operator(option: str, value: Any) -> Any:
         return build(maker, pairs)
 
 
-def _family(option: str) -> dict[str, Any]:
+def _family(option: str) -> dict[str, type]:
     path, method = OPERATORS[option]
     module = importlib.import_module(f"evotune.{path}")
     return {
@@ -218,6 +223,6 @@ def _family(option: str) -> dict[str, Any]:
     }
 
 
-def _pick(what: str, name: Any, known: Mapping[str, Any]) -> Any:
+def _pick(what: str, name: Any, known: Mapping[str, T]) -> T:
     check_names(what, [str(name)], known)
     return known[name]
