@@ -40,7 +40,7 @@ def test_options_are_passed_on():
         ("zzz", {}, "there is no algorithm 'zzz'. Known: auto, RandomSearch, Grid, Genetic"),
         ("auto", {"points": 3}, '"auto" has no options, got points'),
         ("Genetic", {"populationsize": 3}, "Genetic: .*populationsize"),
-        ("Genetic", {"population_size": 1}, "needs population_size >= 2"),
+        ("Genetic", {"population_size": 1}, "population_size must be a whole number from 2 up"),
         ("Genetic", {"population_size": "many"}, "Genetic: "),
     ],
 )

@@ -152,8 +152,8 @@ def test_repr():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"parents": 0}, "parents and offspring must be at least 1, got parents=0"),
-        ({"offspring": 0}, "offspring=0"),
+        ({"parents": 0}, "parents must be a whole number from 1 up, got 0"),
+        ({"offspring": 0}, "offspring must be a whole number from 1 up, got 0"),
         ({"survival": "both"}, 'survival is "plus" or "comma", got .both.'),
         ({"step_sizes": "two"}, 'step_sizes is "one" or "each", got .two.'),
         ({"survival": "comma", "offspring": 2}, "needs at least as many offspring as parents"),

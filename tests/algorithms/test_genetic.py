@@ -286,9 +286,10 @@ def test_repr_says_what_it_is_made_of():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"population_size": 1}, "needs population_size >= 2"),
-        ({"offspring": 0}, "offspring >= 1, got population_size=12, offspring=0"),
-        ({"elitism": -1}, "elitism must lie between 0 and population_size=12, got -1"),
+        ({"population_size": 1}, "population_size must be a whole number from 2 up, got 1"),
+        ({"population_size": 10.5}, r"whole number from 2 up, got 10\.5"),
+        ({"offspring": 0}, "offspring must be a whole number from 1 up, got 0"),
+        ({"elitism": -1}, "elitism must be a whole number from 0 up, got -1"),
         ({"elitism": 13}, "got 13"),
         ({"crossover_rate": 1.1}, r"crossover_rate must lie in \[0, 1\]"),
         ({"mutation_rate": 2.0}, r"rate must lie in \[0, 1\]"),

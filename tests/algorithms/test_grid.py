@@ -77,7 +77,7 @@ def test_a_study_ends_when_the_grid_does():
 
 
 def test_grid_needs_two_points():
-    with pytest.raises(AlgorithmError, match="points must be at least 2, got 1"):
+    with pytest.raises(AlgorithmError, match="points must be a whole number from 2 up, got 1"):
         Grid(Space(n=Int(1, 4)), points=1)
 
 

@@ -152,7 +152,7 @@ BAD = {
     ),
     "option bounds": (
         {"algorithm": 'name = "Genetic"\npopulation_size = 1'},
-        r"\[algorithm\]: Genetic: needs population_size >= 2",
+        r"\[algorithm\]: Genetic: .*population_size",
     ),
     "option of auto": ({"algorithm": "population_size = 3"}, "name an algorithm to set"),
     "unknown operator": (

@@ -134,7 +134,7 @@ def test_better_members_are_drawn_more_often_and_values_stay(selection):
     [
         (lambda: Truncation(0.0), r"Truncation: share must lie in \(0, 1\], got 0.0"),
         (lambda: Truncation(1.1), "Truncation"),
-        (lambda: Tournament(0), "Tournament: size must be at least 1"),
+        (lambda: Tournament(0), "Tournament: size must be a whole number from 1 up"),
         (lambda: Rank(2.1), r"Rank: pressure must lie in \[1, 2\]"),
         (lambda: Boltzmann(-1), "beta must not be negative"),
         (lambda: Boltzmann(1, growth=0), "growth must be positive"),

@@ -203,7 +203,7 @@ def test_whole_numbers_and_ordinals_are_mixed_on_their_lattice():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: KPoint(0), "KPoint: points must be at least 1, got 0"),
+        (lambda: KPoint(0), "KPoint: points must be a whole number from 1 up, got 0"),
         (lambda: Uniform(1.1), r"Uniform: rate must lie in \[0, 1\], got 1.1"),
         (lambda: Segment(-0.1), "Segment: rate"),
         (lambda: Uniform(float("nan")), "Uniform: rate"),

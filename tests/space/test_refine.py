@@ -147,12 +147,12 @@ def test_into_moves_numbers_to_the_nearest_bound_and_nothing_else():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"every": 0}, "every must be at least 1"),
-        ({"elite": 0.0}, r"elite in \(0, 1\]"),
+        ({"every": 0}, "every must be a whole number from 1 up"),
+        ({"elite": 0.0}, r"elite must lie in"),
         ({"elite": 1.5}, "elite"),
         ({"floor": 0.0}, r"floor must lie in \(0, 0.5\)"),
         ({"narrowest": 0.0}, "narrowest"),
-        ({"undo_after": 0}, "undo_after must be at least 1, or None"),
+        ({"undo_after": 0}, "undo_after must be a whole number from 1 up"),
     ],
 )
 def test_bad_options(options, message):

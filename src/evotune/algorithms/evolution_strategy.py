@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from evotune.algorithms.generations import Generation, StartingPopulation
+from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.survival import Survival, best_first
@@ -95,11 +96,8 @@ class EvolutionStrategy:
         self._immigrants: list[Trial] = []
 
     def _check(self) -> None:
-        if self.parents < 1 or self.offspring < 1:
-            raise AlgorithmError(
-                f"EvolutionStrategy: parents and offspring must be at least 1, got "
-                f"parents={self.parents!r}, offspring={self.offspring!r}"
-            )
+        check_whole("EvolutionStrategy", "parents", self.parents, 1)
+        check_whole("EvolutionStrategy", "offspring", self.offspring, 1)
         if self.survival not in ("plus", "comma"):
             raise AlgorithmError(
                 f'EvolutionStrategy: survival is "plus" or "comma", got {self.survival!r}'

@@ -13,6 +13,7 @@ import numpy as np
 
 from evotune.algorithms.generations import Generation, StartingPopulation
 from evotune.algorithms.variation import Variation
+from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.schedules import Constant, Progress, Schedule
@@ -108,14 +109,12 @@ class Genetic:
         self._best_since = 0
 
     def _check(self) -> None:
-        if self.population_size < 2 or self.offspring < 1:
+        check_whole("Genetic", "population_size", self.population_size, 2)
+        check_whole("Genetic", "offspring", self.offspring, 1)
+        check_whole("Genetic", "elitism", self.elitism, 0)
+        if self.elitism > self.population_size:
             raise AlgorithmError(
-                "Genetic: needs population_size >= 2 and offspring >= 1, got "
-                f"population_size={self.population_size!r}, offspring={self.offspring!r}"
-            )
-        if not 0 <= self.elitism <= self.population_size:
-            raise AlgorithmError(
-                f"Genetic: elitism must lie between 0 and population_size="
+                f"Genetic: elitism must not be above population_size="
                 f"{self.population_size}, got {self.elitism!r}"
             )
         scheduled = not isinstance(self.schedule, Constant | None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from evotune.errors import AlgorithmError
+from evotune.checks import check_whole
 from evotune.space import Domain, Space
 from evotune.trial import Proposal, Trial
 
@@ -29,8 +29,7 @@ class Grid:
     generational = True
 
     def __init__(self, space: Space, *, points: int = 5) -> None:
-        if points < 2:
-            raise AlgorithmError(f"Grid: points must be at least 2, got {points!r}")
+        check_whole("Grid", "points", points, 2)
         self.space = space
         self.points = points
         self._levels = {name: _levels(domain, points) for name, domain in space.domains.items()}

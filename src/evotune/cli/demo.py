@@ -17,8 +17,6 @@ from evotune.protocols import Algorithm, Evaluate, Storage
 from evotune.report.text import count, duration
 from evotune.storage import open_storage
 
-POPULATION = 15
-
 
 def demo(
     folder: Path, *, trials: int, epochs: int, workers: int, seed: int, fresh: bool = False
@@ -71,7 +69,7 @@ def _set_up(epochs: int) -> tuple[dict[str, Algorithm], Evaluate]:
         ) from error
     space = digits_space(epochs)
     searches: dict[str, Algorithm] = {
-        "genetic": et.Genetic(space, population_size=POPULATION),
+        "genetic": et.Genetic(space),
         "random": et.RandomSearch(space),
     }
     return searches, digits_task()

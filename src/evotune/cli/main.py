@@ -50,7 +50,7 @@ def evotune(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where results go.")] = Path("evotune-demo"),
-    trials: Annotated[int, typer.Option(min=1, help="Trials of each search.")] = 60,
+    trials: Annotated[int, typer.Option(min=1, help="Trials of each search.")] = 100,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each trial.")] = 5,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random streams.")] = 0,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 
 Array = npt.NDArray[np.float64]
@@ -62,8 +63,7 @@ class Tournament:
     size: int = 2
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise AlgorithmError(f"Tournament: size must be at least 1, got {self.size!r}")
+        check_whole("Tournament", "size", self.size, 1)
 
     def __call__(
         self, values: Array, count: int, rng: np.random.Generator, generation: int

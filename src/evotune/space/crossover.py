@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.space.domains import Domain, reflect
 from evotune.space.space import Genome, Space
@@ -49,8 +50,7 @@ class KPoint:
     points: int = 1
 
     def __post_init__(self) -> None:
-        if self.points < 1:
-            raise AlgorithmError(f"KPoint: points must be at least 1, got {self.points!r}")
+        check_whole("KPoint", "points", self.points, 1)
 
     def __call__(
         self, space: Space, a: Genome, b: Genome, rng: np.random.Generator

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.space.domains import Domain, Float, Int
 from evotune.space.listed import Choice
@@ -35,15 +36,11 @@ class Refinement:
     undo_after: int | None = 10
 
     def __post_init__(self) -> None:
-        if self.every < 1 or not 0 < self.elite <= 1:
-            raise AlgorithmError(
-                f"Refinement: every must be at least 1 and elite in (0, 1], "
-                f"got every={self.every!r}, elite={self.elite!r}"
-            )
-        if self.undo_after is not None and self.undo_after < 1:
-            raise AlgorithmError(
-                f"Refinement: undo_after must be at least 1, or None; got {self.undo_after!r}"
-            )
+        check_whole("Refinement", "every", self.every, 1)
+        if self.undo_after is not None:
+            check_whole("Refinement", "undo_after", self.undo_after, 1)
+        if not 0 < self.elite <= 1:
+            raise AlgorithmError(f"Refinement: elite must lie in (0, 1], got {self.elite!r}")
         if not (0 < self.floor < 0.5 and 0 < self.narrowest <= 1):
             raise AlgorithmError(
                 f"Refinement: floor must lie in (0, 0.5) and narrowest in (0, 1], "
