@@ -1,5 +1,7 @@
-"""A check of arguments that many parts share."""
+"""Checks of what users write, shared by many parts."""
 
+import difflib
+from collections.abc import Iterable
 from numbers import Integral
 
 from evotune.errors import AlgorithmError
@@ -21,3 +23,10 @@ def check_whole(owner: str, name: str, value: object, least: int) -> None:
         raise AlgorithmError(
             f"{owner}: {name} must be a whole number from {least} up, got {value!r}"
         )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'lr'?"``, or nothing when no known name is near."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1, cutoff=0.5)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""

@@ -71,11 +71,18 @@ def _is_replaceable(holder: Driver, me: Driver) -> bool:
         return False
     if holder.pid == me.pid:
         return holder.token not in running_tokens
+    return has_ended(holder)
+
+
+def has_ended(driver: Driver) -> bool:
+    """Tell whether a driver's process is gone; one on another machine is taken to live."""
+    if driver.host != socket.gethostname():
+        return False
     try:
         # A process id may have been given to a new process: the time of its start tells.
-        started = psutil.Process(holder.pid).create_time()
+        started = psutil.Process(driver.pid).create_time()
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:
         return False
-    return abs(started - holder.process_started) > 1.0
+    return abs(started - driver.process_started) > 1.0

@@ -70,6 +70,7 @@ class Study:
         self.algorithm = algorithm
         self.objectives = parse_objectives(objectives, constraints)
         self.storage = open_storage(storage)
+        self._owns_storage = self.storage is not storage
         self.definition = self._open(name, seed)
         self.stop_reason = ""
         self._run: Run | None = None
@@ -320,8 +321,13 @@ class Study:
             self._run.stop("stopped")
 
     def close(self) -> None:
-        """Leave the study to another process; results stay readable. Harmless when repeated."""
+        """Leave the study to another process; results stay readable. Harmless when repeated.
+
+        A storage that was given as an object is left open.
+        """
         self._engine.close()
+        if self._owns_storage:
+            self.storage.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,10 +1,10 @@
 """Algorithms by name, and the rule that picks one."""
 
-import difflib
 import importlib
 from typing import Any
 
 from evotune.algorithms.genetic import Genetic
+from evotune.checks import did_you_mean
 from evotune.errors import AlgorithmError
 from evotune.protocols import Algorithm
 from evotune.space import Space
@@ -52,10 +52,9 @@ def named(name: str, space: Space, *, trials: int | None = None, **options: Any)
             )
         return auto(space, trials=trials)
     if name not in ALGORITHMS:
-        near = difflib.get_close_matches(name, [*ALGORITHMS, "auto"], 1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, [*ALGORITHMS, "auto"]) or "."
         raise AlgorithmError(
-            f"there is no algorithm {name!r}{hint}. Known: auto, {', '.join(ALGORITHMS)}"
+            f"there is no algorithm {name!r}{hint} Known: auto, {', '.join(ALGORITHMS)}"
         )
     module = importlib.import_module(f"evotune.algorithms.{ALGORITHMS[name]}")
     try:

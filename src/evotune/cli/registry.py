@@ -1,6 +1,5 @@
 """Names and options in a file -> objects, with the nearest name suggested for one not known."""
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,12 +8,11 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from evotune.algorithms.auto import ALGORITHMS, auto
+from evotune.checks import did_you_mean
 from evotune.errors import ConfigError, EvotuneError
 from evotune.protocols import Algorithm
-from evotune.space import Bool, Choice, Domain, Fixed, Float, Int, Ordinal, Space
-from evotune.space.listed import domain_from_json
-
-DOMAINS: dict[str, Any] = {c.kind: c for c in (Float, Int, Ordinal, Choice, Bool, Fixed)}
+from evotune.space import Domain, Space
+from evotune.space.listed import KINDS, domain_from_json
 
 #: Option of an algorithm -> the module of its operators, and the method that makes a class one.
 OPERATORS = {
@@ -42,13 +40,6 @@ def at(where: str) -> Iterator[None]:
         raise ConfigError(f"{where}: {error}") from error
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'lr'?"``, or nothing when no known name is near."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, 1, cutoff=0.5)
-    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
-
-
 def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Raise ConfigError unless all given names are known.
 
@@ -60,7 +51,7 @@ def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
     for name in given:
         if name not in known:
-            hint = nearest(name, known) or "."
+            hint = did_you_mean(name, known) or "."
             raise ConfigError(f"unknown {what} {name!r}{hint} Known: {', '.join(known) or 'none'}")
 
 
@@ -144,12 +135,12 @@ def make_domain(table: Any) -> Domain:
             f'{table!r}. For a constant write {{type = "fixed", value = ...}}'
         )
     if "type" not in table:
-        raise ConfigError(f"a gene needs a type: one of {', '.join(DOMAINS)}")
-    check_names("type", [str(table["type"])], DOMAINS)
+        raise ConfigError(f"a gene needs a type: one of {', '.join(KINDS)}")
+    check_names("type", [str(table["type"])], KINDS)
     options = {name: value for name, value in table.items() if name != "type"}
     if not isinstance(options.get("values", []), list):
         raise ConfigError(f"'values' must be a list, got {options['values']!r}")
-    check_options(DOMAINS[table["type"]], options)
+    check_options(KINDS[table["type"]], options)
     return domain_from_json(table)
 
 

@@ -42,7 +42,6 @@ def run(file: Path, overrides: Mapping[str, Any], *, take_over: bool) -> int:
         if before:
             console.print(f"going on with study {study.name!r}: {count(before, 'trial')} so far")
         run_watched(study, config.evaluate, console, config.log, **config.of_run)
-    study.storage.close()
     if study.stop_reason == "interrupted":
         print_interrupted(console, study)
         return INTERRUPTED

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from evotune.cli.console import make_console
-from evotune.cli.source import Record, is_alive, open_source, read_study
+from evotune.cli.source import Record, open_source, read_study
 from evotune.cli.tables import best_table, table
+from evotune.locking import has_ended
 from evotune.objectives import Objectives
 from evotune.protocols import Driver
 from evotune.report.generations import generation_of
@@ -150,7 +151,7 @@ def _driver_text(driver: Driver | None) -> str:
     if driver is None:
         return ""
     who = f"process {driver.pid} on {driver.host} since {_date(driver.since)}"
-    return who if is_alive(driver) else f"{who}, which has ended"
+    return f"{who}, which has ended" if has_ended(driver) else who
 
 
 def _date(seconds: float) -> str:

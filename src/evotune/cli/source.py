@@ -1,6 +1,5 @@
 """Recorded studies, opened for reading only: nothing is created, nobody is locked out."""
 
-import socket
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -8,10 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil
-
+from evotune.checks import did_you_mean
 from evotune.cli.config import location
-from evotune.cli.registry import nearest
 from evotune.errors import NoResultError, StorageError, StudyError
 from evotune.ledger import Ledger
 from evotune.objectives import Objectives
@@ -112,17 +109,6 @@ def read_study(source: str, name: str | None = None) -> Record:
     return Record(summary.definition, trials, summary.driver)
 
 
-def is_alive(driver: Driver) -> bool:
-    """Tell whether a driver's process runs; one on another machine is taken to."""
-    if driver.host != socket.gethostname():
-        return True
-    try:
-        started = psutil.Process(driver.pid).create_time()
-    except psutil.Error:
-        return False
-    return abs(started - driver.process_started) <= 1.0  # else the number was given out again
-
-
 def _choose(source: str, names: Sequence[str], name: str | None) -> str:
     if name is None:
         if len(names) == 1:
@@ -134,7 +120,7 @@ def _choose(source: str, names: Sequence[str], name: str | None) -> str:
             )
     if name is None or name not in names:
         which = "study yet" if name is None else f"study {name!r}"
-        hint = nearest(name or "", names) or (f"; it has: {', '.join(names)}" if names else "")
+        hint = did_you_mean(name or "", names) or (f"; it has: {', '.join(names)}" if names else "")
         raise StudyError(f"there is no {which} in {source}{hint}")
     return name
 

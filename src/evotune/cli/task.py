@@ -8,7 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from evotune.cli.registry import build, check_names, nearest
+from evotune.checks import did_you_mean
+from evotune.cli.registry import build, check_names
 from evotune.errors import ConfigError
 from evotune.execution.evaluate import describe_error
 from evotune.protocols import Evaluate
@@ -50,7 +51,7 @@ def _import_function(spec: Any, folder: Path) -> Evaluate:
     function: Evaluate | None = getattr(module, name, None)
     if not callable(function):
         names = [n for n, value in vars(module).items() if callable(value) and n[0] != "_"]
-        raise ConfigError(f"{where} has no function {name!r}{nearest(name, names)}")
+        raise ConfigError(f"{where} has no function {name!r}{did_you_mean(name, names)}")
     return function
 
 
@@ -76,7 +77,7 @@ def _import(name: str, folder: Path) -> ModuleType:
         if isinstance(error, ModuleNotFoundError) and error.name == name:
             modules = [path.stem for path in folder.glob("*.py")]
             raise ConfigError(
-                f"there is no module {name!r} in {folder}{nearest(name, modules)}"
+                f"there is no module {name!r} in {folder}{did_you_mean(name, modules)}"
             ) from error
         frame = traceback.extract_tb(error.__traceback__)[-1]
         raise ConfigError(

@@ -202,14 +202,14 @@ def domain_from_json(data: Mapping[str, Any]) -> Domain:
     """
     settings = dict(data)
     kind = settings.pop("type", None)
-    if kind not in _KINDS:
-        raise SpaceError(f"a domain's type is one of {', '.join(_KINDS)}; got {kind!r}")
+    if kind not in KINDS:
+        raise SpaceError(f"a domain's type is one of {', '.join(KINDS)}; got {kind!r}")
     values = settings.pop("values", ()) if kind in ("ordinal", "choice") else ()
     try:
-        domain: Domain = _KINDS[kind](*values, **settings)
+        domain: Domain = KINDS[kind](*values, **settings)
     except TypeError as error:
         raise SpaceError(f"domain {dict(data)!r}: {error}") from None
     return domain
 
 
-_KINDS: dict[str, Any] = {c.kind: c for c in (Float, Int, Ordinal, Choice, Bool, Fixed)}
+KINDS: dict[str, Any] = {c.kind: c for c in (Float, Int, Ordinal, Choice, Bool, Fixed)}

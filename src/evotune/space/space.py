@@ -1,6 +1,5 @@
 """The space: named domains, their conditions, and everything one does with whole genomes."""
 
-import difflib
 import math
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evotune.checks import did_you_mean
 from evotune.errors import GenomeError, SpaceError
 from evotune.space.conditions import Range, in_order
 from evotune.space.domains import Domain, Float, Int
@@ -152,10 +152,9 @@ class Space:
     def _check_names(self, genome: Genome) -> None:
         for name in genome:
             if name not in self.domains:
-                near = difflib.get_close_matches(name, self.names, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise GenomeError(
-                    f"gene {name!r} is not in the space, which has {', '.join(self.names)}{hint}"
+                    f"gene {name!r} is not in the space, which has {', '.join(self.names)}"
+                    f"{did_you_mean(name, self.names)}"
                 )
 
     def complete(self, params: Genome) -> dict[str, Any]:

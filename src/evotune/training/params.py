@@ -1,6 +1,5 @@
 """Which genes a task uses: a gene without effect makes a search meaningless, so it is an error."""
 
-import difflib
 import inspect
 from collections.abc import (
     Callable,
@@ -14,6 +13,7 @@ from collections.abc import (
 )
 from typing import Any
 
+from evotune.checks import did_you_mean
 from evotune.errors import TaskError
 
 
@@ -72,12 +72,6 @@ class ReadParams(dict[str, Any]):
     def copy(self) -> dict[str, Any]:
         """Return a plain dict, and note that every gene was read."""
         return dict(self.items())
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'lr'?"``, or nothing when no known name is near."""
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def pick(kind: str, name: str, known: Mapping[str, Any]) -> Any:

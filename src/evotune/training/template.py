@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from string import Formatter
 from typing import Any
 
+from evotune.checks import did_you_mean
 from evotune.errors import TaskError
-from evotune.training.params import did_you_mean
 
 _FORMATTER = Formatter()
 _FLAG = re.compile(r"--?[A-Za-z][^={}]*")
