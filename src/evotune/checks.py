@@ -30,3 +30,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(name.lower(), by_lower, 1, cutoff=0.5)
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def check_operator(owner: str, name: str, operator: object, example: str) -> None:
+    """Check an option that must be a callable object, not its name nor its class.
+
+    Raises:
+        AlgorithmError: It is something else.
+    """
+    if not callable(operator) or isinstance(operator, type):
+        raise AlgorithmError(f"{owner}: {name} must be such as {example}, got {operator!r}")

@@ -1,5 +1,6 @@
 """What moves a study on: propose, record, tell, and rebuild all of it from the record."""
 
+import atexit
 import logging
 import time
 import weakref
@@ -73,12 +74,15 @@ class Engine:
     def _acquire(self, take_over: bool) -> None:
         """Become the driver, or remember why not: a study may be looked at while it runs."""
         name = self.definition.name
+        _release_abandoned()
         try:
             self._driver = locking.acquire(self.storage, name, take_over=take_over)
         except (StudyLockedError, StorageError) as refusal:
             self._refusal = refusal
         else:
-            self._finalizer = weakref.finalize(self, _release, self.storage, name, self._driver)
+            self._finalizer = weakref.finalize(
+                self, _abandoned.append, (self.storage, name, self._driver)
+            )
 
     @property
     def driver(self) -> Driver:
@@ -102,7 +106,8 @@ class Engine:
     def close(self) -> None:
         """Give the study free for another process."""
         if self._driver is not None:
-            self._finalizer()
+            self._finalizer.detach()
+            _release(self.storage, self.definition.name, self._driver)
             self._driver = None
 
     def _replay(self) -> None:
@@ -116,7 +121,9 @@ class Engine:
                 self._tell(results[len(self._told)])
             self.algorithm.tell(_as_started(trial))
             self.untold[trial.number] = None
-        while len(self._told) in results:
+        # Whether the next proposal came before or after further results, only a run can know;
+        # to generational algorithms it is all the same.
+        while self.algorithm.generational and len(self._told) in results:
             self._tell(results[len(self._told)])
 
     # -- starting trials ----------------------------------------------------------------------
@@ -199,15 +206,13 @@ class Engine:
 
     # -- ending trials ------------------------------------------------------------------------
 
-    def finish(self, results: Mapping[int, Outcome | Failure], *, in_order: bool) -> list[Trial]:
-        """Record ended trials in one transaction, then tell the algorithm all whose turn it is.
+    def record(self, results: Mapping[int, Outcome | Failure], *, in_order: bool) -> None:
+        """Record ended trials in one transaction; the algorithm is told of them separately.
 
         Args:
             results: What was collected, by trial number.
-            in_order: Tell in the order of trial numbers, keeping back what comes early.
-
-        Returns:
-            The records of the trials that were told.
+            in_order: They will be told in the order of trial numbers, by `tell_next`, and not as
+                they came, by `tell_ended`.
         """
         ranks = {number: k for k, number in enumerate(self.untold if in_order else results)}
         ended, now = [], time.time()
@@ -215,38 +220,31 @@ class Engine:
             trial = judge(self.ledger.trials[number], result, self.objectives)
             order = len(self._told) + ranks[number]
             ended.append(replace(trial, result_order=order, ended=now))
-        try:
-            self._write(ended)
-        finally:
-            told = self._tell_ended(None if in_order else results)
-        return told
+        self._write(ended)
 
-    def tell_leftovers(self, *, in_order: bool) -> list[Trial]:
-        """Tell results that an earlier run recorded but kept back for their turn."""
-        if in_order:
-            return self._tell_ended(None)
+    def tell_next(self) -> Trial | None:
+        """Tell the result of the first untold trial, if it has ended, and return its record."""
+        first = next(iter(self.untold), None)
+        if first is None or not self.ledger.trials[first].has_ended:
+            return None
+        return self._tell(self.ledger.trials[first])
+
+    def tell_ended(self) -> list[Trial]:
+        """Tell the results of all ended trials, in the order in which they came."""
         kept = [t for n in self.untold if (t := self.ledger.trials[n]).has_ended]
-        orders = range(len(self._told), len(self._told) + len(kept))
-        self._write([replace(t, result_order=k) for t, k in zip(kept, orders, strict=True)])
-        return self._tell_ended([t.number for t in kept])
+        kept.sort(key=lambda trial: trial.result_order or 0)
+        # Those that an ordered run kept back for their turn get the place that they have now.
+        places = range(len(self._told), len(self._told) + len(kept))
+        placed = [replace(t, result_order=k) for t, k in zip(kept, places, strict=True)]
+        if placed != kept:
+            self._write(placed)
+        return [self._tell(trial) for trial in placed]
 
-    def _tell_ended(self, numbers: Any) -> list[Trial]:
-        """Tell the given trials, or with None the untold ones from the front that have ended."""
-        if numbers is None:
-            numbers = []
-            for number in self.untold:
-                if not self.ledger.trials[number].has_ended:
-                    break
-                numbers.append(number)
-        told = [self.ledger.trials[number] for number in numbers]
-        for trial in told:
-            self._tell(trial)
-        return told
-
-    def _tell(self, trial: Trial) -> None:
+    def _tell(self, trial: Trial) -> Trial:
         self.algorithm.tell(self.ledger.average(trial, self._told))
         self._told.add(trial.number)
         self.untold.pop(trial.number, None)
+        return trial
 
     def _write(self, trials: Sequence[Trial]) -> None:
         """Store trials; what cannot be stored is kept and goes first the next time."""
@@ -271,6 +269,17 @@ def _as_started(trial: Trial) -> Trial:
         result_order=None,
         ended=None,
     )
+
+
+#: Holds of studies that were dropped without being closed. They are released at a safe moment: the
+#: garbage collector may come amid another study's transaction, where the database is locked.
+_abandoned: list[tuple[Storage, str, Driver]] = []
+
+
+@atexit.register
+def _release_abandoned() -> None:
+    while _abandoned:
+        _release(*_abandoned.pop())
 
 
 def _release(storage: Storage, name: str, driver: Driver) -> None:

@@ -53,6 +53,11 @@ def acquire(storage: Storage, name: str, *, take_over: bool = False) -> Driver:
 
 def describe(name: str, holder: Driver, me: Driver) -> str:
     """Return who holds a study and what can be done."""
+    if holder.host == me.host and holder.pid == me.pid:
+        return (
+            f"study {name!r} is driven by another Study object of this very process: close() that "
+            "one, or use it"
+        )
     since = datetime.fromtimestamp(holder.since).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
     text = (
         f"study {name!r} is driven by process {holder.pid} on host {holder.host!r} since {since}; "

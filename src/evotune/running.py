@@ -20,6 +20,8 @@ from evotune.errors import (
     TaskError,
     TooManyFailuresError,
 )
+from evotune.execution.inline import InlineExecutor
+from evotune.execution.processes import ProcessExecutor
 from evotune.objectives import Objectives
 from evotune.protocols import Evaluate, Executor
 from evotune.trial import Failure, Trial
@@ -116,16 +118,16 @@ class Run:
     def _loop(self, interrupts: "_Interrupts") -> None:
         for trial in self.engine.ledger.trials:
             self._check_result(trial)
-        for trial in self.engine.tell_leftovers(in_order=self.in_order):
-            self._check_result(trial)
         self._leftovers.extend(self.engine.unfinished())
+        self._tell(interrupts)  # what an earlier run recorded and kept back
         while True:
             self._fill(interrupts)
             if not self._running:
                 break
             with interrupts.allowed():
                 results = dict(self.executor.collect())
-            self._take(results)
+            self._record(results)
+            self._tell(interrupts)
 
     # -- starting -----------------------------------------------------------------------------
 
@@ -159,7 +161,7 @@ class Run:
         if self._leftovers:
             return self.engine.restart(self._leftovers.popleft())
         trial = self.engine.propose()
-        if trial is None and not self._running:
+        if trial is None and not self.engine.untold:
             self.stop_reason = "the algorithm has nothing more to propose"
         return trial
 
@@ -170,16 +172,28 @@ class Run:
 
     # -- ending -------------------------------------------------------------------------------
 
-    def _take(self, results: dict[int, Any]) -> None:
+    def _record(self, results: dict[int, Any]) -> None:
         fatal = [r for r in results.values() if isinstance(r, Failure) and r.fatal]
         kept = {n: r for n, r in results.items() if not (isinstance(r, Failure) and r.fatal)}
         self._running.difference_update(results)
-        for trial in self.engine.finish(kept, in_order=self.in_order):
-            self._check_result(trial)
-            self._check_failures(trial)
-            self.after(trial)
+        self.engine.record(kept, in_order=self.in_order)
         if fatal:
             raise TaskError(fatal[0].message)
+
+    def _tell(self, interrupts: "_Interrupts") -> None:
+        if not self.in_order:
+            for trial in self.engine.tell_ended():
+                self._react(trial)
+            return
+        while (told := self.engine.tell_next()) is not None:
+            self._react(told)
+            # Two results that come together must lead where they would have led one by one.
+            self._fill(interrupts)
+
+    def _react(self, trial: Trial) -> None:
+        self._check_result(trial)
+        self._check_failures(trial)
+        self.after(trial)
 
     def stop(self, reason: str) -> None:
         """Start no more trials; the first reason counts."""
@@ -202,7 +216,8 @@ class Run:
         if self._failed > self.stopping.max_failures * self._ended:
             raise TooManyFailuresError(
                 f"{self._failed} of {self._ended} trials failed, more than max_failures="
-                f"{self.stopping.max_failures:g} allows; trial {trial.number}: "
+                f"{self.stopping.max_failures:g} allows (1 goes on whatever fails); "
+                f"trial {trial.number}: "
                 f"{trial.failure.message}\n{trial.failure.traceback}".rstrip()
             )
 
@@ -276,3 +291,29 @@ def after_each(
             callback(study, trial)
 
     return call
+
+
+def executor_for(
+    executor: Executor | None, workers: int | None, trial_timeout: float | None
+) -> Executor:
+    """Return the executor that the options of `Study.run` ask for.
+
+    Raises:
+        StudyError: The options contradict each other or are out of bounds.
+    """
+    if executor is not None:
+        if workers is not None or trial_timeout is not None:
+            raise StudyError(
+                "workers= and trial_timeout= belong to the executor when you give one: "
+                "write executor=ProcessExecutor(workers=2, trial_timeout=600)"
+            )
+        return executor
+    if workers is not None and (
+        isinstance(workers, bool) or workers < 1 or workers != int(workers)
+    ):
+        raise StudyError(f"workers must be a whole number of at least 1, got {workers!r}")
+    if trial_timeout is not None and not trial_timeout > 0:
+        raise StudyError(f"trial_timeout must be positive (seconds), got {trial_timeout!r}")
+    if workers is None or workers == 1:
+        return InlineExecutor(trial_timeout=trial_timeout)
+    return ProcessExecutor(workers, trial_timeout=trial_timeout)

@@ -1,5 +1,6 @@
 """The study: what users hold in their hands."""
 
+import logging
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -10,15 +11,17 @@ from typing import Any, Self
 from evotune.engine import Duplicates, Engine
 from evotune.errors import NoResultError, StudyError, StudyMismatchError
 from evotune.execution.evaluate import read_metrics
-from evotune.execution.inline import InlineExecutor
-from evotune.execution.processes import ProcessExecutor
 from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
 from evotune.protocols import Algorithm, Evaluate, Executor, Storage, StudyDefinition
-from evotune.running import Run, Stopping, after_each
+from evotune.running import Run, Stopping, after_each, executor_for
 from evotune.seeding import fresh_seed
 from evotune.space.space import difference
 from evotune.storage import open_storage
 from evotune.trial import Failed, Failure, Outcome, Trial
+
+log = logging.getLogger("evotune")
+
+Callback = Callable[["Study", Trial], None]
 
 
 class Study:
@@ -99,6 +102,13 @@ class Study:
             lines.append(f"~ objectives: {stored.objectives} -> {wanted.objectives}")
         if stored.space != wanted.space:
             lines += difference(stored.space, wanted.space)
+        if stored.algorithm != wanted.algorithm:
+            log.warning(
+                "study %r was made with %s and goes on with %s",
+                name,
+                stored.algorithm,
+                wanted.algorithm,
+            )
         if lines:
             raise StudyMismatchError(
                 f"study {name!r} exists already and differs:\n  " + "\n  ".join(lines) + "\n"
@@ -218,6 +228,7 @@ class Study:
         Raises:
             StudyLockedError: Another process drives this study.
         """
+        self._engine.tell_ended()
         for trial in self._engine.unfinished():
             if trial.number not in self._handed_out:
                 self._handed_out.add(trial.number)
@@ -249,7 +260,8 @@ class Study:
             metrics.setdefault("train_seconds", max(time.time() - (record.started or 0.0), 0.0))
             metrics.setdefault("evaluation_seconds", 0.0)
         outcome = metrics if isinstance(metrics, Failure) else Outcome(metrics)
-        self._engine.finish({record.number: outcome}, in_order=False)
+        self._engine.record({record.number: outcome}, in_order=False)
+        self._engine.tell_ended()
         return self._engine.ledger.trials[record.number]
 
     # -- run ----------------------------------------------------------------------------------
@@ -267,7 +279,7 @@ class Study:
         trial_timeout: float | None = None,
         deterministic: bool | None = None,
         max_failures: float = 0.5,
-        callbacks: Sequence[Callable[["Study", Trial], None]] = (),
+        callbacks: Callback | Sequence[Callback] = (),
     ) -> Self:
         """Run trials until a stopping rule holds; run the same command again to go on.
 
@@ -285,8 +297,10 @@ class Study:
             trial_timeout: Seconds after which a trial is failed.
             deterministic: Tell results in trial order, so that the same seed gives the same study.
                 By default so where it costs nothing: with generational algorithms, or one worker.
-            max_failures: Share of this call's trials that may fail, from the tenth on.
-            callbacks: Called as ``callback(study, trial)`` after each result; may call `stop`.
+            max_failures: Share of this call's trials that may fail, from the tenth on; 1 goes on
+                whatever fails.
+            callbacks: One or several, called as ``callback(study, trial)`` after each result; may
+                call `stop`.
 
         Returns:
             The study itself.
@@ -310,7 +324,7 @@ class Study:
         executor = executor_for(executor, workers, trial_timeout)
         if deterministic is None:
             deterministic = self.algorithm.generational or executor.capacity == 1
-        after = after_each(self, callbacks)
+        after = after_each(self, [callbacks] if callable(callbacks) else callbacks)
         self._run = Run(self._engine, executor, stopping, deterministic, after)
         self.stop_reason = self._run(evaluate)
         return self
@@ -336,32 +350,6 @@ class Study:
         self.close()
 
 
-def executor_for(
-    executor: Executor | None, workers: int | None, trial_timeout: float | None
-) -> Executor:
-    """Return the executor that the options of `Study.run` ask for.
-
-    Raises:
-        StudyError: The options contradict each other or are out of bounds.
-    """
-    if executor is not None:
-        if workers is not None or trial_timeout is not None:
-            raise StudyError(
-                "workers= and trial_timeout= belong to the executor when you give one: "
-                "write executor=ProcessExecutor(workers=2, trial_timeout=600)"
-            )
-        return executor
-    if workers is not None and (
-        isinstance(workers, bool) or workers < 1 or workers != int(workers)
-    ):
-        raise StudyError(f"workers must be a whole number of at least 1, got {workers!r}")
-    if trial_timeout is not None and not trial_timeout > 0:
-        raise StudyError(f"trial_timeout must be positive (seconds), got {trial_timeout!r}")
-    if workers is None or workers == 1:
-        return InlineExecutor(trial_timeout=trial_timeout)
-    return ProcessExecutor(workers, trial_timeout=trial_timeout)
-
-
 def _checked_name(name: str) -> str:
     if not isinstance(name, str) or not name.strip():
         raise StudyError(f"a study needs a name, got {name!r}")
@@ -377,9 +365,9 @@ def _checked_seed(seed: int) -> int:
 def _check_new(algorithm: Algorithm) -> None:
     """Refuse an algorithm whose state already comes from another study."""
     for method in ("ask", "tell", "space"):
-        if not hasattr(algorithm, method):
+        if not hasattr(algorithm, method) or isinstance(algorithm, type):
             raise StudyError(
-                f"the first argument must be an algorithm such as Genetic(space), got {algorithm!r}"
+                f"a study needs an algorithm such as Genetic(space), got {algorithm!r}"
             )
     if algorithm in _studied:
         raise StudyError(

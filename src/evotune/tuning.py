@@ -1,15 +1,23 @@
 """A whole search in one call."""
 
+import inspect
 from os import PathLike
 from typing import Any
 
 from evotune.algorithms.auto import named
+from evotune.checks import did_you_mean
+from evotune.errors import StudyError
 from evotune.objectives import ObjectiveSpec
 from evotune.protocols import Algorithm, Evaluate, Storage
 from evotune.space import Space
 from evotune.study import Study
 
 _OF_STUDY = ("constraints", "duplicates", "take_over")
+_RENAMED = {
+    "n_trials": "; write trials=",
+    "n_jobs": "; write workers=",
+    "seeds": "; write algorithm=Genetic(space, seeds=[{...}])",
+}
 
 
 def tune(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
@@ -44,6 +52,15 @@ def tune(  # noqa: PLR0913  (each option stands alone; users see them as keyword
     Raises:
         EvotuneError: As `Study` and `Study.run` do.
     """
+    if not isinstance(space, Space):
+        raise StudyError(
+            f"tune() needs a space, such as Space(lr=Float(1e-4, 1.0, log=True)); got {space!r}"
+        )
+    known = inspect.signature(Study.run).parameters.keys() | set(_OF_STUDY)
+    for option in options:
+        if option not in known:
+            hint = _RENAMED.get(option) or did_you_mean(option, known) or ""
+            raise StudyError(f"tune() has no option {option!r}{hint}")
     if isinstance(algorithm, str):
         algorithm = named(algorithm, space, trials=trials)
     of_study = {name: options.pop(name) for name in _OF_STUDY if name in options}

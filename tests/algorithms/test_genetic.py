@@ -287,6 +287,8 @@ def test_repr_says_what_it_is_made_of():
     ("options", "message"),
     [
         ({"population_size": 1}, "population_size must be a whole number from 2 up, got 1"),
+        ({"mutation": "gaussian"}, "mutation must be such as"),
+        ({"selection": Truncation}, "selection must be such as"),
         ({"population_size": 10.5}, r"whole number from 2 up, got 10\.5"),
         ({"offspring": 0}, "offspring must be a whole number from 1 up, got 0"),
         ({"elitism": -1}, "elitism must be a whole number from 0 up, got -1"),

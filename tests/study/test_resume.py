@@ -1,14 +1,17 @@
 """Resuming: exactly the same study, whatever killed it and whenever."""
 
+import gc
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
 import evotune as et
 from evotune.errors import StudyLockedError
@@ -303,3 +306,96 @@ def test_a_closed_study_can_be_read_but_not_driven():
     assert study.best is not None
     with pytest.raises(ValueError, match="closed"):
         study.run(train, trials=5)
+
+
+class Together(et.InlineExecutor):
+    """Hands results over in batches that a seed decides, as a loaded machine would."""
+
+    def __init__(self, capacity, seed):
+        self.size, self.rng = capacity, random.Random(seed)
+        self.held = []
+
+    capacity = property(lambda self: self.size)
+
+    def open(self, evaluate):
+        self.evaluate = evaluate
+
+    def submit(self, trial):
+        self.held.append(trial)
+
+    def collect(self, timeout=None):
+        count = self.rng.randint(1, len(self.held))
+        self.rng.shuffle(self.held)
+        batch, self.held = self.held[:count], self.held[count:]
+        return [(t.number, et.Outcome(train(t))) for t in batch]
+
+    def close(self):
+        self.held = []
+
+
+@pytest.mark.parametrize("steady_state", [True, False])
+@pytest.mark.parametrize("workers", [2, 5])
+def test_the_order_of_arrival_does_not_matter_in_a_deterministic_study(steady_state, workers):
+    def once(seed, pieces, url=None):
+        for trials in pieces:
+            algorithm = et.Genetic(small_space(), population_size=6, steady_state=steady_state)
+            study = et.Study(algorithm, "min loss", seed=4, storage=url)
+            executor = Together(workers, seed)
+            study.run(train, trials, executor=executor, deterministic=True)
+            study.close()
+        return decisions(study)
+
+    expected = once(0, [40])
+    for seed in range(1, 12):
+        assert once(seed, [40]) == expected
+
+
+@pytest.mark.parametrize("cut", [3, 9, 21])
+def test_an_ordered_run_interrupted_amid_a_batch_goes_on_the_same(tmp_path, cut):
+    """The driver dies after results were recorded and before any of them was told."""
+
+    def once(url, break_at):
+        def breaking(study, trial):
+            if trial.number == break_at:
+                raise KeyError("as if killed")
+
+        for stop in (True, False) if break_at is not None else (False,):
+            algorithm = et.Genetic(small_space(), population_size=6, steady_state=True)
+            study = et.Study(algorithm, "min loss", seed=4, storage=url)
+            callbacks = [breaking] if stop else []
+            options = {"executor": Together(3, 8), "deterministic": True, "callbacks": callbacks}
+            with suppress(KeyError):
+                study.run(train, 40, **options)
+            study.close()
+        return decisions(study)
+
+    assert once(tmp_path / "runs.db", cut) == once(None, None)
+
+
+def test_a_study_that_is_dropped_amid_another_ones_write_does_not_block_it(tmp_path):
+    """The garbage collector may come at any moment, also while the database is locked."""
+    storage = tmp_path / "runs.db"
+    space = et.Space(x=et.Float(0, 1))
+    dropped = [et.Study(et.RandomSearch(space), "min loss", storage=storage, name="first")]
+    second = et.Study(et.RandomSearch(space), "min loss", storage=storage, name="second")
+
+    @sqlalchemy.event.listens_for(second.storage._writer, "begin")
+    def collect(connection):
+        dropped.clear()
+        gc.collect()
+
+    began = time.monotonic()
+    second.run(lambda t: t.params["x"], trials=2)
+    assert time.monotonic() - began < 20
+    et.Study(et.RandomSearch(space), "min loss", storage=storage, name="third")
+    holders = {s.definition.name: s.driver for s in open_storage(storage).studies()}
+    assert holders["first"] is None
+
+
+def test_going_on_with_another_algorithm_says_so(tmp_path, caplog):
+    for population in (6, 8):
+        algorithm = et.Genetic(small_space(), population_size=population)
+        with et.Study(algorithm, "min loss", storage=tmp_path / "runs.db") as study:
+            study.run(train, trials=10)
+    assert "population_size=6" in caplog.text
+    assert "goes on with" in caplog.text

@@ -229,6 +229,31 @@ def test_unknown_algorithm_suggests_the_nearest():
         et.tune(train, small_space(), "min loss", trials=3, algorithm="Genetik")
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"n_trials": 5}, "write trials="),
+        ({"n_jobs": 5}, "write workers="),
+        ({"wokers": 5}, "did you mean 'workers'"),
+        ({"algorithm": et.Genetic}, r"Genetic\(space\)"),
+    ],
+)
+def test_options_of_tune_that_are_not_there(options, text):
+    with pytest.raises(StudyError, match=text):
+        et.tune(train, small_space(), "min loss", **{"trials": 3, **options})
+
+
+def test_a_dict_is_no_space():
+    with pytest.raises(StudyError, match="needs a space"):
+        et.tune(train, {"x": et.Float(0, 1)}, "min loss", trials=3)
+
+
+def test_one_callback_needs_no_list():
+    seen = []
+    random_study().run(train, trials=3, callbacks=lambda study, trial: seen.append(trial.number))
+    assert seen == [0, 1, 2]
+
+
 def test_an_algorithm_is_not_shared_between_studies():
     algorithm = et.Genetic(small_space())
     et.Study(algorithm, "min loss")

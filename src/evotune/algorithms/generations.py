@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from evotune.errors import AlgorithmError
 from evotune.space import Space
 from evotune.space.designs import Design
 from evotune.trial import Trial
@@ -77,12 +78,15 @@ class StartingPopulation:
         given: Genomes or params to begin with.
 
     Raises:
+        AlgorithmError: One genome instead of a list.
         GenomeError: A given genome does not lie in the space.
     """
 
     def __init__(self, space: Space, design: Design, given: Sequence[Mapping[str, Any]]) -> None:
         self.space = space
         self.design = design
+        if isinstance(given, Mapping):
+            raise AlgorithmError(f"seeds is a list of genomes: write seeds=[{dict(given)!r}]")
         self.given = [space.complete(genome) for genome in given]
         self._cache: tuple[tuple[int, int], list[dict[str, Any]]] = ((-1, -1), [])
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from evotune.algorithms.generations import Generation, StartingPopulation
 from evotune.algorithms.variation import Variation
-from evotune.checks import check_whole
+from evotune.checks import check_operator, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.schedules import Constant, Progress, Schedule
@@ -94,10 +94,10 @@ class Genetic:
         self.distinct_parents = distinct_parents
         self.survival = survival
         self.schedule = _schedule(mutation_rate)
+        self.variation = Variation(crossover, crossover_rate, mutation, self_adaptive)
         self._check()
         self._rate = None if self.schedule is None else self.schedule.initial
-        variation = Variation(crossover, crossover_rate, mutation, self_adaptive)
-        self.variation = variation.with_rate(self._rate)
+        self.variation = self.variation.with_rate(self._rate)
         self._start = StartingPopulation(space, design_named(start), seeds)
         self._generation = Generation(0, max(population_size, len(seeds)))
         self._population: list[Trial] = []
@@ -109,6 +109,14 @@ class Genetic:
         self._best_since = 0
 
     def _check(self) -> None:
+        how = self.variation
+        for name, operator, example in (
+            ("selection", self.selection, "selection.Tournament(3)"),
+            ("crossover", how.crossover, "crossover.Uniform(0.5)"),
+            ("mutation", how.mutation, "mutation.Gaussian()"),
+            ("survival", self.survival, "survival.best_first"),
+        ):
+            check_operator("Genetic", name, operator, example)
         check_whole("Genetic", "population_size", self.population_size, 2)
         check_whole("Genetic", "offspring", self.offspring, 1)
         check_whole("Genetic", "elitism", self.elitism, 0)

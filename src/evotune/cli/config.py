@@ -68,9 +68,9 @@ from evotune.cli.task import make_task
 from evotune.errors import ConfigError
 from evotune.objectives import Constraint, Objectives, WeightedSum, parse_objectives
 from evotune.protocols import Algorithm, Evaluate
-from evotune.running import Stopping
+from evotune.running import Stopping, executor_for
 from evotune.space import Space
-from evotune.study import Study, executor_for
+from evotune.study import Study
 
 Table = Mapping[str, Any]
 

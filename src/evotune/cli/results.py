@@ -69,6 +69,7 @@ def _best_json(record: Record) -> dict[str, Any]:
 def _trial_json(trial: Trial) -> dict[str, Any]:
     return {
         "number": trial.number,
+        "feasible": trial.violation == 0,
         "params": dict(trial.params),
         "metrics": dict(trial.metrics),
         "repeats": trial.repeats,

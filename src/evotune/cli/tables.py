@@ -138,7 +138,8 @@ def best_table(record: Record, width: int) -> Table:
             made.caption = f"and {len(front) - len(shown)} more"
         return made
     best = record.best
-    made = table("", "", title=f"best: trial {best.number}")
+    infeasible = ", which breaks a constraint as all others do" if best.violation else ""
+    made = table("", "", title=f"best: trial {best.number}{infeasible}")
     made.show_header = False
     repeats = f" (mean of {best.repeats})" if best.repeats > 1 else ""
     for name, value in best.metrics.items():

@@ -9,7 +9,16 @@ import pandas as pd
 from evotune.report.generations import generation_of
 from evotune.trial import Trial
 
-_OWN = ("number", "state", "generation", "budget", "weights_from", "parents", "repeat_of")
+_OWN = (
+    "number",
+    "state",
+    "generation",
+    "budget",
+    "weights_from",
+    "parents",
+    "repeat_of",
+    "violation",
+)
 _LAST = ("started", "ended", "failure")
 
 
@@ -17,7 +26,8 @@ def to_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     """Return one row for each trial.
 
     Columns: ``number``, ``state``, ``generation`` (where the algorithm notes one), ``budget``,
-    ``weights_from``, ``parents`` (a tuple of numbers), ``repeat_of``; then every metric under its
+    ``weights_from``, ``parents`` (a tuple of numbers), ``repeat_of``, ``violation`` (of all
+    constraints, relative; 0 is feasible); then every metric under its
     own name (``metrics_`` goes before a name that is taken); then every gene as ``params_<gene>``,
     missing where it is not active; then ``started`` and ``ended`` (UTC) and ``failure``, the
     message. ``train_seconds`` and ``evaluation_seconds`` are metrics, in seconds.
@@ -30,7 +40,8 @@ def to_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     columns = [*_OWN, *(_metric(name) for name in metrics), *map(_gene, genes), *_LAST]
     frame = pd.DataFrame([_row(trial) for trial in trials], columns=columns)
     whole = ("generation", "weights_from", "repeat_of")
-    frame = frame.astype(dict.fromkeys(whole, "Int64") | {"budget": "float64"})
+    numbers = dict.fromkeys(("budget", "violation"), "float64")
+    frame = frame.astype(dict.fromkeys(whole, "Int64") | numbers)
     return frame if frame["generation"].notna().any() else frame.drop(columns="generation")
 
 
@@ -43,6 +54,7 @@ def _row(trial: Trial) -> dict[str, Any]:
         "weights_from": trial.weights_from,
         "parents": trial.parents,
         "repeat_of": trial.repeat_of,
+        "violation": trial.violation if trial.is_done else None,
         "started": _time(trial.started),
         "ended": _time(trial.ended),
         "failure": trial.failure.message if trial.failure else None,
