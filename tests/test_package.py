@@ -1,5 +1,6 @@
 """The package as a whole: light to import, every public name there, layers kept."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +55,13 @@ def test_no_file_is_longer_than_400_lines():
         if (lines := len(path.read_text().splitlines())) > 400
     }
     assert not long
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "experiments/README.md"])
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text()
+    targets = re.findall(r"\]\(([^)#]+)\)", text)
+    missing = [
+        t for t in targets if "://" not in t and not (ROOT / page).parent.joinpath(t).exists()
+    ]
+    assert not missing
