@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 from evotune import locking
 from evotune.errors import StorageError, StudyError, StudyLockedError
+from evotune.keeping import Keeper
 from evotune.ledger import Ledger, judge
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Driver, Storage, StudyDefinition
 from evotune.seeding import generator, trial_seed
-from evotune.trial import Failure, Outcome, Proposal, Trial
+from evotune.training.checkpoints import Checkpoints
+from evotune.trial import Checkpoint, Failure, Outcome, Proposal, Trial
 
 log = logging.getLogger("evotune")
 
@@ -35,11 +37,13 @@ class Engine:
         objectives: Objectives of the study.
         storage: Where its trials are.
         definition: What it is.
+        checkpoints: Where weights are, opened for this study.
         duplicates: What happens to params that were proposed before.
         take_over: Become the driver although another process is.
 
     Attributes:
         ledger: The trials in memory.
+        keeper: Their weights.
         untold: Numbers of the trials whose results the algorithm does not know yet, ascending.
         exhausted: True once every point of a finite space has been proposed.
     """
@@ -51,6 +55,7 @@ class Engine:
         storage: Storage,
         definition: StudyDefinition,
         *,
+        checkpoints: Checkpoints,
         duplicates: Duplicates,
         take_over: bool,
     ) -> None:
@@ -60,6 +65,7 @@ class Engine:
         self.definition = definition
         self.duplicates = duplicates
         self.ledger = Ledger(algorithm.space, objectives)
+        self.keeper = Keeper(checkpoints, self.ledger, algorithm)
         self.untold: dict[int, None] = {}
         self.exhausted = False
         self._told: set[int] = set()
@@ -109,6 +115,7 @@ class Engine:
             self._finalizer.detach()
             _release(self.storage, self.definition.name, self._driver)
             self._driver = None
+        self.keeper.store.close()
 
     def _replay(self) -> None:
         """Tell the recorded trials again: each start after as many results as it had seen."""
@@ -116,6 +123,7 @@ class Engine:
         results = {t.result_order: t for t in trials if t.result_order is not None}
         for trial in trials:
             self.ledger.put(trial)
+        self.keeper.load()
         for trial in trials:
             while len(self._told) < trial.results_seen:
                 self._tell(results[len(self._told)])
@@ -144,11 +152,16 @@ class Engine:
         if waiting:
             self._write(waiting)
 
-    def propose(self) -> Trial | None:
+    def propose(self, epochs: float | None = None) -> Trial | None:
         """Ask the algorithm for a trial, record it as running, and tell of its start.
 
+        Args:
+            epochs: No weights are trained for more epochs than this, over all trials of their
+                line; a trial without a budget gets what is left.
+
         Returns:
-            The trial; None when the algorithm has nothing to propose until more results are told.
+            The trial; None when the algorithm has nothing to propose until more results are told,
+            or only what has been trained for ``epochs`` already.
         """
         self.check_driver()  # before the algorithm is asked
         number = len(self.ledger.trials)
@@ -156,28 +169,45 @@ class Engine:
         proposal = self.algorithm.ask(rng)
         if proposal is None:
             return None
-        space = self.algorithm.space
-        first = self.ledger.first(space.key(proposal.genome))
-        if first is not None and self.duplicates == "redraw":
-            proposal, first = self._redraw(proposal, first, rng)
-        trial = Trial(
+        proposal, first = self._checked_new(proposal, rng)
+        if epochs is not None:
+            left = epochs - self.keeper.epochs(proposal.weights_from)
+            if left <= 0:
+                return None
+            budget = left if proposal.budget is None else min(proposal.budget, left)
+            proposal = replace(proposal, budget=budget)
+        trial = self._started(number, proposal, first)
+        self.untold[number] = None
+        self.algorithm.tell(trial)
+        self._write([trial])
+        return trial
+
+    def _started(self, number: int, proposal: Proposal, first: int | None) -> Trial:
+        return Trial(
             number=number,
             genome=dict(proposal.genome),
-            params=space.params(proposal.genome),
+            params=self.algorithm.space.params(proposal.genome),
             state="running",
             seed=trial_seed(self.definition.seed, number),
             budget=proposal.budget,
             weights_from=proposal.weights_from,
+            inherit=proposal.inherit,
             parents=proposal.parents,
             note=proposal.note,
             repeat_of=None if self.duplicates == "allow" else first,
             results_seen=len(self._told),
             started=time.time(),
         )
-        self.untold[number] = None
-        self.algorithm.tell(trial)
-        self._write([trial])
-        return trial
+
+    def _checked_new(self, proposal: Proposal, rng: Any) -> tuple[Proposal, int | None]:
+        """Return the proposal, or a new one in place of a duplicate, and whom it repeats."""
+        if proposal.budget is not None or proposal.weights_from is not None:
+            # The same params with other weights, or as the start of another line, are no repeat.
+            return proposal, None
+        first = self.ledger.first(self.algorithm.space.key(proposal.genome))
+        if first is not None and self.duplicates == "redraw":
+            return self._redraw(proposal, first, rng)
+        return proposal, first
 
     def _redraw(self, proposal: Proposal, first: int, rng: Any) -> tuple[Proposal, int | None]:
         """Draw again until the params are new; return the proposal and whom it repeats."""
@@ -218,6 +248,7 @@ class Engine:
         ended, now = [], time.time()
         for number, result in results.items():
             trial = judge(self.ledger.trials[number], result, self.objectives)
+            trial = replace(trial, checkpoint=self.keeper.take(number, trial.checkpoint))
             order = len(self._told) + ranks[number]
             ended.append(replace(trial, result_order=order, ended=now))
         self._write(ended)
@@ -246,12 +277,30 @@ class Engine:
         self.untold.pop(trial.number, None)
         return trial
 
+    def clean(self) -> None:
+        """Remove weights that nobody needs any more; the records follow with the next write."""
+        for trial in self.keeper.clean():
+            self.ledger.put(trial)
+            self._unsaved.append(trial)
+
+    def save_weights(self) -> None:
+        """Write needed weights that are in memory only."""
+        changed = self.keeper.write_out()
+        if changed or self._unsaved:
+            self._write(changed)
+
+    def restored(self, trial: Trial, checkpoint: Checkpoint | None) -> None:
+        """Take note of weights that were trained again after they went with a process."""
+        record = self.keeper.take(trial.number, checkpoint)
+        self._write([replace(trial, checkpoint=record or trial.checkpoint)])
+
     def _write(self, trials: Sequence[Trial]) -> None:
         """Store trials; what cannot be stored is kept and goes first the next time."""
         driver = self.driver
         for trial in trials:
             self.ledger.put(trial)
-        self._unsaved += trials
+        newest = {trial.number: trial for trial in (*self._unsaved, *trials)}
+        self._unsaved = list(newest.values())
         self.storage.write(self.definition.name, self._unsaved, driver)
         self._unsaved = []
 
@@ -268,6 +317,7 @@ def _as_started(trial: Trial) -> Trial:
         reports=(),
         result_order=None,
         ended=None,
+        checkpoint=None,
     )
 
 

@@ -53,5 +53,13 @@ class TaskError(EvotuneError):
     """A task is set up wrongly in a way that every trial would repeat; it ends the run at once."""
 
 
+class CheckpointError(EvotuneError):
+    """Weights cannot be kept, or kept weights are missing, damaged or do not fit."""
+
+
+class ScheduleError(EvotuneError):
+    """A schedule cannot be read, or does not fit what it is applied to."""
+
+
 class ConfigError(EvotuneError):
     """A configuration file or a command line cannot be understood."""

@@ -32,10 +32,12 @@ def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives) -> Tr
             text = f"returned a bare number, but the objectives need {names}: return a dict"
             return replace(trial, state="failed", failure=Failure("missing_metric", text))
         metrics[objectives.needed[0]] = metrics.pop(BARE_NUMBER)
-    trial = replace(trial, metrics=metrics, reports=result.reports)
+    trial = replace(
+        trial, metrics=metrics, reports=result.reports, checkpoint=result.checkpoint
+    )
     failure = _missing_or_not_finite(metrics, objectives)
     if failure is not None:
-        return replace(trial, state="failed", failure=failure)
+        return replace(trial, state="failed", failure=failure, checkpoint=None)
     return replace(
         trial,
         state="stopped" if result.stopped else "done",
@@ -77,6 +79,9 @@ class Ledger:
         self._repeats: dict[int, list[int]] = {}
         self._best: Trial | None = None
         self._best_is_stale = False
+        self._best_with_weights: Trial | None = None
+        #: Numbers of the trials that have not ended.
+        self.unfinished: set[int] = set()
 
     @property
     def seen(self) -> Collection[Hashable]:
@@ -91,13 +96,18 @@ class Ledger:
         """Add a trial, or replace it by a newer record of the same number."""
         if trial.number == len(self.trials):
             self.trials.append(trial)
-            self._first.setdefault(self.space.key(trial.genome), trial.number)
+            if not trial.donors:  # with inherited weights the same params are another trial
+                self._first.setdefault(self.space.key(trial.genome), trial.number)
             if trial.repeat_of is not None:
                 self._repeats.setdefault(trial.repeat_of, [trial.repeat_of]).append(trial.number)
         else:
             self.counts[self.trials[trial.number].state] -= 1
             self.trials[trial.number] = trial
         self.counts[trial.state] += 1
+        if trial.has_ended:
+            self.unfinished.discard(trial.number)
+        else:
+            self.unfinished.add(trial.number)
         if trial.is_done:
             self._update_best(trial)
 
@@ -134,7 +144,14 @@ class Ledger:
             self._best, self._best_is_stale = min(self.averaged(), key=_order), False
         return self._best
 
+    def best_with_weights(self) -> int | None:
+        """Return the number of the best trial among those that kept their weights, or None."""
+        return None if self._best_with_weights is None else self._best_with_weights.number
+
     def _update_best(self, trial: Trial) -> None:
+        if trial.checkpoint is not None and not trial.checkpoint.deleted:
+            rival = self._best_with_weights
+            self._best_with_weights = trial if rival is None else min(rival, trial, key=_order)
         if trial.repeat_of is not None:
             self._best_is_stale = True
         elif not self._best_is_stale:

@@ -1,5 +1,6 @@
 """One call of `Study.run`: the loop, its stopping rules, and how Ctrl-C ends it."""
 
+import logging
 import math
 import signal
 import threading
@@ -22,9 +23,12 @@ from evotune.errors import (
 )
 from evotune.execution.inline import InlineExecutor
 from evotune.execution.processes import ProcessExecutor
+from evotune.execution.stacked import StackedExecutor
 from evotune.objectives import Objectives
 from evotune.protocols import Evaluate, Executor
-from evotune.trial import Failure, Trial
+from evotune.trial import Failure, Outcome, Trial
+
+log = logging.getLogger("evotune")
 
 #: No run is stopped for its failures before so many trials have ended.
 FAILURES_COUNT_FROM = 10
@@ -36,6 +40,7 @@ class Stopping:
 
     Args:
         trials: Trials of the whole study.
+        epochs: Epochs that any weights are trained for, over all trials of their line.
         timeout: Seconds after which no trial is started any more.
         target: Value of the first objective that is good enough, in the user's own sign.
         stagnation: Generations without a better best.
@@ -50,15 +55,16 @@ class Stopping:
     target: float | None
     stagnation: int | None
     max_failures: float
+    epochs: float | None = None
 
     def __post_init__(self) -> None:
-        rules = (self.trials, self.timeout, self.target, self.stagnation)
+        rules = (self.trials, self.timeout, self.target, self.stagnation, self.epochs)
         if all(rule is None for rule in rules):
             raise StudyError(
                 "run() needs to know when to stop: write trials=100, timeout=3600 (seconds), "
-                "target= or stagnation="
+                "target=, stagnation=, or epochs=20 where weights are inherited"
             )
-        for name in ("trials", "timeout", "stagnation"):
+        for name in ("trials", "timeout", "stagnation", "epochs"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise StudyError(f"{name} must be positive, got {value!r}")
@@ -103,7 +109,9 @@ class Run:
         locking.running_tokens.add(token)
         try:
             with _Interrupts() as interrupts:
+                self.engine.keeper.open(shares_memory=self.executor.shares_memory)
                 self.executor.open(evaluate)
+                self._restore(interrupts)
                 self._loop(interrupts)
         except KeyboardInterrupt:
             self.stop_reason = "interrupted"
@@ -113,7 +121,32 @@ class Run:
             # A trial left "running" restarts like a waiting one; the error that got us here counts.
             with suppress(StorageError, StudyLockedError):
                 self.engine.suspend()
+                self.engine.save_weights()
         return self.stop_reason
+
+    def _restore(self, interrupts: "_Interrupts") -> None:
+        """Train lost weights again, each after those that it started from."""
+        while lost := self.engine.keeper.lost():
+            numbers = {trial.number for trial in lost}
+            ready = [t for t in lost if not numbers.intersection(t.donors)]
+            batch = ready[: self.executor.capacity]
+            log.info("training the weights of trials %s again", sorted(t.number for t in batch))
+            for trial in batch:
+                self._submit(trial, interrupts)
+            waiting = {trial.number: trial for trial in batch}
+            while waiting:
+                with interrupts.allowed():
+                    results = self.executor.collect()
+                for number, result in results:
+                    if isinstance(result, Failure) or result.checkpoint is None:
+                        raise StudyError(_not_restored(number, result))
+                    self.engine.restored(waiting.pop(number), result.checkpoint)
+
+    def _submit(self, trial: Trial, interrupts: "_Interrupts") -> None:
+        shared = self.executor.shares_memory
+        weights = self.engine.keeper.weights(trial, shares_memory=shared)
+        with interrupts.allowed():
+            self.executor.submit(trial, weights)
 
     def _loop(self, interrupts: "_Interrupts") -> None:
         for trial in self.engine.ledger.trials:
@@ -137,14 +170,13 @@ class Run:
             if trial is None:
                 break
             self._running.add(trial.number)
-            with interrupts.allowed():
-                self.executor.submit(trial)
+            self._submit(trial, interrupts)
 
     def _may_start(self) -> bool:
         if len(self._running) >= self.executor.capacity:
             return False
         self._check_time()
-        if self.stop_reason:
+        if self.stop_reason or not self.engine.keeper.has_room(len(self._running)):
             return False
         if self._leftovers:
             return True
@@ -160,9 +192,10 @@ class Run:
     def _next(self) -> Trial | None:
         if self._leftovers:
             return self.engine.restart(self._leftovers.popleft())
-        trial = self.engine.propose()
+        trial = self.engine.propose(self.stopping.epochs)
         if trial is None and not self.engine.untold:
-            self.stop_reason = "the algorithm has nothing more to propose"
+            trained = self.stopping.epochs is not None and self.engine.keeper.has_weights
+            self.stop_reason = "epochs" if trained else "the algorithm has nothing more to propose"
         return trial
 
     def _check_time(self) -> None:
@@ -191,6 +224,7 @@ class Run:
             self._fill(interrupts)
 
     def _react(self, trial: Trial) -> None:
+        self.engine.clean()
         self._check_result(trial)
         self._check_failures(trial)
         self.after(trial)
@@ -220,6 +254,14 @@ class Run:
                 f"trial {trial.number}: "
                 f"{trial.failure.message}\n{trial.failure.traceback}".rstrip()
             )
+
+
+def _not_restored(number: int, result: Outcome | Failure) -> str:
+    why = result.message if isinstance(result, Failure) else "it kept no weights this time"
+    return (
+        f"the weights of trial {number} were in memory only and went with the process that had "
+        f"them; training them again failed: {why}"
+    )
 
 
 class _Stagnation:
@@ -294,9 +336,19 @@ def after_each(
 
 
 def executor_for(
-    executor: Executor | None, workers: int | None, trial_timeout: float | None
+    executor: Executor | None,
+    workers: int | None,
+    trial_timeout: float | None,
+    *,
+    stacked: bool = False,
 ) -> Executor:
     """Return the executor that the options of `Study.run` ask for.
+
+    Args:
+        executor: Goes before all else.
+        workers: Processes.
+        trial_timeout: Seconds.
+        stacked: Train a whole generation as one model where nothing else was asked for.
 
     Raises:
         StudyError: The options contradict each other or are out of bounds.
@@ -314,6 +366,8 @@ def executor_for(
         raise StudyError(f"workers must be a whole number of at least 1, got {workers!r}")
     if trial_timeout is not None and not trial_timeout > 0:
         raise StudyError(f"trial_timeout must be positive (seconds), got {trial_timeout!r}")
+    if stacked and workers is None and trial_timeout is None:
+        return StackedExecutor()
     if workers is None or workers == 1:
         return InlineExecutor(trial_timeout=trial_timeout)
     return ProcessExecutor(workers, trial_timeout=trial_timeout)

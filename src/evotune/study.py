@@ -11,12 +11,15 @@ from typing import Any, Self
 from evotune.engine import Duplicates, Engine
 from evotune.errors import NoResultError, StudyError, StudyMismatchError
 from evotune.execution.evaluate import read_metrics
+from evotune.execution.stacked import can_stack
+from evotune.keeping import default_folder
 from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
 from evotune.protocols import Algorithm, Evaluate, Executor, Storage, StudyDefinition
 from evotune.running import Run, Stopping, after_each, executor_for
 from evotune.seeding import fresh_seed
 from evotune.space.space import difference
 from evotune.storage import open_storage
+from evotune.training.checkpoints import Checkpoints
 from evotune.trial import Failed, Failure, Outcome, Trial
 
 log = logging.getLogger("evotune")
@@ -42,9 +45,12 @@ class Study:
             asks again, up to 20 times, then repeats; ``"repeat"`` runs it again and averages;
             ``"allow"`` keeps it as a trial of its own.
         take_over: Become the driver although another process is.
+        checkpoints: Where inherited weights are kept: a folder, any fsspec URL, or `Checkpoints`
+            with a quota. By default in a folder beside the SQLite file, or in memory.
 
     Raises:
         ObjectiveError: An objective that is not understood.
+        CheckpointError: The folder cannot be used.
         StudyMismatchError: The storage has this study with another space, other objectives or
             another seed.
         StorageError: The storage cannot be opened or read.
@@ -64,6 +70,7 @@ class Study:
         constraints: Constraint | Sequence[Constraint] = (),
         duplicates: Duplicates = "redraw",
         take_over: bool = False,
+        checkpoints: str | PathLike[str] | Checkpoints | None = None,
     ) -> None:
         if duplicates not in ("redraw", "repeat", "allow"):
             raise StudyError(
@@ -78,11 +85,15 @@ class Study:
         self.stop_reason = ""
         self._run: Run | None = None
         self._handed_out: set[int] = set()
+        if not isinstance(checkpoints, Checkpoints):
+            checkpoints = Checkpoints(checkpoints)
+        checkpoints.open(self.definition.name, default_folder(self.storage))
         self._engine = Engine(
             algorithm,
             self.objectives,
             self.storage,
             self.definition,
+            checkpoints=checkpoints,
             duplicates=duplicates,
             take_over=take_over,
         )
@@ -259,9 +270,14 @@ class Study:
         if not isinstance(metrics, Failure):
             metrics.setdefault("train_seconds", max(time.time() - (record.started or 0.0), 0.0))
             metrics.setdefault("evaluation_seconds", 0.0)
-        outcome = metrics if isinstance(metrics, Failure) else Outcome(metrics)
+        outcome = (
+            metrics
+            if isinstance(metrics, Failure)
+            else Outcome(metrics, checkpoint=self._engine.keeper.external(record))
+        )
         self._engine.record({record.number: outcome}, in_order=False)
         self._engine.tell_ended()
+        self._engine.clean()
         return self._engine.ledger.trials[record.number]
 
     # -- run ----------------------------------------------------------------------------------
@@ -271,6 +287,7 @@ class Study:
         evaluate: Evaluate,
         trials: float | None = None,
         *,
+        epochs: float | None = None,
         timeout: float | None = None,
         target: float | None = None,
         stagnation: int | None = None,
@@ -289,10 +306,14 @@ class Study:
         Args:
             evaluate: Function of a running trial that returns a number or a dict of metrics.
             trials: Trials of the whole study, not of this call.
+            epochs: Epochs that any weights are trained for, over all trials that inherit them from
+                one another; population-based training ends when all its members have them. To
+                other algorithms it is the budget of a trial.
             timeout: Seconds after which no trial is started any more.
             target: Stop when the first objective is as good as this, in the user's own sign.
             stagnation: Stop after so many generations without a better best.
-            workers: Processes; 1 runs in this process.
+            workers: Processes; 1 runs in this process, one trial after another. Left out, a
+                `SupervisedTask` with ``epochs=`` trains a whole generation stacked into one model.
             executor: Where trials run, instead of ``workers``.
             trial_timeout: Seconds after which a trial is failed.
             deterministic: Tell results in trial order, so that the same seed gives the same study.
@@ -320,8 +341,9 @@ class Study:
             )
         if trials is None:
             trials = getattr(self.algorithm, "size", None)
-        stopping = Stopping(trials, timeout, target, stagnation, max_failures)
-        executor = executor_for(executor, workers, trial_timeout)
+        stopping = Stopping(trials, timeout, target, stagnation, max_failures, epochs)
+        stacked = epochs is not None and self.algorithm.generational and can_stack(evaluate)
+        executor = executor_for(executor, workers, trial_timeout, stacked=stacked)
         if deterministic is None:
             deterministic = self.algorithm.generational or executor.capacity == 1
         after = after_each(self, [callbacks] if callable(callbacks) else callbacks)

@@ -3,13 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from evotune.errors import StudyError
+from evotune.errors import CheckpointError, StudyError
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
 FailureKind = Literal[
-    "exception", "not_finite", "timeout", "died", "missing_metric", "not_a_number"
+    "exception",
+    "not_finite",
+    "timeout",
+    "died",
+    "missing_metric",
+    "not_a_number",
+    "checkpoint",  # the donor's weights could not be read
 ]
 
 ENDED: frozenset[State] = frozenset({"done", "failed", "stopped"})
@@ -26,6 +32,9 @@ class Proposal:
         genome: Value of every gene, dormant ones included.
         budget: Epochs (or steps) to add; None leaves it to the evaluate function.
         weights_from: Number of the trial whose weights are the start, the donor.
+        inherit: How weights are taken over where it is no plain copy: ``shrink`` and ``perturb``
+            (two numbers) make them shrink·donor's + perturb·fresh; ``networks`` (a list with one
+            donor's number, or None for fresh weights, for each network of an ensemble).
         parents: Numbers of the trials whose genes were combined.
         note: Private to the algorithm: JSON, stored, handed back untouched.
     """
@@ -33,8 +42,30 @@ class Proposal:
     genome: Mapping[str, Any]
     budget: float | None = None
     weights_from: int | None = None
+    inherit: Mapping[str, Any] = field(default_factory=dict)
     parents: tuple[int, ...] = ()
     note: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The record of weights that a trial has kept.
+
+    Attributes:
+        epochs: Epochs that these weights have been trained for, over all trials of their line.
+        size: Size in bytes.
+        file: Name of the file, "" as long as the weights are in memory only.
+        digest: SHA-256 of the file, in hex.
+        deleted: True once nothing needed the weights any more and they were removed.
+        external: True when whoever drives the study by ask and tell keeps the weights.
+    """
+
+    epochs: float
+    size: int
+    file: str = ""
+    digest: str = ""
+    deleted: bool = False
+    external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +93,13 @@ class Outcome:
         metrics: Named numbers as the user means them.
         reports: Metrics reported on the way, each with its ``step``, in order.
         stopped: True when the evaluation ended early on request.
+        checkpoint: The weights that it has kept.
     """
 
     metrics: Mapping[str, Any]
     reports: tuple[Mapping[str, float], ...] = ()
     stopped: bool = False
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +125,8 @@ class Trial:
         result_order: Position, from 0, in which its result is told to the algorithm.
         started: Unix time in seconds at which the trial was submitted.
         ended: Unix time in seconds at which its result was recorded.
-        budget: See `Proposal`, like ``weights_from``, ``parents`` and ``note``.
+        checkpoint: The weights that it has kept, if any.
+        budget: See `Proposal`, like ``weights_from``, ``inherit``, ``parents`` and ``note``.
     """
 
     number: int
@@ -116,6 +150,14 @@ class Trial:
     result_order: int | None = None
     started: float | None = None
     ended: float | None = None
+    checkpoint: Checkpoint | None = None
+    inherit: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def donors(self) -> tuple[int, ...]:
+        """Numbers of all trials whose weights it starts from."""
+        networks = self.inherit.get("networks", ())
+        return tuple(dict.fromkeys(n for n in (self.weights_from, *networks) if n is not None))
 
     @property
     def is_done(self) -> bool:
@@ -132,8 +174,39 @@ class Failed(Exception):  # noqa: N818  (it is a result that a user gives, not o
     """A trial that has no result: pass it to ``study.tell`` or raise it in an evaluate function."""
 
 
+class Weights(Protocol):
+    """What one running trial may do with weights; `evotune.training.weights` has the real one.
+
+    Attributes:
+        wanted: True when another trial may ask for this trial's weights.
+    """
+
+    @property
+    def wanted(self) -> bool: ...
+
+    def resume(self, trial: Trial, objects: Mapping[str, Any]) -> float:
+        """Load the donor's state into the objects, apply the trial's params to the optimizer.
+
+        Returns:
+            Epochs that the weights have been trained for; 0 for fresh ones.
+
+        Raises:
+            CheckpointError: The donor's weights are missing, damaged, or do not fit.
+        """
+
+    def keep(self, objects: Mapping[str, Any], epochs: float) -> None:
+        """Take a snapshot of the objects' state; the last one counts."""
+
+    def written(self) -> Checkpoint | None:
+        """Hand the snapshot over, as a file where that is due, and return its record."""
+
+
 class RunningTrial:
     """The handle that an evaluate function receives.
+
+    Args:
+        trial: The record.
+        weights: Access to kept weights; without it there are none.
 
     Attributes:
         params: The active genes, a plain dict.
@@ -141,23 +214,80 @@ class RunningTrial:
         number: Number of the trial in its study.
         budget: Epochs that the algorithm gave, or None.
         seed: Seed for the evaluation's own randomness, different for every trial.
+        networks: Networks of the ensemble that a member holds; 1 is a plain network.
+        weights: Access to kept weights, or None.
     """
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, weights: Weights | None = None) -> None:
         self.params: dict[str, Any] = dict(trial.params)
         self.dormant = frozenset(trial.genome) - frozenset(trial.params)
         self.number = trial.number
         self.budget = trial.budget
         self.seed = trial.seed
+        self.networks = len(trial.inherit.get("networks", (None,)))
+        self.weights = weights
+        self._trial = trial
         self._reports: list[Mapping[str, float]] = []
         self._train_seconds: float | None = None
+        self._start = 0.0
+        self._done = 0.0
         self._step = 0
 
     def __repr__(self) -> str:
         return f"RunningTrial(number={self.number}, params={self.params})"
 
+    @property
+    def keeps(self) -> bool:
+        """True when `keep` is worth its cost: another trial may ask for these weights."""
+        return self.weights is not None and self.weights.wanted
+
+    def resume(self, **objects: Any) -> bool:
+        """Start from the donor's weights, if this trial has a donor.
+
+        Call it once everything is built and before `epochs`. Each object gets back the state that
+        was kept under the same name. The optimizer then gets this trial's params again, in every
+        param group, and a group that was built with its own multiple of a value keeps that
+        multiple; dropout modules get the params that bear their name.
+
+        Args:
+            **objects: Modules, optimizers, schedulers, anything with ``state_dict`` and
+                ``load_state_dict``, such as ``model=model, optimizer=optimizer``.
+
+        Returns:
+            True when weights were loaded, False for a trial that starts afresh.
+
+        Raises:
+            CheckpointError: The donor's weights are missing, damaged or do not fit these objects.
+        """
+        if self.weights is None:
+            if self._trial.donors:
+                raise CheckpointError(
+                    f"trial {self.number} inherits from trial {self._trial.donors[0]}, but this "
+                    "handle has no access to weights; run it with Study.run"
+                )
+            return False
+        self._start = self.weights.resume(self._trial, objects)
+        return bool(self._trial.donors)
+
+    def keep(self, **objects: Any) -> None:
+        """Keep the state of these objects, for trials that inherit it and for the best trial.
+
+        Args:
+            **objects: As given to `resume`; also numbers, texts, arrays, tensors, and lists and
+                dicts of these. Nothing is pickled.
+
+        Raises:
+            CheckpointError: Something cannot be kept; says what and where.
+        """
+        if self.weights is not None:
+            # Whoever trains without `epochs` is taken to have trained for the budget.
+            done = self._done if self._train_seconds is not None or self._done else self.budget
+            self.weights.keep(objects, self._start + (done or 0.0))
+
     def epochs(self, default: int | None = None) -> Iterator[int]:
-        """Yield the epoch numbers to train, from 0; the time spent inside counts as training.
+        """Yield the epoch numbers to train; the time spent inside counts as training.
+
+        They go on from where the donor's weights stopped, and from 0 for fresh weights.
 
         Args:
             default: Epochs to train when the algorithm gave no budget.
@@ -175,12 +305,13 @@ class RunningTrial:
             raise StudyError(f"trial.epochs() needs a whole number from 0 up, got {count!r}")
         began = perf_counter()
         try:
-            for epoch in range(int(count)):
+            for epoch in range(int(self._start), int(self._start + count)):
                 self._step = epoch
+                # Counted when it begins: `keep` is often the last thing inside an epoch.
+                self._done = epoch + 1 - self._start
                 yield epoch
         finally:
             self._train_seconds = (self._train_seconds or 0.0) + perf_counter() - began
-
     def report(self, step: int | None = None, **metrics: float) -> None:
         """Keep intermediate metrics of this trial.
 

@@ -3,6 +3,8 @@ from evotune.algorithms.auto import auto
 from evotune.algorithms.evolution_strategy import EvolutionStrategy
 from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.grid import Grid
+from evotune.algorithms.islands import Islands
+from evotune.algorithms.phases import Phases
 from evotune.algorithms.random_search import RandomSearch
 from evotune.evolution.schedules import Adaptive
 from evotune.evolution.selection import Rank, StochasticUniversal
@@ -12,6 +14,7 @@ from evotune.space.crossover import SimulatedBinary
 from evotune.space.mutation import Polynomial
 from evotune.space.refine import Refinement
 from evotune.testing.algorithms import AlgorithmContract
+from evotune.trial import Trial
 
 
 class TestRandomSearch(AlgorithmContract):
@@ -107,3 +110,49 @@ class TestPaperP3(AlgorithmContract):
 
     def make(self, space: Space) -> Algorithm:
         return recipes.three_parent_search_p3(space, population_size=10)
+
+
+class TestIslands(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return Islands([Genetic(space, population_size=n) for n in (4, 5, 3)], every=2)
+
+
+class TestIslandsOfMany(AlgorithmContract):
+    """Some without generations of their own, one that ends."""
+
+    improves = False
+
+    def make(self, space: Space) -> Algorithm:
+        kinds = [RandomSearch(space), Grid(space, points=2), EvolutionStrategy(space, parents=2)]
+        return Islands(kinds, topology="full", every=1, send=2)
+
+
+class TestIslandsWithoutGenerations(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        steady = Genetic(space, population_size=5, steady_state=True)
+        return Islands([steady, Genetic(space, population_size=4)], topology="star", every=3)
+
+
+class TestIslandsOfIslands(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        inner = Islands([Genetic(space, population_size=n) for n in (4, 2)], every=1)
+        return Islands([inner, EvolutionStrategy(space, parents=2, offspring=3)], every=3)
+
+
+class TestPhases(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        def then(best: Trial) -> Algorithm:
+            return EvolutionStrategy(space, step_size=0.1, seeds=[best.genome])
+
+        return Phases(Genetic(space, population_size=6), then, trials=22)
+
+
+class TestPhasesAfterIslands(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        first = Islands([Genetic(space, population_size=4) for _ in range(2)], every=2)
+
+        def then(best: Trial) -> Algorithm:
+            rest = Genetic(space, population_size=4, seeds=[best.genome])
+            return Phases(rest, lambda _: Genetic(space, population_size=5), trials=15)
+
+        return Phases(first, then, trials=18, budget=3)

@@ -202,8 +202,9 @@ def test_an_older_database_is_migrated_once(
     storage: SqlStorage, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage.close()
-    for steps in ([add_colour], [add_colour, paint_blue], [add_colour, paint_blue]):
-        monkeypatch.setattr(tables, "MIGRATIONS", steps)
+    known = list(tables.MIGRATIONS)
+    for more in ([add_colour], [add_colour, paint_blue], [add_colour, paint_blue]):
+        monkeypatch.setattr(tables, "MIGRATIONS", known + more)
         SqlStorage(path).close()
     assert colours(path) == [("red, then blue",)]
 
@@ -214,7 +215,7 @@ def test_a_migration_that_fails_changes_nothing(
     storage.close()
     before = contents(path)
     with monkeypatch.context() as newer:
-        newer.setattr(tables, "MIGRATIONS", [add_colour, break_off])
+        newer.setattr(tables, "MIGRATIONS", [*tables.MIGRATIONS, add_colour, break_off])
         with pytest.raises(StorageError, match="a_table_that_is_not_there"):
             SqlStorage(path)
     assert contents(path) == before

@@ -3,13 +3,26 @@
 Each function returns an algorithm; read its body to see what the paper's method is made of.
 """
 
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
 from evotune.algorithms.genetic import Genetic
+from evotune.algorithms.islands import Islands
+from evotune.algorithms.phases import Phases
+from evotune.algorithms.population_based import PopulationBasedTraining
+from evotune.checks import check_whole, did_you_mean
+from evotune.errors import AlgorithmError
+from evotune.evolution.exploitation import Quantile
 from evotune.evolution.schedules import Decay
 from evotune.evolution.selection import Boltzmann, RelativeExponential, Truncation
-from evotune.space import Space
+from evotune.protocols import Algorithm
+from evotune.space import Fixed, Space
 from evotune.space.crossover import KPoint, Uniform
-from evotune.space.mutation import Creep, UniformReset
+from evotune.space.mutation import Creep, Gaussian, Perturb, UniformReset
 from evotune.space.refine import Refinement
+from evotune.trial import Trial
 
 
 def structural_tuning_p1(
@@ -95,3 +108,176 @@ def three_parent_search_p3(
         distinct_parents=False,
         start="random",
     )
+
+
+def population_training_p3(
+    space: Space, *, population_size: int = 100, strength: float = 4.0
+) -> PopulationBasedTraining:
+    """Return the population-based training of P3, section 4.3, with three parents.
+
+    One generation an epoch; the genes of a child from two parents, its weights from a third, each
+    drawn independently by exp(−σ²·relative figure of merit); per-locus crossover 0.33; four-way
+    creep 0.05 per locus; the whole population is replaced each generation (figure 3).
+
+    Args:
+        space: What may be scheduled.
+        population_size: The paper used 100.
+        strength: σ², which the paper leaves open.
+    """
+    return PopulationBasedTraining(
+        space,
+        population_size=population_size,
+        interval=1,
+        parents=3,
+        selection=RelativeExponential(strength),
+        crossover=Uniform(0.33),
+        mutation=Creep(0.05),
+        exploit="everyone",
+        elitism=0,
+        start="random",
+    )
+
+
+def classic_population_training(
+    space: Space, *, population_size: int = 20, interval: int = 1
+) -> PopulationBasedTraining:
+    """Return the population-based training of Jaderberg et al. (2017), with one parent.
+
+    Truncation selection: a member of the worst quarter takes weights and genes from one of the
+    best quarter (a fifth each in the paper), and its genes are perturbed: drawn anew, or
+    multiplied by 0.8 or 1.2.
+
+    Args:
+        space: What may be scheduled.
+        population_size: Members.
+        interval: Epochs between two selections.
+    """
+    return PopulationBasedTraining(
+        space,
+        population_size=population_size,
+        interval=interval,
+        parents=1,
+        selection=Truncation(0.25),
+        mutation=Perturb(),
+        exploit=Quantile(0.25),
+        elitism=0,
+        start="random",
+    )
+
+
+def multiple_frequencies(
+    space: Space,
+    *,
+    intervals: Sequence[int] = (1, 2, 4),
+    population_size: int = 8,
+    every: int | None = None,
+    **options: Any,
+) -> Islands:
+    """Return Multiple-Frequencies Population-Based Training (Doulazmi et al., 2025).
+
+    One classic population for each interval. Steady ones (long intervals) send weights and genes
+    to those that select more often, and get weights only from these: what pays at once does not
+    overrun what pays in the long run. The paper lets the third quarter of a population compete
+    with the best of all others whenever it selects; here the best quarter of each moves.
+
+    Args:
+        space: What may be scheduled.
+        intervals: Epochs between two selections, for each population; the paper used factors of
+            1, 10, 25 and 50.
+        population_size: Members of each population; the paper used 8.
+        every: Epochs between two migrations; by default the longest interval.
+        **options: Other options of each `PopulationBasedTraining`, where they shall not be those
+            of `classic_population_training`.
+    """
+    if isinstance(intervals, str) or not isinstance(intervals, Sequence) or len(intervals) < 2:
+        raise AlgorithmError(
+            "multiple_frequencies: intervals are two numbers of epochs or more, such as "
+            f"(1, 2, 4); got {intervals!r}"
+        )
+    for interval in intervals:
+        check_whole("multiple_frequencies", "each of intervals", interval, 1)
+    settings: dict[str, Any] = {
+        "parents": 1,
+        "selection": Truncation(0.25),
+        "mutation": Perturb(),
+        "exploit": Quantile(0.25),
+        **options,
+    }
+    return Islands(
+        [
+            PopulationBasedTraining(
+                space, population_size=population_size, interval=interval, **settings
+            )
+            for interval in intervals
+        ],
+        topology="full",
+        every=max(intervals) if every is None else every,
+        send=max(1, population_size // 4),
+        asymmetric=True,
+    )
+
+
+def tune_then_schedule(
+    space: Space,
+    *,
+    structure: Collection[str],
+    trials: int = 60,
+    epochs: int = 3,
+    population_size: int = 16,
+    interval: int = 1,
+    parents: int = 3,
+) -> Phases:
+    """Return the two phases of P3, section 4.2: a plain search, then the schedule of the winner.
+
+    A genetic algorithm searches the whole space with short trials. Then the genes that shape the
+    network stay at the winner's values, as weights cannot be inherited across shapes, and
+    population-based training starts from the winner and mutations of it.
+
+    Args:
+        space: What may be searched.
+        structure: Names of the genes that the second phase keeps, such as widths and kernels.
+        trials: Trials of the first phase.
+        epochs: Epochs of each of them.
+        population_size: Members of the second phase.
+        interval: Epochs between two of its selections.
+        parents: 3 is the paper's; 1 is the classic.
+
+    Raises:
+        AlgorithmError: A structure that names unknown genes or leaves nothing to schedule.
+    """
+    _check_structure(space, structure)
+    check_whole("tune_then_schedule", "population_size", population_size, 2)
+
+    def schedule_of(best: Trial) -> Algorithm:
+        fixed = {n: Fixed(best.genome[n], when=dict(space[n].when)) for n in structure}
+        kept = space.narrowed({**space.domains, **fixed})
+        rng = np.random.default_rng(best.seed)
+        near = Gaussian(0.5, scale=0.1)
+        around = [near(kept, best.genome, rng) for _ in range(population_size - 1)]
+        return PopulationBasedTraining(
+            kept,
+            population_size=population_size,
+            interval=interval,
+            parents=parents,
+            seeds=[best.genome, *around],
+        )
+
+    return Phases(Genetic(space), schedule_of, trials=trials, budget=epochs)
+
+
+def _check_structure(space: Space, structure: Collection[str]) -> None:
+    if isinstance(structure, str):
+        raise AlgorithmError(
+            f"tune_then_schedule: structure is a list of gene names: write [{structure!r}]"
+        )
+    for name in structure:
+        if name not in space.domains:
+            raise AlgorithmError(
+                f"tune_then_schedule: structure names {name!r}, which is not in the space"
+                f"{did_you_mean(name, space.names)}"
+            )
+    if set(space.variable) <= set(structure):
+        raise AlgorithmError(
+            "tune_then_schedule: structure names every gene that varies, so that nothing is left "
+            "to schedule; leave out those that may change during training, such as learning rates"
+        )

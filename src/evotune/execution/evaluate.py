@@ -8,9 +8,9 @@ from numbers import Real
 from time import perf_counter
 from typing import Any
 
-from evotune.errors import ExecutionError, TaskError
+from evotune.errors import CheckpointError, ExecutionError, TaskError
 from evotune.protocols import Evaluate
-from evotune.trial import BARE_NUMBER, Failed, Failure, Outcome, RunningTrial, Trial
+from evotune.trial import BARE_NUMBER, Failed, Failure, Outcome, RunningTrial, Trial, Weights
 
 _ADVICE = 'return a number or a dict of numbers such as {"accuracy": 0.93}'
 
@@ -19,40 +19,59 @@ class TimedOut(BaseException):
     """Raised inside an evaluation that took too long; no ``except Exception`` may swallow it."""
 
 
-def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
+def evaluate_trial(
+    evaluate: Evaluate, trial: Trial, weights: Weights | None = None
+) -> Outcome | Failure:
     """Evaluate one trial; what goes wrong is part of the result.
 
     Args:
         evaluate: The user's function. It gets a `RunningTrial` and returns a number, or a mapping
             from metric names to numbers; anything with ``item()`` that holds one number will do.
         trial: What to evaluate.
+        weights: Access to the weights that it inherits and keeps.
 
     Returns:
         An Outcome with the metrics as floats and, unless the function returned its own,
         ``train_seconds`` (spent in ``trial.epochs()``, or in the whole call where that was not
         used) and ``evaluation_seconds`` (the rest of the call). NaN and infinity are left in.
-        A Failure when the function raised or returned something else.
+        A Failure when the function raised or returned something else, or when the weights that
+        it kept could not be written.
 
     Raises:
         KeyboardInterrupt: The user ends the run.
         TimedOut: An executor ends this evaluation.
     """
-    handle = RunningTrial(trial)
+    handle = RunningTrial(trial, weights)
     began = perf_counter()
     try:
         returned = evaluate(handle)
     except (KeyboardInterrupt, TimedOut):
         raise
     except BaseException as error:
-        return _raised(error)
-    seconds = perf_counter() - began
+        return failure_of(error)
+    return outcome_of(handle, returned, perf_counter() - began)
+
+
+def outcome_of(handle: RunningTrial, returned: Any, seconds: float) -> Outcome | Failure:
+    """Return what came of an evaluation that ended without an error; its weights are written now.
+
+    Args:
+        handle: What the evaluation was given.
+        returned: What it returned.
+        seconds: How long it took.
+    """
     metrics = read_metrics(returned)
     if isinstance(metrics, Failure):
         return metrics
     train_seconds = seconds if handle.train_seconds is None else handle.train_seconds
     metrics.setdefault("train_seconds", train_seconds)
     metrics.setdefault("evaluation_seconds", max(0.0, seconds - train_seconds))
-    return Outcome(metrics, tuple(handle.reports))
+    try:
+        checkpoint = None if handle.weights is None else handle.weights.written()
+    except CheckpointError as error:
+        # A full disk or a quota: all that come after would fail alike, and nothing is lost yet.
+        return Failure("checkpoint", str(error), fatal=True)
+    return Outcome(metrics, tuple(handle.reports), checkpoint=checkpoint)
 
 
 def check_trial_timeout(seconds: float | None) -> None:
@@ -76,14 +95,17 @@ def describe_error(error: BaseException) -> str:
     return f"{name}: {lines[0]}" if lines else name
 
 
-def _raised(error: BaseException) -> Failure:
-    # The first frame is evaluate_trial's own.
+def failure_of(error: BaseException) -> Failure:
+    """Return the failure of a trial whose evaluation raised an error."""
+    # The first frame is that of the caller, who caught it.
     below = error.__traceback__.tb_next if error.__traceback__ else None
     text = "".join(traceback.format_exception(type(error), error, below))
     if isinstance(error, Failed):
         return Failure("exception", _reason(error), text)
     if isinstance(error, TaskError):
         return Failure("exception", str(error), text, fatal=True)
+    if isinstance(error, CheckpointError):
+        return Failure("checkpoint", str(error), text)
     return Failure("exception", describe_error(error), text)
 
 

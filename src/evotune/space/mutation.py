@@ -31,7 +31,7 @@ def _vary(
     space: Space,
     genome: Genome,
     rng: np.random.Generator,
-    operator: "UniformReset | Creep | Gaussian | Polynomial",
+    operator: "UniformReset | Creep | Gaussian | Polynomial | Perturb",
     change: Change,
 ) -> dict[str, Any]:
     """Change each active gene with the operator's rate."""
@@ -194,3 +194,71 @@ class Polynomial:
             return domain.shift(value, min(1 - rest**power, 1 - unit))
 
         return _vary(space, genome, rng, self, change)
+
+
+@dataclass(frozen=True, slots=True)
+class Perturb:
+    """The explore step of population-based training (Jaderberg et al., 2017, section 4).
+
+    With probability ``resample`` a gene is drawn anew, uniformly on its own scale; else a number
+    is multiplied by one of the factors (0 moves by the same share of its range) and an ordinal
+    moves by one. What a bound would hold in place goes the other way, whole numbers and steps
+    move by one at least, and what is drawn anew is another value: a number that is picked always
+    changes. Genes without an order change when drawn anew and only then.
+
+    Args:
+        factors: Positive numbers other than 1, one of which is taken at random.
+        resample: Probability that a picked gene is drawn anew.
+        rate: Probability per active gene; None is one gene on average.
+        at_least_one: Mutate a random gene when the dice picked none.
+    """
+
+    factors: tuple[float, ...] = (0.8, 1.2)
+    resample: float = 0.25
+    rate: float | None = 1.0
+    at_least_one: bool = False
+
+    def __post_init__(self) -> None:
+        _check("Perturb", self.rate)
+        if isinstance(self.factors, list):  # as files write them
+            object.__setattr__(self, "factors", tuple(self.factors))
+        factors = self.factors
+        if not (
+            isinstance(factors, tuple)
+            and factors
+            and all(0 < factor < math.inf and factor != 1 for factor in factors)
+        ):
+            raise AlgorithmError(
+                f"Perturb: factors are positive numbers other than 1, such as (0.8, 1.2); "
+                f"got {factors!r}"
+            )
+        if not 0 <= self.resample <= 1:
+            raise AlgorithmError(f"Perturb: resample must lie in [0, 1], got {self.resample!r}")
+
+    def __call__(self, space: Space, genome: Genome, rng: np.random.Generator) -> dict[str, Any]:
+        def change(name: str, domain: Domain, value: Any) -> Any:
+            anew, draw = float(rng.random()) < self.resample, float(rng.random())
+            if not domain.ordered:
+                return other_value(domain, value, rng) if anew else value
+            if anew:
+                drawn = domain.from_unit(draw)
+                stays = drawn == value and 1 < domain.size < math.inf
+                return domain.neighbour(value, 1 if draw < 0.5 else -1) if stays else drawn
+            return _multiply(domain, value, self.factors[int(draw * len(self.factors))])
+
+        return _vary(space, genome, rng, self, change)
+
+
+def _multiply(domain: Domain, value: Any, factor: float) -> Any:
+    low, high = getattr(domain, "low", None), getattr(domain, "high", None)
+    if low is None or high is None:  # an ordinal cannot be multiplied: one step along it
+        return domain.neighbour(value, 1 if factor > 1 else -1)
+    step = (factor - 1) * (value or high - low)
+    moved = min(max(value + step, low), high)
+    if moved == value:
+        step = -step
+        moved = min(max(value + step, low), high)
+    if domain.size == math.inf:
+        return moved
+    moved = domain.from_unit(domain.to_unit(moved))
+    return domain.neighbour(value, 1 if step > 0 else -1) if moved == value else moved

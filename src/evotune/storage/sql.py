@@ -95,6 +95,11 @@ class SqlStorage:
     def __repr__(self) -> str:
         return f"SqlStorage({self._engine.url.render_as_string()!r})"
 
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file, or None for another database."""
+        return Path(self._where) if self._is_sqlite else None
+
     def create(self, definition: StudyDefinition) -> StudyDefinition:
         """See `Storage.create`."""
         with self._writing() as connection:

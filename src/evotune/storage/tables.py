@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from evotune.errors import StorageError
 from evotune.protocols import Driver, StudyDefinition
-from evotune.trial import Failure, Trial
+from evotune.trial import Checkpoint, Failure, Trial
 
 METADATA = MetaData()
 
@@ -75,6 +75,8 @@ trials = Table(
     Column("result_order", Integer),
     Column("started", Double),
     Column("ended", Double),
+    Column("checkpoint", Text),
+    Column("inherit", Text),
 )
 
 DEFINITION = [studies.c[name] for name in StudyDefinition.__slots__]
@@ -82,8 +84,15 @@ DRIVER = [studies.c[f"driver_{name}"] for name in Driver.__slots__]
 #: All columns of a trial in the order in which `trial_from_row` takes them.
 TRIAL = [column for column in trials.c if column.name != "study_id"]
 
+
+
+def _add_weights(connection: Connection) -> None:
+    for column in ("checkpoint", "inherit"):
+        connection.exec_driver_sql(f"ALTER TABLE evotune_trials ADD COLUMN {column} TEXT")
+
+
 #: The step at index k - 1 brings a database from schema version k to k + 1.
-MIGRATIONS: list[Callable[[Connection], None]] = []
+MIGRATIONS: list[Callable[[Connection], None]] = [_add_weights]
 
 
 def stored_version(connection: Connection) -> int | None:
@@ -160,13 +169,15 @@ def trial_to_row(study_id: int, trial: Trial) -> dict[str, Any]:
             "metrics": to_text(trial.metrics) if trial.metrics else None,
             "values": None if trial.values is None else to_text(trial.values),
             "violation": to_text(trial.violation),
-            "failure": _failure_to_text(trial.failure) if trial.failure else None,
+            "failure": _record_to_text(trial.failure) if trial.failure else None,
             "reports": to_text(trial.reports) if trial.reports else None,
             "repeat_of": trial.repeat_of,
             "results_seen": trial.results_seen,
             "result_order": trial.result_order,
             "started": trial.started,
             "ended": trial.ended,
+            "checkpoint": _record_to_text(trial.checkpoint) if trial.checkpoint else None,
+            "inherit": to_text(trial.inherit) if trial.inherit else None,
         }
     except (TypeError, ValueError) as error:
         raise StorageError(
@@ -176,8 +187,8 @@ def trial_to_row(study_id: int, trial: Trial) -> dict[str, Any]:
         ) from error
 
 
-def _failure_to_text(failure: Failure) -> str:
-    return to_text({name: getattr(failure, name) for name in Failure.__slots__})
+def _record_to_text(record: Failure | Checkpoint) -> str:
+    return to_text({name: getattr(record, name) for name in record.__slots__})
 
 
 def trial_from_row(row: Sequence[Any]) -> Trial:
@@ -186,6 +197,7 @@ def trial_from_row(row: Sequence[Any]) -> Trial:
     (
         number, state, genome_text, params_text, seed, budget, weights_from, parents, note, metrics,
         values, violation, failure, reports, repeat_of, results_seen, result_order, started, ended,
+        checkpoint, inherit,
     ) = row  # fmt: skip
     load = json.loads
     genome = load(genome_text)
@@ -209,6 +221,8 @@ def trial_from_row(row: Sequence[Any]) -> Trial:
         result_order=result_order,
         started=started,
         ended=ended,
+        checkpoint=Checkpoint(**load(checkpoint)) if checkpoint else None,
+        inherit=load(inherit) if inherit else {},
     )
 
 

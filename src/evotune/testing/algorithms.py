@@ -15,7 +15,7 @@ from evotune.algorithms.random_search import RandomSearch
 from evotune.protocols import Algorithm
 from evotune.seeding import generator
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Range, Space
-from evotune.trial import Failure, Proposal, Trial
+from evotune.trial import Checkpoint, Failure, Proposal, Trial
 
 SPACES = {
     "continuous": Space(
@@ -101,7 +101,15 @@ class Rehearsal:
             self.algorithm.space.check(proposal.genome)
             assert through_json(proposal.note) == proposal.note
             assert set(proposal.parents) <= set(range(number))
+            self._check_donors(proposal)
         return proposal
+
+    def _check_donors(self, proposal: Proposal) -> None:
+        """Weights may only be asked for that exist and that nobody may have removed."""
+        kept = set(self.algorithm.donors())
+        for donor in _start(0, proposal).donors:
+            assert donor in kept, f"trial {donor} was no donor when its weights were asked for"
+            assert self.trials[donor].checkpoint is not None, f"trial {donor} has kept no weights"
 
     def start(self) -> Trial | None:
         """Ask for a trial and tell of its start; None when there was no proposal."""
@@ -109,19 +117,12 @@ class Rehearsal:
         if proposal is None:
             return None
         space: Space = self.algorithm.space
-        number = len(self.trials)
-        trial = Trial(
-            number=number,
-            genome=proposal.genome,
+        trial = replace(
+            _start(len(self.trials), proposal),
             params=space.params(proposal.genome),
-            state="running",
-            budget=proposal.budget,
-            weights_from=proposal.weights_from,
-            parents=proposal.parents,
-            note=proposal.note,
             repeat_of=self._first.get(space.key(proposal.genome)),
         )
-        self._running[number] = trial
+        self._running[trial.number] = trial
         self.adopt(trial)
         return trial
 
@@ -133,13 +134,25 @@ class Rehearsal:
 
     def end(self, trial: Trial, *, failed: bool = False) -> None:
         """End a running trial with its value, or without one."""
-        ended = replace(trial, state="done", values=(self._value(trial),))
+        ended = replace(
+            trial, state="done", values=(self._value(trial),), checkpoint=self._checkpoint(trial)
+        )
         if failed:
             failure = Failure("exception", "diverged")
             ended = replace(trial, state="failed", failure=failure)
         self.trials[trial.number] = ended
         del self._running[trial.number]
         self._tell(ended)
+
+    def _checkpoint(self, trial: Trial) -> Checkpoint | None:
+        if trial.number not in self.algorithm.donors():
+            return None
+        start = max((self._epochs(donor) for donor in trial.donors), default=0.0)
+        return Checkpoint(start + (trial.budget or 0.0), 0, external=True)
+
+    def _epochs(self, number: int) -> float:
+        checkpoint = self.trials[number].checkpoint
+        return 0.0 if checkpoint is None else checkpoint.epochs
 
     def _tell(self, trial: Trial) -> None:
         before = repr(trial)
@@ -169,6 +182,20 @@ class Rehearsal:
             trial = running[int(chance.integers(len(running))) if shuffled else 0]
             luck = generator(self.seed + 1, trial.number).random()
             self.end(trial, failed=bool(luck < failing))
+
+
+def _start(number: int, proposal: Proposal) -> Trial:
+    return Trial(
+        number=number,
+        genome=proposal.genome,
+        params=proposal.genome,
+        state="running",
+        budget=proposal.budget,
+        weights_from=proposal.weights_from,
+        inherit=proposal.inherit,
+        parents=proposal.parents,
+        note=proposal.note,
+    )
 
 
 @cache
@@ -300,7 +327,8 @@ class AlgorithmContract:
             if trial is None:
                 break
             values = (sphere(space, trial.genome),) if number % 2 else None
-            stopped = replace(trial, state="stopped", values=values)
+            kept = Checkpoint(1.0, 0, external=True) if values else None
+            stopped = replace(trial, state="stopped", values=values, checkpoint=kept)
             rehearsal.trials[number] = stopped
             rehearsal.algorithm.tell(stopped)
         assert len(rehearsal.trials) == 40 or self.finishes

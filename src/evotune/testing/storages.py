@@ -9,7 +9,7 @@ import pytest
 
 from evotune.errors import StorageError, StudyLockedError
 from evotune.protocols import Driver, Storage, StudyDefinition
-from evotune.trial import Failure, Trial
+from evotune.trial import Checkpoint, Failure, Trial
 
 FIRST = Driver("amber", 4242, 1_700_000_000.25, 1_700_000_100.5, "token-1")
 SECOND = Driver("birch", 17, 1_700_000_200.125, 1_700_000_300.75, "token-2")
@@ -123,6 +123,8 @@ class StorageContract:
             reports=({"step": 0, "loss": 1.0},),
             repeat_of=0,
             results_seen=7,
+            checkpoint=Checkpoint(12, 4096, "trial-1.safetensors", "a" * 64, deleted=True),
+            inherit={"shrink": 0.4, "perturb": 0.1, "networks": [0, None]},
         )
         for field in fields(Trial):
             if field.name not in ("repeats", "spread"):

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from evotune.errors import TaskError
 from evotune.training.data import Data, Source, batches, check_data, load, reseed
+from evotune.training.ensemble import Ensemble, loss_of_each
 from evotune.training.losses import Loss, find_loss
 from evotune.training.metrics import Metrics, find_metrics, measure
 from evotune.training.optimizers import (
@@ -99,6 +100,7 @@ class SupervisedTask:
     device: str | torch.device = "cpu"
     genes: str | Sequence[str] = ()
     _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
+    can_stack: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_model(self.model)
@@ -159,12 +161,16 @@ class SupervisedTask:
         setup = self._set_up(trial, device)
         seconds = {"train_seconds": 0.0, "evaluation_seconds": 0.0}
         result: dict[str, float] = {}
+        state = setup.state
+        trial.resume(**state)
         for epoch in trial.epochs(default=setup.epochs):
             with timed(seconds, "train_seconds"):
                 result["train_loss"] = train_epoch(setup, epoch)
             if self.validate_every and (epoch + 1) % self.validate_every == 0:
                 with timed(seconds, "evaluation_seconds"):
                     trial.report(epoch, **result, **self._measure("validation", setup))
+        if trial.keeps:
+            trial.keep(**state)
         with timed(seconds, "evaluation_seconds"):
             result |= self._measure_all(setup)
         trainable = (p.numel() for p in setup.model.parameters() if p.requires_grad)
@@ -173,13 +179,7 @@ class SupervisedTask:
     def _set_up(self, trial: RunningTrial, device: torch.device) -> Setup:
         data = self._source("train", device)
         used = set(declared_names(self.genes))
-        model = self.model(ReadParams(trial.params, used))
-        if not isinstance(model, nn.Module):
-            raise TaskError(
-                f"the model function returned {type(model).__name__}; "
-                "it needs to return an nn.Module"
-            )
-        model.to(device)
+        model = self._build(trial, used).to(device)
         parameters = model.parameters()
         optimizer = build_optimizer(self.optimizer, parameters, ReadParams(trial.params, used))
         scheduler = None
@@ -190,7 +190,7 @@ class SupervisedTask:
         reseed(data, trial.seed)
         return Setup(
             model=model,
-            loss=find_loss(self.loss),
+            loss=loss_of_each(find_loss(self.loss)) if trial.networks > 1 else find_loss(self.loss),
             optimizer=optimizer,
             scheduler=scheduler,
             data=data,
@@ -199,6 +199,16 @@ class SupervisedTask:
             device=device,
             shuffle=torch.Generator().manual_seed(trial.seed),
         )
+
+    def _build(self, trial: RunningTrial, used: set[str]) -> nn.Module:
+        models = [self.model(ReadParams(trial.params, used)) for _ in range(trial.networks)]
+        for model in models:
+            if not isinstance(model, nn.Module):
+                raise TaskError(
+                    f"the model function returned {type(model).__name__}; "
+                    "it needs to return an nn.Module"
+                )
+        return models[0] if len(models) == 1 else Ensemble(models, self.loss)
 
     def _counts(self, trial: RunningTrial, data: Source) -> dict[str, int]:
         """Return those of ``batch_size`` and ``epochs`` that a gene of this trial may set."""

@@ -45,6 +45,12 @@ class Setup:
     device: torch.device
     shuffle: torch.Generator
 
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a trial hands on to the next one of its line."""
+        state = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
+        return {name: part for name, part in state.items() if part is not None}
+
 
 def train_epoch(setup: Setup, epoch: int) -> float:
     """Train one epoch and return the mean training loss of an example.

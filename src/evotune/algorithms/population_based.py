@@ -1,0 +1,379 @@
+"""Population-based training: networks that inherit weights and evolve their schedules.
+
+References: P3 of the reference list (three parents: two for genes, one for weights); Jaderberg et
+al. (2017), the classic with one parent; Chebykin et al. (2025), intervals that grow; Ash and Adams
+(2020), shrink and perturb.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from evotune.algorithms.births import Birth, Breeding, Population
+from evotune.algorithms.generations import Generation, StartingPopulation
+from evotune.algorithms.intervals import Growing, interval_of
+from evotune.algorithms.variation import Variation
+from evotune.checks import check_operator, check_whole
+from evotune.errors import AlgorithmError
+from evotune.evolution.exploitation import Exploitation, exploitation_named
+from evotune.evolution.selection import RelativeExponential, Selection, Truncation
+from evotune.evolution.survival import best_first
+from evotune.space import Space
+from evotune.space.crossover import Crossover, Uniform
+from evotune.space.designs import Design, design_named
+from evotune.space.mutation import Creep, Mutation, Perturb
+from evotune.trial import Proposal, Trial
+
+
+class PopulationBasedTraining:
+    """Trains a population side by side; members take over weights and genes from better ones.
+
+    Each trial trains one member for an interval of epochs. Between two intervals some members are
+    replaced by children. The genes of a child are ``mutation(crossover(a, b))``; its weights are
+    those of a third parent, drawn independently (P3, figure 3).
+
+    The evaluate function calls ``trial.resume(...)``, trains for ``trial.epochs()`` and ends with
+    ``trial.keep(...)``; a `SupervisedTask` does so by itself. Say how long with
+    ``study.run(train, epochs=20)``. Genes that change the shape of the weights cannot change along
+    a line: keep them `Fixed`.
+
+    Args:
+        space: What may be scheduled.
+        population_size: Members.
+        interval: Epochs between two selections; or ``Growing(...)``, or ``"auto"`` for one that
+            doubles whenever the population stagnates.
+        parents: 3 is the paper's; 2 takes the weights from the first parent of the genes; 1 copies
+            genes and weights from one better member, and mutates them, the classic.
+        selection: Who becomes a parent; by default in proportion to exp(−σ²·relative value) (P3),
+            with one parent from the best quarter.
+        crossover: How two parents' genes combine; `Segment` is the other kind of P3.
+        mutation: How a child's genes change; by default P3's four-way creep on one gene in two,
+            with one parent the classic ×0.8 or ×1.2.
+        exploit: Who is replaced: ``"everyone"`` (the default, P3), ``"quantile"`` (the worst
+            quarter; the default with one parent), ``"binary"`` (who loses against a random
+            member), or an operator of `evotune.evolution.exploitation`.
+        elitism: How many of the best members go on unchanged although ``exploit`` says otherwise.
+        asynchronous: No member waits for the others: each is compared with their latest results.
+        both_children: Train both children of each crossover, and let the better half live (P3,
+            future work).
+        shrink_perturb: (shrink, perturb): a child's weights become shrink·inherited +
+            perturb·fresh.
+        networks: Networks that a member holds, whose predictions are averaged; a child takes some
+            from each of two donors (ploidy: P3, future work). The task must build them:
+            ``trial.networks``.
+        start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
+        seeds: Genomes, or params, that the first generation begins with.
+
+    Raises:
+        AlgorithmError: A number out of bounds, or options that exclude each other.
+        GenomeError: A seed genome lies outside the space.
+    """
+
+    def __init__(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
+        self,
+        space: Space,
+        *,
+        population_size: int = 16,
+        interval: int | Literal["auto"] | Growing = 1,
+        parents: int = 3,
+        selection: Selection | None = None,
+        crossover: Crossover = Uniform(0.33),
+        mutation: Mutation | None = None,
+        exploit: str | Exploitation | None = None,
+        elitism: int | None = None,
+        asynchronous: bool = False,
+        both_children: bool = False,
+        shrink_perturb: tuple[float, float] | None = None,
+        networks: int = 1,
+        start: str | Design = "latin_hypercube",
+        seeds: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        classic = parents == 1
+        self.space = space
+        self.population_size = population_size
+        self.asynchronous = asynchronous
+        self.shrink_perturb = shrink_perturb
+        self.breeding = Breeding(
+            parents,
+            selection or (Truncation(0.25) if classic else RelativeExponential()),
+            exploitation_named(exploit or ("quantile" if classic else "everyone")),
+            (0 if classic else 1) if elitism is None else elitism,
+            both_children,
+            networks,
+        )
+        self.variation = Variation(
+            crossover,
+            crossover_rate=0.0 if classic else 1.0,
+            mutation=mutation or (Perturb() if classic else Creep(0.5)),
+        )
+        self._schedule = interval_of(interval)
+        self._check()
+        self._start = StartingPopulation(space, design_named(start), seeds)
+        self._generation = Generation(0, max(population_size, len(seeds)))
+        self._population = Population()
+        self._busy: dict[int, int] = {}  # member -> its running trial
+        self._lost: set[int] = set()  # donors whose weights could not be read
+        self._immigrants: list[Trial] = []
+        self._births: tuple[int, list[Birth]] | None = None  # (seed, those of the generation)
+        self._nothing_kept = False
+
+    def _check(self) -> None:
+        name, how = type(self).__name__, self.breeding
+        for what, operator, example in (
+            ("selection", how.selection, "selection.RelativeExponential(4.0)"),
+            ("crossover", self.variation.crossover, "crossover.Uniform(0.33)"),
+            ("mutation", self.variation.mutation, "mutation.Creep(0.5)"),
+            ("exploit", how.exploit, '"quantile"'),
+        ):
+            check_operator(name, what, operator, example)
+        check_whole(name, "population_size", self.population_size, 2)
+        check_whole(name, "networks", how.networks, 1)
+        check_whole(name, "elitism", how.elitism, 0)
+        if how.parents not in (1, 2, 3):
+            raise AlgorithmError(
+                f"{name}: parents is 3 (two for genes, one for weights), 2 or 1, "
+                f"got {how.parents!r}"
+            )
+        if how.elitism >= self.population_size:
+            raise AlgorithmError(
+                f"{name}: elitism must be below population_size={self.population_size}, or nobody "
+                f"would ever be replaced; got {how.elitism}"
+            )
+        if self.asynchronous and (how.both_children or isinstance(self._schedule, Growing)):
+            raise AlgorithmError(
+                f"{name}: both_children and a growing interval need generations; leave "
+                "asynchronous out"
+            )
+        if how.both_children and how.parents == 1:
+            raise AlgorithmError(f"{name}: both_children needs two parents; write parents=3")
+        if self.shrink_perturb is not None:
+            _check_shrink(name, self.shrink_perturb)
+
+    def __repr__(self) -> str:
+        how = self.breeding
+        return (
+            f"PopulationBasedTraining(population_size={self.population_size}, "
+            f"interval={self._schedule}, parents={how.parents}, selection={how.selection}, "
+            f"crossover={self.variation.crossover}, mutation={self.variation.mutation}, "
+            f"exploit={how.exploit}, elitism={how.elitism}, asynchronous={self.asynchronous})"
+        )
+
+    @property
+    def generational(self) -> bool:
+        """False where each result counts at once."""
+        return not self.asynchronous
+
+    @property
+    def interval(self) -> int:
+        """Epochs that a trial adds now."""
+        return self._schedule.epochs
+
+    @property
+    def population(self) -> tuple[Trial, ...]:
+        """The members' latest trials that have weights, best first."""
+        return tuple(self._population.ranked)
+
+    def donors(self) -> Collection[int]:
+        """Return the trials whose weights a child may still ask for."""
+        generation, ranked = self._generation, self._population.ranked
+        needed = {trial.number for trial in self._immigrants}
+        needed.update(self._busy.values())
+        if self.asynchronous:
+            return needed.union(trial.number for trial in ranked)
+        done = [t.number for t in generation.done() if t.checkpoint is not None]
+        needed.update(done)
+        if generation.seed is None:  # nobody knows yet who will be chosen
+            needed.update(trial.number for trial in ranked)
+        elif ranked:
+            births = self._plan(generation.seed)[generation.started :]
+            needed.update(donor.number for birth in births for donor in birth.donors)
+            if births or not done:  # who stands in for a lost donor, or for a failed generation
+                needed.add(self._best_readable().number)
+        return needed
+
+    # -- ask: reads only ----------------------------------------------------------------------
+
+    def ask(self, rng: np.random.Generator) -> Proposal | None:
+        """Propose the next step of a member; None while it must wait for the others.
+
+        Raises:
+            AlgorithmError: No finished trial has kept its weights.
+        """
+        if self._nothing_kept:
+            raise AlgorithmError(
+                "PopulationBasedTraining: trials are done, but none has kept its weights, so "
+                "there is nothing to inherit; end the evaluate function with "
+                "trial.keep(model=model, optimizer=optimizer), and begin it with "
+                "trial.resume(model=model, optimizer=optimizer)"
+            )
+        generation = self._generation
+        note = generation.note(rng)
+        if generation.number == 0 or not self._population.ranked:
+            return self._founder(note, rng)
+        if self.asynchronous:
+            birth = self._least_trained(rng)
+        elif generation.is_full:
+            birth = None
+        else:
+            birth = self._plan(note["seed"])[generation.started]
+        return None if birth is None else self._child(birth, note, rng)
+
+    def _founder(self, note: dict[str, Any], rng: np.random.Generator) -> Proposal | None:
+        """Return a member with fresh weights."""
+        generation = self._generation
+        if self.asynchronous and generation.number > 0:  # all the first ones have failed
+            idle = (k for k in range(self.population_size) if k not in self._busy)
+            member = next(idle, None)
+            if member is None:
+                return None
+            genome = self.space.sample(rng)
+        elif generation.is_full:
+            return None
+        else:
+            member = generation.started
+            genome = self._start.genome(generation, note["seed"], rng)
+        networks = self.breeding.networks
+        inherit = {"networks": [None] * networks} if networks > 1 else {}
+        note["member"] = member
+        return Proposal(genome, float(self.interval), inherit=inherit, note=note)
+
+    def _plan(self, seed: int) -> list[Birth]:
+        """Return the births of the running generation, all drawn at once from its seed."""
+        if self._births is None or self._births[0] != seed:
+            rng, generation = np.random.default_rng(seed), self._generation
+            members = range(generation.size)
+            births = self.breeding.births(self._population, members, rng, generation.number)
+            self._births = (seed, births)
+        return self._births[1]
+
+    def _least_trained(self, rng: np.random.Generator) -> Birth | None:
+        """Return the next step of the idle member whose weights would be the least trained.
+
+        So that a run which ends after a number of epochs ends once all members have them.
+        """
+        idle = (k for k in range(self.population_size) if k not in self._busy)
+        births = self.breeding.births(self._population, idle, rng, self._generation.number)
+        return min(births, key=lambda birth: _epochs(birth.donors[0]), default=None)
+
+    def _child(self, birth: Birth, note: dict[str, Any], rng: np.random.Generator) -> Proposal:
+        note["member"] = birth.member
+        own = self._population.members.get(birth.member)
+        if self.asynchronous:
+            note["generation"] = 1 if own is None else own.note.get("generation", 0) + 1
+        genome, parents = dict(birth.a.genome), (birth.a.number,)
+        if birth.replaces:
+            genome, parents = self._genes(birth, note["seed"], rng)
+            note["replaces"] = None if own is None else own.number
+            note["mutated"] = self._mutated(genome, birth)
+        donors = [self._readable(donor) for donor in birth.donors]
+        numbers = [None if donor is None else donor.number for donor in donors]
+        inherit: dict[str, Any] = {"networks": numbers} if len(numbers) > 1 else {}
+        if birth.replaces and self.shrink_perturb is not None:
+            inherit["shrink"], inherit["perturb"] = self.shrink_perturb
+        return Proposal(
+            genome,
+            float(self.interval),
+            weights_from=next((n for n in numbers if n is not None), None),
+            inherit=inherit,
+            parents=parents,
+            note=note,
+        )
+
+    def _genes(
+        self, birth: Birth, seed: int, rng: np.random.Generator
+    ) -> tuple[dict[str, Any], tuple[int, ...]]:
+        """Return the genome of a child, and the numbers of its parents."""
+        if self._schedule.restarts(self._generation.number):
+            return self.space.sample(rng), ()
+        pair = None
+        if self.breeding.both_children:
+            pair = np.random.default_rng((seed, birth.member // 2))
+        child = self.variation.child(self.space, birth.a, birth.b, rng, pair)
+        return dict(child.genome), child.parents
+
+    def _mutated(self, genome: Mapping[str, Any], birth: Birth) -> list[str]:
+        """Return the genes that have neither parent's value: what mutation, not crossover, did."""
+        a, b = birth.a.genome, birth.b.genome
+        return [n for n in self.space.variable if genome[n] not in (a.get(n), b.get(n))]
+
+    def _readable(self, donor: Trial) -> Trial | None:
+        """Return a donor, or the next best one when its weights could not be read."""
+        if donor.number not in self._lost:
+            return donor
+        kept = self.donors()
+        ranked = (t for t in self._population.ranked if t.number in kept)
+        return next((t for t in ranked if t.number not in self._lost), None)
+
+    def _best_readable(self) -> Trial:
+        ranked = self._population.ranked
+        return next((t for t in ranked if t.number not in self._lost), ranked[0])
+
+    # -- tell: the only change ----------------------------------------------------------------
+
+    def tell(self, trial: Trial) -> None:
+        """Take note of a trial; the last one of a generation makes the next population."""
+        member = trial.note.get("member")
+        if member is None or "generation" not in trial.note:
+            self._welcome(trial)
+            return
+        if trial.failure is not None and trial.failure.kind == "checkpoint":
+            self._lost.update(trial.donors)
+        if trial.has_ended:
+            self._busy.pop(member, None)
+        else:
+            self._busy[member] = trial.number
+        if self._generation.owns(trial):
+            self._generation.tell(trial, self.space.key(trial.genome))
+        if self.asynchronous:
+            self._tell_one(member, trial)
+        elif self._generation.is_complete:
+            self._next_generation()
+
+    def _welcome(self, trial: Trial) -> None:
+        """Take in a trial from elsewhere, as a donor and, unless it says otherwise, a parent."""
+        if not trial.is_done or trial.checkpoint is None:
+            return
+        if trial.note.get("migrant") == "weights":
+            self._population.weights_only.add(trial.number)
+        if self.asynchronous:
+            self._population.oust(trial)
+        else:
+            self._immigrants.append(trial)
+
+    def _tell_one(self, member: int, trial: Trial) -> None:
+        if self._generation.number == 0 and self._generation.is_full:
+            self._generation = Generation(1, self.population_size)
+        if not trial.has_ended:
+            return
+        whole = trial.is_done and trial.checkpoint is not None
+        self._population.settle(member, trial if whole else None)
+        self._nothing_kept = trial.is_done and not self._population.ranked
+
+    def _next_generation(self) -> None:
+        done = self._generation.done()
+        whole = [t for t in done if t.checkpoint is not None] + self._immigrants
+        if whole:
+            survivors = best_first(whole)[: self.population_size]
+            self._population.renew(survivors, self.population_size)
+            self._immigrants = []
+        ranked = self._population.ranked
+        self._nothing_kept = bool(done) and not ranked
+        self._births = None
+        self._schedule.after(self._generation.number, ranked)
+        twice = self.breeding.both_children and ranked
+        size = self.population_size * (2 if twice else 1)
+        self._generation = Generation(self._generation.number + 1, size)
+
+
+def _epochs(trial: Trial) -> float:
+    return 0.0 if trial.checkpoint is None else trial.checkpoint.epochs
+
+
+def _check_shrink(name: str, given: Any) -> None:
+    fits = isinstance(given, tuple | list) and len(given) == 2
+    if not fits or not (0 <= given[0] <= 1 and given[1] >= 0):
+        raise AlgorithmError(
+            f"{name}: shrink_perturb is (shrink, perturb), shrink in [0, 1] and perturb from 0 up, "
+            f"such as (0.4, 0.1); got {given!r}"
+        )

@@ -1,0 +1,132 @@
+"""Run trials here, those whose networks have the same shapes stacked into one model."""
+
+import logging
+from time import perf_counter
+from typing import Any
+
+from evotune.checks import check_whole
+from evotune.errors import ExecutionError
+from evotune.execution.evaluate import evaluate_trial, failure_of, outcome_of
+from evotune.protocols import Evaluate
+from evotune.trial import Failure, Outcome, RunningTrial, Trial, Weights
+
+log = logging.getLogger("evotune")
+
+
+class StackedExecutor:
+    """Trains all submitted trials at once, in this process, as one model with a member axis.
+
+    It stacks the trials of a `SupervisedTask` whose networks agree in their shapes. Others, and
+    those of any other function, are trained one by one, with one line in the log that says why.
+
+    Args:
+        members: Trials that are taken at once at most. An algorithm that works in generations
+            submits a whole generation; any other one would learn nothing from the trials that
+            run together.
+        memory: Bytes that one stack may take; more members are trained in turns. By default half
+            of what is free on the device.
+
+    Raises:
+        ExecutionError: A number that makes no sense.
+    """
+
+    def __init__(self, members: int = 1024, *, memory: int | None = None) -> None:
+        for name, value in (("members", members), ("memory", memory)):
+            if value is not None:
+                _check(name, value)
+        self.members = members
+        self.memory = memory
+        self._evaluate: Evaluate | None = None
+        self._waiting: list[tuple[Trial, Weights | None]] = []
+        self._said: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"StackedExecutor({self.members}, memory={self.memory})"
+
+    @property
+    def shares_memory(self) -> bool:
+        """True: trials run in this process."""
+        return True
+
+    @property
+    def capacity(self) -> int:
+        """Trials that are taken at once."""
+        return self.members
+
+    def open(self, evaluate: Evaluate) -> None:
+        """Make ready to run ``evaluate``."""
+        self._evaluate = evaluate
+        self._waiting = []
+        if not can_stack(evaluate):
+            self._say(f"{type(evaluate).__name__} is no SupervisedTask")
+
+    def submit(self, trial: Trial, weights: Weights | None = None) -> None:
+        """Take a trial that the next `collect` runs.
+
+        Raises:
+            ExecutionError: The executor is not open, or holds as many trials as it takes.
+        """
+        if self._evaluate is None:
+            raise ExecutionError("the executor is not open; call open(evaluate) before submit")
+        if len(self._waiting) >= self.members:
+            raise ExecutionError(
+                f"trial {trial.number} was submitted while {self.members} trials wait, which is "
+                "the capacity; collect() results first"
+            )
+        self._waiting.append((trial, weights))
+
+    def collect(self, timeout: float | None = None) -> list[tuple[int, Outcome | Failure]]:
+        """Run the submitted trials to their end; ``timeout`` cannot interrupt them here."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting or self._evaluate is None:
+            return []
+        if not can_stack(self._evaluate):
+            return [self._one(trial, weights) for trial, weights in waiting]
+        return self._together(waiting)
+
+    def close(self) -> None:
+        """Forget the function and the trials that wait."""
+        self._evaluate = None
+        self._waiting = []
+
+    def _together(
+        self, waiting: list[tuple[Trial, Weights | None]]
+    ) -> list[tuple[int, Outcome | Failure]]:
+        from evotune.training.stacked import Unstackable, train_together
+
+        handles = [RunningTrial(trial, weights) for trial, weights in waiting]
+        began = perf_counter()
+        evaluate: Any = self._evaluate
+        returned = train_together(evaluate, handles, memory=self.memory)
+        share = (perf_counter() - began) / len(handles)
+        collected = []
+        for (trial, weights), handle, result in zip(waiting, handles, returned, strict=True):
+            if isinstance(result, Unstackable):
+                self._say(result.reason)
+                collected.append(self._one(trial, weights))
+            elif isinstance(result, Exception):
+                collected.append((trial.number, failure_of(result)))
+            else:
+                collected.append((trial.number, outcome_of(handle, result, share)))
+        return collected
+
+    def _one(self, trial: Trial, weights: Weights | None) -> tuple[int, Outcome | Failure]:
+        assert self._evaluate is not None  # noqa: S101  (checked by collect)
+        return trial.number, evaluate_trial(self._evaluate, trial, weights)
+
+    def _say(self, reason: str) -> None:
+        if reason and reason not in self._said:
+            self._said.add(reason)
+            log.warning("trials are trained one by one, not stacked: %s", reason)
+
+
+def can_stack(evaluate: Evaluate) -> bool:
+    """Tell whether trials of an evaluate function may be stacked, without loading torch."""
+    return bool(getattr(evaluate, "can_stack", False))
+
+
+def _check(name: str, value: int) -> None:
+    try:
+        check_whole("StackedExecutor", name, value, 1)
+    except ValueError as error:
+        raise ExecutionError(str(error)) from error

@@ -1,0 +1,1 @@
+"""evotune beside other libraries: one file each, each an extra."""

@@ -1,0 +1,44 @@
+"""A schedule in Lightning, under either of its names, ``lightning`` and ``pytorch_lightning``."""
+
+import importlib
+from typing import Any
+
+from evotune.training.schedules import Schedule
+
+
+def _callback_bases() -> tuple[type, ...]:
+    """Return the Callback class of each installed Lightning: each trainer knows its own only."""
+    bases = []
+    for name in ("lightning.pytorch", "pytorch_lightning"):
+        try:
+            bases.append(importlib.import_module(name).Callback)
+        except ModuleNotFoundError as error:
+            if error.name not in (name, name.partition(".")[0]):
+                raise  # it is installed, and something that it needs is not
+    if not bases:
+        raise ModuleNotFoundError(
+            "evotune.integrations.lightning needs Lightning; "
+            'install it with pip install "evotune[lightning]"'
+        )
+    return tuple(bases)
+
+
+class ScheduleCallback(*_callback_bases()):  # type: ignore[misc]
+    """Applies a schedule at the start of every training epoch.
+
+    All optimizers of the trainer and the dropout modules of the trained module are set. Write
+    ``Trainer(callbacks=[ScheduleCallback(schedule)])``, and let no other scheduler set the same
+    values.
+
+    Args:
+        schedule: The hyperparameters per epoch.
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__()
+        self.schedule = schedule
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Set the genes of the epoch that begins."""
+        for optimizer in trainer.optimizers:
+            self.schedule.apply(optimizer, trainer.current_epoch, model=pl_module)

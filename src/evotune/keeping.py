@@ -1,0 +1,192 @@
+"""Which weights of a study are kept: handed to trials, written, and removed once nobody needs them.
+
+Weights are needed while they are a donor's (`Algorithm.donors`), while a trial that starts from
+them is not over, while they are the best trial's, and, as long as needed weights are not on disk,
+those that they could be trained again from.
+"""
+
+import logging
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evotune.errors import CheckpointError
+from evotune.ledger import Ledger
+from evotune.protocols import Algorithm
+from evotune.training.checkpoints import Checkpoints
+from evotune.training.weights import TrialWeights
+from evotune.trial import Checkpoint, Trial
+
+log = logging.getLogger("evotune")
+
+
+class Keeper:
+    """Keeps the weights of one study.
+
+    Args:
+        store: Where they are.
+        ledger: The trials.
+        algorithm: Says which weights may still be asked for.
+    """
+
+    def __init__(self, store: Checkpoints, ledger: Ledger, algorithm: Algorithm) -> None:
+        self.store = store
+        self.ledger = ledger
+        self.algorithm = algorithm
+        self._kept: dict[int, Checkpoint] = {}
+        self._largest = 0
+
+    def load(self) -> None:
+        """Take over what the records say."""
+        for trial in self.ledger.trials:
+            if trial.checkpoint is not None and not trial.checkpoint.deleted:
+                self._kept[trial.number] = trial.checkpoint
+                self._largest = max(self._largest, trial.checkpoint.size)
+
+    def open(self, *, shares_memory: bool) -> None:
+        """Make ready for trials that run in this process, or elsewhere, where they need files."""
+        if not shares_memory:
+            self.store.ensure_location()
+
+    @property
+    def has_weights(self) -> bool:
+        """True when some trial has kept weights."""
+        return bool(self._kept)
+
+    def epochs(self, number: int | None) -> float:
+        """Return the epochs that a trial's weights have been trained for; 0 without any."""
+        record = None if number is None else self.ledger.trials[number].checkpoint
+        return 0.0 if record is None else record.epochs
+
+    def is_deleted(self, trial_numbers: Collection[int]) -> bool:
+        """Tell whether weights that a trial would start from have been removed."""
+        records = (self.ledger.trials[n].checkpoint for n in trial_numbers)
+        return any(record is not None and record.deleted for record in records)
+
+    # -- before a trial -----------------------------------------------------------------------
+
+    def weights(self, trial: Trial, *, shares_memory: bool) -> TrialWeights:
+        """Return what a trial may do with weights."""
+        donors = {n: self._kept[n] for n in trial.donors if n in self._kept}
+        # A trial that has ended runs again because its weights are needed and were lost.
+        wanted = trial.has_ended or trial.number in self.algorithm.donors()
+        due = self.store.is_due(trial.note.get("generation", 0))
+        return TrialWeights(
+            self.store,
+            trial.number,
+            donors,
+            wanted=wanted,
+            write=not shares_memory or (self.store.has_location and due),
+        )
+
+    def has_room(self, running: int) -> bool:
+        """Tell whether one more trial may write, beside those that run.
+
+        Args:
+            running: Trials that run and may write.
+
+        Raises:
+            CheckpointError: Nothing runs, and what is needed already fills the quota.
+        """
+        quota = self.store.quota
+        if quota is None or not self.store.has_location:
+            return True
+        used = sum(c.size for c in self._kept.values() if c.file)
+        if used + (running + 1) * self._largest <= quota:
+            return True
+        if running:
+            return False
+        raise CheckpointError(
+            f"the quota of {quota:,} bytes for checkpoints is too small: {len(self._kept)} that "
+            f"are needed take {used:,} bytes, and the next one takes about {self._largest:,}; "
+            "nothing was removed. Raise the quota of Checkpoints(..., quota=) to "
+            f"{2 * (used + self._largest)} or more, and run again"
+        )
+
+    def external(self, trial: Trial) -> Checkpoint | None:
+        """Return the record of weights that whoever drives the study by ask and tell keeps."""
+        if trial.number not in self.algorithm.donors():
+            return None
+        epochs = self.epochs(trial.weights_from) + (trial.budget or 0.0)
+        return Checkpoint(epochs, 0, external=True)
+
+    # -- after a trial ------------------------------------------------------------------------
+
+    def take(self, number: int, checkpoint: Checkpoint | None) -> Checkpoint | None:
+        """Take note of what an evaluation kept; return it as it is to be recorded."""
+        if checkpoint is None:
+            self.store.delete(number)  # a file that an earlier, killed attempt may have left
+            return None
+        self._kept[number] = checkpoint
+        self._largest = max(self._largest, checkpoint.size)
+        # A temporary folder does not outlive this process, so the record does not promise a file.
+        return replace(checkpoint, file="") if self.store.is_temporary else checkpoint
+
+    def clean(self) -> list[Trial]:
+        """Remove weights that nobody needs any more; return the records that this changes."""
+        if not self._kept:
+            return []
+        changed = []
+        for number in set(self._kept).difference(self._needed()):
+            del self._kept[number]
+            self.store.delete(number)
+            changed.append(self._deleted(self.ledger.trials[number]))
+        return changed
+
+    def _deleted(self, trial: Trial) -> Trial:
+        record = trial.checkpoint
+        return trial if record is None else replace(trial, checkpoint=replace(record, deleted=True))
+
+    def _needed(self) -> set[int]:
+        trials = self.ledger.trials
+        needed = set(self.algorithm.donors())
+        for number in self.ledger.unfinished:
+            needed.update(trials[number].donors)
+        best = self.ledger.best_with_weights()
+        if best is not None:
+            needed.add(best)
+        waiting = list(needed)
+        while waiting:  # what is in memory only can be trained again from what it came from
+            number = waiting.pop()
+            record = self._kept.get(number)
+            if record is not None and not record.file and not record.external:
+                more = set(trials[number].donors).difference(needed)
+                needed |= more
+                waiting += more
+        return needed
+
+    def write_out(self) -> list[Trial]:
+        """Write needed weights that are in memory only; return the records that this changes."""
+        if not self.store.has_location or self.store.is_temporary:
+            return []
+        changed = []
+        for number, record in list(self._kept.items()):
+            if not record.file and not record.external and self.store.available(number, record):
+                written = self.store.write(number, record)
+                self._kept[number] = written
+                changed.append(replace(self.ledger.trials[number], checkpoint=written))
+        return changed
+
+    # -- after a killed process ---------------------------------------------------------------
+
+    def lost(self) -> list[Trial]:
+        """Return the trials whose weights are needed but went with a process, oldest first.
+
+        They were never on disk. Training them again, from the same weights with the same seed,
+        brings them back.
+        """
+        needed = (self.ledger.trials[number] for number in sorted(self._needed()))
+        return [trial for trial in needed if self._is_lost(trial)]
+
+    def _is_lost(self, trial: Trial) -> bool:
+        record = self._kept.get(trial.number)
+        if record is None or record.file or record.external:
+            return False
+        return not self.store.available(trial.number, record)
+
+
+def default_folder(storage: Any) -> Path | None:
+    """Return the folder for checkpoints beside a storage that is a file, else None."""
+    path: Path | None = getattr(storage, "path", None)
+    return None if path is None else path.with_suffix(".checkpoints")

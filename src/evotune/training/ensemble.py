@@ -1,0 +1,56 @@
+"""Several networks as one, whose predictions are averaged: the ploidy of P3's future work."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from evotune.training.losses import Loss
+
+
+class Ensemble(nn.Module):
+    """Networks that learn each for itself and predict together.
+
+    In training mode the output is that of every network, ``(networks, batch, ...)``; in evaluation
+    mode it is their average, ``(batch, ...)``: of the probabilities where the loss is one of
+    classes, given back as logits, else of the outputs.
+
+    Args:
+        networks: Networks with outputs of the same shape.
+        loss: The task's loss, which says what the outputs are.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], loss: str | Loss) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self._of_classes = loss == "cross_entropy" or isinstance(loss, nn.CrossEntropyLoss)
+        self._of_log_probabilities = loss == "nll" or isinstance(loss, nn.NLLLoss)
+        self._of_logits = loss == "bce_with_logits" or isinstance(loss, nn.BCEWithLogitsLoss)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return outputs ``(networks, batch, ...)`` in training, ``(batch, ...)`` in evaluation."""
+        outputs = torch.stack([network(inputs) for network in self.networks])
+        if self.training:
+            return outputs
+        if self._of_classes:
+            # log of the mean probability: a logit of the ensemble
+            outputs = outputs.log_softmax(dim=2)
+        if self._of_classes or self._of_log_probabilities:
+            return outputs.logsumexp(dim=0) - torch.tensor(float(len(outputs))).log()
+        if self._of_logits:
+            return outputs.sigmoid().mean(dim=0).logit(eps=1e-7)
+        return outputs.mean(dim=0)
+
+
+def loss_of_each(loss: Loss) -> Loss:
+    """Return the mean over an ensemble's networks of each one's loss.
+
+    The gradient is that of their sum, so that each network takes the step that it would take alone.
+    """
+
+    def mean(outputs: Tensor, target: Tensor) -> Tensor:
+        losses = torch.stack([loss(output, target) for output in outputs])
+        total = losses.sum()
+        return total - (total - losses.mean()).detach()
+
+    return mean

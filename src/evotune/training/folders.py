@@ -1,0 +1,206 @@
+"""Where files of weights lie: a local directory, or any other place that fsspec knows."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from evotune.errors import CheckpointError
+
+_FILE = re.compile(r"trial-\d+\.safetensors")
+#: What a killed process may leave behind; nothing else in the folder is ever touched.
+_LEFTOVER = re.compile(_FILE.pattern + r"\.[0-9a-f]{8}\.tmp")
+
+
+def file_name(number: int) -> str:
+    """Return the name of a trial's file."""
+    return f"trial-{number}.safetensors"
+
+
+def _temporary(name: str) -> str:
+    return f"{name}.{token_hex(4)}.tmp"
+
+
+class LocalFolder:
+    """A directory of this machine, made when the first file is written.
+
+    Args:
+        path: The directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def where(self, name: str) -> str:
+        """Return the full path of a file, for people."""
+        return str(self._path / name)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each trial's file by name."""
+        return {p.name: _size(p) for p in self._entries() if _FILE.fullmatch(p.name)}
+
+    def tidy(self) -> None:
+        """Remove what a killed process left half written."""
+        for path in self._entries():
+            if _LEFTOVER.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+    def exists(self, name: str) -> bool:
+        """Return True when there is such a file."""
+        return (self._path / name).is_file()
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content; raises OSError."""
+        return (self._path / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file so that a crash leaves the old one or the new one; raises OSError."""
+        self._path.mkdir(parents=True, exist_ok=True)
+        temporary = self._path / _temporary(name)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path / name)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        self._sync()
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+        (self._path / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let no other process of this machine write in the meantime, where it asks alike."""
+        if os.name != "posix":  # flock is POSIX's
+            yield
+            return
+        import fcntl
+
+        self._path.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self._path, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    def _entries(self) -> list[Path]:
+        try:
+            return list(self._path.iterdir())
+        except FileNotFoundError:
+            return []
+        except NotADirectoryError as error:
+            raise CheckpointError(
+                f"weights are to go to {self._path}, which is a file; give a directory"
+            ) from error
+
+    def _sync(self) -> None:
+        """Make the new name itself survive a power cut."""
+        if os.name == "posix":  # elsewhere a directory cannot be opened
+            folder = os.open(self._path, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+def _size(path: Path) -> int:
+    with suppress(FileNotFoundError):  # another process may just have removed it
+        return path.stat().st_size
+    return 0
+
+
+class RemoteFolder:
+    """A folder of a store that fsspec knows, such as ``s3://bucket/runs``.
+
+    Args:
+        url: Address of the folder.
+
+    Raises:
+        CheckpointError: The kind of store is not known, or its package is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        try:
+            import fsspec
+
+            self._files, self._path = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise CheckpointError(
+                f"{url} cannot be opened: {error}; give a directory, or a URL that fsspec knows"
+            ) from error
+
+    def __reduce__(self) -> Any:
+        return RemoteFolder, (self._url,)  # a connection is not sent to another process
+
+    def __str__(self) -> str:
+        return self._url
+
+    def where(self, name: str) -> str:
+        """Return the full address of a file, for people."""
+        return f"{self._url}/{name}"
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each trial's file by name."""
+        return {n: size for n, size in self._entries().items() if _FILE.fullmatch(n)}
+
+    def tidy(self) -> None:
+        """Remove what a killed process left half written."""
+        for name in self._entries():
+            if _LEFTOVER.fullmatch(name):
+                self.remove(name)
+
+    def exists(self, name: str) -> bool:
+        """Return True when there is such a file."""
+        self._files.invalidate_cache()
+        return bool(self._files.exists(self._at(name)))
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content; raises OSError."""
+        content: bytes = self._files.cat_file(self._at(name))
+        return content
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file under another name, then move it."""
+        self._files.makedirs(self._path, exist_ok=True)
+        temporary = _temporary(name)
+        try:
+            with self._files.open(self._at(temporary), "wb") as file:
+                file.write(data)
+            self._files.mv(self._at(temporary), self._at(name))
+        except BaseException:
+            with suppress(Exception):  # what went wrong first is what counts
+                self.remove(temporary)
+            raise
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+        with suppress(FileNotFoundError):
+            self._files.rm_file(self._at(name))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Do nothing: such stores have no locks."""
+        yield
+
+    def _at(self, name: str) -> str:
+        return f"{self._path}/{name}"
+
+    def _entries(self) -> dict[str, int]:
+        self._files.invalidate_cache()
+        try:
+            found = self._files.ls(self._path, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {entry["name"].rpartition("/")[2]: int(entry["size"] or 0) for entry in found}

@@ -1,0 +1,342 @@
+"""Schedule: the hyperparameters per epoch that population-based training has found."""
+
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
+from itertools import accumulate, pairwise
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from evotune.errors import ScheduleError
+from evotune.training import schedule_files
+from evotune.trial import Trial
+
+#: Metrics that do not describe the weights at the end of a segment.
+_TIMES = ("train_seconds", "evaluation_seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of epochs with the same hyperparameters.
+
+    Attributes:
+        epochs: How many epochs, from 1 up.
+        params: The active genes.
+        metrics: What was measured at its end, for people.
+
+    Raises:
+        ScheduleError: A field has another form.
+    """
+
+    epochs: int
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _is_whole(self.epochs, 1):
+            raise ScheduleError(
+                f"epochs of a segment must be a whole number from 1 up, got {self.epochs!r}"
+            )
+        for name, values in (("params", self.params), ("metrics", self.metrics)):
+            if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+                raise ScheduleError(
+                    f'{name} of a segment map names to values, such as {{"lr": 0.1}}; '
+                    f"got {values!r}"
+                )
+        if not all(is_number(value) for value in self.metrics.values()):
+            raise ScheduleError(f"metrics of a segment must be numbers, got {self.metrics!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Hyperparameters per epoch: the winner's line, followed back through its weights.
+
+    ``len(schedule)`` counts its epochs, ``schedule[epoch]`` are the params of one, and iterating
+    yields the params of every epoch in turn.
+
+    Args:
+        segments: Stretches of constant hyperparameters, the first epochs first.
+        study: Name of the study that found it.
+        trial: Number of the trial at its end.
+        log: Names of the genes to be shown on a logarithmic axis.
+
+    Raises:
+        ScheduleError: There is no segment.
+    """
+
+    segments: tuple[Segment, ...]
+    _: KW_ONLY
+    study: str = ""
+    trial: int | None = None
+    log: tuple[str, ...] = ()
+    _ends: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.segments:
+            raise ScheduleError(
+                'a schedule needs at least one segment; write Schedule((Segment(10, {"lr": 0.1}),))'
+            )
+        ends = tuple(accumulate(segment.epochs for segment in self.segments))
+        object.__setattr__(self, "_ends", ends)  # frozen to users, filled here once
+
+    @classmethod
+    def from_line(
+        cls,
+        trials: Iterable[Trial],
+        space_json: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        study: str = "",
+        metrics: Collection[str] | None = None,
+    ) -> "Schedule":
+        """Make a schedule of the trials of one line; each becomes a segment.
+
+        A trial's epochs are its budget. Where it had none, or was stopped early, they are what its
+        checkpoint adds to the line's.
+
+        Args:
+            trials: The line, oldest first: each but the first continues the one before it.
+            space_json: ``Space.to_json()``, which tells the genes with a logarithmic scale.
+            study: Name of the study.
+            metrics: Names of the metrics to take along; None takes all but times.
+
+        Raises:
+            ScheduleError: There is no trial, or none tells how many epochs it trained.
+        """
+        segments: list[Segment] = []
+        last = None
+        for last in trials:
+            epochs = _epochs_of(last, sum(segment.epochs for segment in segments))
+            if epochs:
+                segments.append(Segment(epochs, dict(last.params), _measured(last, metrics)))
+        log = tuple(name for name, domain in (space_json or {}).items() if domain.get("log"))
+        return cls(tuple(segments), study=study, trial=last.number if last else None, log=log)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, epoch: int) -> dict[str, Any]:
+        """Return the params of an epoch, from 0; beyond the end the last ones stay.
+
+        Raises:
+            ScheduleError: It is no whole number from 0 up.
+        """
+        if not _is_whole(epoch, 0):
+            raise ScheduleError(f"an epoch is a whole number from 0 up, got {epoch!r}")
+        index = min(bisect_right(self._ends, epoch), len(self.segments) - 1)
+        return dict(self.segments[index].params)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[epoch] for epoch in range(len(self)))
+
+    def __str__(self) -> str:
+        return self.table()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all genes that are active in some epoch."""
+        return tuple(dict.fromkeys(name for segment in self.segments for name in segment.params))
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """First epoch of every segment, and the first epoch after it."""
+        return tuple(pairwise((0, *self._ends)))
+
+    @property
+    def constant(self) -> dict[str, Any]:
+        """The params that were held for most epochs; of several, those held last."""
+        held: dict[str, int] = {}
+        found: dict[str, Mapping[str, Any]] = {}
+        for segment in reversed(self.segments):
+            key = json.dumps(segment.params, sort_keys=True, default=repr)
+            held[key] = held.get(key, 0) + segment.epochs
+            found.setdefault(key, segment.params)
+        return dict(found[max(held, key=lambda key: held[key])])
+
+    def stretched(self, epochs: int) -> "Schedule":
+        """Return the same shape over another number of epochs.
+
+        Each epoch gets the params that were held at the same relative time, by the middle of the
+        epoch. A segment that is left without an epoch is dropped.
+
+        Args:
+            epochs: Length of the new schedule, from 1 up.
+
+        Raises:
+            ScheduleError: It is no such number.
+        """
+        if not _is_whole(epochs, 1):
+            raise ScheduleError(
+                f"a schedule is stretched to a whole number of epochs from 1 up, got {epochs!r}"
+            )
+        # The first epoch whose middle lies at or after each end.
+        ends = ((2 * end * epochs + len(self) - 1) // (2 * len(self)) for end in self._ends)
+        lengths = (end - start for start, end in pairwise((0, *ends)))
+        pairs = zip(self.segments, lengths, strict=True)
+        return replace(
+            self, segments=tuple(replace(part, epochs=length) for part, length in pairs if length)
+        )
+
+    # -- for people ---------------------------------------------------------------------------
+
+    def table(self) -> str:
+        """Return the segments as plain text: epochs, genes, then metrics at the segment's end."""
+        genes = self.names
+        metrics = tuple(dict.fromkeys(name for part in self.segments for name in part.metrics))
+        rows = [("epochs", *genes, *metrics)]
+        for part, (start, end) in zip(self.segments, self.spans, strict=True):
+            span = str(start) if end == start + 1 else f"{start}-{end - 1}"
+            values = [part.params.get(name, "-") for name in genes]
+            values += [part.metrics.get(name, "-") for name in metrics]
+            rows.append((span, *map(_short, values)))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        )
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw every gene as a step line over the epochs, on a log axis where the gene is log.
+
+        Args:
+            path: Where to write the figure as an HTML file, if wanted.
+
+        Returns:
+            A Plotly figure with one panel a gene.
+
+        Raises:
+            ScheduleError: The file cannot be written.
+        """
+        from evotune.training.schedule_figure import figure  # plotly takes long to import
+
+        drawn = figure(self)
+        if path is not None:
+            schedule_files.write(path, drawn.to_html(include_plotlyjs=True))
+        return drawn
+
+    # -- JSON ---------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-able description."""
+        segments = [
+            {"epochs": part.epochs, "params": dict(part.params), "metrics": dict(part.metrics)}
+            for part in self.segments
+        ]
+        return schedule_files.described(
+            segments, study=self.study, trial=self.trial, log=list(self.log)
+        )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Schedule":
+        """Build a schedule from `to_json`; only the version and the segments are needed.
+
+        Raises:
+            ScheduleError: It is not such a description, or of another version.
+        """
+        schedule_files.check(data)
+        return cls(
+            tuple(Segment(**segment) for segment in data["segments"]),
+            study=str(data.get("study", "")),
+            trial=data.get("trial"),
+            log=tuple(data.get("log", ())),
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the schedule as JSON, one segment a line; the file appears whole or not at all.
+
+        Returns:
+            The path that was written.
+
+        Raises:
+            ScheduleError: A value is not JSON-able, or the file cannot be written.
+        """
+        return schedule_files.write(path, schedule_files.to_text(self.to_json()))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Schedule":
+        """Read a schedule that `save`, or a person, has written.
+
+        Raises:
+            ScheduleError: There is no such file, or it holds no schedule; says what is wrong.
+        """
+        data = schedule_files.read(path)
+        try:
+            return cls.from_json(data)
+        except ScheduleError as error:
+            raise ScheduleError(f"cannot read the schedule {str(path)!r}: {error}") from error
+
+    # -- training -----------------------------------------------------------------------------
+
+    def apply(self, optimizer: Any, epoch: int, *, model: Any = None) -> set[str]:
+        """Set the genes of an epoch on an optimizer, and on the dropout modules of a model.
+
+        Every param group is set; a group that was built with its own multiple of a value keeps
+        that multiple. A gene that is dormant at this epoch is left as it is.
+
+        Args:
+            optimizer: A torch optimizer.
+            epoch: The epoch that is about to be trained, from 0.
+            model: A module whose dropout is scheduled too.
+
+        Returns:
+            The genes that had an effect.
+
+        Raises:
+            ScheduleError: The epoch is no whole number from 0 up.
+        """
+        from evotune.training import hyperparameters  # torch takes long to import
+
+        params = self[epoch]
+        used = hyperparameters.set_hyperparameters(optimizer, params)
+        return used if model is None else used | hyperparameters.set_dropout(model, params)
+
+    def scheduler(self, optimizer: Any, *, model: Any = None, last_epoch: int = -1) -> Any:
+        """Return a torch ``LRScheduler`` that sets all genes; call its ``step()`` once an epoch.
+
+        Args:
+            optimizer: A torch optimizer.
+            model: A module whose dropout is scheduled too.
+            last_epoch: The last epoch that was trained, -1 for a new training.
+        """
+        from evotune.training.scheduler import GeneScheduler  # torch takes long to import
+
+        return GeneScheduler(optimizer, self, model=model, last_epoch=last_epoch)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def is_number(value: object) -> bool:
+    """Return True for a number that is no truth value."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _epochs_of(trial: Trial, before: int) -> int:
+    """Return the epochs that a trial added to the ``before`` epochs of its line."""
+    epochs = trial.budget
+    if trial.checkpoint is not None and (epochs is None or trial.state == "stopped"):
+        epochs = trial.checkpoint.epochs - before
+    if epochs is None or epochs < 0 or not float(epochs).is_integer():
+        raise ScheduleError(
+            f"trial {trial.number} does not tell how many epochs it trained (budget "
+            f"{trial.budget!r}, checkpoint {trial.checkpoint}); a schedule needs an algorithm that "
+            "gives whole epochs, or trial.epochs() and trial.keep() in the training function"
+        )
+    return int(epochs)
+
+
+def _measured(trial: Trial, names: Collection[str] | None) -> dict[str, float]:
+    return {
+        name: value
+        for name, value in trial.metrics.items()
+        if math.isfinite(value) and (name not in _TIMES if names is None else name in names)
+    }

@@ -1,0 +1,353 @@
+"""State as plain parts: taken from objects, given back to them, and as bytes without pickle."""
+
+import json
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from evotune.errors import CheckpointError
+
+#: Nested parts by the name of the object they come from, such as ``{"model": {"weight": ...}}``.
+State = dict[str, Any]
+
+_FORMAT = 1
+_METADATA = "evotune"
+_ALLOWED = (
+    "tensors, arrays of numbers, numbers, texts, booleans, None, and lists, tuples, sets and dicts "
+    "of these"
+)
+#: What a container is called in a file; the first kind that fits is taken.
+_KINDS: dict[str, Any] = {
+    "counter": Counter,
+    "dict": Mapping,
+    "list": (list, deque),
+    "tuple": tuple,
+    "set": (set, frozenset),
+}
+_BUILD: dict[str, Callable[[Any], Any]] = {
+    "counter": lambda pairs: Counter(dict(pairs)),
+    "dict": dict,
+    "list": list,
+    "tuple": tuple,
+    "set": set,
+}
+_SHAPE_ADVICE = (
+    "genes that change shapes, or the kind of optimizer, cannot change along a line of weights"
+)
+
+
+def is_tensor(value: Any) -> bool:
+    """Return True for a torch tensor; torch is not imported for it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def snapshot(objects: Mapping[str, Any]) -> State:
+    """Return a copy of the objects' state that their further training does not change.
+
+    Args:
+        objects: By name: anything with ``state_dict()``, or plain values.
+
+    Returns:
+        Nested plain parts. Tensors stay on their device, and tied ones stay tied.
+
+    Raises:
+        CheckpointError: Something is neither a tensor, an array nor plain; says where.
+    """
+    seen: dict[Any, Any] = {}
+    return {name: _copy(_state_of(value), name, seen) for name, value in objects.items()}
+
+
+def restore(objects: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Give every object the state of its name; a list or a dict is filled in place.
+
+    The state itself is copied, so that any number of trials may start from it.
+
+    Args:
+        objects: By name: anything with ``load_state_dict``, lists and dicts.
+        state: What `snapshot` gave; names that are not among the objects are ignored.
+
+    Raises:
+        CheckpointError: A name is missing, or the state does not fit its object.
+    """
+    missing = [name for name in objects if name not in state]
+    if missing:
+        raise CheckpointError(
+            f"the donor kept {', '.join(state) or 'nothing'}, not {', '.join(missing)}; give keep "
+            "and resume the same names"
+        )
+    seen: dict[Any, Any] = {}
+    for name, target in objects.items():
+        _restore_one(name, target, _copy(state[name], name, seen))
+
+
+def size_of(state: Any) -> int:
+    """Return the bytes of all tensors and arrays in a state; shared ones count once."""
+    sizes: dict[Any, int] = {}
+
+    def note(value: Any, where: str) -> None:
+        sizes[_identity(value)] = value.nbytes
+
+    _walk(state, "", note, lambda kind, items: None)
+    return sum(sizes.values())
+
+
+def pack(state: Mapping[str, Any], epochs: float) -> bytes:
+    """Return a state as a safetensors file: tensors as such, all else as JSON in its header.
+
+    Args:
+        state: What `snapshot` gave. Tensors of other devices are copied to the CPU, shared ones
+            stored once.
+        epochs: Epochs that these weights have been trained for.
+
+    Raises:
+        CheckpointError: Something has no place in such a file, or safetensors is not installed.
+    """
+    tensors = _TensorTable()
+    tree = _walk(state, "", tensors.add, lambda kind, items: {kind: items})
+    text = json.dumps(
+        {"format": _FORMAT, "epochs": epochs, "torch": tensors.need_torch, "state": tree}
+    )
+    try:
+        return tensors.to_bytes({_METADATA: text})
+    except ImportError as error:
+        raise _not_installed(error) from error
+    except Exception as error:  # safetensors refuses some kinds of numbers in its own ways
+        raise CheckpointError(f"the weights cannot be written: {error}") from error
+
+
+def unpack(data: bytes) -> tuple[State, float]:
+    """Return the state and the epochs that `pack` wrote; tensors are on the CPU.
+
+    Raises:
+        CheckpointError: The bytes are damaged, were not written by `pack`, or by a later version.
+    """
+    try:
+        stored = _header(data)
+        if stored["format"] == _FORMAT:
+            tensors = _read_tensors(data, stored["torch"])
+            return _decode(stored["state"], tensors), float(stored["epochs"])
+    except ImportError as error:
+        raise _not_installed(error) from error
+    except Exception as error:  # damaged bytes may fail anywhere, in JSON or in a library
+        raise CheckpointError(
+            f"this is no file of weights that evotune wrote, or it is damaged ({error!r})"
+        ) from error
+    raise CheckpointError(
+        f"its format is {stored['format']!r}, and this evotune reads {_FORMAT}; install the "
+        "version that wrote it, or a later one"
+    )
+
+
+def _walk(
+    value: Any,
+    where: str,
+    leaf: Callable[[Any, str], Any],
+    join: Callable[[str, list[Any]], Any],
+) -> Any:
+    """Rebuild a nested value: ``leaf`` for tensors and arrays, ``join(kind, items)`` around them.
+
+    Items of a dict are ``[key, value]`` lists.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if is_tensor(value) or isinstance(value, np.ndarray):
+        return leaf(_checked(value, where), where)
+    kind = next((kind for kind, types in _KINDS.items() if isinstance(value, types)), "")
+    if not kind:
+        raise _not_allowed(f"a {type(value).__name__}", where)
+    if isinstance(value, Mapping):
+        return join(
+            kind, [[_key(k, where), _walk(v, _at(where, k), leaf, join)] for k, v in value.items()]
+        )
+    return join(kind, [_walk(v, _at(where, i), leaf, join) for i, v in enumerate(value)])
+
+
+def _at(where: str, key: Any) -> str:
+    return f"{where}.{key}" if where else str(key)
+
+
+def _key(key: Any, where: str) -> Any:
+    if key is None or isinstance(key, bool | int | float | str):
+        return key
+    raise _not_allowed(f"the key {key!r}", where)
+
+
+def _checked(value: Any, where: str) -> Any:
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "biufc":
+            raise _not_allowed(f"an array of {value.dtype}", where)
+    elif str(value.layout) != "torch.strided" or value.is_meta or value.is_quantized:
+        raise _not_allowed("a sparse, quantised or meta tensor", where)
+    return value
+
+
+def _not_allowed(what: str, where: str) -> CheckpointError:
+    return CheckpointError(f"{where} is {what}, which cannot be kept; allowed are {_ALLOWED}")
+
+
+def _not_installed(error: ImportError) -> CheckpointError:
+    return CheckpointError(f'weights in files need more: {error}; pip install "evotune[torch]"')
+
+
+def _identity(value: Any) -> Any:
+    """Return a key that two tensors share exactly when they are the same numbers in memory."""
+    if isinstance(value, np.ndarray) or value.numel() == 0:
+        return id(value)
+    return value.data_ptr(), value.shape, value.stride(), value.dtype, value.device
+
+
+def _copy(value: Any, where: str, seen: dict[Any, Any]) -> Any:
+    def leaf(part: Any, _: str) -> Any:
+        key = _identity(part)
+        if key not in seen:
+            copied = part.copy() if isinstance(part, np.ndarray) else part.detach().clone()
+            # The original is held too: its address must not be given to another tensor meanwhile.
+            seen[key] = (part, copied)
+        return seen[key][1]
+
+    return _walk(value, where, leaf, lambda kind, items: _BUILD[kind](items))
+
+
+def _state_of(value: Any) -> Any:
+    return value.state_dict() if callable(getattr(value, "state_dict", None)) else value
+
+
+def _restore_one(name: str, target: Any, part: Any) -> None:
+    if callable(getattr(target, "load_state_dict", None)):
+        if isinstance(part, dict):
+            _check_optimizer(name, target, part)
+        try:
+            target.load_state_dict(part)
+        except Exception as error:  # every library has its own for a state that does not fit
+            why = _first_misfit(_state_of(target), part) or str(error)
+            raise CheckpointError(
+                f"the donor's {name} does not fit this trial's {name}: {why}; {_SHAPE_ADVICE}"
+            ) from error
+    elif isinstance(target, dict) and isinstance(part, dict):
+        target.clear()
+        target.update(part)
+    elif isinstance(target, list) and isinstance(part, list):
+        target[:] = part
+    else:
+        raise CheckpointError(
+            f"{name} is a {type(target).__name__}, which cannot be given the {type(part).__name__} "
+            "that was kept; give an object with load_state_dict, or a list or dict to fill"
+        )
+
+
+def _check_optimizer(name: str, target: Any, part: Mapping[str, Any]) -> None:
+    """Raise when the donor's optimizer was of another kind: torch itself would not notice."""
+    groups = getattr(target, "param_groups", None)
+    kept = part.get("param_groups")
+    if not groups or not kept:
+        return
+    mine, theirs = set(getattr(target, "defaults", groups[0])), set(kept[0])
+    # Keys may be missing on one side where versions differ, or a scheduler added some.
+    extra = theirs - set(groups[0]) - {"initial_lr"}
+    if extra and mine - theirs:
+        raise CheckpointError(
+            f"the donor's {name} was of another kind than this {type(target).__name__}: it had "
+            f"{', '.join(sorted(extra))}, not {', '.join(sorted(mine - theirs))}; {_SHAPE_ADVICE}"
+        )
+
+
+def _first_misfit(mine: Any, theirs: Any) -> str:
+    """Return which part is the first not to fit, with both shapes, or "" when none is found."""
+    if not isinstance(mine, Mapping) or not isinstance(theirs, Mapping):
+        return ""
+    for key, value in mine.items():
+        if key not in theirs:
+            return f"it has no {key}"
+        shapes = [getattr(part, "shape", None) for part in (theirs[key], value)]
+        if None not in shapes and shapes[0] != shapes[1]:
+            theirs_shape, mine_shape = (tuple(shape or ()) for shape in shapes)
+            return f"{key} has shape {theirs_shape} there and {mine_shape} here"
+    extra = [str(key) for key in theirs if key not in mine]
+    return f"it has {extra[0]}, which is unknown here" if extra else ""
+
+
+class _TensorTable:
+    """The tensors of one file by name, each memory once."""
+
+    def __init__(self) -> None:
+        self.need_torch = False
+        self._names: dict[Any, str] = {}
+        self._tensors: dict[str, Any] = {}
+        self._storages: set[int] = set()
+
+    def add(self, value: Any, where: str) -> dict[str, str]:
+        """Note a tensor or array and return what stands for it in the tree."""
+        is_array = isinstance(value, np.ndarray)
+        self.need_torch |= not is_array
+        key = _identity(value)
+        if key not in self._names:
+            # Two paths may read alike: {"a.b": ...} and {"a": {"b": ...}}.
+            name = where if where not in self._tensors else f"{where}#{len(self._tensors)}"
+            self._names[key] = name
+            self._tensors[name] = _native(value) if is_array else self._apart(value)
+        return {"array" if is_array else "tensor": self._names[key]}
+
+    def _apart(self, tensor: Any) -> Any:
+        """Return a contiguous tensor on the CPU that overlaps none of the others."""
+        flat = tensor.detach().cpu().contiguous()
+        if flat.numel() and flat.untyped_storage().data_ptr() in self._storages:
+            flat = flat.clone()
+        self._storages.add(flat.untyped_storage().data_ptr())
+        return flat
+
+    def to_bytes(self, metadata: dict[str, str]) -> bytes:
+        """Return the file."""
+        if not self.need_torch:
+            from safetensors.numpy import save as save_arrays
+
+            return save_arrays(self._tensors, metadata)
+        import torch
+        from safetensors.torch import save
+
+        tensors = {
+            name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+            for name, value in self._tensors.items()
+        }
+        return save(tensors, metadata)
+
+
+def _native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    """Return the JSON that `pack` wrote; see the safetensors format for the eight bytes of size."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    stored: dict[str, Any] = json.loads(header["__metadata__"][_METADATA])
+    return stored
+
+
+def _read_tensors(data: bytes, need_torch: bool) -> dict[str, Any]:
+    if need_torch:
+        from safetensors.torch import load
+
+        return dict(load(data))
+    from safetensors.numpy import load as load_arrays
+
+    return dict(load_arrays(data))
+
+
+def _decode(tree: Any, tensors: Mapping[str, Any]) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    [(kind, items)] = tree.items()
+    if kind == "tensor":
+        return tensors[items]
+    if kind == "array":
+        found = tensors[items]
+        return found.numpy() if is_tensor(found) else found
+    if kind in ("dict", "counter"):
+        return _BUILD[kind]([(key, _decode(value, tensors)) for key, value in items])
+    return _BUILD[kind]([_decode(item, tensors) for item in items])
