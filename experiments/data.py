@@ -1,14 +1,18 @@
-"""Image data for the experiments, read where it lies; nothing is copied or kept.
+"""Data for the experiments, read where they lie.
 
 Looked for in this order: the directory that is given; the directory named by the environment
-variable EVOTUNE_DATA; ``../shared/data`` beside the checkout; OpenML, through scikit-learn, which
-downloads once and keeps the data in its own cache.
+variable EVOTUNE_DATA; ``../shared/data`` beside the checkout; for MNIST and FashionMNIST OpenML,
+through scikit-learn, which downloads once and keeps the data in its own cache. Only CIFAR-10 is
+kept by us, decoded, in experiments/runs/: its JPEG files take seconds to decode.
 """
 
 import gzip
+import io
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +34,10 @@ FILES = {
 #: Names on OpenML, where the 60,000 training images come first.
 OPENML = {"fashion_mnist": "Fashion-MNIST", "mnist": "mnist_784"}
 TRAINING_IMAGES = 60_000
+CIFAR10_FILES = ("cifar10_train.npz", "cifar10_test.npz")
+#: Sentences that P3 trains on, then those that it tests on, then the words.
+TRANSLATION_FILES = ("tst2012.vi", "tst2012.en", "tst2013.vi", "tst2013.en", "vocab.vi", "vocab.en")
+CACHE = Path(__file__).with_name("runs")
 
 
 def fashion_mnist(directory: str | Path | None = None) -> Images:
@@ -51,22 +59,30 @@ def mnist(directory: str | Path | None = None) -> Images:
 
 
 def _images(name: str, directory: str | Path | None) -> Images:
-    chosen = directory or os.environ.get(VARIABLE) or (BESIDE if _found(name, BESIDE) else None)
-    if chosen is None:
+    chosen = directory or os.environ.get(VARIABLE)
+    if chosen is None and _found(name, FILES, BESIDE) is None:
         return _openml(name)
-    folder = _found(name, Path(chosen))
-    if folder is None:
-        raise FileNotFoundError(
-            f"{name}: {chosen} needs the files {', '.join(FILES)}, itself or in a folder "
-            f"{name}/; give their directory, set {VARIABLE} to it, or leave both out to download"
-        )
+    folder = _folder(name, FILES, chosen, "leave both out to download")
     x, y, test_x, test_y = (_read(folder / file, n) for file, n in FILES.items())
     return x, y, test_x, test_y
 
 
-def _found(name: str, directory: Path) -> Path | None:
+def _folder(
+    name: str, files: Collection[str], directory: str | Path | None, otherwise: str
+) -> Path:
+    chosen = Path(directory or os.environ.get(VARIABLE) or BESIDE)
+    folder = _found(name, files, chosen)
+    if folder is None:
+        raise FileNotFoundError(
+            f"{name}: {chosen} needs the files {', '.join(files)}, itself or in a folder "
+            f"{name}/; give their directory, set {VARIABLE} to it, or {otherwise}"
+        )
+    return folder
+
+
+def _found(name: str, files: Collection[str], directory: Path) -> Path | None:
     folders = (directory / name, directory)
-    return next((f for f in folders if all((f / file).is_file() for file in FILES)), None)
+    return next((f for f in folders if all((f / file).is_file() for file in files)), None)
 
 
 def _read(path: Path, dimensions: int) -> Array:
@@ -95,6 +111,102 @@ def _openml(name: str) -> Images:
     x = np.asarray(found.data, np.uint8).reshape(-1, 28, 28)
     y = np.asarray(found.target, np.uint8)
     return x[:TRAINING_IMAGES], y[:TRAINING_IMAGES], x[TRAINING_IMAGES:], y[TRAINING_IMAGES:]
+
+
+# -- CIFAR-10 -------------------------------------------------------------------------------------
+
+
+def cifar10(directory: str | Path | None = None, cache: Path = CACHE) -> Images:
+    """Return CIFAR-10 (Krizhevsky, 2009): 50,000 training and 10,000 test images.
+
+    The files hold each image as a JPEG of quality 75, so accuracies differ slightly from those on
+    the original pixels. Every prefix of a multiple of ten images has all classes equally often.
+
+    Args:
+        directory: Has the two ``.npz`` files, or a folder ``cifar10`` that has them.
+        cache: Folder where the decoded images ``(examples, 32, 32, 3)`` are kept; they are mapped
+            into memory from there.
+
+    Raises:
+        FileNotFoundError: The files are not there, or Pillow, which decodes them, is missing.
+    """
+    folder = _folder("cifar10", CIFAR10_FILES, directory, f"put them into {BESIDE / 'cifar10'}")
+    parts = []
+    for file in CIFAR10_FILES:
+        with np.load(folder / file) as stored:
+            kept = cache / file.replace(".npz", ".npy")
+            if not kept.exists():
+                _keep(kept, _decoded(stored["jpeg"], stored["offsets"]))
+            parts += [np.load(kept, mmap_mode="r"), stored["labels"]]
+    x, y, test_x, test_y = parts
+    return x, y, test_x, test_y
+
+
+def _decoded(jpeg: Array, offsets: npt.NDArray[np.int64]) -> Array:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise FileNotFoundError(
+            "cifar10: the images are JPEG files, which need Pillow; write pip install pillow"
+        ) from error
+    raw = jpeg.tobytes()
+    bounds = pairwise(offsets)
+    return np.stack([np.asarray(Image.open(io.BytesIO(raw[a:b]))) for a, b in bounds])
+
+
+def _keep(path: Path, images: Array) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as stream:
+        np.save(stream, images)
+    part.replace(path)  # another process may be doing the same
+
+
+# -- Vietnamese to English ------------------------------------------------------------------------
+
+Pairs = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """Sentence pairs (Vietnamese, English), each a tuple of words, and both vocabularies.
+
+    Attributes:
+        train: The 1,553 pairs of tst2012.
+        test: The 1,268 pairs of tst2013.
+        source_words: The 7,709 Vietnamese words; the first three are <unk>, <s> and </s>.
+        target_words: The 17,191 English words, beginning in the same way.
+    """
+
+    train: Pairs
+    test: Pairs
+    source_words: tuple[str, ...]
+    target_words: tuple[str, ...]
+
+
+def vietnamese_english(directory: str | Path | None = None) -> Translation:
+    """Return the part of IWSLT'15 Vietnamese-English that P3 names, as Stanford prepared it.
+
+    Args:
+        directory: Has the six files, or a folder ``iwslt15_en_vi`` that has them.
+
+    Raises:
+        FileNotFoundError: The files are not there.
+    """
+    name = "iwslt15_en_vi"
+    folder = _folder(name, TRANSLATION_FILES, directory, f"put them into {BESIDE / name}")
+    lines = [(folder / file).read_text("utf-8").split("\n") for file in TRANSLATION_FILES]
+    train_vi, train_en, test_vi, test_en, *words = lines
+    source, target = (tuple(filter(None, each)) for each in words)
+    return Translation(_pairs(train_vi, train_en), _pairs(test_vi, test_en), source, target)
+
+
+def _pairs(source: Sequence[str], target: Sequence[str]) -> Pairs:
+    both = zip(source, target, strict=True)
+    return tuple((tuple(a.split()), tuple(b.split())) for a, b in both if a.strip() and b.strip())
+
+
+# -- splitting ------------------------------------------------------------------------------------
 
 
 def shuffled(count: int, seed: int, sizes: Sequence[int]) -> list[npt.NDArray[np.intp]]:

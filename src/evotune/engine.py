@@ -177,10 +177,15 @@ class Engine:
             budget = left if proposal.budget is None else min(proposal.budget, left)
             proposal = replace(proposal, budget=budget)
         trial = self._started(number, proposal, first)
+        if self.keeper.is_deleted(trial.donors) and self._has_news():
+            return None  # an ended trial that it has not heard of yet may be why they were removed
         self.untold[number] = None
         self.algorithm.tell(trial)
         self._write([trial])
         return trial
+
+    def _has_news(self) -> bool:
+        return any(self.ledger.trials[number].has_ended for number in self.untold)
 
     def _started(self, number: int, proposal: Proposal, first: int | None) -> Trial:
         return Trial(

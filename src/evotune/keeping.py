@@ -1,12 +1,12 @@
 """Which weights of a study are kept: handed to trials, written, and removed once nobody needs them.
 
 Weights are needed while they are a donor's (`Algorithm.donors`), while a trial that starts from
-them is not over, while they are the best trial's, and, as long as needed weights are not on disk,
-those that they could be trained again from.
+them is not over, and while they are the best trial's. Of needed weights that are in memory only,
+the last ancestors on disk are kept too: from those they can be trained again.
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,19 @@ class Keeper:
         epochs = self.epochs(trial.weights_from) + (trial.budget or 0.0)
         return Checkpoint(epochs, 0, external=True)
 
+    def restore(self, trial: Trial, objects: Mapping[str, Any]) -> None:
+        """Load a trial's weights into objects.
+
+        Raises:
+            CheckpointError: They are gone, damaged, or do not fit.
+        """
+        from evotune.training.state import restore
+
+        record = self._kept.get(trial.number, trial.checkpoint)
+        if record is None or record.external:
+            raise CheckpointError(f"the weights of trial {trial.number} are not kept by the study")
+        restore(objects, self.store.load(trial.number, record)[0])
+
     # -- after a trial ------------------------------------------------------------------------
 
     def take(self, number: int, checkpoint: Checkpoint | None) -> Checkpoint | None:
@@ -139,22 +152,29 @@ class Keeper:
         return trial if record is None else replace(trial, checkpoint=replace(record, deleted=True))
 
     def _needed(self) -> set[int]:
-        trials = self.ledger.trials
         needed = set(self.algorithm.donors())
         for number in self.ledger.unfinished:
-            needed.update(trials[number].donors)
+            needed.update(self.ledger.trials[number].donors)
         best = self.ledger.best_with_weights()
         if best is not None:
             needed.add(best)
-        waiting = list(needed)
-        while waiting:  # what is in memory only can be trained again from what it came from
+        if self.store.has_location and self.store.write_every != 1:
+            needed |= self._on_disk_before(needed)
+        return needed
+
+    def _on_disk_before(self, numbers: Collection[int]) -> set[int]:
+        """Return the last ancestors, on disk, of weights that are in memory only."""
+        found, seen, waiting = set(), set(numbers), list(numbers)
+        while waiting:
             number = waiting.pop()
             record = self._kept.get(number)
-            if record is not None and not record.file and not record.external:
-                more = set(trials[number].donors).difference(needed)
-                needed |= more
-                waiting += more
-        return needed
+            if record is not None and record.file:
+                found.add(number)
+                continue
+            more = set(self.ledger.trials[number].donors).difference(seen)
+            seen |= more
+            waiting += more
+        return found
 
     def write_out(self) -> list[Trial]:
         """Write needed weights that are in memory only; return the records that this changes."""
@@ -171,19 +191,28 @@ class Keeper:
     # -- after a killed process ---------------------------------------------------------------
 
     def lost(self) -> list[Trial]:
-        """Return the trials whose weights are needed but went with a process, oldest first.
+        """Return trials whose weights are needed but went with a process, oldest first.
 
-        They were never on disk. Training them again, from the same weights with the same seed,
-        brings them back.
+        They were never on disk. Training them again, with the same seed from the same weights,
+        which may have to be trained again too, brings them back.
         """
-        needed = (self.ledger.trials[number] for number in sorted(self._needed()))
-        return [trial for trial in needed if self._is_lost(trial)]
+        found = {n for n in self._needed() if self._went_with_memory(n)}
+        waiting = list(found)
+        while waiting:
+            donors = self.ledger.trials[waiting.pop()].donors
+            more = {n for n in donors if n not in found and not self._is_available(n)}
+            found |= more
+            waiting += more
+        return [self.ledger.trials[number] for number in sorted(found)]
 
-    def _is_lost(self, trial: Trial) -> bool:
-        record = self._kept.get(trial.number)
+    def _went_with_memory(self, number: int) -> bool:
+        record = self._kept.get(number)
         if record is None or record.file or record.external:
             return False
-        return not self.store.available(trial.number, record)
+        return not self.store.available(number, record)
+
+    def _is_available(self, number: int) -> bool:
+        return self.store.available(number, self._kept.get(number))
 
 
 def default_folder(storage: Any) -> Path | None:

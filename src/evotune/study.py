@@ -1,33 +1,32 @@
 """The study: what users hold in their hands."""
 
-import logging
+import copy
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any, Self
 
+from evotune import comparing
 from evotune.engine import Duplicates, Engine
-from evotune.errors import NoResultError, StudyError, StudyMismatchError
+from evotune.errors import StudyError
 from evotune.execution.evaluate import read_metrics
 from evotune.execution.stacked import can_stack
 from evotune.keeping import default_folder
 from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
-from evotune.protocols import Algorithm, Evaluate, Executor, Storage, StudyDefinition
+from evotune.opening import check_new, open_definition
+from evotune.protocols import Algorithm, Evaluate, Executor, Storage
+from evotune.report.comparison import Comparison
+from evotune.results import Results
 from evotune.running import Run, Stopping, after_each, executor_for
-from evotune.seeding import fresh_seed
-from evotune.space.space import difference
 from evotune.storage import open_storage
 from evotune.training.checkpoints import Checkpoints
+from evotune.training.schedules import Schedule
 from evotune.trial import Failed, Failure, Outcome, Trial
-
-log = logging.getLogger("evotune")
 
 Callback = Callable[["Study", Trial], None]
 
 
-class Study:
+class Study(Results):
     """A search: an algorithm, objectives, and the record of all trials.
 
     Opening a study that is stored already goes on with it: its trials are told to the algorithm
@@ -76,155 +75,27 @@ class Study:
             raise StudyError(
                 f'duplicates must be "redraw", "repeat" or "allow", got {duplicates!r}'
             )
-        _check_new(algorithm)
+        check_new(algorithm)
+        self._blank = copy.deepcopy(algorithm)  # for further runs with other seeds
         self.algorithm = algorithm
         self.objectives = parse_objectives(objectives, constraints)
         self.storage = open_storage(storage)
         self._owns_storage = self.storage is not storage
-        self.definition = self._open(name, seed)
+        self.definition = open_definition(self.storage, algorithm, self.objectives, name, seed)
         self.stop_reason = ""
         self._run: Run | None = None
         self._handed_out: set[int] = set()
-        if not isinstance(checkpoints, Checkpoints):
-            checkpoints = Checkpoints(checkpoints)
-        checkpoints.open(self.definition.name, default_folder(self.storage))
+        store = checkpoints if isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
+        store.open(self.definition.name, default_folder(self.storage))
         self._engine = Engine(
             algorithm,
             self.objectives,
             self.storage,
             self.definition,
-            checkpoints=checkpoints,
+            checkpoints=store,
             duplicates=duplicates,
             take_over=take_over,
         )
-
-    def _open(self, name: str, seed: int | None) -> StudyDefinition:
-        wanted = StudyDefinition(
-            name=_checked_name(name),
-            seed=fresh_seed() if seed is None else _checked_seed(seed),
-            space=self.algorithm.space.to_json(),
-            objectives=self.objectives.to_json(),
-            algorithm=repr(self.algorithm),
-            created=time.time(),
-        )
-        stored = self.storage.create(wanted)
-        lines = [] if seed in (None, stored.seed) else [f"~ seed: {stored.seed} -> {seed}"]
-        if stored.objectives != wanted.objectives:
-            lines.append(f"~ objectives: {stored.objectives} -> {wanted.objectives}")
-        if stored.space != wanted.space:
-            lines += difference(stored.space, wanted.space)
-        if stored.algorithm != wanted.algorithm:
-            log.warning(
-                "study %r was made with %s and goes on with %s",
-                name,
-                stored.algorithm,
-                wanted.algorithm,
-            )
-        if lines:
-            raise StudyMismatchError(
-                f"study {name!r} exists already and differs:\n  " + "\n  ".join(lines) + "\n"
-                "Give the new study another name=, or change it back to go on with the old one"
-            )
-        return stored
-
-    # -- results ------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """Name of the study in its storage."""
-        return self.definition.name
-
-    @property
-    def seed(self) -> int:
-        """Seed of all its random streams."""
-        return self.definition.seed
-
-    @property
-    def trials(self) -> tuple[Trial, ...]:
-        """The records of all trials, by number."""
-        return tuple(self._engine.ledger.trials)
-
-    @property
-    def best(self) -> Trial:
-        """The best trial, its metrics averaged over repeats.
-
-        With several objectives it is the best in the first one; see `front` for all of them.
-
-        Raises:
-            NoResultError: No trial is done yet.
-        """
-        best = self._engine.ledger.best()
-        if best is None:
-            raise NoResultError(self._nothing_done())
-        return best
-
-    @property
-    def front(self) -> list[Trial]:
-        """The feasible trials that no other dominates, repeats averaged, by number."""
-        return self._engine.ledger.front()
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """How many trials are in each state."""
-        return {state: count for state, count in self._engine.ledger.counts.items() if count}
-
-    @property
-    def exhausted(self) -> bool:
-        """True once every point of a finite space has been proposed."""
-        return self._engine.exhausted
-
-    def averaged(self) -> list[Trial]:
-        """Return one trial for each distinct params that is done, repeats averaged, by number."""
-        return self._engine.ledger.averaged()
-
-    def lineage(self, number: int) -> list[Trial]:
-        """Return a trial and all its ancestors, oldest first.
-
-        Raises:
-            StudyError: There is no trial of that number.
-        """
-        self._record(number)
-        from evotune.report.lineage import ancestors
-
-        return ancestors(self.trials, number)
-
-    def to_frame(self) -> Any:
-        """Return a pandas DataFrame with one row a trial."""
-        from evotune.report.tables import to_frame
-
-        return to_frame(self.trials)
-
-    def report(self, path: str | PathLike[str]) -> Path:
-        """Write one self-contained HTML page about the study, or a picture, and return its path.
-
-        Args:
-            path: Where to; ``"report.html"``, or ``"picture.svg"`` for a small picture.
-        """
-        from evotune.report.write import write
-
-        return write(Path(path), self.definition, self.trials)
-
-    def __repr__(self) -> str:
-        counts = ", ".join(f"{count} {state}" for state, count in self.counts.items())
-        return f"Study({self.name!r}, {self.objectives}, {counts or 'no trials'})"
-
-    def _nothing_done(self) -> str:
-        failed = [t for t in self._engine.ledger.trials if t.failure is not None]
-        if not failed:
-            return f"study {self.name!r} has no finished trial yet"
-        last = failed[-1]
-        reason = last.failure.message if last.failure else ""
-        return (
-            f"study {self.name!r} has no finished trial: {len(failed)} failed, "
-            f"trial {last.number} with: {reason}"
-        )
-
-    def _record(self, number: int) -> Trial:
-        if not 0 <= number < len(self._engine.ledger.trials):
-            raise StudyError(
-                f"there is no trial {number}; study {self.name!r} has {len(self.trials)} trials"
-            )
-        return self._engine.ledger.trials[number]
 
     # -- ask and tell -------------------------------------------------------------------------
 
@@ -351,6 +222,60 @@ class Study:
         self.stop_reason = self._run(evaluate)
         return self
 
+    def replay(
+        self, evaluate: Evaluate, schedule: Schedule | None = None, **options: Any
+    ) -> Comparison:
+        """Train anew with the schedule found, beside the best constant setting and a baseline.
+
+        Args:
+            evaluate: The task, or the training function, of this study.
+            schedule: By default that of the best trial.
+            **options: ``runs=5`` trainings of each arm with other seeds, ``epochs=`` for another
+                length, ``baseline={...}`` of your own; and options of `run`.
+
+        Returns:
+            The results of each arm, and what they allow to say.
+
+        Raises:
+            StudyError: The study has several objectives, or every run of an arm has failed.
+        """
+        return comparing.replay(self, evaluate, schedule or self.schedule(), **options)
+
+    def compare_with_random(self, evaluate: Evaluate, **options: Any) -> Comparison:
+        """Repeat this search with other seeds, and run random search for as many epochs beside it.
+
+        The report of this study says the outcome from then on.
+
+        Args:
+            evaluate: The task, or the training function, of this study.
+            **options: ``runs=5`` seeds, this study's included; and options of `run`.
+
+        Returns:
+            The best result of each run, compared in pairs by seed.
+
+        Raises:
+            StudyError: The study has several objectives, or has not run.
+        """
+        return comparing.compare_with_random(self, evaluate, **options)
+
+    def sibling(self, algorithm: Algorithm | None, name: str, seed: int) -> "Study":
+        """Return another study of the same objectives in the same storage.
+
+        Args:
+            algorithm: None takes this study's own, as it was before it was told anything.
+            name: Its name.
+            seed: Its seed.
+        """
+        return Study(
+            copy.deepcopy(self._blank) if algorithm is None else algorithm,
+            list(self.objectives.objectives),
+            constraints=self.objectives.constraints,
+            storage=self.storage,
+            name=name,
+            seed=seed,
+            checkpoints=self._engine.keeper.store.another(),
+        )
+
     def stop(self) -> None:
         """Let the running `run` end after the trials that are running now."""
         if self._run is not None:
@@ -370,33 +295,3 @@ class Study:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _checked_name(name: str) -> str:
-    if not isinstance(name, str) or not name.strip():
-        raise StudyError(f"a study needs a name, got {name!r}")
-    return name
-
-
-def _checked_seed(seed: int) -> int:
-    if isinstance(seed, bool) or int(seed) != seed or not 0 <= seed < 2**63:
-        raise StudyError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed!r}")
-    return int(seed)
-
-
-def _check_new(algorithm: Algorithm) -> None:
-    """Refuse an algorithm whose state already comes from another study."""
-    for method in ("ask", "tell", "space"):
-        if not hasattr(algorithm, method) or isinstance(algorithm, type):
-            raise StudyError(
-                f"a study needs an algorithm such as Genetic(space), got {algorithm!r}"
-            )
-    if algorithm in _studied:
-        raise StudyError(
-            "this algorithm has been used in another study and remembers it; "
-            f"make a new one: {type(algorithm).__name__}(space, ...)"
-        )
-    _studied.add(algorithm)
-
-
-_studied: "weakref.WeakSet[Any]" = weakref.WeakSet()

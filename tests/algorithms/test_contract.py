@@ -5,6 +5,7 @@ from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.grid import Grid
 from evotune.algorithms.islands import Islands
 from evotune.algorithms.phases import Phases
+from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.algorithms.random_search import RandomSearch
 from evotune.evolution.schedules import Adaptive
 from evotune.evolution.selection import Rank, StochasticUniversal
@@ -156,3 +157,33 @@ class TestPhasesAfterIslands(AlgorithmContract):
             return Phases(rest, lambda _: Genetic(space, population_size=5), trials=15)
 
         return Phases(first, then, trials=18, budget=3)
+
+
+class TestMultipleFrequencies(AlgorithmContract):
+    distinct = False
+    improves = False  # with so many short lines little is left for new genomes
+
+    def make(self, space: Space) -> Algorithm:
+        return recipes.multiple_frequencies(space, population_size=4, every=2)
+
+
+class TestIslandsOfPopulations(AlgorithmContract):
+    distinct = False
+
+    def make(self, space: Space) -> Algorithm:
+        return Islands(
+            [
+                recipes.population_training_p3(space, population_size=6),
+                PopulationBasedTraining(space, population_size=5, asynchronous=True),
+            ],
+            every=2,
+        )
+
+
+class TestTuneThenSchedule(AlgorithmContract):
+    distinct = False
+
+    def make(self, space: Space) -> Algorithm:
+        return recipes.tune_then_schedule(
+            space, structure=space.variable[:1], trials=20, population_size=6
+        )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from evotune.errors import AlgorithmError
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Space
-from evotune.space.mutation import Creep, Gaussian, Polynomial, UniformReset
+from evotune.space.mutation import Creep, Gaussian, Perturb, Polynomial, UniformReset
 from evotune.testing.algorithms import SPACES
 from evotune.testing.domains import steady
 
@@ -17,6 +17,8 @@ OPERATORS = [
     *(kind() for kind in KINDS),
     Gaussian(1.0, scale=0.5),
     Polynomial(1.0, eta=0.0),
+    Perturb(),
+    Perturb((0.1, 10.0), resample=0.0, rate=0.5),
 ]
 ROW = Space({f"g{k}": Float(0, 1) for k in range(10)})
 MIDDLE = dict.fromkeys(ROW, 0.5)
@@ -219,6 +221,97 @@ class TestPolynomial:
         assert np.histogram(uniform, 5, (0, 1))[0] == pytest.approx([800] * 5, abs=100)
 
 
+class TestPerturb:
+    def test_a_gene_is_multiplied_by_one_of_the_factors_or_drawn_anew(self):
+        drawn = np.array(column(Perturb(), Float(0, 1000), 100.0, 4000))
+        up, down = np.isclose(drawn, 120), np.isclose(drawn, 80)
+        assert up.mean() == pytest.approx(0.375, abs=0.03)
+        assert down.mean() == pytest.approx(0.375, abs=0.03)
+        rest = drawn[~(up | down)]
+        assert np.histogram(rest, 4, (0, 1000))[0] == pytest.approx([250] * 4, abs=60)
+
+    def test_what_is_drawn_anew_is_uniform_on_the_genes_own_scale(self):
+        drawn = np.log10(column(Perturb(resample=1.0), Float(1e-4, 1, log=True), 1e-4))
+        assert np.histogram(drawn, 4, (-4, 0))[0] == pytest.approx([500] * 4, abs=80)
+
+    @pytest.mark.parametrize("rate", [0.3, 0.7])
+    def test_rate_is_the_share_of_genes_that_change(self, rate):
+        children = mutants(Perturb(rate=rate), ROW, MIDDLE)
+        changed = np.array([[child[name] != 0.5 for name in ROW] for child in children])
+        assert changed.mean(axis=0) == pytest.approx(np.full(10, rate), abs=0.04)
+
+    def test_at_least_one_gene_changes_when_asked_for(self):
+        children = mutants(Perturb(rate=0.001, at_least_one=True), ROW, MIDDLE, 100)
+        assert all(child != MIDDLE for child in children)
+
+    def test_factors_multiply_log_domains_and_negative_values_too(self):
+        drawn = set(column(Perturb((0.5, 2.0), resample=0.0), Float(1e-6, 1, log=True), 1e-3))
+        assert sorted(drawn) == pytest.approx([5e-4, 2e-3])
+        drawn = set(column(Perturb(resample=0.0), Float(-10, 10), -5.0))
+        assert sorted(drawn) == pytest.approx([-6, -4])
+
+    @pytest.mark.parametrize("domain", [Float(0.5, 2), Float(0.5, 2, log=True), Float(-2, 2)])
+    def test_at_a_bound_it_goes_the_other_way(self, domain):
+        assert set(column(Perturb(resample=0.0), domain, 2.0)) == {1.6}
+        (up,) = set(column(Perturb(resample=0.0), domain, domain.low))
+        assert up == pytest.approx(domain.low + 0.2 * abs(domain.low))
+        near = set(column(Perturb(resample=0.0), domain, 1.9))  # a step that is cut is a step
+        assert sorted(near) == pytest.approx([1.52, 2.0])
+
+    def test_zero_moves_by_the_same_share_of_the_range(self):
+        (moved,) = set(column(Perturb(resample=0.0), Float(0, 0.1), 0.0))
+        assert moved == pytest.approx(0.02)
+        drawn = set(column(Perturb(resample=0.0), Float(-1, 1), 0.0))
+        assert sorted(drawn) == pytest.approx([-0.4, 0.4])
+        assert set(column(Perturb(resample=0.0), Int(0, 100), 0)) == {20}
+
+    def test_whole_numbers_move_by_the_factor_or_by_one(self):
+        assert set(column(Perturb(resample=0.0), Int(1, 1000), 100)) == {80, 120}
+        assert set(column(Perturb(resample=0.0), Int(1, 100), 100)) == {80}
+        assert set(column(Perturb(resample=0.0), Int(1, 9), 2)) == {1, 3}
+        assert set(column(Perturb(resample=0.0), Int(1, 9), 1)) == {2}
+        assert set(column(Perturb((1.001,), resample=0.0), Int(1, 9), 9)) == {8}
+
+    def test_ordinals_and_steps_move_by_one(self):
+        assert set(column(Perturb(resample=0.0), Ordinal(8, 16, 32, 64), 32)) == {16, 64}
+        assert set(column(Perturb((2.0,), resample=0.0), Ordinal(8, 16, 32), 8)) == {16}
+        assert set(column(Perturb((2.0,), resample=0.0), Ordinal(8, 16, 32), 32)) == {16}
+        assert set(column(Perturb(resample=0.0), Float(0, 1, step=0.1), 0.3)) == {0.2, 0.4}
+
+    @pytest.mark.parametrize("resample", [0.0, 0.5, 1.0])
+    @pytest.mark.parametrize(
+        "domain",
+        [
+            Int(1, 1000),
+            Int(1, 10**6, log=True),
+            Int(0, 1),
+            Ordinal("a", "b"),
+            Float(0, 1, step=0.3),
+        ],
+        ids=repr,
+    )
+    def test_discrete_ordered_genes_always_change(self, domain, resample):
+        for unit in (0.0, 0.4, 1.0):
+            value = domain.from_unit(unit)
+            drawn = column(Perturb(resample=resample), domain, value, 60)
+            assert value not in drawn
+            assert all(domain.contains(other) for other in drawn)
+
+    def test_unordered_genes_change_when_drawn_anew_and_only_then(self):
+        drawn = column(Perturb(), Choice("a", "b", "c"), "a")
+        assert drawn.count("a") / len(drawn) == pytest.approx(0.75, abs=0.03)
+        assert drawn.count("b") / len(drawn) == pytest.approx(0.125, abs=0.03)
+        assert set(column(Perturb(resample=1.0), Bool(), True)) == {False}
+
+    def test_nothing_to_mutate(self):
+        space = Space(a=Fixed(1), b=Int(3, 3), c=Float(0, 0))
+        genome = {"a": 1, "b": 3, "c": 0.0}
+        assert Perturb()(space, genome, np.random.default_rng(0)) == genome
+
+    def test_a_list_of_factors_is_a_tuple(self):
+        assert Perturb([0.5, 2.0]) == Perturb((0.5, 2.0))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -231,6 +324,12 @@ class TestPolynomial:
         (lambda: Gaussian(scale=(0.1, 0.2, 0.3)), "a pair"),
         (lambda: Gaussian(scale={"a": -1.0}), "got {'a': -1.0}"),
         (lambda: Polynomial(eta=-1), "Polynomial: eta must not be negative"),
+        (lambda: Perturb(rate=1.5), "Perturb: rate must lie in"),
+        (lambda: Perturb(resample=-0.1), r"Perturb: resample must lie in \[0, 1\], got -0.1"),
+        *(
+            (lambda factors=factors: Perturb(factors), "Perturb: factors are positive numbers")
+            for factors in ((), (0.8, 1.0), (0.0, 2.0), (-0.8,), (math.inf,), 1.2)
+        ),
     ],
 )
 def test_bad_options(make, message):

@@ -261,7 +261,8 @@ class PopulationBasedTraining:
         own = self._population.members.get(birth.member)
         if self.asynchronous:
             note["generation"] = 1 if own is None else own.note.get("generation", 0) + 1
-        genome, parents = dict(birth.a.genome), (birth.a.number,)
+        genome = dict(birth.a.genome)
+        parents: tuple[int, ...] = (birth.a.number,)
         if birth.replaces:
             genome, parents = self._genes(birth, note["seed"], rng)
             note["replaces"] = None if own is None else own.number

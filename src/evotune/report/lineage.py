@@ -33,6 +33,28 @@ def ancestors(trials: Sequence[Trial], number: int) -> list[Trial]:
     return [known[n] for n in sorted(found - {number})] + [known[number]]
 
 
+def weights_line(trials: Sequence[Trial], number: int) -> list[Trial]:
+    """Return the trials that a trial's weights went through, oldest first, itself the last.
+
+    Args:
+        trials: The trials of one study, in any order.
+        number: The trial whose weights are followed back.
+
+    Raises:
+        StudyError: No trial has this number.
+    """
+    known = {trial.number: trial for trial in trials}
+    if number not in known:
+        raise StudyError(
+            f"there is no trial {number}; the study has {len(known)} trials, "
+            f"take a number from study.trials"
+        )
+    line = [known[number]]
+    while line[-1].weights_from in known:
+        line.append(known[line[-1].weights_from])
+    return line[::-1]
+
+
 def main_line(line: Sequence[Trial]) -> list[Trial]:
     """Return the path from the last trial back through the best parent each time, oldest first.
 

@@ -90,6 +90,24 @@ class Checkpoints:
         if self._folder is not None:
             self._folder.tidy()
 
+    @property
+    def has_location(self) -> bool:
+        """True when weights can be written to files."""
+        return self._folder is not None
+
+    @property
+    def is_temporary(self) -> bool:
+        """True when the files go with this process."""
+        return self._temporary is not None
+
+    def is_due(self, generation: int) -> bool:
+        """Tell whether the weights of a generation, counted from 0, are to be written at once."""
+        return self.write_every is not None and (generation + 1) % self.write_every == 0
+
+    def another(self) -> "Checkpoints":
+        """Return a store with the same settings, for another study."""
+        return Checkpoints(self._location, quota=self.quota, write_every=self.write_every)
+
     def ensure_location(self) -> None:
         """Make a temporary directory when there is no location, for trials in other processes."""
         if self._folder is None:
@@ -197,7 +215,7 @@ class Checkpoints:
 
     def _find_folder(self, study: str, default: Path | None) -> LocalFolder | RemoteFolder | None:
         if self._location is None:
-            return None if default is None else LocalFolder(default.absolute())
+            return None if default is None else LocalFolder(default.absolute() / _slug(study))
         if "://" in self._location:
             return RemoteFolder(f"{self._location}/{_slug(study)}")
         return LocalFolder(Path(self._location) / _slug(study))

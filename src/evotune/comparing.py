@@ -1,0 +1,233 @@
+"""What a schedule is worth: trained anew beside constant settings, and beside random search.
+
+The runs are studies of their own in the same storage, named after the study they belong to, so
+that they too go on after they were killed, and so that a report finds them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from evotune.algorithms.random_search import RandomSearch
+from evotune.algorithms.replay import Plan, Replay
+from evotune.errors import NoResultError, StudyError
+from evotune.objectives import Objectives
+from evotune.protocols import Algorithm, Evaluate, Storage
+from evotune.report.comparison import Comparison
+from evotune.training.schedules import Schedule
+from evotune.trial import Trial
+
+EVOLUTION, RANDOM = "evolution", "random search"
+SCHEDULE, CONSTANT, BASELINE = "schedule", "constant", "baseline"
+
+
+class StudyLike(Protocol):
+    """What is needed of a study here."""
+
+    algorithm: Algorithm
+    objectives: Objectives
+    storage: Storage
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def trials(self) -> tuple[Trial, ...]: ...
+    @property
+    def best(self) -> Trial: ...
+    def sibling(self, algorithm: Algorithm | None, name: str, seed: int) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Epochs that a study has trained.
+
+    Attributes:
+        total: Over all trials.
+        line: Along the longest line of weights.
+    """
+
+    total: float
+    line: float
+
+
+def spent(trials: Sequence[Trial]) -> Spent:
+    """Return the epochs that trials have trained; trials without a budget count none."""
+    lines: dict[int, float] = {}
+    for trial in trials:
+        start = max((lines.get(donor, 0.0) for donor in trial.donors), default=0.0)
+        lines[trial.number] = start + (trial.budget or 0.0)
+    return Spent(sum(trial.budget or 0.0 for trial in trials), max(lines.values(), default=0.0))
+
+
+def compare_with_random(
+    study: StudyLike, evaluate: Evaluate, *, runs: int = 5, **options: Any
+) -> Comparison:
+    """Run the same search with other seeds, and random search with as many epochs beside it.
+
+    Args:
+        study: A finished study; it is the first run.
+        evaluate: What it ran.
+        runs: Seeds, this study's own included.
+        **options: As for `Study.run`.
+
+    Raises:
+        StudyError: The study has several objectives, or nothing to compare yet.
+    """
+    _check_one_objective(study)
+    if runs < 2:
+        raise StudyError(f"runs must be at least 2, to say anything about chance; got {runs!r}")
+    used = spent(study.trials)
+    if not study.trials:
+        raise NoResultError(f"study {study.name!r} has no trials to compare; run it first")
+    per_trial = {"epochs": used.line} if used.line else {}
+    control = max(1, round(used.total / used.line)) if used.line else len(study.trials)
+    end = per_trial or {"trials": len(study.trials)}
+    values: dict[str, list[float]] = {EVOLUTION: [], RANDOM: []}
+    for run in range(runs):
+        if run:
+            again = study.sibling(None, _again(study.name, run), study.seed + run)
+            with again:
+                again.run(evaluate, **end, **options)
+                values[EVOLUTION].append(_score(again, again.best))
+        else:
+            values[EVOLUTION].append(_score(study, study.best))
+        search = RandomSearch(study.algorithm.space)
+        with study.sibling(search, _random(study.name, run), study.seed + run) as random:
+            random.run(evaluate, trials=control, **per_trial, **options)
+            values[RANDOM].append(_score(random, random.best))
+    return _comparison(study.objectives, values, used.total or len(study.trials))
+
+
+def find_comparison(storage: Storage, name: str) -> Comparison | None:
+    """Return the comparison with random search that a storage has for a study, if any."""
+    definition = storage.load(name)
+    if definition is None or storage.load(_random(name, 1)) is None:
+        return None
+    objectives = Objectives.from_json(definition.objectives)
+    values: dict[str, list[float]] = {EVOLUTION: [], RANDOM: []}
+    run = 0
+    while storage.load(_random(name, run)) is not None:
+        for arm, sibling in ((EVOLUTION, _again(name, run)), (RANDOM, _random(name, run))):
+            done = [t for t in storage.trials(sibling) if t.is_done]
+            if not done:
+                return None
+            best = min(done, key=lambda t: (t.violation, t.values or (), t.number))
+            values[arm].append(_value(objectives, best))
+        run += 1
+    return _comparison(objectives, values, spent(storage.trials(name)).total) if run > 1 else None
+
+
+def replay(
+    study: StudyLike,
+    evaluate: Evaluate,
+    schedule: Schedule,
+    *,
+    runs: int = 5,
+    epochs: int | None = None,
+    baseline: Mapping[str, Any] | Schedule | None = None,
+    **options: Any,
+) -> Comparison:
+    """Train anew with a schedule, with the best constant setting, and with a user's baseline.
+
+    Args:
+        study: The study that has found it; its space, objectives and seed are used.
+        evaluate: What it ran.
+        schedule: The schedule.
+        runs: Trainings of each, from fresh weights with other seeds.
+        epochs: Length; the schedule is stretched to it. By default its own.
+        baseline: Params to train with all the time, or a schedule.
+        **options: As for `Study.run`.
+
+    Raises:
+        StudyError: The study has several objectives, or every run of an arm has failed.
+    """
+    _check_one_objective(study)
+    length = len(schedule) if epochs is None else epochs
+    arms: dict[str, Plan] = {
+        SCHEDULE: _plan(schedule.stretched(length)),
+        CONSTANT: [(length, _best_constant(study, schedule))],
+    }
+    if baseline is not None:
+        if isinstance(baseline, Schedule):
+            arms[BASELINE] = _plan(baseline.stretched(length))
+        else:
+            arms[BASELINE] = [(length, baseline)]
+    algorithm = Replay(study.algorithm.space, arms, runs=runs)
+    name = f"{study.name} · replay of {length} epochs"
+    with study.sibling(algorithm, name, study.seed + 1) as again:
+        again.run(evaluate, trials=algorithm.size, epochs=length, **options)
+        values = {arm: _finals(again, arm, len(plan)) for arm, plan in arms.items()}
+    for arm, found in values.items():
+        if not found:
+            raise StudyError(f"every run of {arm!r} has failed; see study {name!r}")
+    objective = study.objectives.objectives[0]
+    return Comparison(
+        objective.metric,
+        objective.direction,
+        {arm: tuple(found) for arm, found in values.items()},
+        are_paired=False,
+        epochs=dict.fromkeys(values, float(length)),
+    )
+
+
+def _best_constant(study: StudyLike, schedule: Schedule) -> Mapping[str, Any]:
+    """Return the best of the settings that random search has trained in full, if it was run.
+
+    Else the params that the schedule itself held for the longest time.
+    """
+    control = [t for t in study.storage.trials(_random(study.name, 0)) if t.is_done]
+    if not control:
+        return schedule.constant
+    return min(control, key=lambda t: (t.violation, t.values or (), t.number)).params
+
+
+def _plan(schedule: Schedule) -> Plan:
+    return [(segment.epochs, segment.params) for segment in schedule.segments]
+
+
+def _finals(study: Any, arm: str, steps: int) -> list[float]:
+    """Return the score at the end of each complete run of an arm."""
+    done: dict[int, list[Trial]] = {}
+    for trial in study.trials:
+        if trial.note.get("arm") == arm and trial.is_done:
+            done.setdefault(trial.note["run"], []).append(trial)
+    return [_score(study, run[-1]) for _, run in sorted(done.items()) if len(run) == steps]
+
+
+def _score(study: Any, trial: Trial) -> float:
+    return _value(study.objectives, trial)
+
+
+def _value(objectives: Objectives, trial: Trial) -> float:
+    return float(objectives.objectives[0].score((trial.values or (float("nan"),))[0]))
+
+
+def _comparison(
+    objectives: Objectives, values: Mapping[str, list[float]], epochs: float
+) -> Comparison:
+    objective = objectives.objectives[0]
+    return Comparison(
+        objective.metric,
+        objective.direction,
+        {arm: tuple(found) for arm, found in values.items()},
+        are_paired=True,
+        epochs=dict.fromkeys(values, epochs),
+    )
+
+
+def _check_one_objective(study: StudyLike) -> None:
+    if len(study.objectives.objectives) > 1:
+        raise StudyError(
+            "a comparison needs one objective to compare by, and study "
+            f"{study.name!r} has {len(study.objectives.objectives)}"
+        )
+
+
+def _again(name: str, run: int) -> str:
+    return name if run == 0 else f"{name} · again {run}"
+
+
+def _random(name: str, run: int) -> str:
+    return f"{name} · random {run}"

@@ -1,0 +1,86 @@
+"""Opening a study: what makes it the same one, and what is refused."""
+
+import logging
+import time
+import weakref
+from typing import Any
+
+from evotune.errors import StudyError, StudyMismatchError
+from evotune.objectives import Objectives
+from evotune.protocols import Algorithm, Storage, StudyDefinition
+from evotune.seeding import fresh_seed
+from evotune.space.space import difference
+
+log = logging.getLogger("evotune")
+
+
+def open_definition(
+    storage: Storage, algorithm: Algorithm, objectives: Objectives, name: str, seed: int | None
+) -> StudyDefinition:
+    """Store what a new study is, or return what a stored one of this name is.
+
+    Raises:
+        StudyMismatchError: The stored one has another space, other objectives or another seed.
+        StudyError: The name or the seed is none.
+    """
+    wanted = StudyDefinition(
+        name=_checked_name(name),
+        seed=fresh_seed() if seed is None else _checked_seed(seed),
+        space=algorithm.space.to_json(),
+        objectives=objectives.to_json(),
+        algorithm=repr(algorithm),
+        created=time.time(),
+    )
+    stored = storage.create(wanted)
+    lines = [] if seed in (None, stored.seed) else [f"~ seed: {stored.seed} -> {seed}"]
+    if stored.objectives != wanted.objectives:
+        lines.append(f"~ objectives: {stored.objectives} -> {wanted.objectives}")
+    if stored.space != wanted.space:
+        lines += difference(stored.space, wanted.space)
+    if stored.algorithm != wanted.algorithm:
+        log.warning(
+            "study %r was made with %s and goes on with %s",
+            name,
+            stored.algorithm,
+            wanted.algorithm,
+        )
+    if lines:
+        raise StudyMismatchError(
+            f"study {name!r} exists already and differs:\n  " + "\n  ".join(lines) + "\n"
+            "Give the new study another name=, or change it back to go on with the old one"
+        )
+    return stored
+
+
+def _checked_name(name: str) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise StudyError(f"a study needs a name, got {name!r}")
+    return name
+
+
+def _checked_seed(seed: int) -> int:
+    if isinstance(seed, bool) or int(seed) != seed or not 0 <= seed < 2**63:
+        raise StudyError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed!r}")
+    return int(seed)
+
+
+def check_new(algorithm: Algorithm) -> None:
+    """Refuse an algorithm whose state already comes from another study.
+
+    Raises:
+        StudyError: It is used already, or it is no algorithm.
+    """
+    for method in ("ask", "tell", "space"):
+        if not hasattr(algorithm, method) or isinstance(algorithm, type):
+            raise StudyError(
+                f"a study needs an algorithm such as Genetic(space), got {algorithm!r}"
+            )
+    if algorithm in _studied:
+        raise StudyError(
+            "this algorithm has been used in another study and remembers it; "
+            f"make a new one: {type(algorithm).__name__}(space, ...)"
+        )
+    _studied.add(algorithm)
+
+
+_studied: "weakref.WeakSet[Any]" = weakref.WeakSet()
