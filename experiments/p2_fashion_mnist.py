@@ -6,8 +6,6 @@ Every search is a study in experiments/runs/, so the same command goes on where 
 """
 
 import argparse
-import os
-import platform
 import shlex
 import sys
 import time
@@ -18,8 +16,9 @@ from typing import Any
 
 import torch
 from data import Images, fashion_mnist
-from p2_report import Results, Row, comparisons, conclusions, questions, summary, write_section
+from p2_report import Results, Row, comparisons, conclusions, questions, summary
 from p2_setting import PAPER_RUNS, SCALES, Arm, PaperRun, Scale, arms, task
+from tables import machine, write_section
 
 import evotune as et
 
@@ -112,7 +111,7 @@ def section(rows: Sequence[Row], scale: Scale, runs: Sequence[PaperRun], command
     seeds = sorted({row.seed for row in rows})
     minutes = sum(r.seconds for r in rows if r.trials == _largest(rows, r.arm)) / 60
     head = (
-        f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}. Seeds: {_listed(seeds)}; "
+        f"{datetime.now(UTC):%Y-%m-%d}, {machine()}. Seeds: {_listed(seeds)}; "
         f"{minutes:.0f} minutes of training and measuring in all. Command: `{command}`.\n\n"
         f"Each trial: {scale.train:,} training and {scale.validation:,} validation images drawn "
         f"anew for each seed, {scale.test:,} test images, {scale.epochs} epochs; convolutions of "
@@ -142,15 +141,6 @@ def _largest(rows: Sequence[Row], arm: str) -> int:
 
 def _listed(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, numbers))
-
-
-def _machine() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return (
-        f"{cores} cores ({platform.machine()}), {device}, Python {platform.python_version()}, "
-        f"torch {torch.__version__}"
-    )
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

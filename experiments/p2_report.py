@@ -1,13 +1,12 @@
 """The tables and the conclusions of the experiment of P2, all of it computed from its rows."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from p2_setting import PaperRun
 from paired import Difference, difference
+from tables import cells, figures, spread, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +100,6 @@ class Results:
 # -- tables ---------------------------------------------------------------------------------------
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table whose columns are aligned, so that it reads well as it is."""
-    cells = [list(head), *map(list, lines)]
-    widths = [max(len(line[k]) for line in cells) for k in range(len(head))]
-    padded = [[c.ljust(w) for c, w in zip(line, widths, strict=True)] for line in cells]
-    rule = ["-" * width for width in widths]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
-
-
-def _spread(values: Sequence[float], digits: int, factor: float = 1.0) -> str:
-    mean = f"{factor * np.mean(values):.{digits}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {factor * np.std(values, ddof=1):.{digits}f}"
-
-
 def summary(results: Results) -> str:
     """Return the table of all searches and budgets: mean ± standard deviation over the seeds."""
     lines = []
@@ -126,16 +109,16 @@ def summary(results: Results) -> str:
                 arm,
                 str(trials),
                 str(rows[0].epochs),
-                _spread([row.validation_loss for row in rows], 4),
-                _spread([row.validation_accuracy for row in rows], 2, 100),
-                _spread([row.test_accuracy for row in rows], 2, 100),
-                _spread([row.seconds for row in rows], 0),
+                spread([row.validation_loss for row in rows], 4),
+                spread([row.validation_accuracy for row in rows], 2, 100),
+                spread([row.test_accuracy for row in rows], 2, 100),
+                spread([row.seconds for row in rows], 0),
                 f"{np.mean([row.distinct for row in rows]):.1f}",
                 f"{np.mean([row.failed for row in rows]):.1f}",
             )
         )
     head = ("search", "trials", "epochs", "validation loss", "validation accuracy, %")
-    return _table((*head, "test accuracy, %", "seconds", "distinct", "failed"), lines)
+    return table((*head, "test accuracy, %", "seconds", "distinct", "failed"), lines)
 
 
 def comparisons(results: Results, asked: Sequence[Question]) -> str:
@@ -144,14 +127,9 @@ def comparisons(results: Results, asked: Sequence[Question]) -> str:
     for question in asked:
         accuracy = results.compare(question, "test_accuracy")
         loss = results.compare(question, "validation_loss")
-        lines.append((str(question), *_cells(accuracy, 2, 100), *_cells(loss, 4)))
+        lines.append((str(question), *cells(accuracy, 2, 100), *cells(loss, 4)))
     head = ["difference of", "test accuracy, points", "p", "larger in"]
-    return _table([*head, "validation loss", "p", "larger in"], lines)
-
-
-def _cells(gap: Difference, digits: int, factor: float = 1.0) -> tuple[str, str, str]:
-    mean, low, high = (f"{factor * x:+.{digits}f}" for x in (gap.mean, gap.low, gap.high))
-    return f"{mean} ({low} to {high})", f"{gap.p:.3f}", f"{gap.larger} of {gap.pairs}"
+    return table([*head, "validation loss", "p", "larger in"], lines)
 
 
 # -- conclusions ----------------------------------------------------------------------------------
@@ -181,16 +159,8 @@ def _verdict(results: Results, question: Question) -> str:
     words = {1: "beats", 0: "cannot be told from", -1: "is worse than"}
     return (
         f"{question.arm} {words[accuracy.sign]} {question.other} in test accuracy after "
-        f"{question.trials} trials each: {_figures(accuracy, 2, ' points', 100)}; and "
-        f"{words[-loss.sign]} it in validation loss: {_figures(loss, 4)}."
-    )
-
-
-def _figures(gap: Difference, digits: int, unit: str = "", factor: float = 1.0) -> str:
-    mean, interval, *_ = _cells(gap, digits, factor)[0].split(" ", 1)
-    return (
-        f"{mean}{unit}, 95 % CI {interval[1:-1]}, larger in {gap.larger} of {gap.pairs} seeds, "
-        f"Wilcoxon p = {gap.p:.3f}"
+        f"{question.trials} trials each: {figures(accuracy, 2, ' points', 100)}; and "
+        f"{words[-loss.sign]} it in validation loss: {figures(loss, 4)}."
     )
 
 
@@ -200,7 +170,7 @@ def _headline(results: Results, runs: Sequence[PaperRun]) -> str:
     parts, signs = [], []
     for run in runs[1:3]:
         gap = results.compare(_change(run, base), "validation_loss")
-        parts.append(f"{run.name} {_figures(gap, 4)}")
+        parts.append(f"{run.name} {figures(gap, 4)}")
         signs.append(gap.sign)
     verdicts = {2: "confirmed", 1: "confirmed for one of two runs", 0: "not decided"}
     verdict = "refuted" if -1 in signs else verdicts[sum(signs)]
@@ -208,15 +178,3 @@ def _headline(results: Results, runs: Sequence[PaperRun]) -> str:
         "The paper's headline, that shrinking population and generations costs quality, is "
         f"{verdict}: validation loss against the baseline, {'; '.join(parts)}."
     )
-
-
-def write_section(path: Path, title: str, text: str) -> None:
-    """Put a section into a Markdown file in place of the one with this title, or at its end."""
-    old = path.read_text(encoding="utf-8") if path.exists() else ""
-    section = f"## {title}\n\n{text.strip()}\n"
-    pattern = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-    if pattern.search(old):
-        new = pattern.sub(lambda _: section + "\n", old).rstrip() + "\n"
-    else:
-        new = f"{old.rstrip()}\n\n{section}".lstrip()
-    path.write_text(new, encoding="utf-8")

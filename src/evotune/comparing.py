@@ -74,6 +74,7 @@ def compare_with_random(
 
     Raises:
         StudyError: The study has several objectives, or nothing to compare yet.
+        KeyboardInterrupt: Ctrl-C; call it again to go on.
     """
     _check_one_objective(study)
     if runs < 2:
@@ -89,13 +90,13 @@ def compare_with_random(
         if run:
             again = study.sibling(None, _again(study.name, run), study.seed + run)
             with again:
-                again.run(evaluate, **end, **options)
+                _run(again, evaluate, **end, **options)
                 values[EVOLUTION].append(_score(again, again.best))
         else:
             values[EVOLUTION].append(_score(study, study.best))
         search = RandomSearch(study.algorithm.space)
         with study.sibling(search, _random(study.name, run), study.seed + run) as random:
-            random.run(evaluate, trials=control, **per_trial, **options)
+            _run(random, evaluate, trials=control, **per_trial, **options)
             values[RANDOM].append(_score(random, random.best))
     return _comparison(study.objectives, values, used.total or len(study.trials))
 
@@ -157,7 +158,7 @@ def replay(
     algorithm = Replay(study.algorithm.space, arms, runs=runs)
     name = f"{study.name} · replay of {length} epochs"
     with study.sibling(algorithm, name, study.seed + 1) as again:
-        again.run(evaluate, trials=algorithm.size, epochs=length, **options)
+        _run(again, evaluate, trials=algorithm.size, epochs=length, **options)
         values = {arm: _finals(again, arm, len(plan)) for arm, plan in arms.items()}
     for arm, found in values.items():
         if not found:
@@ -170,6 +171,12 @@ def replay(
         are_paired=False,
         epochs=dict.fromkeys(values, float(length)),
     )
+
+
+def _run(study: Any, evaluate: Evaluate, **options: Any) -> None:
+    study.run(evaluate, **options)
+    if study.stop_reason == "interrupted":  # a half-finished arm must not be compared
+        raise KeyboardInterrupt
 
 
 def _best_constant(study: StudyLike, schedule: Schedule) -> Mapping[str, Any]:

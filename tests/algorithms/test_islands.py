@@ -223,18 +223,26 @@ class TestWithoutGenerations:
 
 
 class TestForeignTrials:
-    def test_are_told_to_every_island(self):
+    @pytest.mark.parametrize(
+        "note",
+        [
+            {"from": "me"},
+            {"generation": 0, "place": 0, "mine": {"island": 99}},  # as without islands
+            *({"island": k, "generation": 0, "note": {"mine": {}}} for k in (7, -1, "0", None)),
+        ],
+    )
+    def test_are_told_to_every_island_and_are_nobodys_own(self, note):
         recorders, driver = islands()
-        trial = driver.adopt(Proposal({"x": 0.5, "y": 0.5}, note={"from": "me"}))
+        trial = driver.adopt(Proposal({"x": 0.5, "y": 0.5}, note=note))
         driver.end(trial, 0.0)
         for recorder in recorders:
-            assert [t.note for t in recorder.foreign] == [{"from": "me"}] * 2
+            assert [t.note for t in recorder.foreign] == [{}, {}]
+            assert not recorder.own
 
-    @pytest.mark.parametrize("island", [7, -1, "0", None])
-    def test_are_also_those_of_islands_that_are_not_there(self, island):
+    def test_migrants_into_islands_of_islands_bring_what_they_bring(self):
         recorders, driver = islands()
-        driver.adopt(Proposal({"x": 0.5, "y": 0.5}, note={"island": island, "note": {}}))
-        assert all(len(recorder.foreign) == 1 for recorder in recorders)
+        driver.adopt(Proposal({"x": 0.5, "y": 0.5}, note={"migrant": "weights"}))
+        assert all(r.foreign[0].note == {"migrant": "weights"} for r in recorders)
 
     def test_do_not_migrate(self):
         recorders, driver = islands(2, every=1)

@@ -148,14 +148,15 @@ class TestForeignTrials:
     def test_are_told_to_both(self):
         first = Recorder(2)
         _, driver = phases(first)
-        early = driver.adopt(Proposal({"x": 0.5, "y": 0.5}, note={"from": "me"}))
+        note = {"migrant": "all", "mine": {}, "generation": 0}
+        early = driver.adopt(Proposal({"x": 0.5, "y": 0.5}, note=note))
         driver.end(early, 0.0)
         driver.run(8)
         late = driver.adopt(Proposal({"x": 0.1, "y": 0.5}))
         second = driver.algorithm.algorithms[1]
         assert [t.number for t in first.foreign] == [early.number] * 2
         assert [t.number for t in second.foreign] == [early.number, late.number]
-        assert second.foreign[0].note == {"from": "me"}
+        assert first.foreign[0].note == second.foreign[0].note == {"migrant": "all"}
 
     def test_but_not_to_a_second_one_in_whose_space_they_do_not_lie(self):
         narrow = Space(x=Fixed(0.25), y=Float(0, 1))

@@ -2,6 +2,7 @@ from collections import Counter
 
 import pytest
 
+import evotune as et
 from evotune.algorithms import recipes
 from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.population_based import PopulationBasedTraining
@@ -41,7 +42,8 @@ class TestP3:
         assert algorithm.variation.mutation == Creep(0.05)
         assert algorithm.breeding.exploit == Everyone()
         assert algorithm.breeding.elitism == 0
-        assert recipes.population_training_p3(RATES, strength=2.0).breeding.selection.strength == 2.0
+        softer = recipes.population_training_p3(RATES, strength=2.0)
+        assert softer.breeding.selection == RelativeExponential(2.0)
 
     def test_every_child_has_parents_and_weights_of_the_last_generation(self):
         driver = Driver(recipes.population_training_p3(RATES, population_size=12)).run(48, loss)
@@ -205,3 +207,43 @@ class TestTuneThenSchedule:
     def test_bad_structure(self, structure, message):
         with pytest.raises(AlgorithmError, match=message):
             self.phases(structure)
+
+
+class Weight:
+    """A network of one number."""
+
+    def __init__(self):
+        self.value = 0.0
+
+    def state_dict(self):
+        return {"value": self.value}
+
+    def load_state_dict(self, state):
+        self.value = float(state["value"])
+
+
+def train(trial):
+    model = Weight()
+    trial.resume(model=model)
+    for epoch in trial.epochs():
+        model.value += 1 - abs(trial.params["lr"] - 0.1 * (1 + epoch % 3))
+    trial.keep(model=model)
+    return {"score": model.value}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: recipes.multiple_frequencies(NET, population_size=4),
+        lambda: recipes.tune_then_schedule(NET, structure=["layers"], trials=9, population_size=4),
+    ],
+    ids=["frequencies", "phases"],
+)
+def test_a_study_that_was_cut_off_goes_on_alike(make, tmp_path):
+    whole = et.Study(make(), "max score", seed=3).run(train, epochs=6)
+    for trials in (15, 100):
+        storage = f"sqlite:///{tmp_path}/study.db"
+        with et.Study(make(), "max score", seed=3, storage=storage, name="cut") as study:
+            study.run(train, trials=trials, epochs=6)
+            told = [(t.genome, t.weights_from, t.parents, t.values) for t in study.trials]
+    assert told == [(t.genome, t.weights_from, t.parents, t.values) for t in whole.trials]

@@ -7,8 +7,9 @@ import p2_fashion_mnist as p2
 import pytest
 import torch
 from data import Images, fashion_mnist
-from p2_report import Results, Row, comparisons, conclusions, questions, summary, write_section
+from p2_report import Results, Row, comparisons, conclusions, questions, summary
 from p2_setting import PAPER_RUNS, SCALES, PaperRun, Scale, arms, network, paper_space
+from tables import write_section
 
 TINY = Scale(train=300, validation=100, test=100, epochs=1, channels=(4, 4), dense=8)
 TINY_RUNS = (

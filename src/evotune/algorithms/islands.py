@@ -127,8 +127,8 @@ class Islands:
         asymmetric: For population-based training with different intervals. A migrant from a
             steadier island (a longer interval) brings weights and genes, any other one its weights
             only: genes that pay at once must not overrun those that pay in the long run (Doulazmi
-            et al., 2025, section on migration; there each of the third quarter of a population
-            takes the weights of a better external one, here migrants enter the receiver's pool).
+            et al., 2025; there each member of the third quarter gives way to the next best one of
+            all other populations if that is better, here migrants enter the receiver's pool).
 
     Raises:
         AlgorithmError: Fewer than two algorithms, one given twice, different spaces, an unknown
@@ -203,7 +203,7 @@ class Islands:
         k = trial.note.get("island")
         if not isinstance(k, int) or not 0 <= k < len(self._islands):
             for algorithm in self.algorithms:
-                algorithm.tell(trial)
+                algorithm.tell(disowned(trial))
             return
         island = self._islands[k]
         island.tell(unwrap(trial), generational=self.generational)
@@ -246,6 +246,15 @@ def wrap(key: str, which: int, note: Mapping[str, Any]) -> dict[str, Any]:
 def unwrap(trial: Trial) -> Trial:
     """Return a trial with the note that the algorithm inside has given it."""
     return replace(trial, note=trial.note.get("note", {}))
+
+
+def disowned(trial: Trial) -> Trial:
+    """Return a trial from elsewhere so that no algorithm inside takes it for its own.
+
+    A study may go on with another algorithm than it began with; only what a migrant brings stays
+    in the note.
+    """
+    return replace(trial, note={k: v for k, v in trial.note.items() if k == "migrant"})
 
 
 def _length(trial: Trial) -> float:

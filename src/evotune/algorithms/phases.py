@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evotune.algorithms.islands import unwrap, wrap
+from evotune.algorithms.islands import disowned, unwrap, wrap
 from evotune.checks import check_whole
 from evotune.errors import AlgorithmError, GenomeError
 from evotune.evolution.survival import best_first
@@ -159,6 +159,7 @@ class Phases:
         return second
 
     def _tell_foreign(self, trial: Trial) -> None:
+        trial = disowned(trial)
         if self._second is not None:
             _tell_if_inside(self._second, trial)
             return

@@ -25,6 +25,10 @@ from evotune.space.designs import Design, design_named
 from evotune.space.mutation import Creep, Mutation, Perturb
 from evotune.trial import Proposal, Trial
 
+#: How many of the best keep their weights to the end of a generation, for children whose donor's
+#: cannot be read.
+STAND_INS = 2
+
 
 class PopulationBasedTraining:
     """Trains a population side by side; members take over weights and genes from better ones.
@@ -183,13 +187,13 @@ class PopulationBasedTraining:
             return needed.union(trial.number for trial in ranked)
         done = [t.number for t in generation.done() if t.checkpoint is not None]
         needed.update(done)
-        if generation.seed is None:  # nobody knows yet who will be chosen
+        if generation.seed is None or not done:  # all may be chosen, or once more if all fail
             needed.update(trial.number for trial in ranked)
         elif ranked:
             births = self._plan(generation.seed)[generation.started :]
             needed.update(donor.number for birth in births for donor in birth.donors)
-            if births or not done:  # who stands in for a lost donor, or for a failed generation
-                needed.add(self._best_readable().number)
+            if births:
+                needed.update(trial.number for trial in ranked[:STAND_INS])
         return needed
 
     # -- ask: reads only ----------------------------------------------------------------------
@@ -305,10 +309,6 @@ class PopulationBasedTraining:
         kept = self.donors()
         ranked = (t for t in self._population.ranked if t.number in kept)
         return next((t for t in ranked if t.number not in self._lost), None)
-
-    def _best_readable(self) -> Trial:
-        ranked = self._population.ranked
-        return next((t for t in ranked if t.number not in self._lost), ranked[0])
 
     # -- tell: the only change ----------------------------------------------------------------
 

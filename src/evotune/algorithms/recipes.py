@@ -183,7 +183,7 @@ def multiple_frequencies(
     Args:
         space: What may be scheduled.
         intervals: Epochs between two selections, for each population; the paper used factors of
-            1, 10, 25 and 50.
+            1, 10, 25 and 50. Where each divides ``every``, migrants are as old as their hosts.
         population_size: Members of each population; the paper used 8.
         every: Epochs between two migrations; by default the longest interval.
         **options: Other options of each `PopulationBasedTraining`, where they shall not be those

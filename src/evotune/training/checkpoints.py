@@ -72,7 +72,7 @@ class Checkpoints:
 
         Args:
             study: Name of the study.
-            default: Folder to use when no location was given.
+            default: Directory to use when no location was given; may be None.
 
         Raises:
             CheckpointError: It holds another study's weights, or the location cannot be used.

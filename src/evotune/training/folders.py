@@ -2,17 +2,24 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 from evotune.errors import CheckpointError
 
+if sys.platform != "win32":
+    import fcntl
+
 _FILE = re.compile(r"trial-\d+\.safetensors")
 #: What a killed process may leave behind; nothing else in the folder is ever touched.
 _LEFTOVER = re.compile(_FILE.pattern + r"\.[0-9a-f]{8}\.tmp")
+#: No write to a remote store takes longer: what is older was left behind.
+_LONGEST_WRITE = timedelta(hours=1)
 
 
 def file_name(number: int) -> str:
@@ -46,9 +53,9 @@ class LocalFolder:
         return {p.name: _size(p) for p in self._entries() if _FILE.fullmatch(p.name)}
 
     def tidy(self) -> None:
-        """Remove what a killed process left half written."""
+        """Remove what a killed process left half written, not what is being written now."""
         for path in self._entries():
-            if _LEFTOVER.fullmatch(path.name):
+            if _LEFTOVER.fullmatch(path.name) and not _is_locked(path):
                 path.unlink(missing_ok=True)
 
     def exists(self, name: str) -> bool:
@@ -65,6 +72,7 @@ class LocalFolder:
         temporary = self._path / _temporary(name)
         try:
             with temporary.open("xb") as file:
+                _lock(file.fileno())  # tells `tidy` of another process that this one lives
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -81,18 +89,10 @@ class LocalFolder:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Let no other process of this machine write in the meantime, where it asks alike."""
-        if os.name != "posix":  # flock is POSIX's
-            yield
-            return
-        import fcntl
-
         self._path.mkdir(parents=True, exist_ok=True)
-        folder = os.open(self._path, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        with _opened(self._path) as folder:
+            _lock(folder)
             yield
-        finally:
-            os.close(folder)
 
     def _entries(self) -> list[Path]:
         try:
@@ -106,12 +106,39 @@ class LocalFolder:
 
     def _sync(self) -> None:
         """Make the new name itself survive a power cut."""
-        if os.name == "posix":  # elsewhere a directory cannot be opened
-            folder = os.open(self._path, os.O_RDONLY)
-            try:
+        with _opened(self._path) as folder:
+            if folder >= 0:
                 os.fsync(folder)
-            finally:
-                os.close(folder)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Yield a descriptor of a directory, -1 on Windows, which has none."""
+    if sys.platform == "win32":
+        yield -1
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)  # this also unlocks it
+
+
+def _lock(descriptor: int) -> None:
+    """Wait for a lock that the system takes back when the process ends, however it ends."""
+    if sys.platform != "win32":
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _is_locked(path: Path) -> bool:
+    """Tell whether another process holds a file that it is writing."""
+    if sys.platform != "win32":
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
 
 
 def _size(path: Path) -> int:
@@ -156,9 +183,9 @@ class RemoteFolder:
         return {n: size for n, size in self._entries().items() if _FILE.fullmatch(n)}
 
     def tidy(self) -> None:
-        """Remove what a killed process left half written."""
+        """Remove what a killed process left half written, once it is old enough to be sure."""
         for name in self._entries():
-            if _LEFTOVER.fullmatch(name):
+            if _LEFTOVER.fullmatch(name) and self._is_old(name):
                 self.remove(name)
 
     def exists(self, name: str) -> bool:
@@ -193,6 +220,13 @@ class RemoteFolder:
     def alone(self) -> Iterator[None]:
         """Do nothing: such stores have no locks."""
         yield
+
+    def _is_old(self, name: str) -> bool:
+        try:
+            written: datetime = self._files.modified(self._at(name))
+        except (NotImplementedError, FileNotFoundError):  # not every store tells
+            return False
+        return datetime.now(UTC) - written.astimezone(UTC) > _LONGEST_WRITE
 
     def _at(self, name: str) -> str:
         return f"{self._path}/{name}"

@@ -58,7 +58,7 @@ def set_hyperparameters(
     return applied
 
 
-def set_dropout(module: Any, params: Mapping[str, Any]) -> set[str]:
+def set_dropout(module: Any, params: Mapping[str, Any], *, warn: bool = False) -> set[str]:
     """Set the rates of dropout modules by name.
 
     A dropout module gets the gene that bears its qualified name (``encoder.drop``), or else the
@@ -68,6 +68,7 @@ def set_dropout(module: Any, params: Mapping[str, Any]) -> set[str]:
     Args:
         module: A ``torch.nn.Module``.
         params: The genes; only numbers between 0 and 1 are rates.
+        warn: Log once for a gene that replaces another rate that was just built.
 
     Returns:
         Names of the genes that were applied.
@@ -77,7 +78,8 @@ def set_dropout(module: Any, params: Mapping[str, Any]) -> set[str]:
         names = (name, name.rpartition(".")[2], *_DROPOUT_GENES)
         gene = next((gene for gene in names if _is_rate(params.get(gene))), None)
         if gene is not None:
-            _warn_of_change(gene, getattr(owner, attribute), params[gene])
+            if warn:
+                _warn_of_change(gene, getattr(owner, attribute), params[gene])
             setattr(owner, attribute, float(params[gene]))
             applied.add(gene)
     return applied

@@ -1,0 +1,101 @@
+"""The members' axis inside of a mapped model: seen, moved and hidden again.
+
+Inside of `torch.func.vmap` a tensor looks as if it belonged to one member. Layers that are faster,
+or only right, when all members are computed together need the tensor behind it. This is the one
+place that uses torch's own functions for that; they are the same from torch 2.2 on.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C import _DisableFuncTorch  # type: ignore[attr-defined]
+from torch._C import _functorch as functorch  # type: ignore[attr-defined]
+from torch.overrides import TorchFunctionMode
+
+
+class Unmappable(Exception):  # noqa: N818  (a reason, caught by the trainer and told the user)
+    """Something in a model that cannot be computed for all members at once."""
+
+
+class Members:
+    """The members that one call of a mapped model computes.
+
+    Args:
+        count: How many.
+        generators: Where each member's dropout is drawn from; None where nothing may be drawn.
+    """
+
+    def __init__(self, count: int, generators: Sequence[torch.Generator] | None) -> None:
+        self.count = count
+        self.generators = generators
+        self._level = functorch.maybe_current_level()
+
+    def here(self) -> bool:
+        """Return True unless the model itself maps a function, inside of which this runs."""
+        return bool(functorch.maybe_current_level() == self._level)
+
+    def split(self, tensor: Any) -> tuple[Tensor, int | None]:
+        """Return the whole tensor and its members' axis, None where all members share it."""
+        if not isinstance(tensor, Tensor):
+            return tensor, None
+        whole, axis = functorch._unwrap_batched(tensor, self._level)
+        return whole, axis
+
+    def first(self, tensor: Tensor) -> Tensor:
+        """Return the whole tensor as ``(members, ...)``."""
+        whole, axis = self.split(tensor)
+        if axis is None:
+            return whole.expand(self.count, *whole.shape)
+        return whole.movedim(axis, 0) if axis else whole
+
+    def join(self, whole: Tensor, axis: int = 0) -> Tensor:
+        """Hide the members' axis, so that the model sees one member's tensor."""
+        return functorch._add_batch_dim(whole, axis, self._level)  # type: ignore[no-any-return]
+
+    def channels(self, tensor: Tensor) -> Tensor:
+        """Return ``(batch, channels, ...)`` of all members as ``(batch, members·channels, ...)``.
+
+        On the CPU images lie in memory with the channels last: convolution in many groups, and
+        pooling, are several times faster that way.
+        """
+        whole, axis = self.split(tensor)
+        if axis is None:
+            whole = whole.unsqueeze(1).expand(-1, self.count, *whole.shape[1:])
+        else:
+            whole = whole.movedim(axis, 1)
+        if whole.device.type != "cpu" or whole.dim() != 5:
+            return whole.flatten(1, 2)
+        return whole.permute(0, 3, 4, 1, 2).contiguous().flatten(3).permute(0, 3, 1, 2)
+
+    def join_channels(self, whole: Tensor) -> Tensor:
+        """Hide the members in ``(batch, members·channels, ...)``."""
+        return self.join(whole.unflatten(1, (self.count, -1)), 1)
+
+
+class Layers(TorchFunctionMode):
+    """While it is entered, torch's layer functions compute all members at once.
+
+    Args:
+        members: Who is computed.
+        table: Replacements by torch function: each takes the members and that function's arguments,
+            and returns NotImplemented to leave the call to torch.
+    """
+
+    def __init__(self, members: Members, table: dict[Any, Callable[..., Any]]) -> None:
+        super().__init__()
+        self._members = members
+        self._table = table
+
+    def __torch_function__(  # noqa: D105
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        layer = self._table.get(function)
+        if layer is not None and self._members.here():
+            with _DisableFuncTorch():
+                result = layer(self._members, *args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        return function(*args, **kwargs)

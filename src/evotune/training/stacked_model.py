@@ -1,0 +1,136 @@
+"""One model computed for all members: their tensors take the places of one member's."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import vmap
+
+from evotune.training.losses import Loss
+from evotune.training.stacked_layers import LAYERS
+from evotune.training.stacked_members import Layers, Members
+from evotune.training.stacked_recurrent import RECURRENT
+
+_TABLE = LAYERS | RECURRENT
+#: A dict of a module, and the key at which one of its tensors or numbers stands.
+Place = tuple[dict[str, Any], str]
+
+
+class StackedModel:
+    """A model whose parameters, buffers and numbers are stacks ``(members, ...)``.
+
+    Args:
+        model: One member's model. Its code computes all members; while it does so, the stacks
+            stand in the places of its own tensors.
+        parameters: Stacks by the names of ``named_parameters()``.
+        buffers: Stacks by the names of ``named_buffers()``; changed in place by training.
+        numbers: Attributes of modules that differ between members, such as ``("2", "p")`` for the
+            rate of a dropout module, each ``(members,)``, float64.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        parameters: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        numbers: Mapping[tuple[str, str], Tensor],
+    ) -> None:
+        self.model = model
+        self.members = len(next(iter(parameters.values())))
+        places = _places(model)
+        named = dict(model.named_parameters()) | dict(model.named_buffers())
+        stacks = dict(parameters) | dict(buffers)
+        self._stacks = [*stacks.values(), *numbers.values()]
+        self._places = [places[id(named[name])] for name in stacks]
+        self._places += [[(vars(model.get_submodule(name)), key)] for name, key in numbers]
+        self._buffers = range(len(parameters), len(stacks))
+        self._recurrent = [part for part in model.modules() if isinstance(part, nn.RNNBase)]
+
+    def losses(
+        self,
+        loss: Loss,
+        inputs: Tensor,
+        targets: Tensor,
+        generators: Sequence[torch.Generator],
+    ) -> Tensor:
+        """Return each member's loss ``(members,)`` on a batch of its own, in training mode.
+
+        Args:
+            loss: ``(output, target) -> loss`` of one member.
+            inputs: ``(members, batch, ...)``.
+            targets: ``(members, batch, ...)``.
+            generators: Each member's, for its dropout.
+        """
+        self.model.train()
+
+        def one(stacks: list[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
+            with self._layers(generators), self._in_place(stacks):
+                return loss(self.model(inputs), targets)
+
+        result: Tensor = vmap(one)(self._stacks, inputs, targets)
+        return result
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Return each member's output ``(members, batch, ...)``, in evaluation mode.
+
+        Args:
+            inputs: ``(batch, ...)``, the same for all members.
+        """
+        self.model.eval()
+
+        def one(stacks: list[Tensor], inputs: Tensor) -> Any:
+            with self._layers(None), self._in_place(stacks):
+                return self.model(inputs)
+
+        with torch.no_grad():
+            result: Tensor = vmap(one, in_dims=(0, None))(self._stacks, inputs)
+        return result
+
+    def _layers(self, generators: Sequence[torch.Generator] | None) -> Layers:
+        return Layers(Members(self.members, generators), _TABLE)
+
+    @contextmanager
+    def _in_place(self, stacks: Sequence[Tensor]) -> Iterator[None]:
+        """Put stacks in the places of the model's own tensors, and these back afterwards."""
+        own = [places[0][0][places[0][1]] for places in self._places]
+        _put(self._places, stacks)
+        self._tell_recurrent()
+        try:
+            yield
+            for index in self._buffers:
+                owner, key = self._places[index][0]
+                if owner[key] is not stacks[index]:  # assigned anew instead of changed in place
+                    with torch.no_grad():
+                        stacks[index].copy_(owner[key])
+        finally:
+            _put(self._places, own)
+            self._tell_recurrent()
+
+    def _tell_recurrent(self) -> None:
+        for part in self._recurrent:
+            part._flat_weights = [getattr(part, name) for name in part._flat_weights_names]
+
+
+def _put(places: Sequence[Sequence[Place]], values: Sequence[Any]) -> None:
+    for same, value in zip(places, values, strict=True):
+        for owner, key in same:
+            owner[key] = value
+
+
+def _places(model: nn.Module) -> dict[int, list[Place]]:
+    """Return where each tensor of a model stands, by its id; tied ones stand in several places."""
+    places: dict[int, list[Place]] = {}
+    for module in model.modules():
+        for owner in (module._parameters, module._buffers):
+            for key, tensor in owner.items():
+                if tensor is not None:
+                    places.setdefault(id(tensor), []).append((owner, key))
+    return places
+
+
+def stack_of(models: Sequence[nn.Module], named: Callable[[nn.Module], Any]) -> dict[str, Tensor]:
+    """Return copies of the models' tensors of the same names, each ``(members, ...)``."""
+    tensors = [dict(named(model)) for model in models]
+    return {name: torch.stack([own[name].detach() for own in tensors]) for name in tensors[0]}

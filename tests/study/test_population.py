@@ -1,0 +1,478 @@
+"""Weights handed from trial to trial: the right ones, kept as long as needed, and no longer."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import evotune as et
+from evotune.errors import AlgorithmError, CheckpointError, NoResultError, ScheduleError, StudyError
+from helpers_population import Member, line_of, population, population_space, train_member
+from helpers_study import decisions
+
+MODES = {
+    "three parents": {},
+    "two parents": {"parents": 2},
+    "classic": {"parents": 1, "population_size": 8},
+    "asynchronous": {"asynchronous": True},
+    "both children": {"both_children": True, "population_size": 4},
+}
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*") if path.is_file()}
+
+
+def check_lines(study: et.Study) -> None:
+    assert {trial.state for trial in study.trials} == {"done"}
+    for trial in study.trials:
+        assert trial.metrics["line"] == line_of(study, trial.number)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("storage", [None, "runs.db"])
+def test_every_trial_starts_from_its_donors_weights(mode, storage, tmp_path):
+    where = None if storage is None else tmp_path / storage
+    study = et.Study(population(**MODES[mode]), "min loss", seed=1, storage=where)
+    study.run(train_member, epochs=8)
+    check_lines(study)
+    assert study.stop_reason == "epochs"
+    assert max(t.checkpoint.epochs for t in study.trials) == 8
+    assert any(t.weights_from is not None for t in study.trials)
+
+
+def test_workers_hand_weights_over_in_files(tmp_path):
+    runs = []
+    for workers in (1, 2):
+        study = et.Study(population(), "min loss", seed=1)
+        study.run(train_member, epochs=5, workers=workers)
+        check_lines(study)
+        runs.append(decisions(study))
+        study.close()
+    assert runs[0] == runs[1]
+
+
+def test_files_that_nobody_needs_are_removed(tmp_path):
+    with et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study:
+        study.run(train_member, epochs=7)
+        needed = {*study.algorithm.donors(), study.best.number}
+        assert files(tmp_path / "runs.checkpoints") == {f"trial-{n}.safetensors" for n in needed}
+        kept = {t.number for t in study.trials if t.checkpoint and not t.checkpoint.deleted}
+        assert kept == needed
+
+
+def test_an_interval_that_does_not_divide_the_epochs_is_cut_short():
+    study = et.Study(population(interval=3), "min loss", seed=1).run(train_member, epochs=8)
+    assert sorted({(t.note["generation"], t.budget) for t in study.trials}) == [
+        (0, 3),
+        (1, 3),
+        (2, 2),
+    ]
+    assert len(study.schedule()) == round(study.trials[study.best.number].checkpoint.epochs)
+
+
+def test_more_epochs_go_on_where_it_ended(tmp_path):
+    whole = et.Study(population(), "min loss", seed=2).run(train_member, epochs=9)
+    for epochs in (4, 4, 9):
+        with et.Study(population(), "min loss", seed=2, storage=tmp_path / "runs.db") as study:
+            study.run(train_member, epochs=epochs)
+            result = decisions(study)
+    assert result == decisions(whole)
+
+
+def test_epochs_are_a_budget_to_an_algorithm_that_gives_none():
+    seen = []
+
+    def train(trial):
+        seen.append(len(list(trial.epochs())))
+        return 1.0
+
+    et.Study(et.RandomSearch(population_space()), "min loss").run(train, trials=3, epochs=5)
+    assert seen == [5, 5, 5]
+
+
+def test_a_function_that_keeps_nothing_is_told_what_to_write():
+    study = et.Study(population(), "min loss")
+    with pytest.raises(AlgorithmError, match=r"trial\.keep\(model=model"):
+        study.run(lambda trial: trial.params["lr"], epochs=4)
+    assert len(study.trials) == 6  # the generation that was trained is not lost
+
+
+def test_a_member_that_keeps_nothing_is_never_a_donor():
+    def forgetful(trial):
+        result = train_member(trial)
+        if trial.number % 3 == 0:
+            trial.weights._kept = None
+            result["loss"] = 0.0  # the best by far
+        return result
+
+    study = et.Study(population(), "min loss", seed=3).run(forgetful, epochs=6)
+    donors = {n for t in study.trials for n in t.donors}
+    assert donors
+    assert not [n for n in donors if n % 3 == 0]
+
+
+def test_a_generation_that_fails_as_a_whole_goes_on_from_the_one_before():
+    def train(trial):
+        result = train_member(trial)
+        if 6 <= trial.number < 12:
+            raise RuntimeError("power cut")
+        return result
+
+    study = et.Study(population(), "min loss", seed=3)
+    study.run(train, epochs=4, max_failures=1)
+    assert {t.weights_from for t in study.trials[12:18]} <= set(range(6))
+    assert study.counts["failed"] == 6
+
+
+def test_ask_and_tell_leave_the_weights_to_the_caller():
+    study = et.Study(population(), "min loss", seed=4)
+    kept: dict[int, float] = {}
+    for _ in range(30):
+        trial = study.ask()
+        assert trial is not None
+        start = 1.0 if trial.weights_from is None else kept[trial.weights_from]
+        kept[trial.number] = start * (1 - trial.params["lr"])
+        study.tell(trial, kept[trial.number])
+    assert study.trials[-1].checkpoint.epochs == 5
+
+
+# -- damage --------------------------------------------------------------------------------------
+
+
+def break_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [break_off, flip, Path.unlink])
+def test_a_damaged_checkpoint_fails_its_child_and_the_population_goes_on(damage, tmp_path):
+    with et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study:
+        study.run(train_member, epochs=3)
+        best = min(study.trials[-6:], key=lambda t: t.values)
+        assert best.number in study.algorithm.donors()
+    damage(tmp_path / "runs.checkpoints" / "study" / f"trial-{best.number}.safetensors")
+    with et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study:
+        study.run(train_member, epochs=8)
+        failed = [t for t in study.trials if t.failure]
+        assert failed
+        assert {t.failure.kind for t in failed} == {"checkpoint"}
+        assert {t.weights_from for t in failed} == {best.number}
+        assert f"trial {best.number}" in failed[0].failure.message
+        assert max(t.checkpoint.epochs for t in study.trials if t.is_done) == 8
+        for trial in study.trials:
+            if trial.is_done:
+                assert trial.metrics["line"] == line_of(study, trial.number)
+
+
+def test_a_quota_is_kept(tmp_path):
+    sizes = []
+
+    def watch(study, trial):
+        sizes.append(sum(p.stat().st_size for p in tmp_path.rglob("*.safetensors")))
+
+    def train(trial):
+        result = train_member(trial)
+        watch(None, None)
+        return result
+
+    one = 700  # bytes of a file, about
+    store = et.Checkpoints(tmp_path / "weights", quota=9 * one)
+    study = et.Study(population(), "min loss", seed=1, checkpoints=store)
+    study.run(train, epochs=8, workers=1, callbacks=watch)
+    check_lines(study)
+    assert max(sizes) <= 9 * one
+    assert max(sizes) > 5 * 300
+
+
+def test_a_quota_too_small_is_an_error_before_anything_is_lost(tmp_path):
+    options = {"storage": tmp_path / "runs.db", "name": "tight"}
+    tight = et.Checkpoints(tmp_path / "weights", quota=2500)
+    with (
+        et.Study(population(), "min loss", seed=1, checkpoints=tight, **options) as study,
+        pytest.raises(CheckpointError, match="quota"),
+    ):
+        study.run(train_member, epochs=5)
+    wide = et.Checkpoints(tmp_path / "weights", quota="1 MB")
+    with et.Study(population(), "min loss", seed=1, checkpoints=wide, **options) as study:
+        study.run(train_member, epochs=5)
+        check_lines(study)
+        expected = et.Study(population(), "min loss", seed=1).run(train_member, epochs=5)
+        assert decisions(study) == decisions(expected)
+
+
+# -- weights that were in memory only --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write_every", [2, 3, None])
+def test_weights_that_went_with_a_process_are_trained_again(write_every, tmp_path):
+    expected = et.Study(population(), "min loss", seed=5).run(train_member, epochs=9)
+    runs: list[int] = []
+
+    def train(trial):
+        runs.append(trial.number)
+        return train_member(trial)
+
+    def study():
+        store = et.Checkpoints(tmp_path / "weights", write_every=write_every)
+        return et.Study(
+            population(), "min loss", seed=5, storage=tmp_path / "runs.db", checkpoints=store
+        )
+
+    def stop_dead(opened, trial):
+        if trial.number == 31:
+            raise SystemError("as if killed")
+
+    first = study()
+    first._engine.save_weights = lambda: None  # a killed process writes nothing at its end
+    with pytest.raises(SystemError):
+        first.run(train, epochs=9, callbacks=stop_dead)
+    first.close()
+    runs.clear()
+    with study() as second:
+        second.run(train, epochs=9)
+        assert decisions(second) == decisions(expected)
+        check_lines(second)
+    again = [n for n in runs if n <= 31]
+    assert again
+    if write_every is not None:  # only back to the last generation that was written
+        assert min(again) >= 30 - 6 * write_every
+
+
+def test_at_the_end_of_a_run_all_needed_weights_are_written(tmp_path):
+    store = et.Checkpoints(tmp_path / "weights", write_every=None)
+    with et.Study(
+        population(), "min loss", seed=5, storage=tmp_path / "runs.db", checkpoints=store
+    ) as study:
+        study.run(train_member, epochs=3)
+        needed = {*study.algorithm.donors(), study.best.number}
+    assert files(tmp_path / "weights") == {f"trial-{n}.safetensors" for n in needed}
+
+
+# -- killed -------------------------------------------------------------------------------------
+
+DRIVER = """
+import sys
+sys.path.insert(0, {tests!r})
+import evotune as et
+from helpers_population import population, train_member
+
+def train(trial):
+    open({log!r}, "a").write(f"{{trial.number}}\\n")
+    return train_member(trial)
+
+store = et.Checkpoints({weights!r}, quota={quota}, write_every={write_every})
+study = et.Study(
+    population({options}), "min loss", storage={db!r}, name="killed", seed=7, checkpoints=store
+)
+study.run(train, epochs={epochs}, workers={workers})
+print("finished")
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "workers", "write_every", "quota"),
+    [("", 1, 1, None), ("", 2, 1, None), ("", 1, 3, None), ("", 1, 1, 9 * 700)],
+    ids=["inline", "workers", "every third generation", "quota"],
+)
+def test_killed_at_random_moments_it_ends_as_if_never_killed(
+    options, workers, write_every, quota, tmp_path
+):
+    script, log, kills = tmp_path / "driver.py", tmp_path / "log", 0
+    script.write_text(
+        DRIVER.format(
+            tests=str(Path(__file__).parents[1]),
+            log=str(log),
+            weights=str(tmp_path / "weights"),
+            db=str(tmp_path / "runs.db"),
+            options=options,
+            epochs=12,
+            workers=workers,
+            write_every=write_every,
+            quota=quota,
+        )
+    )
+    rng = random.Random(write_every * 10 + workers)
+    while True:
+        process = subprocess.Popen(
+            [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        if kills < 8:
+            size = log.stat().st_size if log.exists() else 0
+            while process.poll() is None and (log.stat().st_size if log.exists() else 0) == size:
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0.0, 0.03))
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                kills += 1
+        out, _ = process.communicate()
+        if "finished" in out:
+            break
+        assert process.returncode == -signal.SIGKILL
+    assert kills >= 5
+    expected = et.Study(population(), "min loss", seed=7).run(train_member, epochs=12)
+    with et.Study(
+        population(), "min loss", storage=tmp_path / "runs.db", name="killed", seed=7
+    ) as study:
+        assert decisions(study) == decisions(expected)
+        check_lines(study)
+
+
+# -- what comes of it -------------------------------------------------------------------------------
+
+
+def test_the_schedule_is_the_winners_line():
+    study = et.Study(population(interval=2), "min loss", seed=1).run(train_member, epochs=10)
+    schedule = study.schedule()
+    number, line = study.best.number, []
+    while number is not None:
+        line.insert(0, study.trials[number])
+        number = line[0].weights_from
+    assert len(schedule) == 2 * len(line)
+    for epoch in range(len(schedule)):
+        assert schedule[epoch] == line[epoch // 2].params
+
+
+def test_a_schedule_needs_trials_with_epochs():
+    study = et.Study(et.RandomSearch(population_space()), "min loss")
+    with pytest.raises(NoResultError):
+        study.schedule()
+    study.run(lambda trial: 1.0, trials=2)
+    with pytest.raises(ScheduleError):
+        study.schedule()
+
+
+def test_the_best_weights_can_be_restored(tmp_path):
+    with et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study:
+        study.run(train_member, epochs=6)
+        best = study.best
+    with et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study:
+        member = Member(0)
+        assert study.restore(member=member).number == best.number
+        assert member.history[-1] == best.number
+        gone = next(t.number for t in study.trials if t.checkpoint.deleted)
+        with pytest.raises(CheckpointError, match="deleted"):
+            study.restore(gone, member=member)
+
+
+def test_restoring_needs_kept_weights():
+    study = et.Study(et.RandomSearch(population_space()), "min loss")
+    study.run(lambda trial: 1.0, trials=2)
+    with pytest.raises(NoResultError, match="kept"):
+        study.restore(member=Member(0))
+    with pytest.raises(CheckpointError, match="trial 1 has kept no weights"):
+        study.restore(1, member=Member(0))
+
+
+def test_a_trial_with_inherited_weights_is_no_repeat():
+    space = et.Space(kind=et.Choice("a", "b"))
+
+    def train(trial):
+        member = Member(trial.seed)
+        trial.resume(member=member)
+        list(trial.epochs())
+        trial.keep(member=member)
+        return trial.number
+
+    pbt = et.PopulationBasedTraining(space, population_size=4)
+    study = et.Study(pbt, "min loss", seed=1).run(train, epochs=5)
+    assert {t.repeat_of for t in study.trials} == {None}
+    assert not study.exhausted
+
+
+def test_random_search_beside_it_trains_as_many_epochs(tmp_path):
+    study = et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db")
+    study.run(train_member, epochs=6)
+    comparison = study.compare_with_random(train_member, runs=3)
+    assert [len(values) for values in comparison.arms.values()] == [3, 3]
+    assert comparison.arms["evolution"][0] == study.best.metrics["loss"]
+    spent = {
+        summary.definition.name: sum(
+            t.budget for t in study.storage.trials(summary.definition.name)
+        )
+        for summary in study.storage.studies()
+    }
+    assert set(spent.values()) == {36.0}
+    assert len(spent) == 6
+    assert "random search" in str(comparison)
+
+
+def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
+    study = et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db")
+    study.run(train_member, epochs=4)
+    calls = []
+
+    def breaks(trial):
+        calls.append(trial.number)
+        if len(calls) == 30:
+            raise KeyboardInterrupt
+        return train_member(trial)
+
+    with pytest.raises(KeyboardInterrupt):
+        study.compare_with_random(breaks, runs=3)
+    resumed = study.compare_with_random(train_member, runs=3)
+    other = et.Study(population(), "min loss", seed=1).run(train_member, epochs=4)
+    assert resumed.arms == other.compare_with_random(train_member, runs=3).arms
+
+
+def test_replay_trains_the_schedule_a_constant_and_a_baseline():
+    study = et.Study(population(), "min loss", seed=1).run(train_member, epochs=6)
+    seen: dict[str, list[float]] = {}
+
+    def train(trial):
+        seen.setdefault(trial._trial.note["arm"], []).append(trial.params["lr"])
+        return train_member(trial)
+
+    baseline = {"lr": 0.01, "drift": 0.0, "steps": 0}
+    result = study.replay(train, runs=4, epochs=12, baseline=baseline)
+    assert [len(values) for values in result.arms.values()] == [4, 4, 4]
+    assert set(result.arms) == {"schedule", "constant", "baseline"}
+    assert set(seen["baseline"]) == {0.01}
+    assert set(seen["schedule"]) == {params["lr"] for params in study.schedule()}
+    test = result.against("baseline")
+    assert test.low <= test.mean <= test.high
+    assert test.sign == 1  # 1 % a step cannot keep up
+    assert len(set(result.arms["schedule"])) == 4  # fresh weights and other seeds each time
+
+
+def test_comparing_needs_one_objective_and_several_runs():
+    several = et.Study(population(), ["min loss", "min last"], seed=1)
+    several.run(train_member, epochs=2)
+    with pytest.raises(StudyError, match="one objective"):
+        several.compare_with_random(train_member)
+    study = et.Study(population(), "min loss", seed=1)
+    with pytest.raises(StudyError, match="no trials"):
+        study.compare_with_random(train_member)
+    with pytest.raises(StudyError, match="runs"):
+        study.compare_with_random(train_member, runs=1)
+
+
+def test_checkpoints_of_one_study_are_not_taken_for_anothers(tmp_path):
+    store = et.Checkpoints(tmp_path / "weights")
+    first = et.Study(population(), "min loss", name="first", checkpoints=store, seed=1)
+    with pytest.raises(CheckpointError, match="first"):
+        et.Study(population(), "min loss", name="second", checkpoints=store)
+    first.run(train_member, epochs=2)
+    second = et.Study(
+        population(), "min loss", name="second", seed=1, checkpoints=tmp_path / "weights"
+    )
+    second.run(train_member, epochs=2)
+    check_lines(first)
+    check_lines(second)
+
+
+def test_records_say_what_became_of_weights():
+    record = et.Checkpoint(3, 100)
+    assert not record.deleted
+    assert replace(record, deleted=True).deleted
