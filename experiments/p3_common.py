@@ -5,12 +5,12 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from p3_report import Claim, Row, Story, section
+from p3_report import Row, Story, section
 from tables import write_section
 
 import evotune as et
@@ -58,9 +58,7 @@ class Experiment:
     any_epoch: bool = True
 
 
-def accepted_arms(
-    space: et.Space, accepted: Mapping[str, Any], population: int
-) -> tuple[Arm, ...]:
+def accepted_arms(space: et.Space, accepted: Mapping[str, Any], population: int) -> tuple[Arm, ...]:
     """Return what P3 compares, and the controls that it lacks; all know the accepted settings.
 
     Every search trains ``population`` lines, so that all have the same epochs in total.
@@ -98,7 +96,9 @@ def population_p3(space: et.Space, **options: Any) -> et.PopulationBasedTraining
 # -- running --------------------------------------------------------------------------------------
 
 
-def run_arm(experiment: Experiment, arm: Arm, seed: int, *, storage: str, workers: int) -> list[Row]:
+def run_arm(
+    experiment: Experiment, arm: Arm, seed: int, *, storage: str, workers: int
+) -> list[Row]:
     """Run one search to its end, or go on with it.
 
     Args:
@@ -177,9 +177,7 @@ def schedule(trials: Sequence[et.Trial], point: Point) -> tuple[Mapping[str, Any
     return tuple(params[: point.epoch])
 
 
-def rows_of(
-    experiment: Experiment, arm: Arm, seed: int, trials: Sequence[et.Trial]
-) -> list[Row]:
+def rows_of(experiment: Experiment, arm: Arm, seed: int, trials: Sequence[et.Trial]) -> list[Row]:
     """Return what one search found."""
     found = [
         point
@@ -216,17 +214,11 @@ def rows_of(
         failed=row.failed,
         seconds=row.seconds / len(trials),
     )
-    return [mean, _renamed(row, RESTARTS.format(len(trials)))]
+    return [mean, replace(row, arm=RESTARTS.format(len(trials)), schedule=())]
 
 
 def _validation(point: Point) -> float:
     return point.validation
-
-
-def _renamed(row: Row, name: str) -> Row:
-    from dataclasses import replace
-
-    return replace(row, arm=name, schedule=())
 
 
 def run_all(experiment: Experiment, seeds: Iterable[int], **where: Any) -> list[Row]:
@@ -261,24 +253,28 @@ class Command:
     Attributes:
         script: Name of its file.
         what: What it does, in a line.
-        scales: Population and epochs of each scale; the first one is the default.
+        scales: Names of the scales; the first one is the default.
+        size: Population and epochs that the options stand for where they do not say.
         make: Makes the experiment from options, whose population and epochs are filled in.
+        more: Adds options of the script's own.
         seeds: Seeds by default.
         workers: Workers by default.
     """
 
     script: str
     what: str
-    scales: Mapping[str, tuple[int, int]]
+    scales: Sequence[str]
+    size: Callable[[argparse.Namespace], tuple[int, int]]
     make: Callable[[argparse.Namespace], Experiment]
+    more: Callable[[argparse.ArgumentParser], None] | None = None
     seeds: int = 3
     workers: int = 2
 
     def parser(self) -> argparse.ArgumentParser:
-        """Return a parser, to which a script may add options of its own."""
+        """Return the parser of all options."""
         parser = argparse.ArgumentParser(description=self.what)
         add = parser.add_argument
-        add("--scale", choices=self.scales, default=next(iter(self.scales)), help="how large")
+        add("--scale", choices=self.scales, default=self.scales[0], help="how large")
         add("--seeds", type=int, default=self.seeds, help="run seeds 1 to this (%(default)s)")
         add("--population", type=int, help="members, and lines of each other search")
         add("--epochs", type=int, help="epochs of each line")
@@ -292,13 +288,15 @@ class Command:
         add("--data", help="directory of the data; see experiments/data.py")
         add("--runs", type=Path, default=RUNS, help="where the studies are kept")
         add("--markdown", type=Path, help="file whose section is replaced or added")
+        if self.more is not None:
+            self.more(parser)
         return parser
 
     def options(self, arguments: Sequence[str] | None) -> argparse.Namespace:
         """Read a command line."""
         parser = self.parser()
         options = parser.parse_args(arguments)
-        population, epochs = self.scales[options.scale]
+        population, epochs = self.size(options)
         options.population = options.population or population
         options.epochs = options.epochs or epochs
         if options.seeds < 1 or options.population < 2 or options.epochs < 1:
@@ -339,6 +337,3 @@ class Command:
         if options.markdown:
             title = f"P3: {experiment.story.title}, scale {options.scale}"
             write_section(options.markdown, title, text)
-
-
-__all__ = ["Arm", "Claim", "Command", "Experiment", "Row", "Story", "accepted_arms"]

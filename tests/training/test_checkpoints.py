@@ -284,7 +284,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CheckpointError, match="could not be written to .*No space left"):
+    with pytest.raises(CheckpointError, match=r"could not be written to .*No space left"):
         written(store)
     assert list((tmp_path / "study").iterdir()) == []
 

@@ -58,7 +58,9 @@ def test_a_trial_without_donor_gets_its_params_all_the_same(store):
     optimizer = SGD(model.parameters(), lr=0.1)
     weights = weights_for(store, {})
     params = {"lr": 0.3, "dropout": 0.4}
-    assert weights.resume(child(params, donor=None), dict(model=model, optimizer=optimizer)) == 0.0
+    assert (
+        weights.resume(child(params, donor=None), {"model": model, "optimizer": optimizer}) == 0.0
+    )
     assert optimizer.param_groups[0]["lr"] == 0.3
     assert model[1].p == 0.4
     assert torch.equal(model[0].weight, before["0.weight"])
@@ -75,7 +77,7 @@ def test_a_child_goes_on_from_its_donor_with_its_own_params(store):
     params = {"lr": 0.02, "momentum": 0.5, "dropout": 0.6}
     optimizer = SGD(model.parameters(), lr=0.02, momentum=0.5)
     epochs = weights_for(store, {0: kept}).resume(
-        child(params), dict(model=model, optimizer=optimizer)
+        child(params), {"model": model, "optimizer": optimizer}
     )
     assert epochs == 4.0
     assert equal(model, donor)
@@ -95,7 +97,7 @@ def test_a_child_with_its_donors_params_trains_as_its_donor_would(kind, store):
     for _ in range(3):
         step(donor, donor_optimizer)
     kept = keep(store, 0, model=donor, optimizer=donor_optimizer)
-    weights_for(store, {0: kept}).resume(child(options), dict(model=model, optimizer=optimizer))
+    weights_for(store, {0: kept}).resume(child(options), {"model": model, "optimizer": optimizer})
     for _ in range(2):
         step(donor, donor_optimizer)
         step(model, optimizer)
@@ -121,7 +123,7 @@ def test_nested_groups_keep_their_multiples_after_loading(store):
     kept = keep(store, 0, model=donor, optimizer=donor_optimizer)
     model, optimizer = build(0.01, 0.5, 0.8)
     params = {"lr": 0.01, "weight_decay": 0.5, "beta1": 0.8}
-    weights_for(store, {0: kept}).resume(child(params), dict(model=model, optimizer=optimizer))
+    weights_for(store, {0: kept}).resume(child(params), {"model": model, "optimizer": optimizer})
     found = optimizer.param_groups
     assert [group["lr"] for group in found] == pytest.approx([0.01, 0.01, 0.1])
     assert [group["weight_decay"] for group in found] == pytest.approx([0.5, 0.0, 0.5])
@@ -136,6 +138,19 @@ def test_settings_that_are_no_genes_stay_those_that_were_built(store):
     weights_for(store, {0: kept}).resume(child(), {"optimizer": optimizer})
     group = optimizer.param_groups[0]
     assert (group["lr"], group["momentum"], group["nesterov"]) == (0.7, 0.2, True)
+
+
+def test_a_learning_rate_tensor_stays_the_one_that_was_built(store):
+    donor, model = mlp().eval(), mlp().eval()
+    donor_optimizer = Adam(donor.parameters(), lr=torch.tensor(0.1))
+    step(donor, donor_optimizer)
+    kept = keep(store, 0, optimizer=donor_optimizer)
+    rate = torch.tensor(0.3)
+    optimizer = Adam(model.parameters(), lr=rate)
+    weights_for(store, {0: kept}).resume(child({"lr": 0.5}), {"optimizer": optimizer})
+    assert optimizer.param_groups[0]["lr"] is rate
+    assert rate.item() == 0.5
+    assert donor_optimizer.param_groups[0]["lr"].item() == pytest.approx(0.1)
 
 
 SCHEDULES = {
@@ -420,4 +435,4 @@ def test_the_handle_resumes_trains_and_keeps(store):
     assert RunningTrial(second, weights).keeps
     outcome = evaluate_trial(train, second, weights)
     assert outcome.checkpoint.epochs == 4
-    assert list(outcome.metrics.values())[0] == 2.0
+    assert next(iter(outcome.metrics.values())) == 2.0

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from evotune.algorithms.islands import disowned, unwrap, wrap
-from evotune.checks import check_whole
+from evotune.checks import check_whole, did_you_mean
 from evotune.errors import AlgorithmError, GenomeError
 from evotune.evolution.survival import best_first
 from evotune.protocols import Algorithm
@@ -198,3 +198,24 @@ def _is_inside(domain: Domain, wider: Domain) -> bool:
     listed = domain.size <= LISTED_AT_MOST
     values = domain.values() if listed else (domain.from_unit(0.0), domain.from_unit(1.0))
     return all(wider.contains(value) for value in values)
+
+
+def check_structure(space: Space, structure: Collection[str]) -> None:
+    """Check the names of the genes that a second phase keeps as the first has found them.
+
+    Raises:
+        AlgorithmError: They are no list, not all in the space, or all that varies.
+    """
+    if isinstance(structure, str):
+        raise AlgorithmError(f"structure is a list of gene names: write [{structure!r}]")
+    for name in structure:
+        if name not in space.domains:
+            raise AlgorithmError(
+                f"structure names {name!r}, which is not in the space"
+                f"{did_you_mean(name, space.names)}"
+            )
+    if set(space.variable) <= set(structure):
+        raise AlgorithmError(
+            "structure names every gene that varies, so that nothing is left to schedule; leave "
+            "out those that may change during training, such as learning rates"
+        )

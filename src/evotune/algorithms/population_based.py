@@ -85,7 +85,7 @@ class PopulationBasedTraining:
         crossover: Crossover = Uniform(0.33),
         mutation: Mutation | None = None,
         exploit: str | Exploitation | None = None,
-        elitism: int | None = None,
+        elitism: int = 0,
         asynchronous: bool = False,
         both_children: bool = False,
         shrink_perturb: tuple[float, float] | None = None,
@@ -102,7 +102,7 @@ class PopulationBasedTraining:
             parents,
             selection or (Truncation(0.25) if classic else RelativeExponential()),
             exploitation_named(exploit or ("quantile" if classic else "everyone")),
-            (0 if classic else 1) if elitism is None else elitism,
+            elitism,
             both_children,
             networks,
         )

@@ -10,9 +10,9 @@ import numpy as np
 
 from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.islands import Islands
-from evotune.algorithms.phases import Phases
+from evotune.algorithms.phases import Phases, check_structure
 from evotune.algorithms.population_based import PopulationBasedTraining
-from evotune.checks import check_whole, did_you_mean
+from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.exploitation import Quantile
 from evotune.evolution.schedules import Decay
@@ -245,7 +245,7 @@ def tune_then_schedule(
     Raises:
         AlgorithmError: A structure that names unknown genes or leaves nothing to schedule.
     """
-    _check_structure(space, structure)
+    check_structure(space, structure)
     check_whole("tune_then_schedule", "population_size", population_size, 2)
 
     def schedule_of(best: Trial) -> Algorithm:
@@ -263,21 +263,3 @@ def tune_then_schedule(
         )
 
     return Phases(Genetic(space), schedule_of, trials=trials, budget=epochs)
-
-
-def _check_structure(space: Space, structure: Collection[str]) -> None:
-    if isinstance(structure, str):
-        raise AlgorithmError(
-            f"tune_then_schedule: structure is a list of gene names: write [{structure!r}]"
-        )
-    for name in structure:
-        if name not in space.domains:
-            raise AlgorithmError(
-                f"tune_then_schedule: structure names {name!r}, which is not in the space"
-                f"{did_you_mean(name, space.names)}"
-            )
-    if set(space.variable) <= set(structure):
-        raise AlgorithmError(
-            "tune_then_schedule: structure names every gene that varies, so that nothing is left "
-            "to schedule; leave out those that may change during training, such as learning rates"
-        )

@@ -19,22 +19,24 @@ def _linear(members: Members, input: Tensor, weight: Tensor, bias: Tensor | None
     matrix, axis = members.split(weight)
     if axis is None or matrix.dim() != 3:
         return NotImplemented
-    matrix = matrix.movedim(axis, 0)  # (members, outputs, inputs)
+    matrix = members.first(weight)  # (members, outputs, inputs)
     shift = None if bias is None else members.first(bias).unsqueeze(2)
     rows, axis = members.split(input)
     if axis is None:  # the same examples for all members: one product
-        shape = rows.shape[:-1]
         flat = rows.reshape(-1, rows.shape[-1]).t()
-        product = matrix.flatten(0, 1) @ flat
-        output = product.unflatten(0, matrix.shape[:2])
+        output = (matrix.flatten(0, 1) @ flat).unflatten(0, matrix.shape[:2])
         output = output if shift is None else output + shift
     else:
-        rows = rows.movedim(axis, 0)
-        shape = rows.shape[1:-1]
-        flat = rows.reshape(len(rows), -1, rows.shape[-1]).transpose(1, 2)
+        rows = members.first(input)
+        if rows.dim() != 3:
+            rows = rows.reshape(len(rows), -1, rows.shape[-1])
+        flat = rows.transpose(1, 2)
         # Outputs before examples: fast also for a few outputs, and gradients come as they lie.
-        output = matrix.bmm(flat) if shift is None else torch.baddbmm(shift, matrix, flat)
-    return members.join(output.transpose(1, 2).reshape(len(output), *shape, -1))
+        output = torch.bmm(matrix, flat) if shift is None else torch.baddbmm(shift, matrix, flat)
+    output = output.transpose(1, 2)
+    if input.dim() != 2:
+        output = output.reshape(len(output), *input.shape[:-1], output.shape[2])
+    return members.join(output)
 
 
 def _convolution(
@@ -215,18 +217,19 @@ def _cross_entropy(
         if isinstance(label_smoothing, Tensor):
             raise Unmappable("label smoothing that differs between members, in this kind of loss")
         return NotImplemented
+    labels = members.first(target)
     # (members, classes, examples): with few classes many times faster than classes last
     scores = members.first(input).transpose(1, 2).contiguous().log_softmax(dim=1)
-    labels = members.first(target)
-    counts = labels != ignore_index
-    chosen = labels.where(counts, 0).unsqueeze(1)
-    losses = -scores.gather(1, chosen).squeeze(1)
+    losses = F.nll_loss(
+        scores.unsqueeze(3), labels.unsqueeze(2), ignore_index=ignore_index, reduction="none"
+    ).squeeze(2)
+    counted = labels != ignore_index
     smoothing, axis = members.split(label_smoothing)
     if axis is not None:
         smoothing = smoothing.to(scores).unsqueeze(1)
     if axis is not None or smoothing:
-        losses = (1 - smoothing) * losses - smoothing * scores.mean(dim=1)
-    return members.join((losses * counts).sum(1) / counts.sum(1))
+        losses = (1 - smoothing) * losses - smoothing * scores.mean(dim=1) * counted
+    return members.join(losses.sum(1) / counted.sum(1))
 
 
 #: Replacements by torch function, see `evotune.training.stacked_members.Layers`.

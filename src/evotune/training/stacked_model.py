@@ -63,13 +63,13 @@ class StackedModel:
             targets: ``(members, batch, ...)``.
             generators: Each member's, for its dropout.
         """
-        self.model.train()
+        self._train(True)
 
-        def one(stacks: list[Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-            with self._layers(generators), self._in_place(stacks):
+        def one(inputs: Tensor, targets: Tensor) -> Tensor:
+            with self._entered(generators):
                 return loss(self.model(inputs), targets)
 
-        result: Tensor = vmap(one)(self._stacks, inputs, targets)
+        result: Tensor = vmap(one)(inputs, targets)
         return result
 
     def outputs(self, inputs: Tensor) -> Tensor:
@@ -78,27 +78,32 @@ class StackedModel:
         Args:
             inputs: ``(batch, ...)``, the same for all members.
         """
-        self.model.eval()
+        self._train(False)
 
-        def one(stacks: list[Tensor], inputs: Tensor) -> Any:
-            with self._layers(None), self._in_place(stacks):
+        def one(_: Tensor) -> Any:
+            with self._entered(None):
                 return self.model(inputs)
 
         with torch.no_grad():
-            result: Tensor = vmap(one, in_dims=(0, None))(self._stacks, inputs)
+            result: Tensor = vmap(one)(torch.empty(self.members))
         return result
 
-    def _layers(self, generators: Sequence[torch.Generator] | None) -> Layers:
-        return Layers(Members(self.members, generators), _TABLE)
+    def _train(self, mode: bool) -> None:
+        if self.model.training != mode:
+            self.model.train(mode)
 
     @contextmanager
-    def _in_place(self, stacks: Sequence[Tensor]) -> Iterator[None]:
-        """Put stacks in the places of the model's own tensors, and these back afterwards."""
+    def _entered(self, generators: Sequence[torch.Generator] | None) -> Iterator[None]:
+        """Put the stacks in the places of the model's own tensors, and these back afterwards."""
+        members = Members(self.members, generators)
         own = [places[0][0][places[0][1]] for places in self._places]
+        # Not handed through vmap itself, which would take far longer to look at each of them.
+        stacks = [members.join(stack) for stack in self._stacks]
         _put(self._places, stacks)
         self._tell_recurrent()
         try:
-            yield
+            with Layers(members, _TABLE):
+                yield
             for index in self._buffers:
                 owner, key = self._places[index][0]
                 if owner[key] is not stacks[index]:  # assigned anew instead of changed in place
