@@ -189,15 +189,14 @@ def conclusions(results: Results, story: Story) -> list[str]:
     lines = []
     for arm in story.evolved:
         if story.paper is not None:
-            lines.append(_beside_the_paper(results, story, arm))
+            lines.append(_beside_the_paper(results, story, arm, story.paper))
         others = story.against[1:] if story.paper is not None else story.against
         lines += [_verdict(results, story, arm, other) for other in others]
     return lines + [_claim(results, claim, arm) for claim in story.claims for arm in story.evolved]
 
 
-def _beside_the_paper(results: Results, story: Story, arm: str) -> str:
-    assert story.paper is not None  # noqa: S101  (its caller has looked)
-    before, after = story.paper
+def _beside_the_paper(results: Results, story: Story, arm: str, paper: tuple[float, float]) -> str:
+    before, after = paper
     gains = [100 * gain for gain in results.gains(arm, story.against[0])]
     mean, reported = float(np.mean(gains)), 100 * (1 - after / before)
     verdict = "reaches" if mean >= reported else "misses"

@@ -15,6 +15,7 @@ _HOMES = {
     "algorithms.grid": ("Grid",),
     "algorithms.intervals": ("Growing",),
     "algorithms.islands": ("Islands",),
+    "algorithms.phases": ("Phases",),
     "algorithms.population_based": ("PopulationBasedTraining",),
     "algorithms.random_search": ("RandomSearch",),
     "errors": ("EvotuneError",),

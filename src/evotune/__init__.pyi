@@ -8,6 +8,7 @@ from evotune.algorithms.genetic import Genetic as Genetic
 from evotune.algorithms.grid import Grid as Grid
 from evotune.algorithms.intervals import Growing as Growing
 from evotune.algorithms.islands import Islands as Islands
+from evotune.algorithms.phases import Phases as Phases
 from evotune.algorithms.population_based import PopulationBasedTraining as PopulationBasedTraining
 from evotune.algorithms.random_search import RandomSearch as RandomSearch
 from evotune.errors import EvotuneError as EvotuneError

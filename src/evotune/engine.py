@@ -206,9 +206,8 @@ class Engine:
 
     def _checked_new(self, proposal: Proposal, rng: Any) -> tuple[Proposal, int | None]:
         """Return the proposal, or a new one in place of a duplicate, and whom it repeats."""
-        if proposal.budget is not None or proposal.weights_from is not None:
-            # The same params with other weights, or as the start of another line, are no repeat.
-            return proposal, None
+        if getattr(self.algorithm, "inherits", False):
+            return proposal, None  # with other weights the same params are another trial
         first = self.ledger.first(self.algorithm.space.key(proposal.genome))
         if first is not None and self.duplicates == "redraw":
             return self._redraw(proposal, first, rng)

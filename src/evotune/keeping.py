@@ -129,7 +129,7 @@ class Keeper:
     def take(self, number: int, checkpoint: Checkpoint | None) -> Checkpoint | None:
         """Take note of what an evaluation kept; return it as it is to be recorded."""
         if checkpoint is None:
-            self.store.delete(number)  # a file that an earlier, killed attempt may have left
+            self._remove(number)  # a file that an earlier, killed attempt may have left
             return None
         self._kept[number] = checkpoint
         self._largest = max(self._largest, checkpoint.size)
@@ -143,9 +143,15 @@ class Keeper:
         changed = []
         for number in set(self._kept).difference(self._needed()):
             del self._kept[number]
-            self.store.delete(number)
+            self._remove(number)
             changed.append(self._deleted(self.ledger.trials[number]))
         return changed
+
+    def _remove(self, number: int) -> None:
+        try:
+            self.store.delete(number)
+        except Exception as error:  # a file too many is no reason to end a run
+            log.warning("the weights of trial %d could not be removed: %s", number, error)
 
     def _deleted(self, trial: Trial) -> Trial:
         record = trial.checkpoint

@@ -51,6 +51,9 @@ class Algorithm(Protocol):
         generational: True when what it proposes next does not depend on the order in which the
             results of the running generation arrive. Then a deterministic study may keep any
             number of workers busy.
+
+    An algorithm whose trials inherit weights says so by a further attribute, ``inherits = True``:
+    params that were tried before are no duplicates then.
     """
 
     @property

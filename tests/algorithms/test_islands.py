@@ -1,6 +1,7 @@
 import pytest
 
 import evotune as et
+from evotune.algorithms import recipes
 from evotune.algorithms.evolution_strategy import EvolutionStrategy
 from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.grid import Grid
@@ -8,7 +9,7 @@ from evotune.algorithms.islands import Islands
 from evotune.algorithms.random_search import RandomSearch
 from evotune.errors import AlgorithmError
 from evotune.space import Float, Int, Space
-from evotune.testing.algorithms import Rehearsal
+from evotune.testing.algorithms import SPACES, Rehearsal
 from evotune.trial import Checkpoint, Proposal
 from helpers_islands import SPACE, Driver, Recorder
 
@@ -322,3 +323,17 @@ ONE = Recorder()
 def test_bad_options(make, message):
     with pytest.raises(AlgorithmError, match=message):
         make()
+
+
+def test_a_steadier_island_never_takes_genes_from_a_more_frequent_one():
+    """Asymmetric migration: only weights go that way, also when the migrant itself goes on."""
+    for options in ({}, {"exploit": "everyone", "parents": 3}):
+        algorithm = recipes.multiple_frequencies(SPACES["continuous"], population_size=4, **options)
+        rehearsal = Rehearsal(algorithm, seed=1).run(400)
+        interval = [inner.interval for inner in algorithm.algorithms]
+        home = {t.number: interval[t.note["island"]] for t in rehearsal.trials}
+        weights = 0
+        for trial in rehearsal.trials:
+            assert all(home[n] >= home[trial.number] for n in trial.parents)
+            weights += any(home[n] < home[trial.number] for n in trial.donors)
+        assert weights

@@ -46,8 +46,12 @@ class Population:
 
     @property
     def fertile(self) -> list[Trial]:
-        """Those that may be parents of genes, best first."""
+        """Those that may be parents of genes, best first; all when there is no native left."""
         return [t for t in self.ranked if t.number not in self.weights_only] or self.ranked
+
+    def genes_of(self, trial: Trial) -> Trial:
+        """Return whose genes a trial goes on with: its own, or the best native's for a migrant."""
+        return self.fertile[0] if trial.number in self.weights_only else trial
 
     def renew(self, survivors: list[Trial], size: int) -> None:
         """Become the survivors, each in a place of its own: the one that it had, if it is free."""
@@ -142,10 +146,11 @@ class Breeding:
     ) -> Birth:
         own = population.members.get(member)
         if own is not None and not self._gives_way(population, own, rng):
-            return Birth(member, own, own, (own,) * self.networks, replaces=False)
+            same = population.genes_of(own)
+            return Birth(member, same, same, (own,) * self.networks, replaces=False)
         (a, b), (donor, second) = genes, weights
         if self.parents == 1 and donor.number in population.weights_only:
-            a = own or a  # a migrant's weights, genes of its own
+            a = a if own is None else population.genes_of(own)  # a migrant's weights only
         elif self.parents < 3:
             donor = a
         if self.parents == 1:

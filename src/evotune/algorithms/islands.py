@@ -160,6 +160,7 @@ class Islands:
         self.send = send
         self.asymmetric = asymmetric
         self.generational = all(algorithm.generational for algorithm in self.algorithms)
+        self.inherits = any(getattr(a, "inherits", False) for a in self.algorithms)
         self._islands = [_Island(algorithm, every) for algorithm in self.algorithms]
         self._due = float(every)  # time of the next migration that all wait for
 

@@ -88,6 +88,11 @@ class Phases:
         """True when the running algorithm is; the step from one to the other waits for all."""
         return self.algorithms[-1].generational
 
+    @property
+    def inherits(self) -> bool:
+        """True when trials of the running algorithm inherit weights."""
+        return getattr(self.algorithms[-1], "inherits", False)
+
     def donors(self) -> Collection[int]:
         """Return the trials whose weights the running algorithm may still ask for."""
         return self.algorithms[-1].donors()

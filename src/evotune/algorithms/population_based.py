@@ -74,6 +74,8 @@ class PopulationBasedTraining:
         GenomeError: A seed genome lies outside the space.
     """
 
+    inherits = True
+
     def __init__(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
         self,
         space: Space,

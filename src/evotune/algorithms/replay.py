@@ -42,6 +42,7 @@ class Replay:
     """
 
     generational = True
+    inherits = True
 
     def __init__(self, space: Space, arms: Mapping[str, Plan], *, runs: int = 5) -> None:
         check_whole("Replay", "runs", runs, 1)

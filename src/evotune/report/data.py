@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from evotune.evolution.pareto import non_dominated
 from evotune.evolution.repeats import average, root
-from evotune.objectives import AnyObjective, Objectives
+from evotune.objectives import AnyObjective, Objective, Objectives
 from evotune.protocols import StudyDefinition
 from evotune.report.generations import Groups, group
 from evotune.report.importance import Importance, importance
 from evotune.report.lineage import ancestors
 from evotune.report.scales import Scale, score_scale
+from evotune.report.steps import Step, inherits_weights, steps
 from evotune.space import Space
 from evotune.trial import Trial
 
@@ -44,6 +45,8 @@ class StudyData:
             there are any, and no repeats.
         ranking: Positions in ``done`` without repeats, best first: the front before the rest,
             feasible before infeasible, then by the first objective.
+        inherits: Trials go on from the weights of others, so that one with more epochs behind it
+            is better whatever its genes.
     """
 
     definition: StudyDefinition
@@ -57,11 +60,29 @@ class StudyData:
     scores: Floats
     front: npt.NDArray[np.bool_]
     ranking: Indices
+    inherits: bool = False
 
     @cached_property
     def importance(self) -> Importance:
-        """What decides the first objective."""
+        """What decides the first objective, among trials that can be compared."""
+        if self.inherits:
+            return self.comparable.importance
         return importance(self.space, [self.done[k] for k in np.sort(self.ranking)])
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """Each of ``trials`` as a step of its member."""
+        return tuple(steps(self.trials))
+
+    @cached_property
+    def step_of(self) -> dict[int, Step]:
+        """The steps by number of their trial."""
+        return {step.trial.number: step for step in self.steps}
+
+    @cached_property
+    def comparable(self) -> "StudyData":
+        """The same study, where weights are inherited each trial scored among those of its age."""
+        return _at_equal_age(self) if self.inherits else self
 
     @property
     def objective(self) -> AnyObjective:
@@ -150,6 +171,33 @@ def prepare(definition: StudyDefinition, trials: Sequence[Trial]) -> StudyData:
         scores=values * signs + 0.0,  # no -0.0
         front=front,
         ranking=_ranking(done, values, front),
+        inherits=inherits_weights(ordered),
+    )
+
+
+def _at_equal_age(data: StudyData) -> StudyData:
+    """Return the study with one objective: of how many trials of its age a trial is better.
+
+    Of the same age are trials whose weights have been trained for the same number of epochs.
+    """
+    from scipy.stats import rankdata  # takes half a second to load
+
+    ages = np.array([data.steps[k].end for k in data.places])
+    keys = np.array([(t.violation, value) for t, value in zip(data.done, data.values[:, 0], strict=True)])
+    places = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
+    scores = np.full(len(ages), 50.0)
+    for age in np.unique(ages):
+        peers = ages == age
+        if peers.sum() > 1:
+            scores[peers] = 100 * (peers.sum() - rankdata(places[peers])) / (peers.sum() - 1)
+    done = [replace(t, values=(-score,)) for t, score in zip(data.done, scores.tolist(), strict=True)]
+    return replace(
+        data,
+        objectives=Objectives((Objective(f"{data.objective.metric} rank, %", "max"),)),
+        done=tuple(done),
+        values=-scores[:, None],
+        scores=scores[:, None],
+        inherits=False,
     )
 
 

@@ -2,9 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-
-import plotly.graph_objects as go
 
 from evotune.report import figures
 from evotune.report.data import FAMILY_AT_MOST, StudyData
@@ -15,27 +12,6 @@ from evotune.report.parallel import AXES_AT_MOST, LINES_AT_MOST, parallel_coordi
 from evotune.report.scales import varied_genes
 from evotune.report.slices import FAILED_AT_MOST, points_a_panel, slices
 from evotune.report.text import count, shorten
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A figure with its words, as plain text.
-
-    Attributes:
-        key: Name of its place on the page.
-        title: A few words.
-        caption: How to read it.
-        figure: The figure.
-        notes: What was left out or wants care.
-        warning: Why it should not be trusted; empty when it may.
-    """
-
-    key: str
-    title: str
-    caption: str
-    figure: go.Figure
-    notes: tuple[str, ...] = ()
-    warning: str = ""
 
 
 def sections(data: StudyData) -> list[Section]:

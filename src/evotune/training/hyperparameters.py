@@ -62,8 +62,9 @@ def set_dropout(module: Any, params: Mapping[str, Any], *, warn: bool = False) -
     """Set the rates of dropout modules by name.
 
     A dropout module gets the gene that bears its qualified name (``encoder.drop``), or else the
-    last part of it (``drop``), or else the gene ``dropout`` or ``dropout_rate``. The dropout of a
-    recurrent layer or of attention goes by the layer's name and ``.dropout``.
+    last part of it (``drop``), or else the gene ``dropout`` or ``dropout_rate``, unless some module
+    has that rate already: then the model was built with the gene, and its other rates are meant.
+    The dropout of a recurrent layer or of attention goes by the layer's name and ``.dropout``.
 
     Args:
         module: A ``torch.nn.Module``.
@@ -74,8 +75,11 @@ def set_dropout(module: Any, params: Mapping[str, Any], *, warn: bool = False) -
         Names of the genes that were applied.
     """
     applied = set()
-    for name, owner, attribute in _dropouts(module):
-        names = (name, name.rpartition(".")[2], *_DROPOUT_GENES)
+    dropouts = list(_dropouts(module))
+    rates = {getattr(owner, attribute) for _, owner, attribute in dropouts}
+    general = [gene for gene in _DROPOUT_GENES if params.get(gene) not in rates]
+    for name, owner, attribute in dropouts:
+        names = (name, name.rpartition(".")[2], *general)
         gene = next((gene for gene in names if _is_rate(params.get(gene))), None)
         if gene is not None:
             if warn:

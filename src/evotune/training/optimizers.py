@@ -8,6 +8,7 @@ import torch
 from torch.nn import Parameter
 
 from evotune.errors import TaskError
+from evotune.training.hyperparameters import ALIASES, NO_GENES
 from evotune.training.params import ReadParams, pick
 
 #: ``(parameters, params) -> optimizer``, where params are the trial's genes.
@@ -22,9 +23,6 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     and issubclass(kind, torch.optim.Optimizer)
     and name not in ("Optimizer", "LBFGS", "SparseAdam", "Muon")
 }
-_ALIASES = {"learning_rate": "lr"}
-#: Arguments that choose how the same step is computed, or turn its sign: never a gene.
-_NO_GENES = ("params", "foreach", "maximize", "differentiable", "capturable", "fused")
 
 
 def find_optimizer(optimizer: Any) -> Any:
@@ -51,8 +49,8 @@ def is_factory(optimizer: Any) -> bool:
 
 def gene_names(kind: type[torch.optim.Optimizer]) -> tuple[str, ...]:
     """Return the names of the genes that are applied to an optimizer of this class."""
-    names = [name for name in inspect.signature(kind).parameters if name not in _NO_GENES]
-    names += [alias for alias, name in _ALIASES.items() if name in names]
+    names = [name for name in inspect.signature(kind).parameters if name not in NO_GENES]
+    names += [alias for alias, name in ALIASES.items() if name in names]
     return tuple(names) + (("beta1", "beta2") if "betas" in names else ())
 
 
@@ -86,7 +84,7 @@ def _arguments(kind: Any, params: ReadParams) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     given = [gene for gene in gene_names(kind) if gene in params]
     for gene in given:
-        name = _ALIASES.get(gene, gene)
+        name = ALIASES.get(gene, gene)
         if name in arguments:
             raise TaskError(f"genes {name!r} and {gene!r} mean the same; keep one of them")
         arguments[name] = params[gene]

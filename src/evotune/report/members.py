@@ -1,0 +1,233 @@
+"""The members of a population while they train: their results, and who replaced whom."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from evotune.report.data import StudyData
+from evotune.report.lineage import changes
+from evotune.report.schedules import line_of
+from evotune.report.steps import Lane, Step
+from evotune.report.text import label, number
+from evotune.report.theme import GREY, ORANGE, PURPLE, finish
+
+EDGES_AT_MOST = 3000
+GENERATIONS_AT_MOST = 40
+MEMBERS_AT_MOST = 60
+#: More arrows than this hide the cells that they connect.
+ARROWS_AT_MOST = 400
+
+Point = tuple[float, float]
+
+
+def scores_of(data: StudyData) -> dict[int, float]:
+    """Return the first objective of each done trial, as the user means it, by number."""
+    return {t.number: float(s) for t, s in zip(data.done, data.first_scores, strict=True)}
+
+
+def best_line(data: StudyData) -> list[Step]:
+    """Return the line of weights that ends in the best trial, oldest first."""
+    return [] if data.best is None else line_of(data, data.best.number)
+
+
+def learning_curves(data: StudyData) -> go.Figure:
+    """Return every member's result over the epochs that its weights were trained for."""
+    scores, best = scores_of(data), best_line(data)
+    shown = [step for step in data.steps if step.trial.number in scores][-EDGES_AT_MOST:]
+    scale, _ = data.score_scale
+    figure = go.Figure([_curves(shown, scores), _curve_of_best(best, scores)])
+    return finish(
+        figure,
+        height=400,
+        hovermode="closest",
+        xaxis={"title": {"text": "epochs that the weights have been trained for"}, "nticks": 10},
+        yaxis={"title": {"text": label(data.objective.metric, 60)}, **scale.axis()},
+    )
+
+
+def _curves(shown: Sequence[Step], scores: dict[int, float]) -> go.Scatter:
+    ends = {step.trial.number: step.end for step in shown}
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for step in shown:
+        own = step.trial.number
+        donors = [donor for donor in step.trial.donors if donor in ends]
+        for donor in donors:
+            x += [ends[donor], step.end, None]
+            y += [scores[donor], scores[own], None]
+        if not donors:
+            x += [step.end, None]
+            y += [scores[own], None]
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="lines+markers",
+        line={"color": GREY, "width": 1},
+        marker={"size": 4},
+        opacity=0.45,
+        name="all members",
+        hoverinfo="skip",
+    )
+
+
+def _curve_of_best(line: Iterable[Step], scores: dict[int, float]) -> go.Scatter:
+    known = [step for step in line if step.trial.number in scores]
+    return go.Scatter(
+        x=[step.end for step in known],
+        y=[scores[step.trial.number] for step in known],
+        mode="lines+markers",
+        line={"color": ORANGE, "width": 3},
+        marker={"size": 6},
+        customdata=[
+            f"trial {step.trial.number}, epochs {step.epochs}: "
+            f"{number(scores[step.trial.number], 5)}"
+            for step in known
+        ],
+        hovertemplate="%{customdata}<extra></extra>",
+        name="line of the best trial",
+    )
+
+
+# -- who replaced whom --------------------------------------------------------------------------
+
+
+def shown_steps(data: StudyData) -> list[Step]:
+    """Return the steps of the last generations and the first members, as many as can be read."""
+    made = [step for step in data.steps if step.lane]
+    last = max((step.generation for step in made), default=0)
+    lanes = set(sorted({step.lane for step in made})[:MEMBERS_AT_MOST])
+    first = last - GENERATIONS_AT_MOST
+    return [step for step in made if step.generation > first and step.lane in lanes]
+
+
+def lane_axis(shown: Iterable[Step]) -> tuple[dict[Lane, int], dict[str, Any]]:
+    """Return the row of each member, and the layout of an axis that names them."""
+    lanes = sorted({step.lane for step in shown})
+    names = [".".join(map(str, lane)) for lane in lanes]
+    title = "member" if not lanes or len(lanes[0]) == 1 else "island.member"
+    layout = {
+        "title": {"text": title},
+        "tickvals": list(range(len(lanes)))[:: 1 + len(lanes) // 30],
+        "ticktext": names[:: 1 + len(lanes) // 30],
+        "range": [len(lanes) - 0.4, -0.6],
+        "showgrid": False,
+    }
+    return {lane: row for row, lane in enumerate(lanes)}, layout
+
+
+def replacements(data: StudyData) -> go.Figure:
+    """Return a cell for each trial, by generation and member, an arrow to each child's cell."""
+    shown = shown_steps(data)
+    rows, axis = lane_axis(shown)
+    at = {s.trial.number: (float(s.generation), float(rows[s.lane])) for s in shown}
+    best = {step.trial.number for step in best_line(data)}
+    arrows = [(at[d], s) for s in shown if s.is_child for d in s.trial.donors if d in at]
+    if len(arrows) > ARROWS_AT_MOST:
+        arrows = [pair for pair in arrows if pair[1].trial.number in best]
+    figure = go.Figure(_cells(data, shown, rows))
+    for name, colour, wanted in (("replaced by a child", GREY, False), ("best", ORANGE, True)):
+        pairs = [(a, at[s.trial.number]) for a, s in arrows if (s.trial.number in best) == wanted]
+        figure.add_trace(_arrows(pairs, "on the best trial's line" if wanted else name, colour))
+    figure.add_trace(_failures(shown, at))
+    scale, _ = data.score_scale
+    ticks, texts = scale.ticks()
+    bar = {
+        "title": {"text": label(data.objective.metric, 40), "side": "right"},
+        "tickvals": scale.position(np.array(ticks)),
+        "ticktext": texts,
+    }
+    low, high = scale.ends()
+    colour = {"cmin": low, "cmax": high, "colorbar": bar}
+    colour |= {"reversescale": data.objective.direction == "min"}
+    return finish(
+        figure,
+        height=150 + max(20 * len(rows), 130),
+        coloraxis=colour,
+        hovermode="closest",
+        xaxis={"title": {"text": "generation"}, "tickformat": ",d", "showgrid": False},
+        yaxis=axis,
+    )
+
+
+def _cells(data: StudyData, shown: Sequence[Step], rows: dict[Lane, int]) -> go.Heatmap:
+    scores, scale = scores_of(data), data.score_scale[0]
+    first = min(step.generation for step in shown)
+    last = max(step.generation for step in shown)
+    values = np.full((len(rows), last - first + 1), np.nan)
+    texts = np.full(values.shape, "", dtype=object)
+    for step in shown:
+        place = rows[step.lane], step.generation - first
+        score = scores.get(step.trial.number)
+        texts[place] = story(data, step)
+        if score is not None:
+            values[place] = scale.position(np.array([score]))[0]
+    return go.Heatmap(
+        x=list(range(first, last + 1)),
+        y=list(range(len(rows))),
+        z=values,
+        customdata=texts,
+        coloraxis="coloraxis",
+        hovertemplate="%{customdata}<extra></extra>",
+        hoverongaps=False,
+        xgap=2,
+        ygap=2,
+    )
+
+
+def _arrows(pairs: Sequence[tuple[Point, Point]], name: str, colour: str) -> go.Scatter:
+    points: list[tuple[float | None, float | None]] = []
+    for donor, child in pairs:
+        points += [donor, child, (None, None)]
+    return go.Scatter(
+        x=[x for x, _ in points],
+        y=[y for _, y in points],
+        mode="lines+markers",
+        line={"color": colour, "width": 2 if colour == ORANGE else 1},
+        marker={
+            "symbol": "arrow",
+            "angleref": "previous",
+            "color": colour,
+            "size": [0, 10, 0] * len(pairs),
+        },
+        name=name,
+        hoverinfo="skip",
+        showlegend=bool(pairs),
+    )
+
+
+def _failures(shown: Iterable[Step], at: dict[int, Point]) -> go.Scatter:
+    failed = [at[step.trial.number] for step in shown if step.trial.state == "failed"]
+    return go.Scatter(
+        x=[x for x, _ in failed],
+        y=[y for _, y in failed],
+        mode="markers",
+        marker={"color": PURPLE, "symbol": "x", "size": 7},
+        name="failed",
+        hoverinfo="skip",
+        showlegend=bool(failed),
+    )
+
+
+def story(data: StudyData, step: Step) -> str:
+    """Return what the mouse shows at a trial: what it is, and where weights and genes are from."""
+    trial, scores = step.trial, scores_of(data)
+    lines = [f"<b>trial {trial.number}</b>, member {step.member}, epochs {step.epochs}"]
+    score = scores.get(trial.number)
+    lines.append(f"{label(data.objective.metric)}: {trial.state if score is None else number(score, 5)}")
+    if step.replaces is not None:
+        lines.append(f"replaces trial {step.replaces}")
+    for donor in trial.donors:
+        better = f": {number(scores[donor], 5)}" if donor in scores else ""
+        lines.append(f"weights from trial {donor}{better}")
+    if trial.parents:
+        lines.append(f"genes from {' and '.join(map(str, trial.parents))}")
+    parent = data.step_of.get(trial.parents[0]) if trial.parents else None
+    for name, (old, new) in list(changes(trial, parent.trial).items())[:6] if parent else ():
+        lines.append(f"  {label(name)}: {label(_shown(old))} → {label(_shown(new))}")
+    return "<br>".join(lines)
+
+
+def _shown(value: object) -> str:
+    return "–" if value is None else number(value)

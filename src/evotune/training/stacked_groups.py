@@ -1,0 +1,195 @@
+"""Which members can be trained as one model: those whose models are alike but for their numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from evotune.training.trainer import Setup
+from evotune.training.update_rules import RULES, flags_of
+from evotune.trial import RunningTrial
+
+#: Entries of a module that hold tensors and modules, which are compared as such, or what differs
+#: between equal modules.
+_ASIDE = ("training", "_parameters", "_buffers", "_modules", "_flat_weights", "_flat_weight_refs")
+_PLAIN = (bool, int, float, complex, str, bytes, type, torch.dtype, torch.device, torch.Size)
+_DEEPEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Unstackable:
+    """Why a trial has to be trained by itself.
+
+    Attributes:
+        reason: One line for people; "" where there is simply nobody to train it with.
+    """
+
+    reason: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """A trial that is trained together with others.
+
+    Attributes:
+        handle: The trial.
+        setup: Its model, optimizer and so on, freshly built.
+        generator: Goes on where building the model left the random stream; draws its dropout.
+        result: Metrics, an error of this trial alone, or why it must be trained by itself; None
+            as long as it is in training.
+    """
+
+    handle: RunningTrial
+    setup: Setup
+    generator: torch.Generator
+    result: dict[str, float] | Exception | Unstackable | None = None
+    losses: list[float] = field(default_factory=list)
+
+
+def grouped(members: Sequence[Member]) -> list[list[Member]]:
+    """Return groups of members that can be trained together; the others get their result.
+
+    Args:
+        members: Each with a freshly built set-up.
+    """
+    groups: dict[Any, list[Member]] = {}
+    traits: dict[Any, dict[str, Any]] = {}
+    for member in members:
+        reason = _obstacle(member.setup)
+        if reason:
+            member.result = Unstackable(reason)
+            continue
+        own = _traits(member.setup)
+        key = frozenset(own.items())
+        traits[key] = own
+        groups.setdefault(key, []).append(member)
+    for key, group in groups.items():
+        if len(group) == 1:
+            group[0].result = _alone(traits[key], [own for k, own in traits.items() if k != key])
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _alone(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Unstackable:
+    """Say in what a member is the only one of its kind, if it nearly agrees with another."""
+    if not others:
+        return Unstackable()
+    differing = min((_differences(own, other) for other in others), key=len)
+    return Unstackable(f"no other member has the same {differing[0]}")
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return [name for name in (one | other) if one.get(name) != other.get(name)]
+
+
+def _obstacle(setup: Setup) -> str:
+    kind = type(setup.optimizer)
+    if kind not in RULES:
+        known = ", ".join(rule.__name__ for rule in RULES)
+        return f"the optimizer is {kind.__name__}; {known} can be stacked"
+    if any(flags["maximize"] for flags in flags_of(setup.optimizer)):
+        return "the optimizer maximizes"
+    own = {id(parameter) for parameter in setup.model.parameters()}
+    groups = setup.optimizer.param_groups
+    if not all(id(parameter) in own for group in groups for parameter in group["params"]):
+        return "the optimizer trains parameters that are not the model's"
+    if len({(p.dtype, p.device) for p in setup.model.parameters()}) != 1:
+        return "the model's parameters are of several types or devices"
+    return ""
+
+
+def _traits(setup: Setup) -> dict[str, Any]:
+    """Return by name all that members must agree in."""
+    names = {id(p): name for name, p in setup.model.named_parameters()}
+    optimizer = setup.optimizer
+    return _structure(setup.model) | {
+        "number of epochs": setup.epochs,
+        "batch size": setup.batch_size,
+        "optimizer": type(optimizer),
+        "kind of optimizer step": tuple(tuple(flags.items()) for flags in flags_of(optimizer)),
+        "param groups": tuple(
+            tuple(names[id(parameter)] for parameter in group["params"])
+            for group in optimizer.param_groups
+        ),
+    }
+
+
+def _structure(model: nn.Module) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        where = f"{name}." if name else "model "
+        found[f"{where}type"] = _type_name(module)
+        for key, value in vars(module).items():
+            if key not in _ASIDE and type(value) is not float:
+                found[f"{where}{key}"] = _frozen(value, 0)
+        for kind in (module._parameters, module._buffers):
+            for key, tensor in kind.items():
+                found[f"{where}{key}"] = _form(tensor)
+    return found
+
+
+def _type_name(module: nn.Module) -> tuple[str, str]:
+    # Not the class itself: a class made inside of the model function is another one each time.
+    return type(module).__module__, type(module).__qualname__
+
+
+def _form(tensor: Tensor | None) -> Any:
+    if tensor is None:
+        return None
+    return tensor.shape, tensor.dtype, tensor.requires_grad
+
+
+def numbers(models: Sequence[nn.Module]) -> dict[tuple[str, str], Tensor]:
+    """Return the modules' own numbers that differ, such as rates of dropout, each ``(members,)``.
+
+    Args:
+        models: Of one group.
+    """
+    found = {}
+    alike = [dict(model.named_modules()) for model in models]
+    for name, module in alike[0].items():
+        for key, value in vars(module).items():
+            if type(value) is float:
+                column = [float(getattr(own[name], key)) for own in alike]
+                if any(number != value for number in column):
+                    found[name, key] = torch.tensor(column, dtype=torch.float64)
+    return found
+
+
+def _frozen(value: Any, depth: int) -> Any:
+    """Return a hashable that equals that of another value which does the same."""
+    if value is None or isinstance(value, _PLAIN):
+        return type(value), value
+    if depth > _DEEPEST:
+        return id(value)
+    if isinstance(value, Tensor):
+        return _form(value), value.detach().cpu().numpy().tobytes()
+    if isinstance(value, nn.Module):
+        return _type_name(value)
+    return _frozen_parts(value, depth + 1)
+
+
+def _frozen_parts(value: Any, depth: int) -> Any:
+    def of(parts: Any) -> Any:
+        return tuple(_frozen(part, depth) for part in parts)
+
+    if isinstance(value, Mapping):
+        # Keys may be running numbers, as those of hooks are.
+        return type(value), of(value.values()), of(k for k in value if isinstance(k, str))
+    if isinstance(value, list | tuple):
+        return type(value), of(value)
+    if isinstance(value, set | frozenset):
+        return type(value), frozenset(of(value))
+    if isinstance(value, FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        return value.__code__, of(cells), of(value.__defaults__ or ())
+    if isinstance(value, MethodType):
+        return of((value.__func__, value.__self__))
+    if isinstance(value, partial):
+        return of((value.func, value.args, value.keywords))
+    if isinstance(value, BuiltinFunctionType) or not hasattr(value, "__dict__"):
+        return id(value)
+    return type(value), _frozen(vars(value), depth)

@@ -1,0 +1,133 @@
+"""One optimizer for all members, each with its own hyperparameters."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from evotune.training.update_rules import RULES, Step, flags_of, numbers_of
+
+
+class StackedOptimizer:
+    """Trains all members' parameters, in one matrix, by the rule of their optimizers.
+
+    The members' own optimizers take no step, but stay what they are: where hyperparameters are
+    read from, so that any scheduler works, and where the state is loaded from and handed back to.
+
+    Args:
+        optimizers: One for each member, alike but for numbers. Their parameters are views into the
+            rows of ``matrix``.
+        trained: Positions of the trained parameters in each param group, in the order in which
+            they lie in the matrix.
+        matrix: All parameters, ``(members, numbers)``, changed in place.
+    """
+
+    def __init__(
+        self,
+        optimizers: Sequence[torch.optim.Optimizer],
+        trained: Sequence[Sequence[int]],
+        matrix: Tensor,
+    ) -> None:
+        self._optimizers = optimizers
+        self._rule = RULES[type(optimizers[0])]
+        self._flags = flags_of(optimizers[0])
+        self._trained = trained
+        self._matrix = matrix
+        self._gradients = torch.empty_like(matrix)
+        self._scratch = torch.empty_like(matrix)
+        self._state: dict[str, Tensor] = {}
+        self._steps = torch.zeros(len(optimizers), 1, dtype=torch.float64, device=matrix.device)
+        self._columns = self._find_columns()
+        self._steps_of_groups: list[Step] = []
+
+    def _find_columns(self) -> list[slice]:
+        columns, start = [], 0
+        for index in range(len(self._trained)):
+            stop = start + sum(parameter.numel() for parameter in self._parameters(0, index))
+            columns.append(slice(start, stop))
+            start = stop
+        return columns
+
+    def _parameters(self, member: int, group: int) -> list[Any]:
+        parameters = self._optimizers[member].param_groups[group]["params"]
+        return [parameters[place] for place in self._trained[group]]
+
+    def read(self) -> None:
+        """Take over the hyperparameters that the members' optimizers have now."""
+        self._steps_of_groups = [self._step_of(index) for index in range(len(self._trained))]
+
+    def _step_of(self, index: int) -> Step:
+        numbers = [numbers_of(optimizer.param_groups[index]) for optimizer in self._optimizers]
+        values = {
+            name: torch.tensor([[own[name]] for own in numbers], dtype=torch.float64)
+            for name in numbers[0]
+        }
+        any_of = frozenset(name for name, column in values.items() if column.any())
+        for name in self._rule.memory(self._flags[index], any_of):
+            if name not in self._state:
+                self._state[name] = torch.zeros_like(self._matrix)
+        columns = self._columns[index]
+        return Step(
+            parameters=self._matrix[:, columns],
+            gradients=self._gradients[:, columns],
+            scratch=self._scratch[:, columns],
+            state={name: matrix[:, columns] for name, matrix in self._state.items()},
+            steps=self._steps,
+            values={name: column.to(self._matrix.device) for name, column in values.items()},
+            flags=self._flags[index],
+            any_of=any_of,
+        )
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """Change the parameters.
+
+        Args:
+            gradients: Of each trained parameter, ``(members, ...)``, in the matrix's order.
+        """
+        torch.cat([gradient.flatten(1) for gradient in gradients], dim=1, out=self._gradients)
+        self._steps += 1
+        for step in self._steps_of_groups:
+            if step.parameters.shape[1]:
+                self._rule.step(step)
+
+    def load(self) -> None:
+        """Start from the state that the members' optimizers hold; call `read` before."""
+        for member in range(len(self._optimizers)):
+            for index, columns in enumerate(self._columns):
+                self._load(member, index, columns.start)
+
+    def _load(self, member: int, index: int, start: int) -> None:
+        state = self._optimizers[member].state
+        for parameter in self._parameters(member, index):
+            stop = start + parameter.numel()
+            own = state.get(parameter, {})
+            for name, matrix in self._state.items():
+                if own.get(name) is not None:
+                    matrix[member, start:stop].copy_(own[name].reshape(-1))
+                    self._steps[member] = float(own.get("step", 1))
+            start = stop
+
+    def hand_back(self) -> None:
+        """Give the members' optimizers the state, as torch keeps it; it is shared, not copied."""
+        for member in range(len(self._optimizers)):
+            for index, columns in enumerate(self._columns):
+                self._hand_back(member, index, columns.start)
+
+    def _hand_back(self, member: int, index: int, start: int) -> None:
+        optimizer = self._optimizers[member]
+        names = self._names_of(optimizer.param_groups[index], index)
+        for parameter in self._parameters(member, index):
+            stop = start + parameter.numel()
+            if names and self._steps[member] > 0:
+                own: dict[str, Any] = {}
+                if self._rule.counts:
+                    own["step"] = self._steps[member, 0].to("cpu", torch.get_default_dtype())
+                for name in names:
+                    own[name] = self._state[name][member, start:stop].view_as(parameter)
+                optimizer.state[parameter] = own
+            start = stop
+
+    def _names_of(self, group: Mapping[str, Any], index: int) -> Sequence[str]:
+        any_of = frozenset(name for name, number in numbers_of(group).items() if number)
+        return self._rule.memory(self._flags[index], any_of)

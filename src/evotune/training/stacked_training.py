@@ -1,0 +1,175 @@
+"""Members that are trained as one model: their tensors in one memory, epochs, outputs."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from evotune.training.data import InMemory
+from evotune.training.stacked_groups import Member, numbers
+from evotune.training.stacked_model import StackedModel
+from evotune.training.stacked_optimizer import StackedOptimizer
+from evotune.training.trainer import STEPS_PER_LOOK
+
+#: Fewest examples of an evaluation batch that is divided because it holds all members.
+_SMALLEST_PIECE = 64
+
+
+class Stack:
+    """The memory of several members; each member's own model is a window on it.
+
+    Args:
+        members: Of one group, freshly built.
+        untrained: Names of the parameters that the optimizers leave alone.
+    """
+
+    def __init__(self, members: Sequence[Member], untrained: Collection[str]) -> None:
+        self.members = members
+        models = [member.setup.model for member in members]
+        optimizers = [member.setup.optimizer for member in members]
+        names = {id(parameter): name for name, parameter in models[0].named_parameters()}
+        order = [
+            [place for place, p in enumerate(group["params"]) if names[id(p)] not in untrained]
+            for group in optimizers[0].param_groups
+        ]
+        trained = [
+            names[id(group["params"][place])]
+            for group, places in zip(optimizers[0].param_groups, order, strict=True)
+            for place in places
+        ]
+        self._parameters, matrix = _trained_parameters(models, trained)
+        self._trained = list(self._parameters.values())
+        others = [name for name in names.values() if name not in self._parameters]
+        self._parameters |= {name: _parameter_stack(models, name) for name in others}
+        self._buffers = _buffer_stacks(models)
+        self._optimizer = StackedOptimizer(optimizers, order, matrix)
+        self._model: StackedModel | None = None
+
+    @property
+    def model(self) -> StackedModel:
+        """The model of all members; the numbers of its modules are those of the first use."""
+        if self._model is None:
+            models = [member.setup.model for member in self.members]
+            columns = {
+                place: column.to(next(iter(self._parameters.values())).device)
+                for place, column in numbers(models).items()
+            }
+            self._model = StackedModel(models[0], self._parameters, self._buffers, columns)
+        return self._model
+
+    def load_optimizers(self) -> None:
+        """Take over what the members' optimizers have been given since."""
+        self._optimizer.read()
+        self._optimizer.load()
+
+    def hand_back(self) -> None:
+        """Let the members' optimizers share the stacked state."""
+        self._optimizer.hand_back()
+
+    def train_epoch(self, data: InMemory) -> list[float]:
+        """Train one epoch and return each member's mean training loss of an example.
+
+        The numbers are those of `evotune.training.trainer.train_epoch`; a loss that is not finite
+        ends nobody's training here.
+        """
+        self._optimizer.read()
+        setup = self.members[0].setup
+        generators = [member.generator for member in self.members]
+        totals, count = [0.0] * len(self.members), 0
+        pending: list[Tensor] = []
+        for inputs, targets in self._batches(data):
+            losses = self.model.losses(setup.loss, inputs, targets, generators)
+            self._optimizer.step(torch.autograd.grad(losses.sum(), self._trained))
+            pending.append(losses.detach() * targets.shape[1])
+            count += targets.shape[1]
+            if len(pending) == STEPS_PER_LOOK:
+                totals = _added(totals, pending)
+                if not any(map(math.isfinite, totals)):
+                    break
+        return [total / count for total in _added(totals, pending)]
+
+    def _batches(self, data: InMemory) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield batches ``(members, batch, ...)``, each member's in an order of its own."""
+        size = self.members[0].setup.batch_size
+        orders = torch.stack([order(member, len(data), size) for member in self.members])
+        for chosen in orders.to(data.targets.device).split(size, dim=1):
+            yield data.inputs[chosen], data.targets[chosen]
+
+    def outputs(
+        self, data: InMemory, size: int, change: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Return the members' outputs ``(members, examples, ...)``.
+
+        Args:
+            data: What is predicted.
+            size: Examples that are changed at a time; fewer are computed at a time.
+            change: What is done to the inputs first.
+        """
+        piece = max(min(size, _SMALLEST_PIECE), size // len(self.members))
+        found = []
+        for inputs in data.inputs.split(size):
+            changed = inputs if change is None else change(inputs)
+            found += [self.model.outputs(part) for part in changed.split(piece)]
+        return torch.cat(found, dim=1)
+
+
+def order(member: Member, examples: int, size: int) -> Tensor:
+    """Return the order of a member's next epoch, as `evotune.training.data.batches` draws it."""
+    drawn = torch.randperm(examples, generator=member.setup.shuffle)
+    return drawn[: examples - left_out(examples, size)]
+
+
+def _added(totals: Sequence[float], pending: list[Tensor]) -> list[float]:
+    """Add losses ``(members,)`` to the totals; the list is emptied."""
+    if not pending:
+        return list(totals)
+    sums = torch.stack(pending).sum(0).tolist()
+    pending.clear()
+    return [total + more for total, more in zip(totals, sums, strict=True)]
+
+
+def _trained_parameters(
+    models: Sequence[nn.Module], names: Sequence[str]
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return stacked parameters by name, and the matrix ``(members, numbers)`` they lie in."""
+    first = dict(models[0].named_parameters())
+    sizes = [first[name].numel() for name in names]
+    like = next(iter(first.values()))
+    matrix = torch.empty(len(models), sum(sizes), dtype=like.dtype, device=like.device)
+    parameters = {
+        name: columns.view(len(models), *first[name].shape)
+        for name, columns in zip(names, matrix.split(sizes, dim=1), strict=True)
+    }
+    for name, stack in parameters.items():
+        _open_windows(models, name, stack)
+    return {name: stack.detach().requires_grad_() for name, stack in parameters.items()}, matrix
+
+
+def _parameter_stack(models: Sequence[nn.Module], name: str) -> Tensor:
+    like = models[0].get_parameter(name)
+    stack = torch.empty(len(models), *like.shape, dtype=like.dtype, device=like.device)
+    _open_windows(models, name, stack)
+    return stack
+
+
+def _open_windows(models: Sequence[nn.Module], name: str, stack: Tensor) -> None:
+    """Move a parameter of every model into its row of the stack."""
+    for model, row in zip(models, stack, strict=True):
+        parameter = model.get_parameter(name)
+        row.copy_(parameter.detach())
+        parameter.data = row
+
+
+def _buffer_stacks(models: Sequence[nn.Module]) -> dict[str, Tensor]:
+    tensors = [dict(model.named_buffers()) for model in models]
+    stacks = {name: torch.stack([own[name] for own in tensors]) for name in tensors[0]}
+    for index, own in enumerate(tensors):
+        for name, buffer in own.items():
+            buffer.data = stacks[name][index]
+    return stacks
+
+
+def left_out(examples: int, size: int) -> int:
+    """Return how many examples of an epoch are left out, see `evotune.training.data.batches`."""
+    return 1 if examples > 1 and examples % size == 1 else 0
