@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from p3_common import BASELINE, RANDOM, RESTARTS, Command, Experiment, accepted_arms
+from p3_common import Command, Experiment, accepted_arms
 from p3_models.capsules import CapsuleNetwork, margin_loss
-from p3_report import Claim, Story
+from p3_report import BASELINE, RANDOM, RESTARTS, Claim, Story
 from p3_training import ImageSizes, ImageTraining
 
 import evotune as et
@@ -125,7 +125,7 @@ COMMAND = Command(
     script="p3_capsnet_cifar10.py",
     what="Population-based training of a capsule network on CIFAR-10 (P3, 4.3.2).",
     scales=tuple(SCALES),
-    size=lambda options: (SCALES[options.scale].population, SCALES[options.scale].epochs),
+    size=lambda options: (SCALES[options.scale].population, SCALES[options.scale].epochs, 3),
     make=make,
 )
 

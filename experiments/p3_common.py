@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from p3_report import Row, Story, section
+from p3_report import BASELINE, RANDOM, RESTARTS, Row, Story, section
 from tables import write_section
 
 import evotune as et
 
 RUNS = Path(__file__).with_name("runs")
-BASELINE, RESTARTS, RANDOM = "accepted practice", "accepted practice, best of {}", "random search"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,7 @@ class Experiment:
         arms: The searches.
         epochs: Epochs of every line.
         any_epoch: The best may be taken after any epoch, in all searches; else after the last.
+        others: Makes the rows of searches that are no studies of ours, from a seed.
     """
 
     story: Story
@@ -56,6 +56,7 @@ class Experiment:
     arms: Sequence[Arm]
     epochs: int
     any_epoch: bool = True
+    others: Callable[[int], Sequence[Row]] | None = None
 
 
 def accepted_arms(space: et.Space, accepted: Mapping[str, Any], population: int) -> tuple[Arm, ...]:
@@ -240,6 +241,8 @@ def run_all(experiment: Experiment, seeds: Iterable[int], **where: Any) -> list[
                 f"{found[-1].test:.4g}, {time.perf_counter() - began:.0f} s",
                 flush=True,
             )
+        if experiment.others is not None:
+            rows += experiment.others(seed)
     return rows
 
 
@@ -254,20 +257,18 @@ class Command:
         script: Name of its file.
         what: What it does, in a line.
         scales: Names of the scales; the first one is the default.
-        size: Population and epochs that the options stand for where they do not say.
+        size: Population, epochs and seeds that the options stand for where they do not say.
         make: Makes the experiment from options, whose population and epochs are filled in.
         more: Adds options of the script's own.
-        seeds: Seeds by default.
         workers: Workers by default.
     """
 
     script: str
     what: str
     scales: Sequence[str]
-    size: Callable[[argparse.Namespace], tuple[int, int]]
+    size: Callable[[argparse.Namespace], tuple[int, int, int]]
     make: Callable[[argparse.Namespace], Experiment]
     more: Callable[[argparse.ArgumentParser], None] | None = None
-    seeds: int = 3
     workers: int = 2
 
     def parser(self) -> argparse.ArgumentParser:
@@ -275,7 +276,7 @@ class Command:
         parser = argparse.ArgumentParser(description=self.what)
         add = parser.add_argument
         add("--scale", choices=self.scales, default=self.scales[0], help="how large")
-        add("--seeds", type=int, default=self.seeds, help="run seeds 1 to this (%(default)s)")
+        add("--seeds", type=int, help="run seeds 1 to this")
         add("--population", type=int, help="members, and lines of each other search")
         add("--epochs", type=int, help="epochs of each line")
         add(
@@ -296,9 +297,9 @@ class Command:
         """Read a command line."""
         parser = self.parser()
         options = parser.parse_args(arguments)
-        population, epochs = self.size(options)
-        options.population = options.population or population
-        options.epochs = options.epochs or epochs
+        for name, value in zip(("population", "epochs", "seeds"), self.size(options), strict=True):
+            if getattr(options, name) is None:
+                setattr(options, name, value)
         if options.seeds < 1 or options.population < 2 or options.epochs < 1:
             parser.error("--seeds and --epochs must be 1 or more, --population 2 or more")
         if options.workers < 0:

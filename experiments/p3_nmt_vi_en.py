@@ -8,8 +8,8 @@ Every search is a study in experiments/runs/, so the same command goes on where 
 import argparse
 from dataclasses import dataclass
 
-from p3_common import BASELINE, RANDOM, RESTARTS, Command, Experiment, accepted_arms
-from p3_report import Claim, Story
+from p3_common import Command, Experiment, accepted_arms
+from p3_report import BASELINE, RANDOM, RESTARTS, Claim, Story
 from p3_training import TranslationSizes, TranslationTraining
 
 import evotune as et
@@ -93,7 +93,7 @@ COMMAND = Command(
     script="p3_nmt_vi_en.py",
     what="Population-based training of a translator (P3, 4.3.3).",
     scales=tuple(SCALES),
-    size=lambda options: (SCALES[options.scale].population, SCALES[options.scale].epochs),
+    size=lambda options: (SCALES[options.scale].population, SCALES[options.scale].epochs, 3),
     make=make,
 )
 

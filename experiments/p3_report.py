@@ -9,6 +9,8 @@ import numpy as np
 from paired import Difference, difference
 from tables import cells, figures, machine, spread, table
 
+#: Names of the searches without evolution.
+BASELINE, RESTARTS, RANDOM = "accepted practice", "accepted practice, best of {}", "random search"
 #: How far from a value "near" reaches, as a factor.
 NEAR = 1.5
 
@@ -213,7 +215,7 @@ def _verdict(results: Results, story: Story, arm: str, other: str) -> str:
     words = {1: "beats", 0: "cannot be told from", -1: "is worse than"}
     unit = f" {story.unit}" if story.unit else ""
     return (
-        f"{arm} {words[gap.sign]} {other} in test {story.metric}: lower by "
+        f"{arm} {words[gap.sign]} {other} in test {story.metric}: better by "
         f"{figures(gap, 2, unit, story.factor)}."
     )
 
@@ -241,7 +243,7 @@ def section(story: Story, rows: Sequence[Row], command: str) -> str:
     """
     results = Results(rows)
     seeds = sorted({row.seed for row in rows})
-    minutes = sum(row.seconds for row in rows) / 60
+    minutes = sum(row.seconds for row in rows if row.arm != BASELINE) / 60  # counted among its best
     parts = [
         f"{datetime.now(UTC):%Y-%m-%d}, {machine()}. Seeds: {', '.join(map(str, seeds))}; "
         f"{minutes:.0f} minutes of training and measuring in all. Command: `{command}`.",

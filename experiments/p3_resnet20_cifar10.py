@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from p3_common import BASELINE, RANDOM, RESTARTS, Command, Experiment, accepted_arms
+from p3_common import Command, Experiment, accepted_arms
 from p3_models.resnet import ResNet
-from p3_report import Claim, Story
+from p3_report import BASELINE, RANDOM, RESTARTS, Claim, Story
 from p3_training import ImageSizes, ImageTraining, constant, steps
 
 import evotune as et
@@ -132,7 +132,7 @@ COMMAND = Command(
     script="p3_resnet20_cifar10.py",
     what="Population-based training of ResNet-20 on CIFAR-10 (P3, 4.3.1).",
     scales=tuple(SCALES),
-    size=lambda options: (SCALES[options.scale].population, SCALES[options.scale].epochs),
+    size=lambda options: (SCALES[options.scale].population, SCALES[options.scale].epochs, 3),
     make=make,
 )
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evotune.trial import Failure, Outcome, Proposal, RunningTrial, Trial, Weights
+from evotune.trial import Failure, Outcome, Proposal, RunningTrial, Trial
 
 Genome = Mapping[str, Any]
 Evaluate = Callable[[RunningTrial], Any]
@@ -74,13 +74,9 @@ class Algorithm(Protocol):
 class Executor(Protocol):
     """Runs trials somewhere; knows neither the algorithm nor the storage.
 
-    Attributes:
-        shares_memory: True when trials run in this process, so that they can hand over weights
-            without a file.
+    An executor whose trials run in this process, so that they can hand weights over without a
+    file, says so by a further attribute, ``shares_memory = True``.
     """
-
-    @property
-    def shares_memory(self) -> bool: ...
 
     @property
     def capacity(self) -> int:
@@ -89,8 +85,8 @@ class Executor(Protocol):
     def open(self, evaluate: Evaluate) -> None:
         """Make ready to run ``evaluate``; raise ExecutionError when it cannot be run there."""
 
-    def submit(self, trial: Trial, weights: Weights | None = None) -> None:
-        """Start a trial, with access to the weights that it inherits and keeps."""
+    def submit(self, trial: Trial) -> None:
+        """Start a trial; ``trial.weights`` goes with it."""
 
     def collect(self, timeout: float | None = None) -> list[tuple[int, Outcome | Failure]]:
         """Wait for at least one result and return all there are, as (trial number, result).

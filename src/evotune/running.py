@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any
 
@@ -97,6 +97,7 @@ class Run:
         self.in_order = deterministic
         self.after = after
         self.stop_reason = ""
+        self._shares_memory = getattr(executor, "shares_memory", False)
         self._began = time.monotonic()
         self._running: set[int] = set()
         self._leftovers: deque[Trial] = deque()
@@ -109,7 +110,7 @@ class Run:
         locking.running_tokens.add(token)
         try:
             with _Interrupts() as interrupts:
-                self.engine.keeper.open(shares_memory=self.executor.shares_memory)
+                self.engine.keeper.open(shares_memory=self._shares_memory)
                 self.executor.open(evaluate)
                 self._restore(interrupts)
                 self._loop(interrupts)
@@ -143,10 +144,9 @@ class Run:
                     self.engine.restored(waiting.pop(number), result.checkpoint)
 
     def _submit(self, trial: Trial, interrupts: "_Interrupts") -> None:
-        shared = self.executor.shares_memory
-        weights = self.engine.keeper.weights(trial, shares_memory=shared)
+        weights = self.engine.keeper.weights(trial, shares_memory=self._shares_memory)
         with interrupts.allowed():
-            self.executor.submit(trial, weights)
+            self.executor.submit(replace(trial, weights=weights))
 
     def _loop(self, interrupts: "_Interrupts") -> None:
         for trial in self.engine.ledger.trials:

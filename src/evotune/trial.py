@@ -126,6 +126,8 @@ class Trial:
         started: Unix time in seconds at which the trial was submitted.
         ended: Unix time in seconds at which its result was recorded.
         checkpoint: The weights that it has kept, if any.
+        weights: Access to the weights that it inherits and keeps, in the copy that an executor
+            gets; it is not stored.
         budget: See `Proposal`, like ``weights_from``, ``inherit``, ``parents`` and ``note``.
     """
 
@@ -152,6 +154,7 @@ class Trial:
     ended: float | None = None
     checkpoint: Checkpoint | None = None
     inherit: Mapping[str, Any] = field(default_factory=dict)
+    weights: "Weights | None" = field(default=None, repr=False, compare=False)
 
     @property
     def donors(self) -> tuple[int, ...]:
@@ -206,7 +209,7 @@ class RunningTrial:
 
     Args:
         trial: The record.
-        weights: Access to kept weights; without it there are none.
+        weights: Access to kept weights; by default the record's own.
 
     Attributes:
         params: The active genes, a plain dict.
@@ -225,7 +228,7 @@ class RunningTrial:
         self.budget = trial.budget
         self.seed = trial.seed
         self.networks = len(trial.inherit.get("networks", (None,)))
-        self.weights = weights
+        self.weights = trial.weights if weights is None else weights
         self._trial = trial
         self._reports: list[Mapping[str, float]] = []
         self._train_seconds: float | None = None

@@ -1,4 +1,5 @@
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -19,14 +20,19 @@ from evotune.trial import RunningTrial, Trial
 
 def test_the_format_in_the_docstring_is_valid(tmp_path):
     text = "\n".join(re.findall(r"^    (.*)$|^$", config.__doc__, re.MULTILINE))
-    both = text.split("[task]")
+    before, *algorithms = text.split("[algorithm]")
+    algorithms[-1], *tasks = algorithms[-1].split("[task]")
+    (tmp_path / "train.py").write_text("def train(trial): return 1.0")
     file = tmp_path / "digits.toml"
-    for task in both[1:]:
-        file.write_text(f"{both[0]}[task]{task}")
-        (tmp_path / "train.py").write_text("def train(trial): return 1.0")
+    found = []
+    for algorithm, task in product(algorithms, tasks):
+        file.write_text(f"{before}[algorithm]{algorithm}[task]{task}")
         loaded = load(file, {})
+        found.append(type(loaded.algorithm).__name__)
         assert loaded.name == "digits"
         assert loaded.of_run["workers"] == 2
+        assert loaded.of_run["epochs"] == 20
+    assert found[::2] == ["Genetic", "PopulationBasedTraining", "Islands"]
     assert loaded.evaluate.budget == 10
 
 

@@ -222,6 +222,19 @@ def test_a_migration_that_fails_changes_nothing(
     assert SqlStorage(path).load("lenet") == make_definition()
 
 
+def test_a_database_from_before_weights_is_migrated(path: Path) -> None:
+    """Schema 1 had no columns for checkpoints and inheritance."""
+    start_writer(path, 3).wait()
+    for column in ("checkpoint", "inherit"):
+        run_sql(path, f"ALTER TABLE evotune_trials DROP COLUMN {column}")
+    run_sql(path, "UPDATE evotune_schema_version SET version = 1")
+    storage = SqlStorage(path)
+    trials = storage.trials("lenet")
+    assert len(trials) == 3
+    assert {(trial.checkpoint, len(trial.inherit)) for trial in trials} == {(None, 0)}
+    storage.close()
+
+
 @pytest.mark.parametrize("end", ["closed", "killed", "without a log"])
 def test_a_newer_database_is_left_untouched(end: str, path: Path) -> None:
     start_writer(path, 1).wait()
@@ -237,7 +250,7 @@ def test_a_newer_database_is_left_untouched(end: str, path: Path) -> None:
         assert contents(path)["runs.db-wal"]
     before = contents(path)
     with pytest.raises(
-        StorageError, match=r"newer evotune \(schema 7, this one knows 1\): upgrade"
+        StorageError, match=r"newer evotune \(schema 7, this one knows 2\): upgrade"
     ):
         SqlStorage(path)
     after = contents(path)

@@ -191,7 +191,7 @@ def test_what_an_optimizer_counts_in_its_groups_is_not_a_setting():
 
 def test_a_model_that_was_built_with_the_gene_keeps_its_other_rates():
     model = torch.nn.Sequential(torch.nn.Dropout(0.1), torch.nn.Dropout(0.4))
-    assert set_dropout(model, {"dropout": 0.4}) == set()
+    assert set_dropout(model, {"dropout": 0.4}, built=True) == set()
     assert [layer.p for layer in model] == [0.1, 0.4]
     set_dropout(model, {"dropout": 0.3})
     assert [layer.p for layer in model] == [0.3, 0.3]

@@ -126,6 +126,30 @@ def test_it_sets_everything_else_too():
     assert group_values(optimizer, "weight_decay") == [0.02]
 
 
+def test_a_value_of_zero_loses_no_multiple():
+    first, second = nn.Linear(2, 2), nn.Linear(2, 1)
+    groups = [{"params": first.parameters()}, {"params": second.parameters(), "weight_decay": 0.0}]
+    optimizer = torch.optim.SGD(groups, lr=0.1, weight_decay=0.5)
+    schedule = Schedule(tuple(Segment(1, {"weight_decay": value}) for value in (0.1, 0.0, 0.2)))
+    scheduler = schedule.scheduler(optimizer)
+    seen = []
+    for _ in range(3):
+        seen.append(group_values(optimizer, "weight_decay"))
+        epochs_of(scheduler, optimizer, 1)
+    assert seen == [[0.1, 0.0], [0.0, 0.0], [0.2, 0.0]]
+
+
+def test_a_dormant_gene_goes_back_to_what_was_built():
+    schedule = Schedule((Segment(1, {"momentum": 0.9}), Segment(1, {}), Segment(1, {"lr": 0.2})))
+    optimizer = two_groups(momentum=0.3)
+    scheduler = schedule.scheduler(optimizer)
+    epochs_of(scheduler, optimizer, 1)
+    assert group_values(optimizer, "momentum") == [0.3, 0.3]
+    assert group_values(optimizer) == [0.5, 0.05]
+    epochs_of(scheduler, optimizer, 1)
+    assert group_values(optimizer) == pytest.approx([0.2, 0.02])
+
+
 def test_a_tensor_learning_rate_stays_the_same_tensor():
     rate = torch.tensor(1.0)
     optimizer = torch.optim.Adam(nn.Linear(2, 1).parameters(), lr=rate)

@@ -15,6 +15,7 @@ ALGORITHMS = {
     "Grid": "grid",
     "Genetic": "genetic",
     "EvolutionStrategy": "evolution_strategy",
+    "PopulationBasedTraining": "population_based",
 }
 
 

@@ -10,14 +10,17 @@ the study::
     constraints = [{ metric = "parameters", at_most = 100000 }]   # at_most, at_least
     seed = 1                          # drawn and recorded when left out
     duplicates = "redraw"             # or "repeat", "allow"
-    trials = 60                       # of the whole study; ends it, like the next three
+    trials = 60                       # of the whole study; ends it, like the next four
+    epochs = 20                       # of any weights, over all trials that hand them on
     timeout = 3600                    # seconds after which no trial is started any more
     target = 0.98                     # value of the first objective that is good enough
     stagnation = 5                    # generations without a better best
-    workers = 2                       # processes
+    workers = 2                       # processes; left out, a SupervisedTask with epochs stacks
     trial_timeout = 600               # seconds after which a trial is failed
     max_failures = 0.5                # share of the trials that may fail
     deterministic = true              # tell results in trial order; see `Study.run`
+    checkpoints = "weights"           # where weights are kept: a folder beside the file, or a URL;
+                                      # or { location = "weights", quota = "2 GB", write_every = 1 }
 
     [space]                           # a gene a line
     lr = { type = "float", low = 1e-4, high = 1.0, log = true }
@@ -39,8 +42,22 @@ the study::
     mutation_rate = { name = "Decay", initial = 0.1 }   # or a number
     refinement = { every = 5 }
 
+    [algorithm]                       # ... or for schedules, with epochs above
+    name = "PopulationBasedTraining"
+    population_size = 16
+    interval = 1                      # or "auto", or { name = "Growing", initial = 1 }
+    parents = 3                       # or 2, 1
+    exploit = "quantile"              # or { name = "Quantile", share = 0.2 }
+    mutation = { name = "Perturb", factors = [0.8, 1.2] }
+
+    [algorithm]                       # ... or several side by side
+    name = "Islands"
+    topology = "ring"
+    every = 5
+    islands = [{ name = "Genetic" }, { recipe = "dynamic_hyperparameters_p2" }]
+
     [task]                            # either a Python function ...
-    function = "train:train"          # module:function, or "train.py:train"; beside the file
+    function = "train:train"          # module:function or a SupervisedTask; or "train.py:train"
 
     [task]                            # ... or a command, which runs in the file's folder
     command = "python train.py --lr {lr} --epochs {budget}"
@@ -56,14 +73,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evotune.cli.registry import (
-    at,
-    build,
-    check_names,
-    check_types,
-    make_algorithm,
-    make_domain,
-)
+from evotune.cli.algorithms import make_algorithm
+from evotune.cli.registry import at, build, check_names, check_types, make_domain
 from evotune.cli.task import make_task
 from evotune.errors import ConfigError
 from evotune.objectives import Constraint, Objectives, WeightedSum, parse_objectives
@@ -71,12 +82,13 @@ from evotune.protocols import Algorithm, Evaluate
 from evotune.running import Stopping, executor_for
 from evotune.space import Space
 from evotune.study import Study
+from evotune.training.checkpoints import Checkpoints
 
 Table = Mapping[str, Any]
 
 TABLES = ("study", "space", "algorithm", "task")
-_OF_STUDY = ("name", "seed", "duplicates")
-_OF_STOPPING = ("trials", "timeout", "target", "stagnation")
+_OF_STUDY = ("name", "seed", "duplicates", "checkpoints")
+_OF_STOPPING = ("trials", "epochs", "timeout", "target", "stagnation")
 _OF_RUN = (*_OF_STOPPING, "workers", "trial_timeout", "max_failures", "deterministic")
 
 
@@ -137,6 +149,8 @@ def load(path: Path, overrides: Table) -> Config:
     with at(str(path)):
         with at("[study]"):
             study = dict(tables["study"]) | dict(overrides)
+            if "checkpoints" in study:
+                study["checkpoints"] = _checkpoints(study["checkpoints"], folder)
             of_study, of_run = _options(study)
             objectives = _objectives(study)
             name, storage = _location(study, path)
@@ -198,11 +212,20 @@ def _options(study: Table) -> tuple[dict[str, Any], dict[str, Any]]:
     if all(value is None for value in stopping.values()):
         raise ConfigError(
             "needs to know when to stop: write trials = 60, timeout = 3600 (seconds), "
-            "target = 0.98 or stagnation = 5"
+            "target = 0.98, stagnation = 5, or epochs = 20 where weights are inherited"
         )
     Stopping(**stopping, max_failures=of_run.get("max_failures", 0.5))
     executor_for(None, of_run.get("workers"), of_run.get("trial_timeout"))
     return of_study, of_run
+
+
+def _checkpoints(given: Any, folder: Path) -> Checkpoints:
+    with at("checkpoints"):
+        options = dict(given) if isinstance(given, dict) else {"location": given}
+        location = options.get("location")
+        if isinstance(location, str) and location.strip() and "://" not in location:
+            options["location"] = folder / Path(location).expanduser()
+        return build(Checkpoints, options)
 
 
 def _location(study: Table, path: Path) -> tuple[str, Path | str]:

@@ -67,6 +67,9 @@ def demo(
 def run(
     file: File,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials of the whole study.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs that a member's weights are trained for.")
+    ] = None,
     workers: Workers = None,
     seed: Seed = None,
     take_over: Annotated[
@@ -76,7 +79,7 @@ def run(
     """Run the study of a TOML file; the same command again goes on where it ended."""
     from evotune.cli.run import run as run_file
 
-    given = {"trials": trials, "workers": workers, "seed": seed}
+    given = {"trials": trials, "epochs": epochs, "workers": workers, "seed": seed}
     overrides = {name: value for name, value in given.items() if value is not None}
     raise typer.Exit(run_file(file, overrides, take_over=take_over))
 
@@ -131,6 +134,21 @@ def report(source: Source, name: Name = None, output: Output = None) -> None:
     from evotune.cli.write import report
 
     report(source, name, output)
+
+
+@app.command()
+def schedule(
+    source: Source,
+    name: Name = None,
+    output: Output = None,
+    trial: Annotated[
+        int | None, typer.Option(min=0, help="Where the line ends; the best trial by default.")
+    ] = None,
+) -> None:
+    """Show the hyperparameters per epoch that led to the best trial; -o schedule.json or .html."""
+    from evotune.cli.schedule import schedule
+
+    schedule(source, name, output, trial)
 
 
 @app.command()

@@ -1,27 +1,15 @@
 """Names and options in a file -> objects, with the nearest name suggested for one not known."""
 
-import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from evotune.algorithms.auto import ALGORITHMS, auto
 from evotune.checks import did_you_mean
 from evotune.errors import ConfigError, EvotuneError
-from evotune.protocols import Algorithm
-from evotune.space import Domain, Space
+from evotune.space import Domain
 from evotune.space.listed import KINDS, domain_from_json
-
-#: Option of an algorithm -> the module of its operators, and the method that makes a class one.
-OPERATORS = {
-    "selection": ("evolution.selection", "__call__"),
-    "crossover": ("space.crossover", "__call__"),
-    "mutation": ("space.mutation", "__call__"),
-    "mutation_rate": ("evolution.schedules", "next"),
-    "refinement": ("space.refine", "refine"),
-}
 
 T = TypeVar("T")
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -67,7 +55,12 @@ def build(maker: Callable[..., T], options: Mapping[str, Any], *given: Any) -> T
         ConfigError: An unknown or missing option, or a value of another type.
     """
     check_options(maker, options, len(given))
-    return maker(*given, **options)
+    try:
+        return maker(*given, **options)
+    except TypeError as error:  # where it hands options on that it does not name itself
+        if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(maker).parameters.values()):
+            raise ConfigError(str(error)) from error
+        raise
 
 
 def check_options(maker: Callable[..., Any], options: Mapping[str, Any], given: int = 0) -> None:
@@ -82,8 +75,10 @@ def check_options(maker: Callable[..., Any], options: Mapping[str, Any], given: 
         ConfigError: An unknown or missing option, or a value of another type.
     """
     parameters = list(inspect.signature(maker).parameters.values())[given:]
-    check_names("option", options, [p.name for p in parameters])
-    for parameter in parameters:
+    named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
+    if named == parameters:
+        check_names("option", options, [p.name for p in parameters])
+    for parameter in named:
         if parameter.default is parameter.empty and parameter.name not in options:
             raise ConfigError(f"{maker.__name__} needs {parameter.name!r}")
     check_types(maker, options)
@@ -142,78 +137,3 @@ def make_domain(table: Any) -> Domain:
         raise ConfigError(f"'values' must be a list, got {options['values']!r}")
     check_options(KINDS[table["type"]], options)
     return domain_from_json(table)
-
-
-def make_algorithm(table: Mapping[str, Any], space: Space, trials: int | None) -> Algorithm:
-    """Return the algorithm that ``[algorithm]`` in a file describes.
-
-    Args:
-        table: ``name`` or ``recipe``, and options.
-        space: What it searches.
-        trials: Trials of the study, by which ``"auto"`` chooses.
-
-    Raises:
-        ConfigError: An unknown name or option, or a value of another type.
-        AlgorithmError: Options that the algorithm cannot work with.
-    """
-    options = {k: _make_operator(k, v) for k, v in table.items() if k not in ("name", "recipe")}
-    if "recipe" in table or table.get("name", "auto") != "auto":
-        return build(_algorithm_maker(table), options, space)
-    if options:
-        raise ConfigError(
-            f'"auto" chooses its own options; name an algorithm to set {", ".join(options)}'
-        )
-    return auto(space, trials=trials)
-
-
-def _algorithm_maker(table: Mapping[str, Any]) -> Callable[..., Algorithm]:
-    if "recipe" not in table:
-        name = table["name"]
-        check_names("algorithm", [str(name)], ("auto", *ALGORITHMS))
-        module = importlib.import_module(f"evotune.algorithms.{ALGORITHMS[name]}")
-        maker: Callable[..., Algorithm] = getattr(module, name)
-        return maker
-    if "name" in table:
-        raise ConfigError("name and recipe exclude each other; a recipe is an algorithm by itself")
-    return _pick("recipe", table["recipe"], _recipes())
-
-
-def _recipes() -> dict[str, Callable[..., Algorithm]]:
-    from evotune.algorithms import recipes
-
-    functions = inspect.getmembers(recipes, inspect.isfunction)
-    return {name: f for name, f in functions if f.__module__ == recipes.__name__}
-
-
-def _make_operator(option: str, value: Any) -> Any:
-    """Return the operator that a name, or a table with a name and options, stands for."""
-    if option not in OPERATORS or not isinstance(value, str | Mapping):
-        return value
-    with at(option):
-        family = _family(option)
-        options = {"name": value} if isinstance(value, str) else dict(value)
-        if len(family) == 1:
-            options.setdefault("name", next(iter(family)))
-        if "name" not in options:
-            raise ConfigError(f"needs a name: one of {', '.join(family)}")
-        maker = _pick(option, options.pop("name"), family)
-        # An operator's pair of numbers is a tuple, for which TOML has no form of its own.
-        pairs = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-        return build(maker, pairs)
-
-
-def _family(option: str) -> dict[str, type]:
-    path, method = OPERATORS[option]
-    module = importlib.import_module(f"evotune.{path}")
-    return {
-        name: kind
-        for name, kind in inspect.getmembers(module, inspect.isclass)
-        if kind.__module__ == module.__name__
-        and method in vars(kind)
-        and not getattr(kind, "_is_protocol", False)
-    }
-
-
-def _pick(what: str, name: Any, known: Mapping[str, T]) -> T:
-    check_names(what, [str(name)], known)
-    return known[name]

@@ -11,6 +11,7 @@ from rich.table import Table
 from evotune.cli.console import make_console, params_text
 from evotune.cli.source import Record, read_study
 from evotune.cli.tables import best_table, table, whole_table
+from evotune.report.lineage import weights_line
 from evotune.report.tables import to_frame
 from evotune.report.text import shorten
 from evotune.trial import Trial
@@ -61,6 +62,10 @@ def _strict(value: Any) -> Any:
 
 def _best_json(record: Record) -> dict[str, Any]:
     data = {"study": record.name, **_trial_json(record.best)}
+    if record.inherits:
+        line = weights_line(record.trials, record.best.number)
+        data["epochs"] = record.steps[record.best.number].end
+        data["weights_line"] = [trial.number for trial in line]
     if len(record.objectives.objectives) > 1:
         data["front"] = [_trial_json(trial) for trial in record.ledger.front()]
     return data

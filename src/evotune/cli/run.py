@@ -11,6 +11,7 @@ from evotune.cli.console import make_console, print_next
 from evotune.cli.source import Record
 from evotune.cli.tables import best_table
 from evotune.cli.watch import run_watched
+from evotune.report.steps import inherits_weights
 from evotune.report.text import count
 from evotune.study import Study
 
@@ -19,6 +20,7 @@ INTERRUPTED = 130
 _REASONS = {
     "trials": "all trials are done",
     "timeout": "the time is up",
+    "epochs": "all members have their epochs",
     "target": "the target is reached",
     "stagnation": "it no longer got better",
 }
@@ -62,12 +64,15 @@ def _print_end(console: Console, study: Study, file: str, before: int) -> None:
     console.print(f"study {study.name!r}: {counts}; {_why(study, news)}")
     console.print()
     console.print(best_table(record, console.width))
-    print_next(console, [("show", file), ("report", file), ("best", file, "--json")])
+    schedule = [("schedule", file)] * inherits_weights(study.trials)
+    print_next(console, [("show", file), *schedule, ("report", file), ("best", file, "--json")])
 
 
 def _why(study: Study, news: int) -> str:
     if study.exhausted:
         return "every point of the space was tried"
+    if study.stop_reason == "epochs" and not news:
+        return "all members had their epochs before; raise --epochs to go on"
     if study.stop_reason == "trials" and not news:
         return "all trials were done before; raise --trials to go on"
     return _REASONS.get(study.stop_reason, study.stop_reason)

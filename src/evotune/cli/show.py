@@ -1,7 +1,6 @@
 """``evotune list`` and ``show``: which studies there are, and how far one has come."""
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from statistics import median
 from typing import Any
@@ -10,17 +9,20 @@ from rich.table import Table
 from rich.text import Text
 
 from evotune.cli.console import make_console
+from evotune.cli.members import OWN_COLUMNS, members_table
 from evotune.cli.source import Record, open_source, read_study
-from evotune.cli.tables import best_table, table
+from evotune.cli.tables import best_table, genes_that_fit, table
 from evotune.locking import has_ended
 from evotune.objectives import Objectives
 from evotune.protocols import Driver
 from evotune.report.generations import generation_of
-from evotune.report.text import number
+from evotune.report.steps import Step, latest
+from evotune.report.text import constraint_text, number
 from evotune.space import Space
 from evotune.trial import Trial
 
 GENERATIONS_AT_MOST = 20
+MEMBERS_AT_MOST = 40
 
 
 def list_studies(source: str) -> None:
@@ -56,6 +58,9 @@ def show(source: str, name: str | None) -> None:
     parts = [_facts(record), _space_table(record.space)]
     if any(generation_of(trial) is not None for trial in record.trials):
         parts.append(_generations_table(record))
+    members = latest(list(record.steps.values()))
+    if record.inherits and members:
+        parts.append(_members_table(record, members, console.width))
     if record.ledger.best() is not None:
         parts.append(best_table(record, console.width))
     for part in parts:
@@ -69,11 +74,12 @@ def _facts(record: Record) -> Table:
     rows = {
         "study": definition.name,
         "objectives": str(record.objectives),
-        "constraints": _constraints_text(record.objectives),
+        "constraints": ", ".join(map(constraint_text, record.objectives.constraints)),
         "algorithm": definition.algorithm,
         "seed": str(definition.seed),
         "created": _date(definition.created),
         "trials": ", ".join(f"{n} {state}" for state, n in counts.items()) or "none yet",
+        "epochs": _epochs_text(record),
         "driver": _driver_text(record.driver),
     }
     for name, value in rows.items():
@@ -82,13 +88,27 @@ def _facts(record: Record) -> Table:
     return made
 
 
-def _constraints_text(objectives: Objectives) -> str:
-    return ", ".join(
-        (f"{number(c.at_least)} <= " if c.at_least > -math.inf else "")
-        + c.metric
-        + (f" <= {number(c.at_most)}" if c.at_most < math.inf else "")
-        for c in objectives.constraints
+def _epochs_text(record: Record) -> str:
+    if not record.inherits:
+        return ""
+    longest = max(step.end for step in record.steps.values())
+    total = sum(trial.budget or 0.0 for trial in record.trials)
+    return f"{longest:g} of a member's weights, {total:g} of all members together"
+
+
+def _members_table(record: Record, members: Sequence[Step], width: int) -> Table:
+    genes = genes_that_fit(record.space, record.objectives, width, OWN_COLUMNS)
+    best = record.ledger.best()
+    made = members_table(
+        members[:MEMBERS_AT_MOST],
+        record.objectives,
+        genes,
+        best=None if best is None else best.number,
     )
+    made.title = "members"
+    if len(members) > MEMBERS_AT_MOST:
+        made.title = f"the first {MEMBERS_AT_MOST} of {len(members)} members"
+    return made
 
 
 def _space_table(space: Space) -> Table:

@@ -13,6 +13,7 @@ from evotune.errors import NoResultError, StorageError, StudyError
 from evotune.ledger import Ledger
 from evotune.objectives import Objectives
 from evotune.protocols import Driver, Storage, StudyDefinition
+from evotune.report.steps import Step, inherits_weights, steps
 from evotune.space import Space
 from evotune.storage import open_storage
 from evotune.storage.tables import schema_version
@@ -49,6 +50,16 @@ class Record:
         for trial in self.trials:
             ledger.put(trial)
         return ledger
+
+    @cached_property
+    def inherits(self) -> bool:
+        """True when trials go on from the weights of others."""
+        return inherits_weights(self.trials)
+
+    @cached_property
+    def steps(self) -> dict[int, Step]:
+        """Each trial as a step of its member, by number."""
+        return {step.trial.number: step for step in steps(self.trials)}
 
     @property
     def best(self) -> Trial:
@@ -111,12 +122,14 @@ def read_study(source: str, name: str | None = None) -> Record:
 
 def _choose(source: str, names: Sequence[str], name: str | None) -> str:
     if name is None:
-        if len(names) == 1:
-            return names[0]
-        if names:
+        # Further runs of a study, made to compare it, are named after it.
+        main = [n for n in names if not any(n.startswith(f"{other} · ") for other in names)]
+        if len(main) == 1:
+            return main[0]
+        if main:
             raise StudyError(
-                f"{source} holds {len(names)} studies: {', '.join(names)}; name one of them, e.g. "
-                f"evotune show {source} {names[0]}"
+                f"{source} holds {len(main)} studies: {', '.join(main)}; name one of them, e.g. "
+                f"evotune show {source} {main[0]}"
             )
     if name is None or name not in names:
         which = "study yet" if name is None else f"study {name!r}"

@@ -1,6 +1,6 @@
 """Recorded studies as tables for a terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
 from rich.table import Table
@@ -9,6 +9,8 @@ from rich.text import Text
 from evotune.cli.console import STYLES, params_text
 from evotune.cli.source import Record
 from evotune.objectives import Objectives
+from evotune.report.lineage import weights_line
+from evotune.report.steps import Step
 from evotune.report.text import count, number
 from evotune.space import Domain, Space
 from evotune.trial import Trial
@@ -16,6 +18,10 @@ from evotune.trial import Trial
 FRONT_AT_MOST = 20
 #: Room for the columns trial, state and seconds, and for a number with four digits and exponent.
 _OWN_COLUMNS, _NUMBER = 28, 9
+#: Room for the columns epochs and weights.
+_TRAINING_COLUMNS = 18
+#: More trials of a line of weights than this only fill the screen.
+LINE_AT_MOST = 12
 
 
 def table(*columns: str, title: str | None = None) -> Table:
@@ -58,10 +64,19 @@ def seconds_text(trial: Trial, now: float | None = None) -> str:
     return f"{max(end - trial.started, 0.0):.1f}"
 
 
-def genes_that_fit(space: Space, objectives: Objectives, width: int) -> list[str]:
-    """Return the first of the varied genes that have room in a `trials_table` of this width."""
+def genes_that_fit(
+    space: Space, objectives: Objectives, width: int, own: int = _OWN_COLUMNS
+) -> list[str]:
+    """Return the first of the varied genes that have room in a table of this width.
+
+    Args:
+        space: The space.
+        objectives: Objectives of the study, each a column.
+        width: Characters in a line.
+        own: Characters that the other columns take; by default those of a `trials_table`.
+    """
     metrics = [objective.metric for objective in objectives.objectives]
-    free = width - _OWN_COLUMNS - sum(max(len(name), _NUMBER) + 2 for name in metrics)
+    free = width - own - sum(max(len(name), _NUMBER) + 2 for name in metrics)
     fitting = []
     for name in space.variable:
         free -= max(len(name), _widest(space[name])) + 2
@@ -81,6 +96,7 @@ def trials_table(
     objectives: Objectives,
     genes: Sequence[str] | None,
     *,
+    steps: Mapping[int, Step] | None = None,
     best: int | None = None,
     now: float | None = None,
 ) -> Table:
@@ -90,12 +106,14 @@ def trials_table(
         trials: In the order of the rows.
         objectives: Objectives of the study.
         genes: Names of the genes that are shown, one a column; None puts all into one column.
+        steps: Each trial as a step of its member, by number, where weights are inherited.
         best: Number of the trial to mark.
         now: Unix time in seconds up to which running trials have run.
     """
     names = [f">{objective.metric}" for objective in objectives.objectives]
     params = ["params"] if genes is None else [f">{gene}" for gene in genes]
-    made = table(">trial", "state", ">seconds", *names, *params)
+    training = [">epochs", ">weights"] if steps else []
+    made = table(">trial", "state", ">seconds", *training, *names, *params)
     for trial in trials:
         cells = (
             [params_text(trial.params)]
@@ -106,6 +124,7 @@ def trials_table(
             str(trial.number),
             state_text(trial),
             seconds_text(trial, now),
+            *(_training_texts(steps[trial.number]) if steps else ()),
             *score_texts(trial, objectives),
             *cells,
             style="bold" if trial.number == best else None,
@@ -113,13 +132,20 @@ def trials_table(
     return made
 
 
+def _training_texts(step: Step) -> tuple[str, str]:
+    """Return the epochs that a trial trained, and whose weights it went on from."""
+    return step.epochs, "+".join(map(str, step.trial.donors)) or "fresh"
+
+
 def whole_table(
     trials: Iterable[Trial], record: Record, width: int, *, best: int | None = None
 ) -> Table:
     """Return one row for each trial with all its genes, one a column where they fit."""
-    fitting = genes_that_fit(record.space, record.objectives, width)
+    own = _OWN_COLUMNS + _TRAINING_COLUMNS * record.inherits
+    fitting = genes_that_fit(record.space, record.objectives, width, own)
     genes = fitting if len(fitting) == len(record.space.variable) else None
-    return trials_table(trials, record.objectives, genes, best=best)
+    steps = record.steps if record.inherits else None
+    return trials_table(trials, record.objectives, genes, steps=steps, best=best)
 
 
 def best_table(record: Record, width: int) -> Table:
@@ -148,4 +174,13 @@ def best_table(record: Record, width: int) -> Table:
         made.add_row(name, f"{number(value)}{spread}{repeats}", style=style)
     for name, value in best.params.items():
         made.add_row(name, number(value))
+    if record.inherits:
+        made.add_row("epochs", f"{record.steps[best.number].end:g}", style="dim")
+        made.add_row("weights from", _line_text(record, best), style="dim")
     return made
+
+
+def _line_text(record: Record, trial: Trial) -> str:
+    line = [str(t.number) for t in weights_line(record.trials, trial.number)[:-1]]
+    cut = "… " * (len(line) > LINE_AT_MOST)
+    return cut + " → ".join(line[-LINE_AT_MOST:]) if line else "fresh"

@@ -18,10 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from evotune.cli.console import STYLES, clock, is_live, make_console, params_text
+from evotune.cli.members import OWN_COLUMNS, members_table
 from evotune.cli.tables import genes_that_fit, score_texts, trials_table
 from evotune.errors import NoResultError, StorageError
 from evotune.protocols import Evaluate
 from evotune.report.generations import generation_of
+from evotune.report.steps import Step, latest, steps
 from evotune.report.text import count, duration, shorten
 from evotune.study import Study
 from evotune.trial import ENDED, Trial
@@ -49,7 +51,8 @@ def run_watched(
         StorageError: The log cannot be written.
     """
     before = sum(trial.has_ended for trial in study.trials)
-    progress = Progress(options.get("trials"), options.get("timeout"), before)
+    limits = (options.get("trials"), options.get("timeout"), options.get("epochs"))
+    progress = Progress(*limits, before, trained(steps(study.trials)))
     if not is_live(console):
         study.run(evaluate, **options, callbacks=[Lines(progress, console)])
         return
@@ -69,12 +72,16 @@ class Progress:
     Args:
         trials: Trials of the study after which it ends, if so.
         timeout: Seconds after which it ends, if so.
+        epochs: Epochs of each member after which it ends, if so.
         before: Trials that had ended when it began.
+        trained: Epochs that the members had on average when it began.
     """
 
     trials: float | None
     timeout: float | None
+    epochs: float | None
     before: int
+    trained: float
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -82,24 +89,48 @@ class Progress:
         """Seconds since the run began."""
         return time.monotonic() - self.began
 
-    def seconds_left(self, ended: int) -> float | None:
-        """Return the seconds until the run ends, or None when one cannot tell."""
+    def seconds_left(self, ended: int, age: float) -> float | None:
+        """Return the seconds until the run ends, or None when one cannot tell.
+
+        Args:
+            ended: Trials that have ended.
+            age: Epochs that the members have been trained for on average.
+        """
         limits = [] if self.timeout is None else [self.timeout - self.seconds]
         if self.trials is not None and ended > self.before:
             each = self.seconds / (ended - self.before)
             limits.append(each * (self.trials - ended))
+        if self.epochs is not None and age > self.trained:
+            each = self.seconds / (age - self.trained)
+            limits.append(each * (self.epochs - age))
         return max(min(limits), 0.0) if limits else None
 
-    def share(self, ended: int) -> float | None:
-        """Return how much of the run is over, in [0, 1], or None when one cannot tell."""
+    def share(self, ended: int, age: float) -> float | None:
+        """Return how much of the run is over, in [0, 1], or None when one cannot tell.
+
+        Args:
+            ended: Trials that have ended.
+            age: Epochs that the members have been trained for on average.
+        """
         shares = [] if self.timeout is None else [self.seconds / self.timeout]
         if self.trials is not None:
             shares.append(ended / self.trials)
+        if self.epochs is not None and age > 0:
+            shares.append(age / self.epochs)
         return min(max(shares), 1.0) if shares else None
 
     def trials_text(self, ended: int) -> str:
         """Return ``"37/60"``, or ``"37"`` where no number of trials ends the run."""
         return f"{ended}" if self.trials is None else f"{ended}/{self.trials:g}"
+
+
+def trained(made: Sequence[Step]) -> float:
+    """Return the epochs that the weights of the members have been trained for on average.
+
+    0 where there are no members.
+    """
+    ages = [s.end if s.trial.has_ended else s.start for s in latest(made)]
+    return sum(ages) / len(ages) if ages else 0.0
 
 
 @contextmanager
@@ -153,6 +184,9 @@ class Lines:
             scores = zip(names, score_texts(trial, study.objectives), strict=True)
             parts += [f"{name}={score}" for name, score in scores]
             parts += ["breaks a constraint"] * (trial.violation > 0)
+        if trial.donors and trial.checkpoint is not None:
+            donors = "+".join(map(str, trial.donors))
+            parts.append(f"epoch {trial.checkpoint.epochs:g}, weights of {donors}")
         parts += [params_text(trial.params), duration((trial.ended or 0) - (trial.started or 0))]
         if len(study.objectives.objectives) == 1 and trial.is_done:
             parts += ["best so far"] * (study.best.number == trial.number)
@@ -191,7 +225,10 @@ class LiveView:
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
         parts: list[RenderableType] = [lines[0], self._bar(trials), *lines[1:]]
-        if trials:
+        members = latest(steps(trials))
+        if members:
+            parts += ["", *self._members(members, best)]
+        elif trials:
             parts += ["", *self._generation(trials, best)]
         return Group(*parts)
 
@@ -203,10 +240,13 @@ class LiveView:
 
     def _bar(self, trials: Sequence[Trial]) -> RenderableType:
         ended = sum(trial.has_ended for trial in trials)
-        share, left = self.progress.share(ended), self.progress.seconds_left(ended)
+        age = trained(steps(trials))
+        share, left = self.progress.share(ended, age), self.progress.seconds_left(ended, age)
         pulse = share is None
         bar = ProgressBar(1.0, share or 0.0, width=_BAR, pulse=pulse, complete_style="cyan")
         words = [f"{self.progress.trials_text(ended)} trials", clock(self.progress.seconds)]
+        if self.progress.epochs is not None and age > 0:
+            words.insert(1, f"epoch {age:.3g}/{self.progress.epochs:g}")
         if left is not None:
             words.append(f"about {clock(left)} left")
         row = Table.grid(padding=(0, 2))
@@ -232,6 +272,19 @@ class LiveView:
         if failed is not None and failed.failure is not None:
             line.append(f"  trial {failed.number} failed: {failed.failure.message}", "red")
         return line
+
+    def _members(self, members: Sequence[Step], best: Sequence[Trial]) -> list[RenderableType]:
+        shown = members[: max(self.console.height - _LINES, 3)]
+        title = f"generation {max(step.generation for step in members)}"
+        if len(shown) < len(members):
+            title += f": {len(shown)} of {count(len(members), 'member')}"
+        space, objectives = self.study.algorithm.space, self.study.objectives
+        fitting = genes_that_fit(space, objectives, self.console.width, OWN_COLUMNS)
+        if len(fitting) < len(space.variable):
+            title += f", without {', '.join(space.variable[len(fitting) :])}"
+        number = best[0].number if len(best) == 1 else None
+        made = members_table(shown, objectives, fitting, best=number)
+        return [Text(title, "bold", no_wrap=True, overflow="ellipsis"), made]
 
     def _generation(self, trials: Sequence[Trial], best: Sequence[Trial]) -> list[RenderableType]:
         generation = generation_of(trials[-1])

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from evotune import __version__
 from evotune.cli.results import to_json
-from evotune.cli.source import read_study
+from evotune.cli.source import open_source, read_study
+from evotune.comparing import find_comparison
 from evotune.report.files import write_whole
 from evotune.report.write import write
 
@@ -14,8 +15,13 @@ from evotune.report.write import write
 def report(source: str, name: str | None, output: Path | None) -> None:
     """Write the report of a study, or for a path that ends in .svg a picture; print its path."""
     record = read_study(source, name)
+    storage, _ = open_source(source)
+    try:
+        comparison = find_comparison(storage, record.name)
+    finally:
+        storage.close()
     path = output or Path(re.sub(r"[^\w.-]+", "-", record.name) + ".html")
-    print(write(path, record.definition, record.trials))
+    print(write(path, record.definition, record.trials, comparison))
 
 
 def export(source: str, name: str | None, output: Path | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from evotune.errors import CheckpointError, ExecutionError, TaskError
 from evotune.protocols import Evaluate
-from evotune.trial import BARE_NUMBER, Failed, Failure, Outcome, RunningTrial, Trial, Weights
+from evotune.trial import BARE_NUMBER, Failed, Failure, Outcome, RunningTrial, Trial
 
 _ADVICE = 'return a number or a dict of numbers such as {"accuracy": 0.93}'
 
@@ -19,16 +19,13 @@ class TimedOut(BaseException):
     """Raised inside an evaluation that took too long; no ``except Exception`` may swallow it."""
 
 
-def evaluate_trial(
-    evaluate: Evaluate, trial: Trial, weights: Weights | None = None
-) -> Outcome | Failure:
+def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
     """Evaluate one trial; what goes wrong is part of the result.
 
     Args:
         evaluate: The user's function. It gets a `RunningTrial` and returns a number, or a mapping
             from metric names to numbers; anything with ``item()`` that holds one number will do.
         trial: What to evaluate.
-        weights: Access to the weights that it inherits and keeps.
 
     Returns:
         An Outcome with the metrics as floats and, unless the function returned its own,
@@ -41,7 +38,7 @@ def evaluate_trial(
         KeyboardInterrupt: The user ends the run.
         TimedOut: An executor ends this evaluation.
     """
-    handle = RunningTrial(trial, weights)
+    handle = RunningTrial(trial)
     began = perf_counter()
     try:
         returned = evaluate(handle)

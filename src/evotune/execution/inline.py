@@ -13,7 +13,7 @@ from evotune.execution.evaluate import (
     timeout_failure,
 )
 from evotune.protocols import Evaluate
-from evotune.trial import Failure, Outcome, Trial, Weights
+from evotune.trial import Failure, Outcome, Trial
 
 
 class InlineExecutor:
@@ -28,19 +28,16 @@ class InlineExecutor:
         ExecutionError: ``trial_timeout`` is not above 0.
     """
 
+    shares_memory = True
+
     def __init__(self, *, trial_timeout: float | None = None) -> None:
         check_trial_timeout(trial_timeout)
         self.trial_timeout = trial_timeout
         self._evaluate: Evaluate | None = None
-        self._waiting: tuple[Trial, Weights | None] | None = None
+        self._waiting: Trial | None = None
 
     def __repr__(self) -> str:
         return f"InlineExecutor(trial_timeout={self.trial_timeout})"
-
-    @property
-    def shares_memory(self) -> bool:
-        """True: trials run in this process."""
-        return True
 
     @property
     def capacity(self) -> int:
@@ -62,7 +59,7 @@ class InlineExecutor:
         self._evaluate = evaluate
         self._waiting = None
 
-    def submit(self, trial: Trial, weights: Weights | None = None) -> None:
+    def submit(self, trial: Trial) -> None:
         """Take the trial that the next `collect` runs.
 
         Raises:
@@ -72,21 +69,19 @@ class InlineExecutor:
             raise ExecutionError("the executor is not open; call open(evaluate) before submit")
         if self._waiting is not None:
             raise ExecutionError(
-                f"trial {trial.number} was submitted while trial {self._waiting[0].number} is not yet "
-                "collected; InlineExecutor takes one trial at a time"
+                f"trial {trial.number} was submitted while trial {self._waiting.number} is not "
+                "yet collected; InlineExecutor takes one trial at a time"
             )
-        self._waiting = (trial, weights)
+        self._waiting = trial
 
     def collect(self, timeout: float | None = None) -> list[tuple[int, Outcome | Failure]]:
         """Run the submitted trial to its end; ``timeout`` cannot interrupt it here."""
-        waiting, self._waiting = self._waiting, None
-        if waiting is None or self._evaluate is None:
+        trial, self._waiting = self._waiting, None
+        if trial is None or self._evaluate is None:
             return []
-        trial, weights = waiting
         if self.trial_timeout is None:
-            return [(trial.number, evaluate_trial(self._evaluate, trial, weights))]
-        result = _evaluate_within(self.trial_timeout, self._evaluate, trial, weights)
-        return [(trial.number, result)]
+            return [(trial.number, evaluate_trial(self._evaluate, trial))]
+        return [(trial.number, _evaluate_within(self.trial_timeout, self._evaluate, trial))]
 
     def close(self) -> None:
         """Forget the function and the trial that waits."""
@@ -103,15 +98,13 @@ def _raise_timed_out(*_: Any) -> NoReturn:
     raise TimedOut
 
 
-def _evaluate_within(
-    seconds: float, evaluate: Evaluate, trial: Trial, weights: Weights | None
-) -> Outcome | Failure:
+def _evaluate_within(seconds: float, evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
     began = monotonic()
     handler_before = signal.signal(signal.SIGALRM, _raise_timed_out)
     # Once more every second: a __del__ or a bare except may have swallowed the first.
     delay_before, interval_before = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
-        result = evaluate_trial(evaluate, trial, weights)
+        result = evaluate_trial(evaluate, trial)
         signal.setitimer(signal.ITIMER_REAL, 0)
         return result
     except TimedOut:

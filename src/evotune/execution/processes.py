@@ -28,7 +28,7 @@ from evotune.execution.evaluate import (
     timeout_failure,
 )
 from evotune.protocols import Evaluate
-from evotune.trial import Failure, Outcome, Trial, Weights
+from evotune.trial import Failure, Outcome, Trial
 
 _TRIES = 2
 _PATIENCE = 0.2  # seconds between two looks at the clock, and so at Ctrl-C on Windows
@@ -72,11 +72,6 @@ class ProcessExecutor:
         )
 
     @property
-    def shares_memory(self) -> bool:
-        """False: weights pass between workers as files."""
-        return False
-
-    @property
     def capacity(self) -> int:
         """One trial for each worker."""
         return self.workers
@@ -93,7 +88,7 @@ class ProcessExecutor:
         limit = math.inf if self.trial_timeout is None else self.trial_timeout
         self._lanes = [_Lane(setup, limit) for _ in range(self.workers)]
 
-    def submit(self, trial: Trial, weights: Weights | None = None) -> None:
+    def submit(self, trial: Trial) -> None:
         """Start a trial on an idle worker.
 
         Raises:
@@ -107,7 +102,7 @@ class ProcessExecutor:
                 f"trial {trial.number} was submitted while all {self.workers} workers are busy; "
                 "collect() results first"
             )
-        lane.start(trial, weights)
+        lane.start(trial)
 
     def collect(self, timeout: float | None = None) -> list[tuple[int, Outcome | Failure]]:
         """Wait for at least one result, at most ``timeout`` seconds, and return all there are."""
@@ -191,14 +186,13 @@ class _Lane:
         self._pool: Any = None
         self._ready: Future[None] = Future()
         self._tries = 0
-        self._weights: Weights | None = None
         self.trial: Trial | None = None
         self.future: Future[Outcome | Failure] = Future()
         self.deadline = math.inf
 
-    def start(self, trial: Trial, weights: Weights | None) -> None:
+    def start(self, trial: Trial) -> None:
         """Run a trial on this lane's worker."""
-        self._tries, self._weights = 0, weights
+        self._tries = 0
         try:
             self._send(trial)
         except BrokenExecutor:  # the worker ended while it had nothing to do
@@ -243,7 +237,7 @@ class _Lane:
             self._start_worker()
         self._tries += 1
         self.deadline = math.inf
-        self.future = self._pool.submit(_run, trial, self._weights)
+        self.future = self._pool.submit(_run, trial)
         self._ready.add_done_callback(self._start_clock)
 
     def _start_clock(self, _: Future[None]) -> None:
@@ -313,7 +307,7 @@ def _load() -> None:
         _loaded()
 
 
-def _run(trial: Trial, weights: Weights | None) -> Outcome | Failure:
+def _run(trial: Trial) -> Outcome | Failure:
     try:
         evaluate = _loaded()
     except (Exception, SystemExit) as error:
@@ -322,4 +316,4 @@ def _run(trial: Trial, weights: Weights | None) -> Outcome | Failure:
             "it in the main script, or in a module that can be imported there without side effects"
         )
         return Failure("exception", message, traceback.format_exc(), fatal=True)
-    return evaluate_trial(evaluate, trial, weights)
+    return evaluate_trial(evaluate, trial)

@@ -8,7 +8,7 @@ from evotune.checks import check_whole
 from evotune.errors import ExecutionError
 from evotune.execution.evaluate import evaluate_trial, failure_of, outcome_of
 from evotune.protocols import Evaluate
-from evotune.trial import Failure, Outcome, RunningTrial, Trial, Weights
+from evotune.trial import Failure, Outcome, RunningTrial, Trial
 
 log = logging.getLogger("evotune")
 
@@ -30,6 +30,8 @@ class StackedExecutor:
         ExecutionError: A number that makes no sense.
     """
 
+    shares_memory = True
+
     def __init__(self, members: int = 1024, *, memory: int | None = None) -> None:
         for name, value in (("members", members), ("memory", memory)):
             if value is not None:
@@ -37,16 +39,11 @@ class StackedExecutor:
         self.members = members
         self.memory = memory
         self._evaluate: Evaluate | None = None
-        self._waiting: list[tuple[Trial, Weights | None]] = []
+        self._waiting: list[Trial] = []
         self._said: set[str] = set()
 
     def __repr__(self) -> str:
         return f"StackedExecutor({self.members}, memory={self.memory})"
-
-    @property
-    def shares_memory(self) -> bool:
-        """True: trials run in this process."""
-        return True
 
     @property
     def capacity(self) -> int:
@@ -60,7 +57,7 @@ class StackedExecutor:
         if not can_stack(evaluate):
             self._say(f"{type(evaluate).__name__} is no SupervisedTask")
 
-    def submit(self, trial: Trial, weights: Weights | None = None) -> None:
+    def submit(self, trial: Trial) -> None:
         """Take a trial that the next `collect` runs.
 
         Raises:
@@ -73,16 +70,17 @@ class StackedExecutor:
                 f"trial {trial.number} was submitted while {self.members} trials wait, which is "
                 "the capacity; collect() results first"
             )
-        self._waiting.append((trial, weights))
+        self._waiting.append(trial)
 
     def collect(self, timeout: float | None = None) -> list[tuple[int, Outcome | Failure]]:
         """Run the submitted trials to their end; ``timeout`` cannot interrupt them here."""
         waiting, self._waiting = self._waiting, []
-        if not waiting or self._evaluate is None:
+        evaluate = self._evaluate
+        if not waiting or evaluate is None:
             return []
-        if not can_stack(self._evaluate):
-            return [self._one(trial, weights) for trial, weights in waiting]
-        return self._together(waiting)
+        if not can_stack(evaluate):
+            return [(trial.number, evaluate_trial(evaluate, trial)) for trial in waiting]
+        return self._together(evaluate, waiting)
 
     def close(self) -> None:
         """Forget the function and the trials that wait."""
@@ -90,29 +88,24 @@ class StackedExecutor:
         self._waiting = []
 
     def _together(
-        self, waiting: list[tuple[Trial, Weights | None]]
+        self, evaluate: Any, waiting: list[Trial]
     ) -> list[tuple[int, Outcome | Failure]]:
         from evotune.training.stacked import Unstackable, train_together
 
-        handles = [RunningTrial(trial, weights) for trial, weights in waiting]
+        handles = [RunningTrial(trial) for trial in waiting]
         began = perf_counter()
-        evaluate: Any = self._evaluate
         returned = train_together(evaluate, handles, memory=self.memory)
         share = (perf_counter() - began) / len(handles)
-        collected = []
-        for (trial, weights), handle, result in zip(waiting, handles, returned, strict=True):
+        collected: list[tuple[int, Outcome | Failure]] = []
+        for trial, handle, result in zip(waiting, handles, returned, strict=True):
             if isinstance(result, Unstackable):
                 self._say(result.reason)
-                collected.append(self._one(trial, weights))
+                collected.append((trial.number, evaluate_trial(evaluate, trial)))
             elif isinstance(result, Exception):
                 collected.append((trial.number, failure_of(result)))
             else:
                 collected.append((trial.number, outcome_of(handle, result, share)))
         return collected
-
-    def _one(self, trial: Trial, weights: Weights | None) -> tuple[int, Outcome | Failure]:
-        assert self._evaluate is not None  # noqa: S101  (checked by collect)
-        return trial.number, evaluate_trial(self._evaluate, trial, weights)
 
     def _say(self, reason: str) -> None:
         if reason and reason not in self._said:

@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+from evotune.training.scheduler import Replay
 from evotune.training.schedules import Schedule
 
 
@@ -37,8 +38,13 @@ class ScheduleCallback(*_callback_bases()):  # type: ignore[misc]
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
         self.schedule = schedule
+        self._replays: list[Replay] = []
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Take note of what the optimizers were built with, before a checkpoint is loaded."""
+        self._replays = [Replay(self.schedule, each, pl_module) for each in trainer.optimizers]
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Set the genes of the epoch that begins."""
-        for optimizer in trainer.optimizers:
-            self.schedule.apply(optimizer, trainer.current_epoch, model=pl_module)
+        for replay in self._replays:
+            replay.apply(trainer.current_epoch)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evotune.report.data import StudyData
+from evotune.report.data import Floats, StudyData
 from evotune.report.diversity import Diversity, diversity
 from evotune.report.text import percent
 
@@ -38,12 +38,18 @@ def collapses(result: Diversity) -> list[Collapse]:
         if not known.size or not row[known[0]] > 0:
             continue
         shares = row[known] / row[known[0]]
-        wide = np.flatnonzero(shares >= LIMIT)
+        wide = np.flatnonzero(_smooth(shares) >= LIMIT)
         first = int(wide[-1]) + 1 if wide.size else 0
         if len(shares) - first >= PATIENCE:
             since = int(result.groups[known[first]])
             found.append(Collapse(gene, since, float(shares[-1])))
     return sorted(found, key=lambda collapse: collapse.since)
+
+
+def _smooth(shares: Floats) -> Floats:
+    """Return each value's median with its two neighbours: one odd generation proves nothing."""
+    ends = np.concatenate([shares[:1], shares, shares[-1:]])
+    return np.median([ends[:-2], ends[1:-1], ends[2:]], axis=0)
 
 
 def alarms(data: StudyData) -> Iterator[str]:

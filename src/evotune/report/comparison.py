@@ -142,6 +142,7 @@ class Comparison:
 
     def __str__(self) -> str:
         others = list(self.arms)[1:]
-        return "\n".join([f"{self.metric} ({self.direction})", self.table(), ""] + [
-            self.verdict(other) for other in others if min(map(len, self.arms.values())) > 1
-        ])
+        return "\n".join(
+            [f"{self.metric} ({self.direction})", self.table(), ""]
+            + [self.verdict(other) for other in others if min(map(len, self.arms.values())) > 1]
+        )

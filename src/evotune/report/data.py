@@ -80,6 +80,12 @@ class StudyData:
         return {step.trial.number: step for step in self.steps}
 
     @cached_property
+    def score_of(self) -> dict[int, float]:
+        """The first objective of each of ``done``, as the user means it, by trial number."""
+        pairs = zip(self.done, self.first_scores.tolist(), strict=True)
+        return {trial.number: score for trial, score in pairs}
+
+    @cached_property
     def comparable(self) -> "StudyData":
         """The same study, where weights are inherited each trial scored among those of its age."""
         return _at_equal_age(self) if self.inherits else self
@@ -93,6 +99,11 @@ class StudyData:
     def best(self) -> Trial | None:
         """The best trial, or None when none is done."""
         return self.done[self.ranking[0]] if self.done else None
+
+    @property
+    def infeasible(self) -> list[Trial]:
+        """The done trials that break a constraint."""
+        return [trial for trial in self.done if trial.violation > 0]
 
     @property
     def failed(self) -> list[Trial]:
@@ -117,17 +128,23 @@ class StudyData:
     @cached_property
     def best_so_far(self) -> Indices:
         """Position in ``done`` of the best up to and with each, shape ``(done,)``."""
-        keys = [(t.violation, *row) for t, row in zip(self.done, self.values, strict=True)]
-        best = np.zeros(len(keys), dtype=np.intp)
-        for k in range(1, len(keys)):
-            best[k] = k if keys[k] < keys[best[k - 1]] else best[k - 1]
-        return best
+        return self._running_best(np.arange(len(self.done)))
 
     def best_by_group(self) -> tuple[npt.NDArray[np.int64], Indices]:
-        """Return each group and the position in ``done`` of the best at its end."""
-        groups = self.done_groups
+        """Return each group and the position in ``done`` of the best in it and those before."""
+        # Not by number: islands, and members that do not wait, are in different generations.
+        order = np.argsort(self.done_groups, kind="stable")
+        groups = self.done_groups[order]
         last = np.flatnonzero(np.diff(groups, append=groups[-1:] + 1))
-        return groups[last], self.best_so_far[last]
+        return groups[last], self._running_best(order)[last]
+
+    def _running_best(self, order: Indices) -> Indices:
+        """Return the position in ``done`` of the best up to and with each place of an order."""
+        keys = [(t.violation, *row) for t, row in zip(self.done, self.values, strict=True)]
+        best = order.copy()
+        for k in range(1, len(order)):
+            best[k] = order[k] if keys[order[k]] < keys[best[k - 1]] else best[k - 1]
+        return best
 
     def family(self) -> list[Trial]:
         """Return the best trial's latest ancestors that have a value, and itself, oldest first."""
@@ -183,14 +200,17 @@ def _at_equal_age(data: StudyData) -> StudyData:
     from scipy.stats import rankdata  # takes half a second to load
 
     ages = np.array([data.steps[k].end for k in data.places])
-    keys = np.array([(t.violation, value) for t, value in zip(data.done, data.values[:, 0], strict=True)])
+    keys = np.array(
+        [(t.violation, value) for t, value in zip(data.done, data.values[:, 0], strict=True)]
+    )
     places = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
     scores = np.full(len(ages), 50.0)
     for age in np.unique(ages):
         peers = ages == age
         if peers.sum() > 1:
             scores[peers] = 100 * (peers.sum() - rankdata(places[peers])) / (peers.sum() - 1)
-    done = [replace(t, values=(-score,)) for t, score in zip(data.done, scores.tolist(), strict=True)]
+    pairs = zip(data.done, scores.tolist(), strict=True)
+    done = [replace(trial, values=(-score,)) for trial, score in pairs]
     return replace(
         data,
         objectives=Objectives((Objective(f"{data.objective.metric} rank, %", "max"),)),

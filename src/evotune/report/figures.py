@@ -87,7 +87,12 @@ def _dots(data: StudyData) -> go.Scatter:
         x=data.done_groups[shown],
         y=data.first_scores[shown],
         mode="markers",
-        marker={"color": GREY, "size": 4, "opacity": 0.4},
+        marker={
+            "color": GREY,
+            "size": 4,
+            "opacity": 0.4,
+            "symbol": symbols(data, shown),
+        },
         name="one trial",
         hoverinfo="skip",
     )
@@ -190,7 +195,7 @@ def _points(data: StudyData, shown: Indices, pair: tuple[int, int]) -> go.Scatte
             "color": data.done_groups[shown],
             "coloraxis": "coloraxis",
             "size": 6,
-            "symbol": ["circle-open" if data.done[k].violation else "circle" for k in shown],
+            "symbol": symbols(data, shown),
         },
         customdata=hover_texts(data, shown),
         hovertemplate="%{customdata}<extra></extra>",
@@ -215,6 +220,11 @@ def _front_points(data: StudyData, front: Indices, pair: tuple[int, int]) -> go.
     )
 
 
+def symbols(data: StudyData, shown: Sequence[int] | Indices) -> list[str]:
+    """Return the marker of each trial: hollow where it breaks a constraint."""
+    return ["circle-open" if data.done[k].violation else "circle" for k in shown]
+
+
 def hover_texts(data: StudyData, shown: Sequence[int] | Indices) -> list[str]:
     """Return what the mouse shows at a trial: number, objectives, most important genes."""
     genes = data.importance.genes[:8]
@@ -226,6 +236,9 @@ def hover_texts(data: StudyData, shown: Sequence[int] | Indices) -> list[str]:
             f"<b>trial {trial.number}</b>, {data.groups.name.split(',')[0]} {data.done_groups[k]}"
         ]
         lines += [f"{label(o.metric)} = {number(float(score))}" for o, score in scores]
+        lines += ["breaks a constraint"] * (trial.violation > 0)
+        step = data.step_of[trial.number]
+        lines += [f"epochs {step.epochs} of its weights"] * bool(trial.donors)
         lines += [
             f"{label(name)}: {label(number(trial.params[name]))}"
             for name in genes

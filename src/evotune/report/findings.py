@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from evotune.report.collapse import alarms
 from evotune.report.data import StudyData
 from evotune.report.diversity import diversity
 from evotune.report.scales import units
@@ -20,10 +21,11 @@ def findings(data: StudyData) -> list[str]:
     if not data.done:
         return ["No trial is done yet, so there is nothing to draw.", *_failures(data)]
     return [
-        *_progress(data),
+        *(_training(data) if data.inherits else _progress(data)),
+        *_infeasible(data),
+        *_variety(data),
         *_decisive(data),
         *_at_the_edge(data),
-        *_variety(data),
         *_failures(data),
     ]
 
@@ -41,6 +43,29 @@ def _progress(data: StudyData) -> Iterator[str]:
     elif since >= 0.4 * total:
         metric = data.objective.metric
         yield f"The last {count(since, 'trial')} of {total:,} brought no better {metric}."
+
+
+def _training(data: StudyData) -> Iterator[str]:
+    best = data.step_of[data.done[data.ranking[0]].number]
+    last = max(step.end for step in data.steps)
+    yield (
+        "A trial is one step of a member's training here: it goes on from the weights that an "
+        "earlier trial has left."
+    )
+    if best.end < 0.75 * last:
+        yield (
+            f"The best result came after {best.end:g} of {last:g} epochs: the training that "
+            f"followed brought no better {data.objective.metric}."
+        )
+
+
+def _infeasible(data: StudyData) -> Iterator[str]:
+    broken = len(data.infeasible)
+    if broken == len(data.done):
+        yield "Every trial breaks a constraint: the best one is the one that breaks it least."
+    elif broken:
+        share = percent(broken / len(data.done))
+        yield f"{count(broken, 'trial')} ({share}) broke a constraint and rank behind all others."
 
 
 def _decisive(data: StudyData) -> Iterator[str]:
@@ -71,6 +96,10 @@ def _at_the_edge(data: StudyData) -> Iterator[str]:
 
 
 def _variety(data: StudyData) -> Iterator[str]:
+    found = list(alarms(data))
+    if found:
+        yield from found
+        return
     total = diversity(data.space, data.trials, data.groups.of).total
     total = total[~np.isnan(total)]
     if len(total) >= 3 and total[-1] < 0.2:

@@ -10,7 +10,8 @@ from typing import Any
 from evotune.objectives import AnyObjective
 from evotune.report.data import StudyData
 from evotune.report.generations import generation_of
-from evotune.report.text import count, duration, number, shorten
+from evotune.report.steps import Step
+from evotune.report.text import constraint_text, count, duration, number, shorten
 from evotune.trial import Trial
 
 ROWS_AT_MOST = 20
@@ -39,11 +40,13 @@ def facts(data: StudyData) -> str:
     created = datetime.fromtimestamp(data.definition.created, UTC)
     parts = {
         "objective": data.objectives,
+        "constraints": ", ".join(map(constraint_text, data.objectives.constraints)),
         "seed": data.definition.seed,
         "created": f"{created:%d %b %Y %H:%M} UTC",
         "algorithm": shorten(data.definition.algorithm, 400),
     }
-    items = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in parts.items())
+    shown = {name: str(value) for name, value in parts.items() if str(value)}
+    items = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in shown.items())
     return f'<dl class="facts">{items}</dl>'
 
 
@@ -51,9 +54,12 @@ def tiles(data: StudyData) -> str:
     """Return the few large figures: best values, trials, training time."""
     cells = [_best_tile(data, k) for k in range(len(data.objectives.objectives))]
     states = _states(data.trials)
+    states += [f"{len(data.infeasible):,} infeasible"] * bool(data.infeasible)
     finished = sum(trial.has_ended for trial in data.trials)
     cells.append(("trials", f"{len(data.trials):,}", " · ".join(states) or "none yet"))
     cells.append(("training time", duration(_train_seconds(data)), _training_note(data, finished)))
+    if data.inherits:
+        cells.append(_epochs_tile(data))
     generations = {g for g in map(generation_of, data.trials) if g is not None}
     if generations:
         cells.append(("generations", f"{len(generations):,}", _per_generation(data, generations)))
@@ -75,6 +81,12 @@ def _best_tile(data: StudyData, k: int) -> tuple[str, str, str]:
     trial = data.done[best]
     broken = " · breaks a constraint" if trial.violation else ""
     return name, number(float(data.scores[best, k]), 5), f"trial {trial.number}{broken}"
+
+
+def _epochs_tile(data: StudyData) -> tuple[str, str, str]:
+    longest = max(step.end for step in data.steps)
+    total = sum(step.trial.budget or 0.0 for step in data.steps)
+    return "epochs of a member", f"{longest:g}", f"{total:,g} of all members together"
 
 
 def _states(trials: Sequence[Trial]) -> list[str]:
@@ -110,6 +122,12 @@ def best_params(data: StudyData) -> str:
             '<p class="caption">Several objectives have no single best trial: this is the one on '
             f"the Pareto front that is best in {escape(data.objective.metric)}.</p>"
         )
+    step = data.step_of[best.number]
+    if data.inherits:
+        note += (
+            f'<p class="caption">Its weights were trained for {step.end:g} epochs. These genes '
+            f"were held in {_epochs(step)} only; Schedules shows those before.</p>"
+        )
     text = escape(json.dumps(dict(best.params), indent=2, default=str))
     return (
         f'<section class="card" id="best"><h2>Best trial: {best.number}</h2>{note}'
@@ -117,6 +135,10 @@ def best_params(data: StudyData) -> str:
         f"{table(('metric', 'value'), metrics)}</div>"
         f"<details><summary>as JSON</summary><pre>{text}</pre></details></section>"
     )
+
+
+def _epochs(step: Step) -> str:
+    return f"epoch{'s' if '-' in step.epochs else ''} {step.epochs}"
 
 
 def sentences(lines: Sequence[str]) -> str:
@@ -135,6 +157,7 @@ def best_table(data: StudyData) -> str:
     genes = list(data.space)
     generations = any(generation_of(trial) is not None for trial in data.trials)
     head = ["", "trial", *(["generation"] if generations else [])]
+    head += ["epochs", "weights from"] if data.inherits else []
     head += [escape(o.metric) for o in data.objectives.objectives]
     head += [*map(escape, genes), "training"]
     rows = []
@@ -142,11 +165,18 @@ def best_table(data: StudyData) -> str:
         trial = data.done[k]
         row = [str(rank), str(trial.number)]
         row += [_maybe(generation_of(trial))] if generations else []
+        row += _origin(data, trial) if data.inherits else []
         scores = zip(data.objectives.objectives, data.scores[k], strict=True)
         row += [f"<b>{escape(number(float(s), 5))}</b>{_repeats(trial, o)}" for o, s in scores]
+        row[-1] += " <small>infeasible</small>" * (trial.violation > 0)
         row += [_maybe(trial.params[g]) if g in trial.params else "–" for g in genes]
         rows.append([*row, _seconds(trial)])
     return table(head, rows)
+
+
+def _origin(data: StudyData, trial: Trial) -> list[str]:
+    donors = ", ".join(map(str, trial.donors)) or "–"
+    return [escape(data.step_of[trial.number].epochs), donors]
 
 
 def _maybe(value: Any) -> str:

@@ -22,11 +22,6 @@ ARROWS_AT_MOST = 400
 Point = tuple[float, float]
 
 
-def scores_of(data: StudyData) -> dict[int, float]:
-    """Return the first objective of each done trial, as the user means it, by number."""
-    return {t.number: float(s) for t, s in zip(data.done, data.first_scores, strict=True)}
-
-
 def best_line(data: StudyData) -> list[Step]:
     """Return the line of weights that ends in the best trial, oldest first."""
     return [] if data.best is None else line_of(data, data.best.number)
@@ -34,7 +29,7 @@ def best_line(data: StudyData) -> list[Step]:
 
 def learning_curves(data: StudyData) -> go.Figure:
     """Return every member's result over the epochs that its weights were trained for."""
-    scores, best = scores_of(data), best_line(data)
+    scores, best = data.score_of, best_line(data)
     shown = [step for step in data.steps if step.trial.number in scores][-EDGES_AT_MOST:]
     scale, _ = data.score_scale
     figure = go.Figure([_curves(shown, scores), _curve_of_best(best, scores)])
@@ -123,36 +118,48 @@ def replacements(data: StudyData) -> go.Figure:
     rows, axis = lane_axis(shown)
     at = {s.trial.number: (float(s.generation), float(rows[s.lane])) for s in shown}
     best = {step.trial.number for step in best_line(data)}
-    arrows = [(at[d], s) for s in shown if s.is_child for d in s.trial.donors if d in at]
-    if len(arrows) > ARROWS_AT_MOST:
-        arrows = [pair for pair in arrows if pair[1].trial.number in best]
-    figure = go.Figure(_cells(data, shown, rows))
-    for name, colour, wanted in (("replaced by a child", GREY, False), ("best", ORANGE, True)):
-        pairs = [(a, at[s.trial.number]) for a, s in arrows if (s.trial.number in best) == wanted]
-        figure.add_trace(_arrows(pairs, "on the best trial's line" if wanted else name, colour))
-    figure.add_trace(_failures(shown, at))
-    scale, _ = data.score_scale
-    ticks, texts = scale.ticks()
-    bar = {
-        "title": {"text": label(data.objective.metric, 40), "side": "right"},
-        "tickvals": scale.position(np.array(ticks)),
-        "ticktext": texts,
-    }
-    low, high = scale.ends()
-    colour = {"cmin": low, "cmax": high, "colorbar": bar}
-    colour |= {"reversescale": data.objective.direction == "min"}
+    children = [s for s in shown if s.is_child and s.trial.number not in best]
+    if len(children) > ARROWS_AT_MOST:
+        children = []
+    figure = go.Figure(
+        [
+            _cells(data, shown, rows),
+            _arrows(children, at, "a child takes the place", GREY),
+            _arrows(
+                [s for s in shown if s.trial.number in best], at, "line of the best trial", ORANGE
+            ),
+            _failures(shown, at),
+        ]
+    )
     return finish(
         figure,
         height=150 + max(20 * len(rows), 130),
-        coloraxis=colour,
+        coloraxis=value_colours(data),
         hovermode="closest",
         xaxis={"title": {"text": "generation"}, "tickformat": ",d", "showgrid": False},
         yaxis=axis,
     )
 
 
+def value_colours(data: StudyData) -> dict[str, Any]:
+    """Return the layout of a colour axis of the first objective, strong for good values."""
+    scale, _ = data.score_scale
+    ticks, texts = scale.ticks()
+    low, high = scale.ends()
+    return {
+        "cmin": low,
+        "cmax": high,
+        "reversescale": data.objective.direction == "min",
+        "colorbar": {
+            "title": {"text": label(data.objective.metric, 40), "side": "right"},
+            "tickvals": scale.position(np.array(ticks)),
+            "ticktext": texts,
+        },
+    }
+
+
 def _cells(data: StudyData, shown: Sequence[Step], rows: dict[Lane, int]) -> go.Heatmap:
-    scores, scale = scores_of(data), data.score_scale[0]
+    scores, scale = data.score_of, data.score_scale[0]
     first = min(step.generation for step in shown)
     last = max(step.generation for step in shown)
     values = np.full((len(rows), last - first + 1), np.nan)
@@ -176,10 +183,15 @@ def _cells(data: StudyData, shown: Sequence[Step], rows: dict[Lane, int]) -> go.
     )
 
 
-def _arrows(pairs: Sequence[tuple[Point, Point]], name: str, colour: str) -> go.Scatter:
+def _arrows(steps: Iterable[Step], at: dict[int, Point], name: str, colour: str) -> go.Scatter:
+    """Return a line to each step from its donor; its point says that a child took the place."""
     points: list[tuple[float | None, float | None]] = []
-    for donor, child in pairs:
-        points += [donor, child, (None, None)]
+    sizes: list[int] = []
+    for step in steps:
+        for donor in step.trial.donors:
+            if donor in at:
+                points += [at[donor], at[step.trial.number], (None, None)]
+                sizes += [0, 10 if step.is_child else 0, 0]
     return go.Scatter(
         x=[x for x, _ in points],
         y=[y for _, y in points],
@@ -189,11 +201,11 @@ def _arrows(pairs: Sequence[tuple[Point, Point]], name: str, colour: str) -> go.
             "symbol": "arrow",
             "angleref": "previous",
             "color": colour,
-            "size": [0, 10, 0] * len(pairs),
+            "size": sizes,
         },
         name=name,
         hoverinfo="skip",
-        showlegend=bool(pairs),
+        showlegend=bool(points),
     )
 
 
@@ -212,10 +224,11 @@ def _failures(shown: Iterable[Step], at: dict[int, Point]) -> go.Scatter:
 
 def story(data: StudyData, step: Step) -> str:
     """Return what the mouse shows at a trial: what it is, and where weights and genes are from."""
-    trial, scores = step.trial, scores_of(data)
+    trial, scores = step.trial, data.score_of
     lines = [f"<b>trial {trial.number}</b>, member {step.member}, epochs {step.epochs}"]
     score = scores.get(trial.number)
-    lines.append(f"{label(data.objective.metric)}: {trial.state if score is None else number(score, 5)}")
+    result = trial.state if score is None else number(score, 5)
+    lines.append(f"{label(data.objective.metric)}: {result}")
     if step.replaces is not None:
         lines.append(f"replaces trial {step.replaces}")
     for donor in trial.donors:

@@ -8,6 +8,7 @@ from pathlib import Path
 from plotly.offline import get_plotlyjs
 
 from evotune.protocols import StudyDefinition
+from evotune.report.comparison import Comparison
 from evotune.report.data import StudyData, prepare
 from evotune.report.files import write_whole
 from evotune.report.findings import findings
@@ -21,9 +22,11 @@ from evotune.report.markup import (
     sentences,
     tiles,
 )
-from evotune.report.sections import Section, sections
+from evotune.report.section import Section
+from evotune.report.sections import sections
 from evotune.report.text import count
 from evotune.report.theme import template
+from evotune.report.versus import verdicts_of
 from evotune.trial import Trial
 
 # The browser itself forbids every request. Plotly compiles its WebGL drawing code: unsafe-eval.
@@ -39,6 +42,7 @@ def write_report(
     trials: Sequence[Trial],
     *,
     title: str | None = None,
+    comparison: Comparison | None = None,
 ) -> Path:
     """Write the report of a study as one self-contained HTML page.
 
@@ -47,6 +51,7 @@ def write_report(
         definition: The study.
         trials: Its trials, in any order and state.
         title: Headline; the study's name by default.
+        comparison: What came of comparing it with random search, if that was done.
 
     Returns:
         The path that was written.
@@ -54,15 +59,16 @@ def write_report(
     Raises:
         StudyError: The path cannot be written.
     """
-    return write_whole(path, render(prepare(definition, trials), title or definition.name))
+    data = prepare(definition, trials)
+    return write_whole(path, render(data, title or definition.name, comparison))
 
 
-def render(data: StudyData, title: str) -> str:
+def render(data: StudyData, title: str, comparison: Comparison | None = None) -> str:
     """Return the page as HTML."""
     own = files("evotune.report")
     style = own.joinpath("page.css").read_text(encoding="utf-8")
     script = own.joinpath("page.js").read_text(encoding="utf-8")
-    shown = sections(data)
+    shown = sections(data, comparison)
     themes = {"light": template().to_plotly_json(), "dark": template(dark=True).to_plotly_json()}
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -81,7 +87,7 @@ def render(data: StudyData, title: str) -> str:
 {facts(data)}
 </header>
 {tiles(data)}
-{sentences(findings(data))}
+{sentences([*verdicts_of(comparison), *findings(data)])}
 {best_params(data)}
 {"".join(_figure(section) for section in shown)}
 {_tables(data)}
@@ -107,7 +113,7 @@ def _figure(section: Section) -> str:
         f'<p class="caption">{escape(section.caption)}</p>{warning}'
         f'<div class="plot" style="height:{section.figure.layout.height}px"></div>'
         f'<script type="application/json" class="figure">{_inert(section.figure.to_json())}'
-        f"</script>{notes}</section>\n"
+        f"</script>{section.table}{notes}</section>\n"
     )
 
 
@@ -128,6 +134,8 @@ def _tables(data: StudyData) -> str:
         order = "the Pareto front first, then by the first objective" if several else "best first"
         title = f"Best {count(min(ROWS_AT_MOST, len(data.ranking)), 'trial')}"
         caption = f"All genes, {order}; “–” marks a gene that is not active."
+        if data.inherits:
+            caption += " Genes are those of the last step only; Schedules shows the earlier ones."
         parts.append(_card("table", title, caption, best_table(data)))
     return "\n".join(parts)
 

@@ -4,23 +4,34 @@ import math
 from collections.abc import Iterator
 
 from evotune.report import figures
+from evotune.report.collapse import alarms
+from evotune.report.comparison import Comparison
 from evotune.report.data import FAMILY_AT_MOST, StudyData
 from evotune.report.distributions import distributions, diversity_over_time
 from evotune.report.family import family_tree
 from evotune.report.panels import PANELS_AT_MOST
 from evotune.report.parallel import AXES_AT_MOST, LINES_AT_MOST, parallel_coordinates
 from evotune.report.scales import varied_genes
+from evotune.report.section import Section
 from evotune.report.slices import FAILED_AT_MOST, points_a_panel, slices
 from evotune.report.text import count, shorten
+from evotune.report.training import training_sections
+from evotune.report.versus import versus
 
 
-def sections(data: StudyData) -> list[Section]:
-    """Return the figures that this study has something for, in the order of the page."""
+def sections(data: StudyData, comparison: Comparison | None = None) -> list[Section]:
+    """Return the figures that this study has something for, in the order of the page.
+
+    Args:
+        data: The study.
+        comparison: What came of comparing it with random search.
+    """
     if not data.done:
         return []
     makers = (
         _progress,
         _pareto,
+        training_sections,
         _parallel,
         _importance,
         _slices,
@@ -28,12 +39,15 @@ def sections(data: StudyData) -> list[Section]:
         _family,
         _diversity,
     )
-    return [section for maker in makers for section in maker(data)]
+    made = [section for maker in makers for section in maker(data)]
+    return [*versus(comparison), *made]
 
 
 def _progress(data: StudyData) -> Iterator[Section]:
     scale, hidden = data.score_scale
     notes = [*_first_only(data), *_thinned(data, figures.POINTS_AT_MOST)]
+    if data.infeasible:
+        notes.append(f"Hollow points break a constraint: {count(len(data.infeasible), 'trial')}.")
     if any(trial.repeats > 1 for trial in data.done):
         notes.append("Trials that repeat each other are all drawn at their mean, here and below.")
     if hidden:
@@ -82,8 +96,9 @@ def _parallel(data: StudyData) -> Iterator[Section]:
         "Which combinations work",
         "Each line is a trial, the stronger its colour the better, the best in orange: drag along "
         "an axis to keep only the lines through that range, drag an axis by its name to move it."
-        + level,
-        parallel_coordinates(data),
+        + level
+        + _ages(data),
+        parallel_coordinates(data.comparable),
         (*_first_only(data), *_thinned(data, LINES_AT_MOST), *_capped(data, AXES_AT_MOST)),
     )
 
@@ -100,7 +115,7 @@ def _importance(data: StudyData) -> Iterator[Section]:
         f"What decides {_metric(data)}",
         "A longer bar means that shuffling this gene makes a random forest's ranking of the trials "
         f"worse; the forest explains {_explained(result.quality)} of the ranking (R²) on trials "
-        "it has not seen.",
+        "it has not seen." + _ages(data),
         figures.importance_bars(data),
         _first_only(data),
         "" if result.is_reliable else f"Do not rely on this: {why}.",
@@ -115,6 +130,8 @@ def _slices(data: StudyData) -> Iterator[Section]:
     if not varied_genes(data.space):
         return
     notes = [*_first_only(data), *_thinned(data, points_a_panel(data)), *_capped(data)]
+    if data.infeasible:
+        notes.append("Hollow points break a constraint.")
     crosses = f", crosses at the {_bad_end(data)} show where trials failed" if data.failed else ""
     if len(data.failed) > FAILED_AT_MOST:
         notes.append(f"Of the failed trials only the last {FAILED_AT_MOST} are marked.")
@@ -122,8 +139,8 @@ def _slices(data: StudyData) -> Iterator[Section]:
         "slices",
         f"Each gene against {_metric(data)}",
         "Each point is a trial, stronger in colour the later it came; the star is the best one"
-        f"{crosses}.",
-        slices(data),
+        f"{crosses}.{_ages(data)}",
+        slices(data.comparable),
         tuple(notes),
     )
 
@@ -144,8 +161,8 @@ def _distributions(data: StudyData) -> Iterator[Section]:
 
 def _family(data: StudyData) -> Iterator[Section]:
     line = data.family()
-    if len(line) < 2:
-        return
+    if len(line) < 2 or (data.inherits and any(step.lane for step in data.steps)):
+        return  # where weights are inherited too, another tree shows both
     cut = f"Only its latest {FAMILY_AT_MOST - 1} ancestors are drawn."
     yield Section(
         "family",
@@ -169,6 +186,17 @@ def _diversity(data: StudyData) -> Iterator[Section]:
         f"100 % is as diverse as random sampling, 0 % means that all trials of a {_unit(data)} are "
         "alike; a row that fades shows a gene on which the search has settled.",
         diversity_over_time(data),
+        warning=" ".join(alarms(data)),
+    )
+
+
+def _ages(data: StudyData) -> str:
+    """Return how trials are compared where some have had more training than others."""
+    if not data.inherits:
+        return ""
+    return (
+        " As later trials start from better weights, each is compared with those only that end "
+        "after as many epochs: rank 100 % is the best of them."
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from evotune.report.data import Floats, Indices, StudyData
-from evotune.report.figures import hover_texts
+from evotune.report.figures import hover_texts, symbols
 from evotune.report.panels import Panel, grid, panel_genes
 from evotune.report.scales import gene_scale, gene_values
 from evotune.report.text import label
@@ -51,7 +51,12 @@ def _points(data: StudyData, panel: Panel, shown: Indices, texts: list[str]) -> 
         x=_across(data, panel.gene, [data.done[k] for k in shown]),
         y=data.first_scores[shown],
         mode="markers",
-        marker={"color": data.done_groups[shown], "coloraxis": "coloraxis", "size": 5},
+        marker={
+            "color": data.done_groups[shown],
+            "coloraxis": "coloraxis",
+            "size": 5,
+            "symbol": symbols(data, shown),
+        },
         customdata=texts,
         hovertemplate="%{customdata}<extra></extra>",
         showlegend=False,

@@ -4,6 +4,8 @@ import html
 import math
 from typing import Any
 
+from evotune.objectives import Constraint
+
 
 def number(value: Any, digits: int = 4) -> str:
     """Return a gene's or metric's value as short text: floats with about so many digits."""
@@ -42,6 +44,13 @@ def shorten(text: Any, width: int = 60) -> str:
 def label(text: Any, width: int = 28) -> str:
     """Return text for a place where Plotly or a browser would read it as HTML."""
     return html.escape(shorten(text, width))
+
+
+def constraint_text(constraint: Constraint) -> str:
+    """Return a constraint as people write it, e.g. ``0.1 <= size <= 0.9``."""
+    low = f"{number(constraint.at_least)} <= " if constraint.at_least > -math.inf else ""
+    high = f" <= {number(constraint.at_most)}" if constraint.at_most < math.inf else ""
+    return f"{low}{constraint.metric}{high}"
 
 
 def count(amount: int, noun: str) -> str:

@@ -32,4 +32,4 @@ def write(
     """
     if path.suffix.lower() == ".svg":
         return write_picture(path, definition, trials)
-    return write_report(path, definition, trials)
+    return write_report(path, definition, trials, comparison=comparison)

@@ -58,18 +58,19 @@ def set_hyperparameters(
     return applied
 
 
-def set_dropout(module: Any, params: Mapping[str, Any], *, warn: bool = False) -> set[str]:
+def set_dropout(module: Any, params: Mapping[str, Any], *, built: bool = False) -> set[str]:
     """Set the rates of dropout modules by name.
 
     A dropout module gets the gene that bears its qualified name (``encoder.drop``), or else the
-    last part of it (``drop``), or else the gene ``dropout`` or ``dropout_rate``, unless some module
-    has that rate already: then the model was built with the gene, and its other rates are meant.
-    The dropout of a recurrent layer or of attention goes by the layer's name and ``.dropout``.
+    last part of it (``drop``), or else the gene ``dropout`` or ``dropout_rate``. The dropout of a
+    recurrent layer or of attention goes by the layer's name and ``.dropout``.
 
     Args:
         module: A ``torch.nn.Module``.
         params: The genes; only numbers between 0 and 1 are rates.
-        warn: Log once for a gene that replaces another rate that was just built.
+        built: The module was just built for these params: where ``dropout`` is the rate of some
+            module already, the other rates are meant as they are; a rate that is replaced all the
+            same is logged once.
 
     Returns:
         Names of the genes that were applied.
@@ -77,12 +78,12 @@ def set_dropout(module: Any, params: Mapping[str, Any], *, warn: bool = False) -
     applied = set()
     dropouts = list(_dropouts(module))
     rates = {getattr(owner, attribute) for _, owner, attribute in dropouts}
-    general = [gene for gene in _DROPOUT_GENES if params.get(gene) not in rates]
+    general = [g for g in _DROPOUT_GENES if not (built and params.get(g) in rates)]
     for name, owner, attribute in dropouts:
         names = (name, name.rpartition(".")[2], *general)
         gene = next((gene for gene in names if _is_rate(params.get(gene))), None)
         if gene is not None:
-            if warn:
+            if built:
                 _warn_of_change(gene, getattr(owner, attribute), params[gene])
             setattr(owner, attribute, float(params[gene]))
             applied.add(gene)

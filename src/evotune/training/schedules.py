@@ -275,7 +275,8 @@ class Schedule:
         """Set the genes of an epoch on an optimizer, and on the dropout modules of a model.
 
         Every param group is set; a group that was built with its own multiple of a value keeps
-        that multiple. A gene that is dormant at this epoch is left as it is.
+        that multiple. A gene that is dormant at this epoch is left as it is. Where something else
+        changes the optimizer too, such as another scheduler or a loaded state, use `scheduler`.
 
         Args:
             optimizer: A torch optimizer.

@@ -1,4 +1,106 @@
-"""Train trials of one task together, as one model whose tensors have an axis of members."""
+"""Train trials of one task together: members whose shapes agree become one stacked model."""
 
-from collections.abc import Callable, Sequence
-from itertools import batched
+import math
+from collections.abc import Sequence
+
+import psutil
+import torch
+
+from evotune.training.data import InMemory
+from evotune.training.stacked_first_step import FirstStep, first_step
+from evotune.training.stacked_groups import Member, Unstackable, grouped
+from evotune.training.stacked_run import Run
+from evotune.training.task import SupervisedTask, _device
+from evotune.trial import RunningTrial
+
+__all__ = ["Unstackable", "train_together"]
+
+Result = dict[str, float] | Exception | Unstackable
+#: Bytes that the members of one step on the CPU may keep for its backward pass: beyond some caches
+#: full, memory is fetched and given back to the system all the time.
+_CPU_STEP = 8 << 20
+
+def train_together(
+    task: SupervisedTask, handles: Sequence[RunningTrial], *, memory: int | None = None
+) -> list[Result]:
+    """Train and measure several trials at once.
+
+    Members whose models are alike but for their numbers train as one model. What each one gets is
+    what ``task(handle)`` gives, up to rounding: the same initial weights, order of examples and, on
+    the CPU, dropout. ``train_seconds`` and ``evaluation_seconds`` are its share of the time that
+    all of them took.
+
+    Args:
+        task: What to train.
+        handles: The trials.
+        memory: Bytes that may be used at a time; more members than fit are trained in several
+            runs. One member is taken to need its parameters, their gradients and the optimizer's
+            state, and twice what its forward pass keeps for the backward pass. Default: half of
+            what is free on the device.
+
+    Returns:
+        For each trial in order: its metrics, the exception that it alone has raised, or why it
+        must be trained by itself, with ``task(handle)``.
+    """
+    device = _device(task.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        return [Unstackable(f"torch finds no {device} here") for _ in handles]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        sources = [task._source(name, device) for name in task._data()]
+        if not all(isinstance(source, InMemory) for source in sources):
+            return [Unstackable("the data are no pair of tensors or arrays") for _ in handles]
+        found = [_prepared(task, handle, device) for handle in handles]
+        members = [member for member in found if isinstance(member, Member)]
+        for group in grouped(members):
+            _train_group(task, group, memory)
+    return [part.result if isinstance(part, Member) else part for part in found]  # type: ignore[misc]
+
+
+def _prepared(
+    task: SupervisedTask, handle: RunningTrial, device: torch.device
+) -> Member | Exception:
+    torch.manual_seed(handle.seed)
+    try:
+        setup = task._set_up(handle, device)
+    except Exception as error:
+        return error
+    generator = torch.Generator()
+    generator.set_state(torch.get_rng_state())
+    return Member(handle, setup, generator)
+
+
+def _train_group(task: SupervisedTask, group: Sequence[Member], memory: int | None) -> None:
+    try:
+        first = first_step(group, group[0].setup.data)
+        runs = math.ceil(len(group) / _members_at_once(group, first, memory))
+        for run in range(runs):
+            Run(task, group[run::runs], first.untrained).run()
+    except Exception as error:
+        # Whatever a model does that cannot be mapped, it can be trained by itself, or fails there
+        # with an error that says more.
+        for member in group:
+            member.result = member.result or Unstackable(_one_line(error))
+
+
+def _one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"the model cannot be mapped over members: {lines[0]}"
+
+
+def _members_at_once(group: Sequence[Member], first: FirstStep, memory: int | None) -> int:
+    setup = group[0].setup
+    if memory is None:
+        memory = _free(setup.device) // 2
+    weights = sum(p.numel() * p.element_size() for p in setup.model.parameters())
+    # Parameters, gradients, the rule's scratch and up to three numbers of state for each.
+    most = memory // max(1, 6 * weights + 2 * first.bytes_saved)
+    if setup.device.type == "cpu":
+        most = min(most, max(2, _CPU_STEP // max(1, first.bytes_saved)))
+    return max(1, min(most, len(group)))
+
+
+def _free(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+

@@ -41,13 +41,18 @@ class Member:
         generator: Goes on where building the model left the random stream; draws its dropout.
         result: Metrics, an error of this trial alone, or why it must be trained by itself; None
             as long as it is in training.
+        row: Its place in the stack.
+        epoch: Number of the running epoch.
+        scores: What has been measured so far.
     """
 
     handle: RunningTrial
     setup: Setup
     generator: torch.Generator
     result: dict[str, float] | Exception | Unstackable | None = None
-    losses: list[float] = field(default_factory=list)
+    row: int = 0
+    epoch: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 def grouped(members: Sequence[Member]) -> list[list[Member]]:
@@ -123,12 +128,17 @@ def _structure(model: nn.Module) -> dict[str, Any]:
         where = f"{name}." if name else "model "
         found[f"{where}type"] = _type_name(module)
         for key, value in vars(module).items():
-            if key not in _ASIDE and type(value) is not float:
+            if key not in _ASIDE and not _is_number(key, value):
                 found[f"{where}{key}"] = _frozen(value, 0)
         for kind in (module._parameters, module._buffers):
             for key, tensor in kind.items():
                 found[f"{where}{key}"] = _form(tensor)
     return found
+
+
+def _is_number(key: str, value: Any) -> bool:
+    # A whole number may be a size, which must agree; a rate of dropout may be written as 0 or 1.
+    return type(value) is float or (type(value) is int and key in ("p", "dropout"))
 
 
 def _type_name(module: nn.Module) -> tuple[str, str]:
@@ -152,7 +162,7 @@ def numbers(models: Sequence[nn.Module]) -> dict[tuple[str, str], Tensor]:
     alike = [dict(model.named_modules()) for model in models]
     for name, module in alike[0].items():
         for key, value in vars(module).items():
-            if type(value) is float:
+            if _is_number(key, value):
                 column = [float(getattr(own[name], key)) for own in alike]
                 if any(number != value for number in column):
                     found[name, key] = torch.tensor(column, dtype=torch.float64)

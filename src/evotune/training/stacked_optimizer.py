@@ -120,7 +120,7 @@ class StackedOptimizer:
         for parameter in self._parameters(member, index):
             stop = start + parameter.numel()
             if names and self._steps[member] > 0:
-                own: dict[str, Any] = {}
+                own = dict(optimizer.state.get(parameter, {}))
                 if self._rule.counts:
                     own["step"] = self._steps[member, 0].to("cpu", torch.get_default_dtype())
                 for name in names:

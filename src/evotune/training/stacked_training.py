@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from evotune.training.data import InMemory
+from evotune.training.data import InMemory, _left_out
 from evotune.training.stacked_groups import Member, numbers
 from evotune.training.stacked_model import StackedModel
 from evotune.training.stacked_optimizer import StackedOptimizer
@@ -92,7 +92,7 @@ class Stack:
     def _batches(self, data: InMemory) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield batches ``(members, batch, ...)``, each member's in an order of its own."""
         size = self.members[0].setup.batch_size
-        orders = torch.stack([order(member, len(data), size) for member in self.members])
+        orders = torch.stack([_order(member, len(data), size) for member in self.members])
         for chosen in orders.to(data.targets.device).split(size, dim=1):
             yield data.inputs[chosen], data.targets[chosen]
 
@@ -114,10 +114,10 @@ class Stack:
         return torch.cat(found, dim=1)
 
 
-def order(member: Member, examples: int, size: int) -> Tensor:
+def _order(member: Member, examples: int, size: int) -> Tensor:
     """Return the order of a member's next epoch, as `evotune.training.data.batches` draws it."""
     drawn = torch.randperm(examples, generator=member.setup.shuffle)
-    return drawn[: examples - left_out(examples, size)]
+    return drawn[: examples - _left_out(examples, size)]
 
 
 def _added(totals: Sequence[float], pending: list[Tensor]) -> list[float]:
@@ -169,7 +169,3 @@ def _buffer_stacks(models: Sequence[nn.Module]) -> dict[str, Tensor]:
             buffer.data = stacks[name][index]
     return stacks
 
-
-def left_out(examples: int, size: int) -> int:
-    """Return how many examples of an epoch are left out, see `evotune.training.data.batches`."""
-    return 1 if examples > 1 and examples % size == 1 else 0

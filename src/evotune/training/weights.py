@@ -68,7 +68,7 @@ class TrialWeights:
             restore(objects, _mixed_with_fresh(found[0], trial.inherit, modules))
             built.put_back(trial.params)
         for module in modules.values():
-            set_dropout(module, trial.params, warn=True)
+            set_dropout(module, trial.params, built=True)
         return 0.0 if found is None else found[1]
 
     def load(self, trial: Trial) -> tuple[State, float] | None:

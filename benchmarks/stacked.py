@@ -1,0 +1,181 @@
+"""A population trained as one stacked model, beside the same members trained one by one.
+
+    python benchmarks/stacked.py            # everything that this machine can run
+    python benchmarks/stacked.py mlp        # one part: mlp, lenet, inherit, cuda
+
+Both ways train the same `SupervisedTask` in one thread, in turn, after a run that warms up. Compared
+are the seconds inside the epochs (data, forward, backward, optimizer), medians over repeats; the
+table says what all of it took with building, keeping and measuring too. Compare ratios between
+machines, not milliseconds.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from evotune.training.checkpoints import Checkpoints
+from evotune.training.stacked import train_together
+from evotune.training.task import SupervisedTask
+from evotune.training.weights import TrialWeights
+from evotune.trial import Checkpoint, RunningTrial, Trial
+
+console = Console(width=110)
+REPEATS = 7
+BATCH = 64
+
+
+def mlp() -> nn.Module:
+    """Return the perceptron 64-64-64-10."""
+    return nn.Sequential(
+        *(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    )
+
+
+def lenet() -> nn.Module:
+    """Return a LeNet for images of 28 x 28."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        *(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
+    )
+
+
+def task(make: Callable[[], nn.Module], shape: Sequence[int], steps: int, device: str = "cpu"):
+    """Return a task of one epoch of ``steps`` batches of random data."""
+    examples = steps * BATCH
+    data: tuple[Tensor, Tensor] = torch.randn(examples, *shape), torch.randint(10, (examples,))
+    return SupervisedTask(
+        lambda params: make(),
+        loss="cross_entropy",
+        optimizer="sgd",
+        train=data,
+        validation=tuple(part[:BATCH] for part in data),
+        batch_size=BATCH,
+        epochs=1,
+        device=device,
+    )
+
+
+def handles(count: int) -> list[RunningTrial]:
+    """Return trials that differ in seed and learning rate."""
+    genes = [{"lr": 0.01 * (1 + n / count), "momentum": 0.9} for n in range(count)]
+    return [RunningTrial(Trial(n, g, g, seed=n)) for n, g in enumerate(genes)]
+
+
+def one_by_one(work: SupervisedTask, count: int) -> list[dict[str, float]]:
+    """Train every member by itself."""
+    return [work(handle) for handle in handles(count)]
+
+
+def together(work: SupervisedTask, count: int) -> list[dict[str, float]]:
+    """Train all members as one model."""
+    return train_together(work, handles(count))  # type: ignore[return-value]
+
+
+def measured(way: Callable[[SupervisedTask, int], list], work: SupervisedTask, count: int):
+    """Return the seconds inside the epochs, and of everything."""
+    began = time.perf_counter()
+    results = way(work, count)
+    return sum(result["train_seconds"] for result in results), time.perf_counter() - began
+
+
+def compare(work: SupervisedTask, count: int, repeats: int = REPEATS) -> tuple[list[float], ...]:
+    """Return medians of (one by one, together) inside the epochs, and of everything."""
+    runs = [
+        (measured(one_by_one, work, count), measured(together, work, count))
+        for _ in range(repeats + 1)
+    ][1:]
+    return tuple(
+        [statistics.median(run[way][part] for run in runs) for way in (0, 1)] for part in (0, 1)
+    )
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print one table."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*map(str, row))
+    console.print(table)
+
+
+def verdict(text: str, met: bool) -> None:
+    """Print whether a bar is met."""
+    console.print(f"  {'met    ' if met else 'MISSED '} {text}\n", style="green" if met else "red")
+
+
+def against_one_by_one(
+    name: str, work: SupervisedTask, counts: Sequence[int], bar: tuple[int, float]
+) -> None:
+    """Print a table over numbers of members, and whether the bar (members, factor) is met."""
+    rows, factors = [], {}
+    for count in counts:
+        (alone, stacked), (all_alone, all_stacked) = compare(work, count)
+        factors[count] = alone / stacked
+        milliseconds = (f"{1e3 * value / count:.2f}" for value in (alone, stacked))
+        rows.append(
+            [count, *milliseconds, f"{alone / stacked:.2f} x", f"{all_alone / all_stacked:.2f} x"]
+        )
+    columns = ["members", "one by one, ms", "stacked, ms", "epochs", "with all else"]
+    show(f"{name}: time for one member's epoch, and how many times faster", columns, rows)
+    members, factor = bar
+    verdict(
+        f"{name}, {members} members: {factors[members]:.2f} x, wanted {factor:g} x",
+        factors[members] >= factor,
+    )
+
+
+def measure_mlp() -> None:
+    """Compare perceptrons on the CPU."""
+    work = task(mlp, (64,), steps=20)
+    against_one_by_one("MLP 64-64-64-10", work, (4, 8, 16, 32, 64), (32, 6.0))
+
+
+def measure_lenet() -> None:
+    """Compare convolutional networks on the CPU."""
+    against_one_by_one("LeNet", task(lenet, (1, 28, 28), steps=4), (2, 4, 8, 16), (16, 1.4))
+
+
+def measure_cuda() -> None:
+    """Compare convolutional networks on a GPU."""
+    if not torch.cuda.is_available():
+        console.print("cuda: torch finds no CUDA here\n")
+        return
+    work = task(lenet, (1, 28, 28), steps=8, device="cuda")
+    counts = [2**power for power in range(11)]
+    against_one_by_one("LeNet on CUDA", work, counts, (64, 20.0))
+
+
+def measure_inherit() -> None:
+    """Measure how long 100 members of 1 M parameters take to inherit, through memory."""
+
+
+PARTS = {
+    "mlp": measure_mlp,
+    "lenet": measure_lenet,
+    "inherit": measure_inherit,
+    "cuda": measure_cuda,
+}
+
+
+def main() -> None:
+    """Run the chosen parts."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    chosen = parser.parse_args().parts or PARTS
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    for part in chosen:
+        PARTS[part]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The members of a population that trains on, as tables for a terminal."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+
+from evotune.cli.tables import score_texts, state_text, table
+from evotune.objectives import Objectives
+from evotune.report.steps import Step
+from evotune.report.text import number
+
+#: Characters of the columns member, trial, epochs, state, weights and came.
+OWN_COLUMNS = 56
+
+
+def members_table(
+    steps: Iterable[Step],
+    objectives: Objectives,
+    genes: Sequence[str],
+    *,
+    best: int | None = None,
+) -> Table:
+    """Return one row for each member: its latest step, and where it came from.
+
+    Args:
+        steps: The latest step of each member.
+        objectives: Objectives of the study.
+        genes: Names of the genes that are shown.
+        best: Number of the trial to mark.
+    """
+    names = [f">{objective.metric}" for objective in objectives.objectives]
+    made = table(
+        ">member",
+        ">trial",
+        ">epochs",
+        "state",
+        *names,
+        ">weights",
+        "came",
+        *(f">{gene}" for gene in genes),
+    )
+    for step in steps:
+        params = step.trial.params
+        made.add_row(
+            step.member,
+            str(step.trial.number),
+            step.epochs,
+            state_text(step.trial),
+            *score_texts(step.trial, objectives),
+            donors_text(step),
+            origin_text(step),
+            *(number(params[gene]) if gene in params else "–" for gene in genes),
+            style="bold" if step.trial.number == best else None,
+        )
+    return made
+
+
+def donors_text(step: Step) -> str:
+    """Return the trials that gave their weights, or that they are fresh."""
+    return "+".join(map(str, step.trial.donors)) or "fresh"
+
+
+def origin_text(step: Step) -> str:
+    """Return how a step came about: a new member, one that went on, or a child in its place."""
+    if step.is_child:
+        parents = "+".join(map(str, step.trial.parents))
+        return f"child of {parents}" if parents else "child, new genes"
+    return "went on" if step.trial.donors else "new"

@@ -1,0 +1,45 @@
+"""``evotune schedule``: the hyperparameters per epoch that a study has found."""
+
+from pathlib import Path
+
+from evotune.cli.console import make_console
+from evotune.cli.source import Record, read_study
+from evotune.errors import ConfigError
+from evotune.report.lineage import weights_line
+from evotune.training.schedules import Schedule
+
+
+def schedule(source: str, name: str | None, output: Path | None, trial: int | None) -> None:
+    """Print the schedule of a line of weights, and write it to a file when one is named.
+
+    Args:
+        source: See `evotune.cli.source.open_source`.
+        name: Name of the study.
+        output: Ends in ``.json`` for a file that `Schedule.load` reads, in ``.html`` for a picture.
+        trial: The trial in which the line ends; the best one by default.
+
+    Raises:
+        ConfigError: The output ends in something else.
+        NoResultError: No trial is done yet.
+        ScheduleError: Its trials have no budget in epochs, or the file cannot be written.
+    """
+    kind = None if output is None else output.suffix.lower()
+    if kind not in (None, ".json", ".html"):
+        raise ConfigError(f"a schedule is written to a .json or .html file, got {str(output)!r}")
+    found = schedule_of(read_study(source, name), trial)
+    console = make_console()
+    console.print(found.table(), soft_wrap=True)
+    if output is not None:
+        if kind == ".json":
+            found.save(output)
+        else:
+            found.plot(output)
+        console.print(f"\nwritten to {output}", soft_wrap=True)
+
+
+def schedule_of(record: Record, trial: int | None = None) -> Schedule:
+    """Return the schedule of the line of weights that ends in a trial, the best one by default."""
+    line = weights_line(record.trials, record.best.number if trial is None else trial)
+    return Schedule.from_line(
+        line, record.definition.space, study=record.name, metrics=record.objectives.needed
+    )
