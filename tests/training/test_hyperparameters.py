@@ -115,7 +115,7 @@ def test_a_replaced_value_is_warned_of_once(caplog):
 def test_values_built_from_the_gene_cause_no_warning(caplog):
     set_hyperparameters(SGD(groups(1), lr=0.3), {"lr": 0.3}, warn=True)
     set_hyperparameters(Adam(groups(1), betas=(0.8, 0.9)), {"beta1": 0.8}, warn=True)
-    set_dropout(nn.Dropout(0.3), {"dropout": 0.3}, warn=True)
+    set_dropout(nn.Dropout(0.3), {"dropout": 0.3}, built=True)
     set_dropout(nn.Dropout(0.3), {"dropout": 0.4})
     set_hyperparameters(SGD(groups(1), lr=0.3), {"lr": 0.4})  # in the midst of training
     assert not caplog.records
@@ -164,7 +164,7 @@ def test_dropout_by_name(genes, rates):
 
 
 def test_a_replaced_dropout_is_warned_of_once(caplog):
-    set_dropout(Net(), {"dropout": 0.3}, warn=True)
+    set_dropout(Net(), {"dropout": 0.3}, built=True)
     assert len(caplog.records) == 1
     assert "set dropout to 0.3" in caplog.text
 

@@ -151,9 +151,7 @@ MODELS = {
         IMAGE,
     ),
     "instance norm": (
-        images(
-            lambda: nn.Conv2d(3, 4, 3), lambda: nn.InstanceNorm2d(4, affine=True), features=64
-        ),
+        images(lambda: nn.Conv2d(3, 4, 3), lambda: nn.InstanceNorm2d(4, affine=True), features=64),
         IMAGE,
     ),
     "dropout": (

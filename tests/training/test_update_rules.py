@@ -97,7 +97,9 @@ def test_fresh_and_inheriting_members_train_in_one_stack():
         way(task, parents)
         line.state(parents[1])
         children = [line.handle(2, {"lr": 0.1}, donor=1), line.handle(3, {"lr": 0.1})]
-        children.append(line.handle(4, {"lr": 0.02}, donor=1, inherit={"shrink": 0.4, "perturb": 0.1}))
+        children.append(
+            line.handle(4, {"lr": 0.02}, donor=1, inherit={"shrink": 0.4, "perturb": 0.1})
+        )
         results.append([*way(task, children), *(line.state(child) for child in children)])
     for own, other in zip(*results, strict=True):
         assert_alike(*(without_seconds(r) if isinstance(r, dict) else r for r in (own, other)))

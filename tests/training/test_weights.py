@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -413,7 +414,7 @@ def test_a_donor_without_weights_is_a_checkpoint_failure(store):
         trial.resume(model=mlp())
         return 1.0
 
-    failure = evaluate_trial(train, child(donor=5), weights_for(store, {}))
+    failure = evaluate_trial(train, replace(child(donor=5), weights=weights_for(store, {})))
     assert failure.kind == "checkpoint"
     assert "trial 9 inherits from trial 5, which has kept no weights" in failure.message
 
@@ -428,11 +429,12 @@ def test_the_handle_resumes_trains_and_keeps(store):
         return float(seen[0])
 
     first = Trial(0, {"lr": 0.1}, {"lr": 0.1})
-    outcome = evaluate_trial(train, first, TrialWeights(store, 0, {}, wanted=True, write=False))
+    weights = TrialWeights(store, 0, {}, wanted=True, write=False)
+    outcome = evaluate_trial(train, replace(first, weights=weights))
     assert outcome.checkpoint.epochs == 2
     second = Trial(1, {"lr": 0.2}, {"lr": 0.2}, weights_from=0)
     weights = TrialWeights(store, 1, {0: outcome.checkpoint}, wanted=True, write=False)
     assert RunningTrial(second, weights).keeps
-    outcome = evaluate_trial(train, second, weights)
+    outcome = evaluate_trial(train, replace(second, weights=weights))
     assert outcome.checkpoint.epochs == 4
     assert next(iter(outcome.metrics.values())) == 2.0

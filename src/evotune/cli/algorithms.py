@@ -74,15 +74,16 @@ def _make_islands(options: Mapping[str, Any], space: Space, trials: int | None) 
 def _with_tuples(maker: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Make lists tuples where tuples are wanted, for which TOML has no form of its own."""
     hints = get_type_hints(maker.__init__ if isinstance(maker, type) else maker)  # type: ignore[misc]
-    wanted = {name for name, hint in hints.items() if tuple in map(get_origin, _parts(hint))}
+    wanted = {name for name, hint in hints.items() if _is_tuple(hint)}
     return {
         name: tuple(value) if isinstance(value, list) and name in wanted else value
         for name, value in options.items()
     }
 
 
-def _parts(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+def _is_tuple(hint: Any) -> bool:
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return any(get_origin(part) is tuple for part in parts)
 
 
 def _algorithm_maker(table: Mapping[str, Any]) -> Callable[..., Algorithm]:

@@ -49,7 +49,7 @@ def collapses(result: Diversity) -> list[Collapse]:
 def _smooth(shares: Floats) -> Floats:
     """Return each value's median with its two neighbours: one odd generation proves nothing."""
     ends = np.concatenate([shares[:1], shares, shares[-1:]])
-    return np.median([ends[:-2], ends[1:-1], ends[2:]], axis=0)
+    return np.asarray(np.median([ends[:-2], ends[1:-1], ends[2:]], axis=0))
 
 
 def alarms(data: StudyData) -> Iterator[str]:
