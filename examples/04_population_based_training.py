@@ -15,7 +15,11 @@ def network(params):
 
 
 task = et.SupervisedTask(
-    network, "cross_entropy", "sgd", train=(x, y), validation=(x_validation, y_validation)
+    network,
+    loss="cross_entropy",
+    optimizer="sgd",
+    train=(x, y),
+    validation=(x_validation, y_validation),
 )
 space = et.Space(lr=et.Float(1e-3, 1.0, log=True), momentum=et.Float(0.0, 0.99))
 algorithm = et.PopulationBasedTraining(space, population_size=16)

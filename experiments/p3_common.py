@@ -113,9 +113,6 @@ def run_arm(
     Returns:
         One row; for the accepted practice two: the mean of its lines, and the best of them.
     """
-    # Stacking is what a study does by itself.
-    executors = {0: lambda: None, 1: et.InlineExecutor}
-    executor = executors.get(workers, lambda: et.ProcessExecutor(workers, threads=1))()
     with et.Study(
         arm.algorithm(),
         f"min {experiment.story.metric}",
@@ -129,12 +126,18 @@ def run_arm(
             experiment.train(seed, arm.accepted),
             arm.lines,
             epochs=experiment.epochs,
-            executor=executor,
+            executor=_executor(workers),
             max_failures=1.0,
         )
         if study.stop_reason not in ("trials", "epochs"):
             raise SystemExit(f"ended: {study.stop_reason}; run the same command to go on")
         return rows_of(experiment, arm, seed, study.trials)
+
+
+def _executor(workers: int) -> Any:
+    if workers == 0:
+        return None  # a study stacks what it can by itself
+    return et.InlineExecutor() if workers == 1 else et.ProcessExecutor(workers, threads=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,27 +198,26 @@ def rows_of(experiment: Experiment, arm: Arm, seed: int, trials: Sequence[et.Tri
         epochs=sum(int(trial.budget or 0) for trial in trials),
         validation=best.validation,
         test=best.test,
-        schedule=schedule(trials, best),
+        schedule=() if arm.accepted else schedule(trials, best),
         failed=sum(trial.failure is not None for trial in trials),
         seconds=sum(trial.metrics.get(name, 0.0) for trial in trials for name in seconds),
     )
     if not arm.accepted:
         return [row]
-    lines = [
-        min((point for point in found if point.trial == number), key=_validation)
-        for number in sorted({point.trial for point in found})
-    ]
-    mean = Row(
-        arm=arm.name,
-        seed=seed,
-        epochs=experiment.epochs,
+    return [_mean(row, found), replace(row, arm=RESTARTS.format(len(trials)))]
+
+
+def _mean(row: Row, found: Sequence[Point]) -> Row:
+    """Return the mean of the lines of a search, each at its own best."""
+    numbers = {point.trial for point in found}
+    lines = [min((p for p in found if p.trial == number), key=_validation) for number in numbers]
+    return replace(
+        row,
+        epochs=row.epochs // len(lines),
         validation=sum(line.validation for line in lines) / len(lines),
         test=sum(line.test for line in lines) / len(lines),
-        schedule=(),
-        failed=row.failed,
-        seconds=row.seconds / len(trials),
+        seconds=row.seconds / len(lines),
     )
-    return [mean, replace(row, arm=RESTARTS.format(len(trials)), schedule=())]
 
 
 def _validation(point: Point) -> float:

@@ -35,7 +35,7 @@ class Scale:
 
 SCALES = {
     "small": Scale(
-        TranslationSizes(600, 200, 300, units=32, layers=1, batch_size=16),
+        TranslationSizes(600, 200, 200, units=32, layers=1, batch_size=16),
         population=5,
         epochs=10,
     ),

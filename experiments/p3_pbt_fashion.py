@@ -139,7 +139,8 @@ def make(options: argparse.Namespace) -> Experiment:
     """Return the experiment that the options ask for."""
     scale = SCALES[options.set][options.scale]
     story = Story(
-        title=f"population-based training on {TITLES[options.set]}",
+        title=f"population-based training on {TITLES[options.set]}"
+        + (", Ray Tune beside it" if options.ray else ""),
         metric="error",
         unit="points",
         factor=100,

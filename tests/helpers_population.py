@@ -1,54 +1,66 @@
-"""A member to train without torch: it remembers every trial that its weights went through."""
+"""Population-based training without training: results follow from epochs and genes alone."""
 
-from typing import Any
+import math
+from dataclasses import replace
 
-import numpy as np
+from evotune.space import Float, Space
+from evotune.trial import Trial
+from helpers_islands import Driver
 
-import evotune as et
-
-
-class Member:
-    """Weights ``(2,)`` that move towards the origin, and the numbers of the trials they went by."""
-
-    def __init__(self, seed: int, size: int = 2) -> None:
-        self.weights = np.random.default_rng(seed).normal(size=size)
-        self.history: list[int] = []
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"weights": self.weights, "history": self.history}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.weights = np.array(state["weights"])
-        self.history = list(state["history"])
+SCHEDULED = Space(lr=Float(1e-4, 1.0, log=True), momentum=Float(0.0, 0.99))
 
 
-def population_space() -> et.Space:
-    return et.Space(lr=et.Float(1e-3, 0.5, log=True), drift=et.Float(-1.0, 1.0), steps=et.Int(0, 3))
+def train_population(algorithm, trials=64, seed=0, failing=()):
+    """Run whole generations; trials whose numbers are in ``failing`` fail."""
+    driver = Driver(algorithm, seed)
+
+    def value(trial: Trial) -> float:
+        donor = trial.weights_from
+        before = 0.0 if donor is None else driver.trials[donor].checkpoint.epochs
+        epochs = before + (trial.budget or 0.0)
+        off = (math.log10(trial.params["lr"]) + 1.5) ** 2 + (trial.params["momentum"] - 0.8) ** 2
+        return -(0.97 * (1 - math.exp(-epochs / 3)) - 0.02 * off)
+
+    while len(driver.trials) < trials:
+        for trial in driver.start_all():
+            if trial.number in failing:
+                driver.end(trial)
+            else:
+                driver.finish(trial, value)
+    return [_measured(trial) for trial in driver.trials]
 
 
-def train_member(trial: et.RunningTrial) -> dict[str, float]:
-    """Deterministic from (seed, params, inherited weights)."""
-    member = Member(trial.seed)
-    trial.resume(member=member)
-    noise = np.random.default_rng(trial.seed)
-    member.history.append(trial.number)
-    for _ in trial.epochs():
-        step = trial.params["lr"] * (1 + trial.params["steps"])
-        member.weights = member.weights * (1 - step) + 0.01 * noise.normal(size=2)
-    trial.keep(member=member)
-    # The line that the weights really went by, so that tests can compare it with the records.
-    line = float(sum((n + 1) * 31**k for k, n in enumerate(reversed(member.history[-8:]))))
-    return {"loss": float(np.abs(member.weights).sum()), "line": line, "last": member.history[-1]}
+def _measured(trial: Trial) -> Trial:
+    metrics = {"accuracy": -trial.values[0]} if trial.values else {}
+    return replace(trial, metrics=metrics, started=0.0, ended=1.0)
 
 
-def line_of(study: et.Study, number: int) -> float:
-    """What ``line`` must be by the records."""
-    numbers = [number]
-    trials = study.trials
-    while trials[numbers[-1]].weights_from is not None:
-        numbers.append(trials[numbers[-1]].weights_from)
-    return float(sum((n + 1) * 31**k for k, n in enumerate(numbers[:8])))
-
-
-def population(**options: Any) -> et.PopulationBasedTraining:
-    return et.PopulationBasedTraining(population_space(), **{"population_size": 6} | options)
+def step(
+    number,
+    value=None,
+    *,
+    weights=None,
+    parents=(),
+    generation=0,
+    member=0,
+    budget=1.0,
+    state=None,
+    **note,
+):
+    """One trial of a population; ``note`` may hold ``replaces``, ``mutated``, ``lr``."""
+    params = {"lr": note.pop("lr", 0.1), "momentum": note.pop("momentum", 0.5)}
+    own = {"generation": generation, "member": member, **note}
+    state = state or ("failed" if value is None else "done")
+    values = None if value is None else (-value,)
+    return Trial(
+        number,
+        params,
+        params,
+        state,
+        budget=budget,
+        weights_from=weights,
+        parents=tuple(parents),
+        note=own,
+        values=values,
+        metrics={} if value is None else {"accuracy": value},
+    )
