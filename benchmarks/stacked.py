@@ -10,10 +10,10 @@ machines, not milliseconds.
 """
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
 from rich.console import Console
@@ -22,6 +22,9 @@ from torch import Tensor, nn
 
 from evotune.training.checkpoints import Checkpoints
 from evotune.training.stacked import train_together
+from evotune.training.stacked_groups import Member
+from evotune.training.stacked_training import Stack
+from evotune.training.stacked_weights import keep, resume
 from evotune.training.task import SupervisedTask
 from evotune.training.weights import TrialWeights
 from evotune.trial import Checkpoint, RunningTrial, Trial
@@ -154,8 +157,59 @@ def measure_cuda() -> None:
     against_one_by_one("LeNet on CUDA", work, counts, (64, 20.0))
 
 
+def inheriting(members: int) -> float:
+    """Return the seconds in which members take over the weights of others, in memory."""
+    work = SupervisedTask(
+        lambda params: nn.Linear(1000, 1000),
+        loss="mse",
+        optimizer="sgd",
+        train=(torch.zeros(1, 1000), torch.zeros(1, 1000)),
+        validation=(torch.zeros(1, 1000), torch.zeros(1, 1000)),
+    )
+    store = Checkpoints()
+    store.open("inherit")
+    records: dict[int, Checkpoint] = {}
+    device = torch.device("cpu")
+    for name in ("train", "validation"):
+        work._source(name, device)
+
+    def stacked(first: int, donor: int | None) -> tuple[Stack, list[Member]]:
+        found = []
+        for number in range(first, first + members):
+            genes = {"lr": 0.1}
+            given = None if donor is None else donor + (number * 7) % members
+            trial = Trial(number, genes, genes, seed=number, weights_from=given)
+            weights = TrialWeights(store, number, records, wanted=True, write=False)
+            setup = work._set_up(RunningTrial(trial, weights), device)
+            found.append(Member(RunningTrial(trial, weights), setup, torch.Generator()))
+        return Stack(found, ()), found
+
+    _, parents = stacked(0, None)
+    for parent in parents:
+        keep(parent)
+        records[parent.handle.number] = parent.handle.weights.written()
+    stack, children = stacked(members, 0)
+    times = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        for child in children:
+            resume(child)
+        stack.load_optimizers()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
 def measure_inherit() -> None:
     """Measure how long 100 members of 1 M parameters take to inherit, through memory."""
+    threads = torch.get_num_threads()
+    rows = []
+    for count in (1, os.cpu_count() or 1):
+        torch.set_num_threads(count)
+        seconds = inheriting(100)
+        rows.append([count, f"{1e3 * seconds:.1f}"])
+    torch.set_num_threads(threads)
+    show("Inheriting the weights of 100 members of 1 M parameters", ["threads", "ms"], rows)
+    verdict(f"inheriting: {1e3 * seconds:.1f} ms, wanted 50 ms", seconds <= 0.05)
 
 
 PARTS = {

@@ -312,7 +312,7 @@ class Command:
         """Run the experiment as the command line says, and print its tables and conclusions."""
         options = self.options(arguments)
         experiment = self.make(options)
-        torch.set_num_threads(1 if options.workers else torch.get_num_threads())
+        torch.set_num_threads(1)  # more slow so small networks down, badly so on a busy machine
         options.runs.mkdir(parents=True, exist_ok=True)
         # Another size is another experiment, which must not go on with the old trials.
         size = f"{options.scale}_{options.population}x{options.epochs}"

@@ -77,3 +77,24 @@ def study_file(tmp_path):
         return file
 
     return write
+
+
+@pytest.fixture
+def population_file(study_file):
+    """Write a file of population-based training: four members, two epochs between selections."""
+
+    def write(name="pbt", **lines):
+        body = (
+            "trial.resume()\n    epochs = [epoch + 1 for epoch in trial.epochs()]\n"
+            '    trial.keep(weight=trial.params["lr"])\n'
+            '    return {"accuracy": 1 - 0.5 ** epochs[-1] - 0.01 * trial.params["lr"]}'
+        )
+        own = {
+            "trials": None,
+            "epochs": "6",
+            "algorithm": 'name = "PopulationBasedTraining"\npopulation_size = 4\ninterval = 2',
+            "body": body,
+        }
+        return study_file(name, **(own | lines))
+
+    return write

@@ -8,12 +8,13 @@ from evotune.algorithms.auto import auto
 from evotune.cli import config
 from evotune.cli.config import load, location
 from evotune.errors import ConfigError
+from evotune.evolution.exploitation import Binary, Everyone, Quantile
 from evotune.evolution.schedules import Decay
 from evotune.evolution.selection import Tournament
 from evotune.objectives import Constraint, Objective, WeightedSum
 from evotune.space import Choice, Fixed, Float, Int
 from evotune.space.crossover import Uniform
-from evotune.space.mutation import Gaussian
+from evotune.space.mutation import Gaussian, Perturb
 from evotune.space.refine import Refinement
 from evotune.trial import RunningTrial, Trial
 
@@ -71,6 +72,74 @@ def test_tables_become_objects(study_file):
         "seed": Fixed(3),
         "learning rate": Float(0, 1, step=0.5),
     }
+
+
+PBT = 'name = "PopulationBasedTraining"\n'
+
+
+def test_population_based_training(study_file):
+    options = (
+        'population_size = 6\ninterval = { name = "Growing", initial = 2, patience = 5 }\n'
+        'parents = 1\nexploit = { name = "Quantile", share = 0.2 }\nshrink_perturb = [0.4, 0.1]\n'
+        'crossover = "Segment"\nmutation = { name = "Perturb", factors = [0.5, 2.0] }\n'
+        "seeds = [{ lr = 0.1 }]"
+    )
+    file = study_file(
+        trials=None,
+        epochs="20",
+        algorithm=PBT + options,
+        checkpoints='{ location = "weights", quota = "2 MB", write_every = 3 }',
+    )
+    loaded = load(file, {})
+    algorithm, store = loaded.algorithm, loaded.of_study["checkpoints"]
+    assert algorithm.breeding.exploit == Quantile(0.2)
+    assert algorithm.breeding.parents == 1
+    assert algorithm.shrink_perturb == (0.4, 0.1)
+    assert algorithm.variation.mutation == Perturb(factors=(0.5, 2.0))
+    assert algorithm.interval == 2
+    assert loaded.of_run == {"epochs": 20}
+    assert (store.quota, store.write_every) == (2_000_000, 3)
+
+
+@pytest.mark.parametrize(
+    ("interval", "exploit"), [('"auto"', '"binary"'), ("4", '"Binary"'), ("{ initial = 1 }", None)]
+)
+def test_short_forms_of_its_options(study_file, interval, exploit):
+    lines = f"interval = {interval}\n" + (f"exploit = {exploit}" if exploit else "")
+    algorithm = load(study_file(algorithm=PBT + lines), {}).algorithm
+    assert algorithm.interval == (4 if interval == "4" else 1)
+    assert algorithm.breeding.exploit == (Binary() if exploit else Everyone())
+
+
+def test_islands_hold_algorithms(study_file):
+    islands = (
+        'name = "Islands"\ntopology = "star"\nevery = 3\nsend = 2\nislands = [\n'
+        '{ name = "PopulationBasedTraining", interval = 1, mutation = "Creep" },\n'
+        '{ recipe = "classic_population_training", interval = 4 } ]'
+    )
+    algorithm = load(study_file(algorithm=islands), {}).algorithm
+    assert [inner.interval for inner in algorithm.algorithms] == [1, 4]
+    assert algorithm.neighbours == ((1,), (0,))
+    assert (algorithm.every, algorithm.send) == (3, 2)
+
+
+def test_a_recipe_hands_options_on(study_file):
+    recipe = 'recipe = "multiple_frequencies"\nintervals = [1, 3]\n'
+    loaded = load(study_file(algorithm=recipe + "elitism = 2"), {})
+    assert [inner.breeding.elitism for inner in loaded.algorithm.algorithms] == [2, 2]
+    with pytest.raises(ConfigError, match=r"\[algorithm\]: .*'elitsm'"):
+        load(study_file(algorithm=recipe + "elitsm = 2"), {})
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [('"w"', "{folder}/w"), ('"/var/w"', "/var/w"), ('"s3://bucket/w"', "s3://bucket/w")],
+)
+def test_weights_lie_beside_the_file(study_file, monkeypatch, given, place):
+    file = study_file(checkpoints=given)
+    monkeypatch.chdir("/")
+    store = load(file, {}).of_study["checkpoints"]
+    assert repr(store).startswith(f"Checkpoints('{place.format(folder=file.parent)}'")
 
 
 def test_a_recipe_is_an_algorithm_by_its_name(study_file):
@@ -173,6 +242,38 @@ BAD = {
         {"algorithm": 'name = "Genetic"\nmutation = { rate = 0.1 }'},
         "mutation: needs a name: one of Creep",
     ),
+    "unknown exploitation": (
+        {"algorithm": PBT + 'exploit = "quantil"'},
+        r"\[algorithm\]: exploit 'quantil' is not known; did you mean 'quantile'",
+    ),
+    "no interval": (
+        {"algorithm": PBT + 'interval = "often"'},
+        "'interval' must be a whole number or \"auto\" or { name = \"Growing\", ... }, got 'often'",
+    ),
+    "interval option": (
+        {"algorithm": PBT + "interval = { inital = 1 }"},
+        "interval: unknown option 'inital'; did you mean 'initial'?",
+    ),
+    "no islands": (
+        {"algorithm": 'name = "Islands"'},
+        r"\[algorithm\]: Islands needs a list of algorithms: write islands = ",
+    ),
+    "a wrong island": (
+        {"algorithm": 'name = "Islands"\nislands = [{ name = "Genetic" }, { name = "Genetik" }]'},
+        "island 1: unknown algorithm 'Genetik'; did you mean 'Genetic'?",
+    ),
+    "one island": (
+        {"algorithm": 'name = "Islands"\nislands = [{ name = "Genetic" }]'},
+        "Islands needs a list of two algorithms or more",
+    ),
+    "epochs as text": ({"epochs": '"20"'}, r"\[study\]: 'epochs' must be a number, got '20'"),
+    "negative epochs": ({"epochs": "-1"}, "epochs must be positive, got -1"),
+    "quota": ({"checkpoints": '{ quota = "2 XB" }'}, "checkpoints: .*quota must be a number"),
+    "checkpoint option": (
+        {"checkpoints": '{ qouta = "2 GB" }'},
+        "checkpoints: unknown option 'qouta'; did you mean 'quota'?",
+    ),
+    "checkpoints as a number": ({"checkpoints": "3"}, "checkpoints: 'location' must be a text"),
     "function in a file": (
         {"algorithm": 'name = "Genetic"\nsurvival = "best"'},
         "'survival' must be left out",

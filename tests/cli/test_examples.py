@@ -36,6 +36,26 @@ def test_digits_in_sqlite(tmp_path):
     assert (tmp_path / "digits.db").exists()
 
 
+def test_a_population_with_a_supervised_task(tmp_path):
+    pytest.importorskip("torch")
+    process = run(tmp_path, str(EXAMPLES / "04_population_based_training.py"))
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith("accuracy 0.9")
+    assert "epochs" in process.stdout
+    assert "momentum" in process.stdout
+
+
+def test_a_population_with_a_training_loop(tmp_path):
+    pytest.importorskip("torch")
+    for name in ("05_pbt.toml", "05_train.py"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    command = ("-m", "evotune.cli.main", "run", "05_pbt.toml", "--epochs", "4")
+    process = run(tmp_path, *command)
+    assert process.returncode == 0, process.stderr
+    assert "16 done; all members have their epochs" in process.stdout
+    assert list((tmp_path / "weights").rglob("*"))
+
+
 def test_command_line(tmp_path):
     for name in ("03_command_line.toml", "03_train.py"):
         shutil.copy(EXAMPLES / name, tmp_path)

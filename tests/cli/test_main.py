@@ -24,7 +24,17 @@ def test_help_imports_nothing_heavy(arguments):
 def test_help_names_every_command(evotune):
     code, out, _ = evotune("--help")
     assert code == 0
-    for command in ("demo", "run", "list", "show", "best", "trials", "report", "export"):
+    for command in (
+        "demo",
+        "run",
+        "list",
+        "show",
+        "best",
+        "trials",
+        "report",
+        "schedule",
+        "export",
+    ):
         assert command in out
 
 

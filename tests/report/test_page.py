@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from plotly.offline import get_plotlyjs
 
+from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.errors import StudyError
 from evotune.objectives import Constraint
 from evotune.protocols import StudyDefinition
+from evotune.report.comparison import Comparison
 from evotune.report.page import write_report
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Space
 from evotune.trial import Failure, Trial
+from helpers_population import SCHEDULED, train_population
 from helpers_report import SPACE, definition, scatter, simulate
 
 HOSTILE = "<img src=x onerror=\"document.body.dataset.hacked='yes'\"><script>alert(1)</script>"
@@ -179,6 +182,24 @@ def test_several_objectives_get_a_front(tmp_path: Path) -> None:
     assert "Of several objectives this is about the first, loss." in page
 
 
+def test_constraints_are_listed_and_infeasible_trials_marked(tmp_path: Path) -> None:
+    trials = [replace(t, violation=float(t.number % 4 == 0)) for t in simulate(40) if t.is_done]
+    broken = sum(t.violation > 0 for t in trials)
+    goals = ["max accuracy", Constraint("size", at_most=0.5), Constraint("speed", at_least=2)]
+    page = page_of(tmp_path, definition(SPACE, goals), trials)
+    assert "<dt>constraints</dt><dd>size &lt;= 0.5, 2 &lt;= speed</dd>" in page
+    assert f"{broken} infeasible" in page
+    assert f"{broken} trials (" in page
+    assert f"Hollow points break a constraint: {broken} trials." in page
+    shown = max(0, 20 - (len(trials) - broken))  # the table has twenty rows, feasible ones first
+    assert page.count("<small>infeasible</small>") == shown
+    everyone = [replace(t, violation=1.0) for t in trials]
+    assert "Every trial breaks a constraint" in page_of(
+        tmp_path, definition(SPACE, goals), everyone
+    )
+    assert "<dt>constraints" not in page_of(tmp_path, definition(), trials)
+
+
 def test_a_poor_forest_is_called_so(tmp_path: Path) -> None:
     trials = with_scores(simulate(60), lambda t: float(np.random.default_rng(t.number).random()))
     page = page_of(tmp_path, definition(), trials)
@@ -242,9 +263,30 @@ def test_a_browser_draws_every_figure(tmp_path: Path) -> None:
     study = definition(space, ["max accuracy", "min train_seconds"], name=HOSTILE)
     path = write_report(tmp_path / "report.html", study, trials)
     page = drawn(path, tmp_path / "profile")
+    assert_drawn(page, len(ALL_FIGURES) + 1)
+    assert not re.search(r"<body[^>]*data-hacked", page)
+
+
+@pytest.mark.skipif(browser() is None, reason="needs Chromium or Chrome to draw the page")
+def test_a_browser_draws_every_figure_of_a_population(tmp_path: Path) -> None:
+    trials = train_population(
+        PopulationBasedTraining(SCHEDULED, population_size=6), 36, failing={9}
+    )
+    runs = {"evolution": (0.9, 0.8), "random search": (0.7, 0.8)}
+    path = write_report(
+        tmp_path / "report.html",
+        definition(SCHEDULED),
+        trials,
+        comparison=Comparison("accuracy", "max", runs, are_paired=True, epochs={}),
+    )
+    shown = len(figures(path.read_text("utf-8")))
+    assert shown == len(ALL_FIGURES) + 5  # one tree instead of another, and five more
+    assert_drawn(drawn(path, tmp_path / "profile"), shown)
+
+
+def assert_drawn(page: str, count: int) -> None:
     assert 'data-drawn="yes"' in page
     assert 'class="plot broken' not in page
     plots = re.findall(r'<div class="plot[^"]*js-plotly-plot[^"]*"', page)
-    assert len(plots) == len(ALL_FIGURES) + 1
+    assert len(plots) == count
     assert page.count('class="main-svg"') >= len(plots)
-    assert not re.search(r"<body[^>]*data-hacked", page)

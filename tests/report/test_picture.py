@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.errors import StudyError
+from evotune.report.data import prepare
+from evotune.report.lineage import weights_line
 from evotune.report.picture import write_picture
 from evotune.trial import Trial
+from helpers_population import SCHEDULED, train_population
 from helpers_report import definition, simulate
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -61,3 +65,13 @@ def test_odd_studies_have_a_picture(tmp_path: Path, count: int) -> None:
 def test_a_path_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="cannot write"):
         write_picture(tmp_path, definition(), [])
+
+
+def test_the_orange_line_of_a_population_is_that_of_its_weights(tmp_path: Path) -> None:
+    trials = train_population(PopulationBasedTraining(SCHEDULED, population_size=6), 36)
+    root = picture(tmp_path, trials, space=SCHEDULED)
+    data = prepare(definition(SCHEDULED), trials)
+    line = weights_line(trials, data.best.number)
+    assert "line of its weights" in texts(root)
+    orange = [p for p in root.iter(f"{SVG}polyline") if p.attrib["class"] == "best"][-1]
+    assert len(orange.attrib["points"].split()) == len(line)

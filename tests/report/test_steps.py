@@ -55,7 +55,9 @@ def test_survivors_are_the_members_latest_done_steps() -> None:
 
 
 def test_without_members_the_ends_of_all_lines_survive() -> None:
-    trials = [replace(step(k, 0.1, weights=k - 1 if k in (1, 3) else None), note={}) for k in range(4)]
+    trials = [
+        replace(step(k, 0.1, weights=k - 1 if k in (1, 3) else None), note={}) for k in range(4)
+    ]
     assert [s.trial.number for s in survivors(steps(trials))] == [1, 3]
     assert latest(steps(trials)) == []
 

@@ -114,6 +114,8 @@ def _words(hint: Any) -> str:
         return " or ".join(dict.fromkeys(parts))
     if get_origin(hint) is Literal:
         return " or ".join(f'"{value}"' for value in get_args(hint))
+    if isinstance(hint, type) and hint not in _WORDS:
+        return f'{{ name = "{hint.__name__}", ... }}'
     return _WORDS.get(hint, "left out (no file can write it)")
 
 

@@ -14,7 +14,7 @@ from evotune.objectives import AnyObjective, Objective, Objectives
 from evotune.protocols import StudyDefinition
 from evotune.report.generations import Groups, group
 from evotune.report.importance import Importance, importance
-from evotune.report.lineage import ancestors
+from evotune.report.lineage import ancestors, main_line, weights_line
 from evotune.report.scales import Scale, score_scale
 from evotune.report.steps import Step, inherits_weights, steps
 from evotune.space import Space
@@ -147,8 +147,32 @@ class StudyData:
         return best
 
     def family(self) -> list[Trial]:
-        """Return the best trial's latest ancestors that have a value, and itself, oldest first."""
-        return ancestors(self.done, self.best.number)[-FAMILY_AT_MOST:] if self.best else []
+        """Return the best trial's latest ancestors that have a value, and itself, oldest first.
+
+        Where weights are inherited, the trials that its weights went through are among them.
+        """
+        if self.best is None:
+            return []
+        found = {t.number: t for t in ancestors(self.done, self.best.number)[-FAMILY_AT_MOST:]}
+        found |= {t.number: t for t in self.best_path()} if self.inherits else {}
+        return [found[number] for number in sorted(found)]
+
+    def best_path(self) -> list[Trial]:
+        """Return the line that leads to the best trial, oldest first.
+
+        It goes back through the weights where these are inherited, else through the better parent
+        each time.
+        """
+        if self.best is None:
+            return []
+        if self.inherits:
+            return weights_line(self.done, self.best.number)
+        return main_line(ancestors(self.done, self.best.number)[-FAMILY_AT_MOST:])
+
+    @property
+    def path_name(self) -> str:
+        """What `best_path` is, for a legend."""
+        return "line of its weights" if self.inherits else "line of the best parents"
 
     def thinned(self, limit: int) -> Indices:
         """Return at most ``limit`` positions in ``done``: a fifth the best, the others drawn."""

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from evotune.report.data import StudyData
 from evotune.report.figures import POINTS_AT_MOST
-from evotune.report.lineage import changes, main_line
+from evotune.report.lineage import changes
 from evotune.report.scales import Scale
 from evotune.report.text import label, number
 from evotune.report.theme import BLUE, GREY, ORANGE, finish
@@ -20,7 +20,7 @@ def family_tree(data: StudyData) -> go.Figure:
     """Return the ancestors of the best trial: when each was born and how good it was."""
     line = data.family()
     places = _places(data)
-    path = main_line(line)
+    path = data.best_path()
     shown = np.array([places[trial.number] for trial in line])
     scale = Scale(shown[:, 1].min(), shown[:, 1].max(), data.score_scale[0].log)
     born = Scale(shown[:, 0].min(), shown[:, 0].max())
@@ -28,7 +28,7 @@ def family_tree(data: StudyData) -> go.Figure:
         [
             _others(data, places),
             _edges(line, places),
-            _path(path, places),
+            _path(path, places, data.path_name),
             _nodes(line, {t.number for t in path}, places),
             _best(line[-1], line, places),
         ]
@@ -80,13 +80,13 @@ def _edges(line: Sequence[Trial], places: dict[int, tuple[float, float]]) -> go.
     )
 
 
-def _path(path: Sequence[Trial], places: dict[int, tuple[float, float]]) -> go.Scatter:
+def _path(path: Sequence[Trial], places: dict[int, tuple[float, float]], name: str) -> go.Scatter:
     return go.Scatter(
         x=[places[trial.number][0] for trial in path],
         y=[places[trial.number][1] for trial in path],
         mode="lines",
         line={"color": ORANGE, "width": 3},
-        name="line of the best parents",
+        name=name,
         hoverinfo="skip",
     )
 

@@ -15,7 +15,6 @@ from evotune.protocols import StudyDefinition
 from evotune.report.data import StudyData, prepare
 from evotune.report.files import write_whole
 from evotune.report.generations import quantiles
-from evotune.report.lineage import main_line
 from evotune.report.scales import Floats, Scale
 from evotune.report.text import number, shorten
 from evotune.trial import Trial
@@ -127,12 +126,12 @@ def _family(data: StudyData, left: float) -> Iterator[str]:
     x_scale = Scale(float(born.min()), float(born.max()))
     y_scale = Scale(float(scores.min()), float(scores.max()), data.score_scale[0].log)
     frame = _Frame(left, 896.0, x_scale, y_scale)
-    legend = ("line of the best parents", "all ancestors")
+    legend = (data.path_name, "all ancestors")
     yield from _axes(frame, ("Where the best trial comes from", *legend, data.groups.born_name))
     at = dict(zip([t.number for t in line], frame.points(born, scores), strict=True))
     edges = [(at[p], at[t.number]) for t in line for p in t.parents if p in at]
     yield from (_line(edge, "edge") for edge in edges)
-    path = [trial.number for trial in main_line(line)]
+    path = [trial.number for trial in data.best_path()]
     yield _line([at[n] for n in path], "best")
     for n, (x, y) in at.items():
         colour, size = _ORANGE if n in path else _BLUE, 7 if n == line[-1].number else 4

@@ -168,11 +168,15 @@ def _family(data: StudyData) -> Iterator[Section]:
         "family",
         "Where the best trial comes from",
         f"The star is the best trial and the points linked to it are its {len(line) - 1:,} "
-        "ancestors; the orange line goes back through the better parent each time, and pointing at "
-        "a trial shows which genes changed.",
+        f"ancestors; the orange line goes back through {_back(data)}, and pointing at a trial "
+        "shows which genes changed.",
         family_tree(data),
         (cut,) if len(line) == FAMILY_AT_MOST else (),
     )
+
+
+def _back(data: StudyData) -> str:
+    return "its weights" if data.inherits else "the better parent each time"
 
 
 def _diversity(data: StudyData) -> Iterator[Section]:

@@ -38,19 +38,19 @@ def dots(comparison: Comparison) -> go.Figure:
     """Return a dot for each run, by arm; paired runs joined by a line."""
     arms = list(comparison.arms.items())
     figure = go.Figure()
-    # Points side by side, so that equal results can be told apart.
-    aside = [0.03 * (run - (_runs(comparison) - 1) / 2) for run in range(_runs(comparison))]
     if comparison.are_paired:
         x: list[float | None] = []
         y: list[float | None] = []
-        for shift, values in zip(aside, zip(*(v for _, v in arms), strict=True), strict=True):
+        for shift, values in zip(
+            _aside(_runs(comparison)), zip(*(v for _, v in arms), strict=True), strict=True
+        ):
             x += [*(place + shift for place in range(len(arms))), None]
             y += [*values, None]
         line = {"color": GREY, "width": 1}
         figure.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False)
     for place, (name, values) in enumerate(arms):
         figure.add_scatter(
-            x=[place + shift for shift, _ in zip(aside, values, strict=False)],
+            x=[place + shift for shift in _aside(len(values))],
             y=values,
             mode="markers",
             marker={"color": BLUE if place else ORANGE, "size": 11},
@@ -70,6 +70,11 @@ def dots(comparison: Comparison) -> go.Figure:
         },
         yaxis={"title": {"text": label(comparison.metric, 60)}},
     )
+
+
+def _aside(runs: int) -> list[float]:
+    """Return how far each run's point is moved, so that equal results can be told apart."""
+    return [0.03 * (run - (runs - 1) / 2) for run in range(runs)]
 
 
 def _table(comparison: Comparison) -> str:

@@ -5,7 +5,8 @@ or only right, when all members are computed together need the tensor behind it.
 place that uses torch's own functions for that; they are the same from torch 2.2 on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,17 +21,22 @@ class Unmappable(Exception):  # noqa: N818  (a reason, caught by the trainer and
 
 
 class Members:
-    """The members that one call of a mapped model computes.
+    """The members that one call of a mapped model computes; made by `mapping`.
 
     Args:
         count: How many.
         generators: Where each member's dropout is drawn from; None where nothing may be drawn.
+        level: How deep this mapping lies in others, as torch counts them.
     """
 
-    def __init__(self, count: int, generators: Sequence[torch.Generator] | None) -> None:
+    __slots__ = ("_level", "count", "generators")
+
+    def __init__(
+        self, count: int, generators: Sequence[torch.Generator] | None, level: int
+    ) -> None:
         self.count = count
         self.generators = generators
-        self._level = functorch.maybe_current_level()
+        self._level = level
 
     def here(self) -> bool:
         """Return True unless the model itself maps a function, inside of which this runs."""
@@ -72,6 +78,30 @@ class Members:
     def join_channels(self, whole: Tensor) -> Tensor:
         """Hide the members in ``(batch, members·channels, ...)``."""
         return self.join(whole.unflatten(1, (self.count, -1)), 1)
+
+
+@contextmanager
+def mapping(
+    count: int,
+    generators: Sequence[torch.Generator] | None,
+    table: dict[Any, Callable[..., Any]],
+) -> Iterator[Members]:
+    """Map what is computed inside over members, as `torch.func.vmap` does.
+
+    This is vmap without its search through nested arguments, which takes as long as a small model.
+
+    Args:
+        count: How many members.
+        generators: Where each member's dropout is drawn from; None where nothing may be drawn.
+        table: Replacements by torch function, see `Layers`.
+    """
+    level = functorch._vmap_increment_nesting(count, "error")
+    try:
+        members = Members(count, generators, level)
+        with Layers(members, table):
+            yield members
+    finally:
+        functorch._vmap_decrement_nesting()
 
 
 class Layers(TorchFunctionMode):

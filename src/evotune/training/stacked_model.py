@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
 
 from evotune.training.losses import Loss
 from evotune.training.stacked_layers import LAYERS
-from evotune.training.stacked_members import Layers, Members
+from evotune.training.stacked_members import Members, mapping
 from evotune.training.stacked_recurrent import RECURRENT
 
 _TABLE = LAYERS | RECURRENT
@@ -64,13 +63,9 @@ class StackedModel:
             generators: Each member's, for its dropout.
         """
         self._train(True)
-
-        def one(inputs: Tensor, targets: Tensor) -> Tensor:
-            with self._entered(generators):
-                return loss(self.model(inputs), targets)
-
-        result: Tensor = vmap(one)(inputs, targets)
-        return result
+        with self._entered(generators) as members:
+            result = loss(self.model(members.join(inputs)), members.join(targets))
+            return members.first(result)
 
     def outputs(self, inputs: Tensor) -> Tensor:
         """Return each member's output ``(members, batch, ...)``, in evaluation mode.
@@ -79,39 +74,35 @@ class StackedModel:
             inputs: ``(batch, ...)``, the same for all members.
         """
         self._train(False)
-
-        def one(_: Tensor) -> Any:
-            with self._entered(None):
-                return self.model(inputs)
-
-        with torch.no_grad():
-            result: Tensor = vmap(one)(torch.empty(self.members))
-        return result
+        with torch.no_grad(), self._entered(None) as members:
+            return members.first(self.model(inputs))
 
     def _train(self, mode: bool) -> None:
         if self.model.training != mode:
             self.model.train(mode)
 
     @contextmanager
-    def _entered(self, generators: Sequence[torch.Generator] | None) -> Iterator[None]:
+    def _entered(self, generators: Sequence[torch.Generator] | None) -> Iterator[Members]:
         """Put the stacks in the places of the model's own tensors, and these back afterwards."""
-        members = Members(self.members, generators)
         own = [places[0][0][places[0][1]] for places in self._places]
-        # Not handed through vmap itself, which would take far longer to look at each of them.
-        stacks = [members.join(stack) for stack in self._stacks]
-        _put(self._places, stacks)
-        self._tell_recurrent()
-        try:
-            with Layers(members, _TABLE):
-                yield
-            for index in self._buffers:
-                owner, key = self._places[index][0]
-                if owner[key] is not stacks[index]:  # assigned anew instead of changed in place
-                    with torch.no_grad():
-                        stacks[index].copy_(owner[key])
-        finally:
-            _put(self._places, own)
+        with mapping(self.members, generators, _TABLE) as members:
+            stacks = [members.join(stack) for stack in self._stacks]
+            _put(self._places, stacks)
             self._tell_recurrent()
+            try:
+                yield members
+                self._take_over_buffers(stacks)
+            finally:
+                _put(self._places, own)
+                self._tell_recurrent()
+
+    def _take_over_buffers(self, stacks: Sequence[Tensor]) -> None:
+        """Copy buffers that the model has assigned anew instead of changing them in place."""
+        for index in self._buffers:
+            owner, key = self._places[index][0]
+            if owner[key] is not stacks[index]:
+                with torch.no_grad():
+                    stacks[index].copy_(owner[key])
 
     def _tell_recurrent(self) -> None:
         for part in self._recurrent:

@@ -13,6 +13,7 @@ from evotune.training.data import InMemory
 from evotune.training.metrics import find_metrics, measure
 from evotune.training.stacked_groups import Member, Unstackable
 from evotune.training.stacked_training import Stack
+from evotune.training.stacked_weights import keep, resume
 from evotune.training.task import _FIXED_SEED, SupervisedTask
 from evotune.training.trainer import noise, timed
 from evotune.trial import Failed
@@ -44,14 +45,14 @@ class Run:
 
     def run(self) -> None:
         """Train, keep and measure; every member has a result afterwards."""
-        self._each(lambda member: member.handle.resume(**member.setup.state))
+        self._each(resume)
         self._compare()
         self._stack.load_optimizers()
         # Where members cannot have a random stream of their own they share this one.
         torch.manual_seed(self._members[0].handle.seed)
         self._train()
         self._stack.hand_back()
-        self._each(self._keep)
+        self._each(lambda member: keep(member) if member.handle.keeps else None)
         with self._timed("evaluation_seconds"):
             self._measure_all()
         self._each(self._finish)
@@ -120,10 +121,6 @@ class Run:
                     member.handle.report(member.epoch, **member.scores, **scores)
 
             self._each(report)
-
-    def _keep(self, member: Member) -> None:
-        if member.handle.keeps:
-            member.handle.keep(**member.setup.state)
 
     def _measure_all(self) -> None:
         if not self._any():

@@ -1,0 +1,74 @@
+"""Weights of members: donors' rows are copied once, and kept rows are handed over as they lie."""
+
+from typing import Any
+
+import torch
+
+from evotune.training.hyperparameters import BuiltSettings, set_dropout
+from evotune.training.stacked_groups import Member
+from evotune.training.state import snapshot
+from evotune.training.weights import TrialWeights
+
+
+def resume(member: Member) -> None:
+    """Do what ``trial.resume`` does, for a member whose model is a window on a stack.
+
+    A plain copy of a donor that is in memory goes straight into the member's rows; the optimizer
+    shares the donor's state until its own stack has taken it over. All else, what does not fit
+    included, is left to ``trial.resume``.
+
+    Raises:
+        CheckpointError: The donor's weights are missing, damaged or do not fit.
+    """
+    handle, objects = member.handle, member.setup.state
+    weights, trial = handle.weights, handle._trial
+    if not isinstance(weights, TrialWeights) or not trial.donors or trial.inherit:
+        handle.resume(**objects)
+        return
+    found = weights.load(trial)
+    if found is None or not _fits(objects, found[0]):
+        handle.resume(**objects)
+        return
+    state, handle._start = found
+    built = BuiltSettings.of(objects)
+    own = member.setup.model.state_dict()
+    torch._foreach_copy_(list(own.values()), [state["model"][name] for name in own])
+    member.setup.optimizer.load_state_dict(state["optimizer"])
+    if "scheduler" in objects:
+        member.setup.scheduler.load_state_dict(snapshot({"": state["scheduler"]})[""])
+    built.put_back(trial.params)
+    set_dropout(member.setup.model, trial.params)
+
+
+def _fits(objects: dict[str, Any], state: dict[str, Any]) -> bool:
+    if not objects.keys() <= state.keys():
+        return False
+    own, donated = objects["model"].state_dict(), state["model"]
+    same = own.keys() == donated.keys()
+    if not same or any(own[name].shape != donated[name].shape for name in own):
+        return False
+    groups, theirs = objects["optimizer"].param_groups, state["optimizer"]["param_groups"]
+    return [_form(group) for group in groups] == [_form(group) for group in theirs]
+
+
+def _form(group: dict[str, Any]) -> tuple[set[str], int]:
+    # A scheduler adds to a group what it starts from.
+    return group.keys() - {"initial_lr"}, len(group["params"])
+
+
+def keep(member: Member) -> None:
+    """Do what ``trial.keep`` does; the tensors are not copied, they share the stack's memory.
+
+    It is freed once the weights of none of its members are kept.
+
+    Raises:
+        CheckpointError: Something of the scheduler cannot be kept.
+    """
+    handle, setup = member.handle, member.setup
+    if not isinstance(handle.weights, TrialWeights):
+        handle.keep(**setup.state)
+        return
+    state = {name: setup.state[name].state_dict() for name in ("model", "optimizer")}
+    if setup.scheduler is not None:
+        state |= snapshot({"scheduler": setup.scheduler})
+    handle.weights.keep_state(state, handle._start + handle._done)
