@@ -75,22 +75,8 @@ def accepted_arms(space: et.Space, accepted: Mapping[str, Any], population: int)
         Arm(BASELINE, lambda: et.RandomSearch(held), population, accepted=True),
         # The first generation of a genetic algorithm: the accepted settings, then random ones.
         Arm(RANDOM, lambda: et.Genetic(space, start="random", **known), population),
-        # recipes.population_training_p3, beginning with the accepted settings
-        Arm("PBT as in P3", lambda: population_p3(space, **known)),
+        Arm("PBT as in P3", lambda: et.recipes.population_training_p3(space, **known)),
         Arm("PBT, ours", lambda: et.PopulationBasedTraining(space, **known)),
-    )
-
-
-def population_p3(space: et.Space, **options: Any) -> et.PopulationBasedTraining:
-    """Return P3's settings, see `evotune.recipes.population_training_p3`."""
-    return et.PopulationBasedTraining(
-        space,
-        selection=et.selection.RelativeExponential(4.0),
-        crossover=et.crossover.Uniform(0.33),
-        mutation=et.mutation.Creep(0.05),
-        elitism=0,
-        start="random",
-        **options,
     )
 
 

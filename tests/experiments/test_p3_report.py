@@ -12,7 +12,7 @@ import p3_resnet20_cifar10
 import p3_training
 import pytest
 import torch
-from p3_common import Experiment, accepted_arms, points, population_p3, run_all, schedule
+from p3_common import Experiment, accepted_arms, points, run_all, schedule
 from p3_report import (
     BASELINE,
     RANDOM,
@@ -124,12 +124,6 @@ def test_ray_is_asked_for_by_name_where_it_is_missing(monkeypatch: pytest.Monkey
 
 
 # -- the searches ---------------------------------------------------------------------------------
-
-
-def test_the_papers_settings_are_those_of_its_recipe() -> None:
-    space = p3_resnet20_cifar10.space()
-    recipe = et.recipes.population_training_p3(space, population_size=7)
-    assert repr(population_p3(space, population_size=7)) == repr(recipe)
 
 
 def test_every_search_begins_with_the_accepted_settings() -> None:

@@ -3,7 +3,7 @@
 Each function returns an algorithm; read its body to see what the paper's method is made of.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,7 +111,11 @@ def three_parent_search_p3(
 
 
 def population_training_p3(
-    space: Space, *, population_size: int = 100, strength: float = 4.0
+    space: Space,
+    *,
+    population_size: int = 100,
+    strength: float = 4.0,
+    seeds: Sequence[Mapping[str, Any]] = (),
 ) -> PopulationBasedTraining:
     """Return the population-based training of P3, section 4.3, with three parents.
 
@@ -123,6 +127,7 @@ def population_training_p3(
         space: What may be scheduled.
         population_size: The paper used 100.
         strength: σ², which the paper leaves open.
+        seeds: Params that the first generation begins with, such as the accepted settings.
     """
     return PopulationBasedTraining(
         space,
@@ -135,11 +140,16 @@ def population_training_p3(
         exploit="everyone",
         elitism=0,
         start="random",
+        seeds=seeds,
     )
 
 
 def classic_population_training(
-    space: Space, *, population_size: int = 20, interval: int = 1
+    space: Space,
+    *,
+    population_size: int = 20,
+    interval: int = 1,
+    seeds: Sequence[Mapping[str, Any]] = (),
 ) -> PopulationBasedTraining:
     """Return the population-based training of Jaderberg et al. (2017), with one parent.
 
@@ -151,6 +161,7 @@ def classic_population_training(
         space: What may be scheduled.
         population_size: Members.
         interval: Epochs between two selections.
+        seeds: Params that the first generation begins with.
     """
     return PopulationBasedTraining(
         space,
@@ -162,6 +173,7 @@ def classic_population_training(
         exploit=Quantile(0.25),
         elitism=0,
         start="random",
+        seeds=seeds,
     )
 
 

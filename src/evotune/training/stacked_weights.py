@@ -1,5 +1,6 @@
 """Weights of members: donors' rows are copied once, and kept rows are handed over as they lie."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -26,12 +27,12 @@ def resume(member: Member) -> None:
         handle.resume(**objects)
         return
     found = weights.load(trial)
-    if found is None or not _fits(objects, found[0]):
+    own = member.setup.model.state_dict()
+    if found is None or not _fits(own, objects, found[0]):
         handle.resume(**objects)
         return
     state, handle._start = found
     built = BuiltSettings.of(objects)
-    own = member.setup.model.state_dict()
     torch._foreach_copy_(list(own.values()), [state["model"][name] for name in own])
     member.setup.optimizer.load_state_dict(state["optimizer"])
     if "scheduler" in objects:
@@ -40,18 +41,17 @@ def resume(member: Member) -> None:
     set_dropout(member.setup.model, trial.params)
 
 
-def _fits(objects: dict[str, Any], state: dict[str, Any]) -> bool:
-    if not objects.keys() <= state.keys():
+def _fits(own: Mapping[str, Any], objects: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
+    donated = state.get("model", {})
+    if not objects.keys() <= state.keys() or own.keys() != donated.keys():
         return False
-    own, donated = objects["model"].state_dict(), state["model"]
-    same = own.keys() == donated.keys()
-    if not same or any(own[name].shape != donated[name].shape for name in own):
+    if any(tensor.shape != donated[name].shape for name, tensor in own.items()):
         return False
     groups, theirs = objects["optimizer"].param_groups, state["optimizer"]["param_groups"]
     return [_form(group) for group in groups] == [_form(group) for group in theirs]
 
 
-def _form(group: dict[str, Any]) -> tuple[set[str], int]:
+def _form(group: Mapping[str, Any]) -> tuple[set[str], int]:
     # A scheduler adds to a group what it starts from.
     return group.keys() - {"initial_lr"}, len(group["params"])
 
