@@ -3,8 +3,8 @@
     python benchmarks/stacked.py            # everything that this machine can run
     python benchmarks/stacked.py mlp        # one part: mlp, lenet, inherit, cuda
 
-Both ways train the same `SupervisedTask` in one thread, in turn, after a run that warms up. Compared
-are the seconds inside the epochs (data, forward, backward, optimizer), medians over repeats; the
+Both ways train the same `SupervisedTask` in one thread, in turn, after a run that warms up.
+Compared are the seconds inside the epochs (data, forward, backward, optimizer), medians over repeats; the
 table says what all of it took with building, keeping and measuring too. Compare ratios between
 machines, not milliseconds.
 """

@@ -32,9 +32,7 @@ def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives) -> Tr
             text = f"returned a bare number, but the objectives need {names}: return a dict"
             return replace(trial, state="failed", failure=Failure("missing_metric", text))
         metrics[objectives.needed[0]] = metrics.pop(BARE_NUMBER)
-    trial = replace(
-        trial, metrics=metrics, reports=result.reports, checkpoint=result.checkpoint
-    )
+    trial = replace(trial, metrics=metrics, reports=result.reports, checkpoint=result.checkpoint)
     failure = _missing_or_not_finite(metrics, objectives)
     if failure is not None:
         return replace(trial, state="failed", failure=failure, checkpoint=None)

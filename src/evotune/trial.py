@@ -315,6 +315,7 @@ class RunningTrial:
                 yield epoch
         finally:
             self._train_seconds = (self._train_seconds or 0.0) + perf_counter() - began
+
     def report(self, step: int | None = None, **metrics: float) -> None:
         """Keep intermediate metrics of this trial.
 

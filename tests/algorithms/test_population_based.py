@@ -28,7 +28,7 @@ def pbt(**options) -> PopulationBasedTraining:
     return PopulationBasedTraining(options.pop("space", SPACE), **{"population_size": 8} | options)
 
 
-# -- three parents, P3 ------------------------------------------------------------------------------
+# -- three parents, P3 ----------------------------------------------------------------------------
 
 
 def test_genes_come_from_two_parents_and_weights_from_a_third():
@@ -73,9 +73,7 @@ def test_the_whole_population_is_replaced_each_generation():
 
 def test_the_next_parents_are_the_last_generation_only():
     rehearsal = Rehearsal(pbt()).run(64)
-    for older, younger in zip(
-        generations(rehearsal)[:-1], generations(rehearsal)[1:], strict=True
-    ):
+    for older, younger in zip(generations(rehearsal)[:-1], generations(rehearsal)[1:], strict=True):
         known = set(numbers(older))
         for trial in younger:
             assert {*trial.parents, *trial.donors} <= known
@@ -94,14 +92,12 @@ def test_segment_crossover_switches_all_following_loci(rate):
         assert rate or all(taken)
 
 
-# -- one parent, the classic ------------------------------------------------------------------------
+# -- one parent, the classic ----------------------------------------------------------------------
 
 
 def test_the_worst_quarter_copies_the_best_quarter_and_the_others_go_on():
     rehearsal = Rehearsal(pbt(parents=1), seed=2).run(40)
-    for older, younger in zip(
-        generations(rehearsal)[:-1], generations(rehearsal)[1:], strict=True
-    ):
+    for older, younger in zip(generations(rehearsal)[:-1], generations(rehearsal)[1:], strict=True):
         ordered = best(older, 8)
         winners, losers = set(numbers(ordered[:2])), set(numbers(ordered[-2:]))
         for trial in younger:
@@ -125,16 +121,14 @@ def test_two_parents_take_the_weights_from_the_first():
 
 def test_the_elite_goes_on_unchanged():
     rehearsal = Rehearsal(pbt(elitism=2), seed=2).run(40)
-    for older, younger in zip(
-        generations(rehearsal)[:-1], generations(rehearsal)[1:], strict=True
-    ):
+    for older, younger in zip(generations(rehearsal)[:-1], generations(rehearsal)[1:], strict=True):
         elite = set(numbers(best(older, 2)))
         kept = [t for t in younger if "replaces" not in t.note]
         assert {t.weights_from for t in kept} == elite
         assert all(t.genome == rehearsal.trials[t.weights_from].genome for t in kept)
 
 
-# -- options ----------------------------------------------------------------------------------------
+# -- options --------------------------------------------------------------------------------------
 
 
 def test_both_children_of_a_crossing_are_trained_and_the_better_half_lives():
@@ -231,7 +225,7 @@ def test_values_stay_in_bounds_and_integers_can_always_move(mutation):
     assert moved["size"] > 100
 
 
-# -- asynchronous -----------------------------------------------------------------------------------
+# -- asynchronous ---------------------------------------------------------------------------------
 
 
 def test_an_idle_member_does_not_wait_for_a_slow_one():
@@ -271,7 +265,7 @@ def test_a_member_that_failed_begins_again_as_a_child():
     assert again.note["replaces"] is None
 
 
-# -- migrants and lost weights ------------------------------------------------------------------------
+# -- migrants and lost weights --------------------------------------------------------------------
 
 
 def migrant(number: int, value: float, **note) -> Trial:
@@ -341,7 +335,9 @@ def test_everyone_gives_way():
     assert all(Everyone()(rank, 5, rng) for rank in range(5))
 
 
-@pytest.mark.parametrize(("share", "members", "replaced"), [(0.25, 8, 2), (0.25, 3, 1), (0.5, 6, 3)])
+@pytest.mark.parametrize(
+    ("share", "members", "replaced"), [(0.25, 8, 2), (0.25, 3, 1), (0.5, 6, 3)]
+)
 def test_the_worst_share_gives_way(share, members, replaced):
     rng = np.random.default_rng(0)
     found = [Quantile(share)(rank, members, rng) for rank in range(members)]
@@ -361,7 +357,7 @@ def test_a_binary_tournament_is_lost_as_often_as_others_are_better():
         assert lost == pytest.approx(rank / 4, abs=0.03)
 
 
-# -- bad input --------------------------------------------------------------------------------------
+# -- bad input ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

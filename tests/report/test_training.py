@@ -190,7 +190,23 @@ def test_a_large_family_is_cut_but_keeps_its_line_of_weights(
     orange = trace(inheritance(data), "weights of the best trial")
     assert len(segments(orange)) == len(line) - 1
     section = next(s for s in sections(data) if s.key == "inheritance")
-    assert "the latest 3 are drawn" in section.notes[0]
+    kept = {t.number for t in line} | {p for t in line for p in t.parents}
+    assert len(section.figure.data[3].x) + 1 == len(kept) < len(family.family_of_best(data))
+    assert "those are drawn that its weights went through" in section.notes[0]
+
+
+def test_a_large_population_is_drawn_in_part_with_the_whole_line_of_the_best() -> None:
+    study = prepared(train_population(pbt(population_size=150), 150 * 45))
+    assert study.best is not None
+    made = {s.key: s for s in sections(study)}
+    assert max(s.figure.layout.height for s in made.values()) < 900
+    rows = made["replaced"].figure.data[0].z
+    assert np.shape(rows) == (100, 40)
+    born = [t for t in weights_line(study.trials, study.best.number) if t.note["generation"] > 4]
+    orange = trace(made["replaced"].figure, "line of the best trial")
+    assert len(segments(orange)) == len(born) - 1
+    for key, note in (("schedules", "the 64 best"), ("curves", "6,750 trials 3,000 are drawn")):
+        assert any(note in line for line in made[key].notes)
 
 
 # -- credit --------------------------------------------------------------------------------------

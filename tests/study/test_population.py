@@ -143,7 +143,7 @@ def test_ask_and_tell_leave_the_weights_to_the_caller():
     assert study.trials[-1].checkpoint.epochs == 5
 
 
-# -- damage --------------------------------------------------------------------------------------
+# -- damage ---------------------------------------------------------------------------------------
 
 
 def break_off(path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_quota_too_small_is_an_error_before_anything_is_lost(tmp_path):
         assert decisions(study) == decisions(expected)
 
 
-# -- weights that were in memory only --------------------------------------------------------------
+# -- weights that were in memory only -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("write_every", [2, 3, None])
@@ -260,7 +260,7 @@ def test_at_the_end_of_a_run_all_needed_weights_are_written(tmp_path):
     assert files(tmp_path / "weights") == {f"trial-{n}.safetensors" for n in needed}
 
 
-# -- killed -------------------------------------------------------------------------------------
+# -- killed ---------------------------------------------------------------------------------------
 
 DRIVER = """
 import sys
@@ -329,7 +329,7 @@ def test_killed_at_random_moments_it_ends_as_if_never_killed(
         check_lines(study)
 
 
-# -- what comes of it -------------------------------------------------------------------------------
+# -- what comes of it -----------------------------------------------------------------------------
 
 
 def test_the_schedule_is_the_winners_line():

@@ -48,7 +48,7 @@ def test_each_network_takes_the_step_that_it_would_take_alone():
     loss = loss_of_each(F.cross_entropy)(ensemble(x), y)
     loss.backward()
     losses = [F.cross_entropy(network(x), y) for network in alone]
-    for network, own in zip(alone, losses, strict=True):
+    for own in losses:
         own.backward()
     assert float(loss.detach()) == pytest.approx(float(sum(losses).detach()) / 2)
     for network, member in zip(alone, ensemble.networks, strict=True):

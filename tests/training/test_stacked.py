@@ -55,6 +55,10 @@ def test_the_last_batch_may_be_short_or_left_out(count):
         nn.CrossEntropyLoss(label_smoothing=0.2),
         nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)),
         nn.CrossEntropyLoss(ignore_index=1),
+        nn.CrossEntropyLoss(
+            weight=torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64), ignore_index=0
+        ),
+        nn.CrossEntropyLoss(ignore_index=1, label_smoothing=0.3),
         lambda output, target: (output.exp().sum(1).log() - output[:, 0]).mean() + target.min() * 0,
     ],
 )
@@ -86,8 +90,14 @@ def test_ensembles_are_stacked_too():
 
 
 def test_one_member_that_diverges_dies_alone():
-    task = double_task(net, loss="mse", metrics=(), train=(examples(5)[0], examples(3)[0]),
-                       validation=(examples(5)[0], examples(3)[0]), epochs=3)
+    task = double_task(
+        net,
+        loss="mse",
+        metrics=(),
+        train=(examples(5)[0], examples(3)[0]),
+        validation=(examples(5)[0], examples(3)[0]),
+        epochs=3,
+    )
     calm, wild, other = assert_same_training(task, [{"lr": 0.1}, {"lr": 1e200}, {"lr": 0.2}])
     assert isinstance(wild, Failed)
     assert "loss became" in str(wild)
@@ -104,8 +114,10 @@ def test_a_member_that_is_set_up_wrongly_fails_alone():
 
 def test_results_come_in_order_whatever_the_groups():
     task = double_task(net)
-    mixed = [{"lr": 0.1, "width": width, "batch_size": size} for width, size in
-             [(4, 8), (6, 8), (4, 8), (6, 8), (4, 4), (4, 4)]]
+    mixed = [
+        {"lr": 0.1, "width": width, "batch_size": size}
+        for width, size in [(4, 8), (6, 8), (4, 8), (6, 8), (4, 4), (4, 4)]
+    ]
     found = assert_same_training(task, mixed)
     assert [result["parameters"] for result in found] == [39, 57, 39, 57, 39, 39]
 
@@ -115,18 +127,13 @@ def test_a_member_unlike_all_others_is_left_and_told_why():
     task = blob_task(model=lambda params: mlp(width=params["width"]))
     *pair, odd = train_together(task, handles)
     assert all(isinstance(result, dict) for result in pair)
-    assert odd == Unstackable("no other member has the same 0.in_features") or (
-        "no other member has the same 0." in odd.reason
-    )
+    assert odd == Unstackable("no other member has the same 0.out_features")
     assert train_together(task, handles[:1]) == [Unstackable("")]
 
 
 def test_data_that_are_not_in_memory_are_said():
     inputs, targets = examples(5)
-    loader = DataLoader(TensorDataset(inputs, targets, targets)) if False else DataLoader(
-        TensorDataset(inputs, targets), 8
-    )
-    task = double_task(net, train=loader)
+    task = double_task(net, train=DataLoader(TensorDataset(inputs, targets), 8))
     results = train_together(task, [start({"lr": 0.1}), start({"lr": 0.2})])
     assert results == [Unstackable("the data are no pair of tensors or arrays")] * 2
 

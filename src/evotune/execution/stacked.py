@@ -87,9 +87,7 @@ class StackedExecutor:
         self._evaluate = None
         self._waiting = []
 
-    def _together(
-        self, evaluate: Any, waiting: list[Trial]
-    ) -> list[tuple[int, Outcome | Failure]]:
+    def _together(self, evaluate: Any, waiting: list[Trial]) -> list[tuple[int, Outcome | Failure]]:
         from evotune.training.stacked import Unstackable, train_together
 
         handles = [RunningTrial(trial) for trial in waiting]

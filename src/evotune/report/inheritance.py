@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from evotune.report.data import StudyData
-from evotune.report.members import Point, best_line, lane_axis, story, value_colours
+from evotune.report.members import Point, best_line, lane_axis, rows_height, story, value_colours
 from evotune.report.steps import Step
 from evotune.report.theme import BLUE, ORANGE, PURPLE, finish
 
@@ -29,7 +29,7 @@ def family_of_best(data: StudyData) -> list[Step]:
 
 
 def inheritance(data: StudyData) -> go.Figure:
-    """Return the latest ancestors of the best trial: solid edges are weights, dotted ones genes."""
+    """Return the ancestors of the best trial: solid edges are weights, dotted ones genes."""
     line = {step.trial.number for step in best_line(data)}
     family = _shown(family_of_best(data), line)
     rows, axis = lane_axis(family)
@@ -52,8 +52,8 @@ def inheritance(data: StudyData) -> go.Figure:
     )
     return finish(
         figure,
-        height=150 + max(26 * len(rows), 150),
-        coloraxis=value_colours(data),
+        height=rows_height(len(rows), 26),
+        coloraxis=value_colours(data, data.score_scale[0]),
         hovermode="closest",
         xaxis={"title": {"text": "epochs that the weights have been trained for"}},
         yaxis=axis,
@@ -61,9 +61,11 @@ def inheritance(data: StudyData) -> go.Figure:
 
 
 def _shown(family: Sequence[Step], line: set[int]) -> list[Step]:
-    """Return the latest ancestors, and the whole line of weights."""
-    latest = {step.trial.number for step in family[-ANCESTORS_AT_MOST:]}
-    return [step for step in family if step.trial.number in latest | line]
+    """Return the family; of a large one the line of weights, and whose genes came into it."""
+    if len(family) <= ANCESTORS_AT_MOST:
+        return list(family)
+    genes = {p for step in family if step.trial.number in line for p in step.trial.parents}
+    return [step for step in family if step.trial.number in line | genes]
 
 
 def _edges(

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from evotune.report.data import StudyData
 from evotune.report.lineage import changes
+from evotune.report.scales import Scale, score_scale
 from evotune.report.schedules import line_of
 from evotune.report.steps import Lane, Step
 from evotune.report.text import label, number
@@ -15,7 +16,7 @@ from evotune.report.theme import GREY, ORANGE, PURPLE, finish
 
 EDGES_AT_MOST = 3000
 GENERATIONS_AT_MOST = 40
-MEMBERS_AT_MOST = 60
+MEMBERS_AT_MOST = 100
 #: More arrows than this hide the cells that they connect.
 ARROWS_AT_MOST = 400
 
@@ -30,9 +31,9 @@ def best_line(data: StudyData) -> list[Step]:
 def learning_curves(data: StudyData) -> go.Figure:
     """Return every member's result over the epochs that its weights were trained for."""
     scores, best = data.score_of, best_line(data)
-    shown = [step for step in data.steps if step.trial.number in scores][-EDGES_AT_MOST:]
+    known = [step for step in data.steps if step.trial.number in scores]
     scale, _ = data.score_scale
-    figure = go.Figure([_curves(shown, scores), _curve_of_best(best, scores)])
+    figure = go.Figure([_curves(known, scores), _curve_of_best(best, scores)])
     return finish(
         figure,
         height=400,
@@ -42,8 +43,10 @@ def learning_curves(data: StudyData) -> go.Figure:
     )
 
 
-def _curves(shown: Sequence[Step], scores: dict[int, float]) -> go.Scatter:
-    ends = {step.trial.number: step.end for step in shown}
+def _curves(known: Sequence[Step], scores: dict[int, float]) -> go.Scatter:
+    ends = {step.trial.number: step.end for step in known}
+    drawn = np.random.default_rng(0).permutation(len(known))[:EDGES_AT_MOST]
+    shown = [known[k] for k in np.sort(drawn)]
     x: list[float | None] = []
     y: list[float | None] = []
     for step in shown:
@@ -89,10 +92,15 @@ def _curve_of_best(line: Iterable[Step], scores: dict[int, float]) -> go.Scatter
 
 
 def shown_steps(data: StudyData) -> list[Step]:
-    """Return the steps of the last generations and the first members, as many as can be read."""
+    """Return the steps of the last generations and of as many members as can be told apart.
+
+    Those on the best trial's line are among them.
+    """
     made = [step for step in data.steps if step.lane]
     last = max((step.generation for step in made), default=0)
-    lanes = set(sorted({step.lane for step in made})[:MEMBERS_AT_MOST])
+    on_line = {step.lane for step in best_line(data)}
+    ordered = sorted({step.lane for step in made}, key=lambda lane: (lane not in on_line, lane))
+    lanes = set(ordered[:MEMBERS_AT_MOST])
     first = last - GENERATIONS_AT_MOST
     return [step for step in made if step.generation > first and step.lane in lanes]
 
@@ -112,9 +120,22 @@ def lane_axis(shown: Iterable[Step]) -> tuple[dict[Lane, int], dict[str, Any]]:
     return {lane: row for row, lane in enumerate(lanes)}, layout
 
 
+def rows_height(rows: int, wanted: int) -> int:
+    """Return the height in pixels of a figure with a row for each member.
+
+    Args:
+        rows: How many.
+        wanted: Pixels of a row, fewer when there are many.
+    """
+    return 150 + max(min(wanted * rows, max(560, 7 * rows)), 130)
+
+
 def replacements(data: StudyData) -> go.Figure:
     """Return a cell for each trial, by generation and member, an arrow to each child's cell."""
     shown = shown_steps(data)
+    # Late generations differ little: their colours are told apart by what is drawn, not by all.
+    scores = [data.score_of[s.trial.number] for s in shown if s.trial.number in data.score_of]
+    scale, _ = score_scale(np.array(scores), data.objective.direction)
     rows, axis = lane_axis(shown)
     at = {s.trial.number: (float(s.generation), float(rows[s.lane])) for s in shown}
     best = {step.trial.number for step in best_line(data)}
@@ -123,7 +144,7 @@ def replacements(data: StudyData) -> go.Figure:
         children = []
     figure = go.Figure(
         [
-            _cells(data, shown, rows),
+            _cells(data, shown, rows, scale),
             _arrows(children, at, "a child takes the place", GREY),
             _arrows(
                 [s for s in shown if s.trial.number in best], at, "line of the best trial", ORANGE
@@ -133,17 +154,16 @@ def replacements(data: StudyData) -> go.Figure:
     )
     return finish(
         figure,
-        height=150 + max(20 * len(rows), 130),
-        coloraxis=value_colours(data),
+        height=rows_height(len(rows), 20),
+        coloraxis=value_colours(data, scale),
         hovermode="closest",
         xaxis={"title": {"text": "generation"}, "tickformat": ",d", "showgrid": False},
         yaxis=axis,
     )
 
 
-def value_colours(data: StudyData) -> dict[str, Any]:
+def value_colours(data: StudyData, scale: Scale) -> dict[str, Any]:
     """Return the layout of a colour axis of the first objective, strong for good values."""
-    scale, _ = data.score_scale
     ticks, texts = scale.ticks()
     low, high = scale.ends()
     return {
@@ -158,8 +178,10 @@ def value_colours(data: StudyData) -> dict[str, Any]:
     }
 
 
-def _cells(data: StudyData, shown: Sequence[Step], rows: dict[Lane, int]) -> go.Heatmap:
-    scores, scale = data.score_of, data.score_scale[0]
+def _cells(
+    data: StudyData, shown: Sequence[Step], rows: dict[Lane, int], scale: Scale
+) -> go.Heatmap:
+    scores = data.score_of
     first = min(step.generation for step in shown)
     last = max(step.generation for step in shown)
     values = np.full((len(rows), last - first + 1), np.nan)
@@ -178,8 +200,8 @@ def _cells(data: StudyData, shown: Sequence[Step], rows: dict[Lane, int]) -> go.
         coloraxis="coloraxis",
         hovertemplate="%{customdata}<extra></extra>",
         hoverongaps=False,
-        xgap=2,
-        ygap=2,
+        xgap=2 if len(rows) <= 30 else 1,
+        ygap=2 if len(rows) <= 30 else 1,
     )
 
 

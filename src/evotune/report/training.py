@@ -57,7 +57,7 @@ def _schedules(data: StudyData) -> Iterator[Section]:
 def _curves(data: StudyData) -> Iterator[Section]:
     notes = []
     if len(data.done) > EDGES_AT_MOST:
-        notes.append(f"Of {len(data.done):,} trials the last {EDGES_AT_MOST:,} are drawn.")
+        notes.append(f"Of {len(data.done):,} trials {EDGES_AT_MOST:,} are drawn, at random.")
     yield Section(
         "curves",
         f"How the members trained: {shorten(data.objective.metric, 50)}",
@@ -76,7 +76,7 @@ def _replacements(data: StudyData) -> Iterator[Section]:
     notes = []
     if len(shown) < len(all_steps):
         notes.append(
-            f"Only the last {GENERATIONS_AT_MOST} generations and the first {MEMBERS_AT_MOST} "
+            f"Only the last {GENERATIONS_AT_MOST} generations and at most {MEMBERS_AT_MOST} "
             "members are drawn."
         )
     if sum(step.is_child for step in shown) > ARROWS_AT_MOST:
@@ -96,7 +96,10 @@ def _inheritance(data: StudyData) -> Iterator[Section]:
     family = family_of_best(data)
     if len(family) < 2:
         return
-    cut = f"Of its {len(family) - 1} ancestors the latest {ANCESTORS_AT_MOST} are drawn, and all "
+    cut = (
+        f"Of its {len(family) - 1} ancestors those are drawn that its weights went through, and "
+        "those from which a gene came into that line."
+    )
     yield Section(
         "inheritance",
         "Where the best trial comes from",
@@ -104,7 +107,7 @@ def _inheritance(data: StudyData) -> Iterator[Section]:
         "have its weights from another trial than its genes. The orange line is the training that "
         "its weights went through.",
         inheritance(data),
-        (cut + "that its weights went through.",) if len(family) > ANCESTORS_AT_MOST + 1 else (),
+        (cut,) if len(family) > ANCESTORS_AT_MOST else (),
     )
 
 

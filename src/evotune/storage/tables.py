@@ -85,7 +85,6 @@ DRIVER = [studies.c[f"driver_{name}"] for name in Driver.__slots__]
 TRIAL = [column for column in trials.c if column.name != "study_id"]
 
 
-
 def _add_weights(connection: Connection) -> None:
     for column in ("checkpoint", "inherit"):
         connection.exec_driver_sql(f"ALTER TABLE evotune_trials ADD COLUMN {column} TEXT")

@@ -20,6 +20,7 @@ Result = dict[str, float] | Exception | Unstackable
 #: full, memory is fetched and given back to the system all the time.
 _CPU_STEP = 8 << 20
 
+
 def train_together(
     task: SupervisedTask, handles: Sequence[RunningTrial], *, memory: int | None = None
 ) -> list[Result]:
@@ -46,13 +47,15 @@ def train_together(
     if device.type == "cuda" and not torch.cuda.is_available():
         return [Unstackable(f"torch finds no {device} here") for _ in handles]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        sources = [task._source(name, device) for name in task._data()]
-        if not all(isinstance(source, InMemory) for source in sources):
+        sources = {name: task._source(name, device) for name in task._data()}
+        data = sources["train"]
+        in_memory = all(isinstance(source, InMemory) for source in sources.values())
+        if not (in_memory and isinstance(data, InMemory)):
             return [Unstackable("the data are no pair of tensors or arrays") for _ in handles]
         found = [_prepared(task, handle, device) for handle in handles]
         members = [member for member in found if isinstance(member, Member)]
         for group in grouped(members):
-            _train_group(task, group, memory)
+            _train_group(task, group, data, memory)
     return [part.result if isinstance(part, Member) else part for part in found]  # type: ignore[misc]
 
 
@@ -69,9 +72,11 @@ def _prepared(
     return Member(handle, setup, generator)
 
 
-def _train_group(task: SupervisedTask, group: Sequence[Member], memory: int | None) -> None:
+def _train_group(
+    task: SupervisedTask, group: Sequence[Member], data: InMemory, memory: int | None
+) -> None:
     try:
-        first = first_step(group, group[0].setup.data)
+        first = first_step(group, data)
         runs = math.ceil(len(group) / _members_at_once(group, first, memory))
         for run in range(runs):
             Run(task, group[run::runs], first.untrained).run()
@@ -103,4 +108,3 @@ def _free(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
-

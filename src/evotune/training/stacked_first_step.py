@@ -1,4 +1,4 @@
-"""A first step of two members, thrown away: can they be stacked, and how much memory does it take?"""
+"""A first step of two members, thrown away: can they be stacked, and what memory do they take?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

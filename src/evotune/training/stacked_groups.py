@@ -87,7 +87,7 @@ def _alone(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Unsta
 
 
 def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    return [name for name in (one | other) if one.get(name) != other.get(name)]
+    return [name for name in {**one, **other} if one.get(name) != other.get(name)]
 
 
 def _obstacle(setup: Setup) -> str:
@@ -102,7 +102,7 @@ def _obstacle(setup: Setup) -> str:
     if not all(id(parameter) in own for group in groups for parameter in group["params"]):
         return "the optimizer trains parameters that are not the model's"
     if len({(p.dtype, p.device) for p in setup.model.parameters()}) != 1:
-        return "the model's parameters are of several types or devices"
+        return "the model's parameters are not all of one type on one device"
     return ""
 
 
@@ -159,13 +159,14 @@ def numbers(models: Sequence[nn.Module]) -> dict[tuple[str, str], Tensor]:
         models: Of one group.
     """
     found = {}
+    device = next(models[0].parameters()).device
     alike = [dict(model.named_modules()) for model in models]
     for name, module in alike[0].items():
         for key, value in vars(module).items():
             if _is_number(key, value):
                 column = [float(getattr(own[name], key)) for own in alike]
                 if any(number != value for number in column):
-                    found[name, key] = torch.tensor(column, dtype=torch.float64)
+                    found[name, key] = torch.tensor(column, dtype=torch.float64, device=device)
     return found
 
 

@@ -4,6 +4,7 @@ Each function takes the members and then the arguments of the torch function tha
 Shapes in comments are those of the whole tensors, with the axis of the members.
 """
 
+# ruff: noqa: A002, PLR0913  (the names and the arguments are torch's)
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,7 +25,7 @@ def _linear(members: Members, input: Tensor, weight: Tensor, bias: Tensor | None
     rows, axis = members.split(input)
     if axis is None:  # the same examples for all members: one product
         flat = rows.reshape(-1, rows.shape[-1]).t()
-        output = (matrix.flatten(0, 1) @ flat).unflatten(0, matrix.shape[:2])
+        output = torch.unflatten(matrix.flatten(0, 1) @ flat, 0, matrix.shape[:2])
         output = output if shift is None else output + shift
     else:
         rows = members.first(input)
@@ -77,7 +78,12 @@ _DIRECT = (F.conv1d, F.conv2d, F.conv3d)
 
 
 def _by_channel(
-    function: Callable[..., Tensor], axes: int, members: Members, input: Tensor, *args: Any, **kw: Any
+    function: Callable[..., Tensor],
+    axes: int,
+    members: Members,
+    input: Tensor,
+    *args: Any,
+    **kw: Any,
 ) -> Any:
     """Compute what treats every channel alone, such as pooling."""
     _, axis = members.split(input)
@@ -99,9 +105,11 @@ def _batch_norm(
 ) -> Any:
     if isinstance(momentum, Tensor) or isinstance(eps, Tensor):
         raise Unmappable("batch normalisation whose momentum or eps differs between members")
-    statistics = (_flat(members, part) for part in (running_mean, running_var, weight, bias))
+    means, variances = _flat(members, running_mean), _flat(members, running_var)
+    scales, shifts = _flat(members, weight), _flat(members, bias)
+    channels = members.channels(input)
     return members.join_channels(
-        F.batch_norm(members.channels(input), *statistics, training, momentum, eps)
+        F.batch_norm(channels, means, variances, scales, shifts, training, momentum, eps)
     )
 
 
@@ -119,11 +127,9 @@ def _group_norm(
 ) -> Any:
     if isinstance(eps, Tensor):
         raise Unmappable("group normalisation whose eps differs between members")
-    factors = (_flat(members, part) for part in (weight, bias))
-    channels = members.channels(input)
-    return members.join_channels(
-        F.group_norm(channels, num_groups * members.count, *factors, eps)
-    )
+    scales, shifts = _flat(members, weight), _flat(members, bias)
+    groups = num_groups * members.count
+    return members.join_channels(F.group_norm(members.channels(input), groups, scales, shifts, eps))
 
 
 def _embedding(
@@ -211,25 +217,29 @@ def _cross_entropy(
     reduction: str = "mean",
     label_smoothing: Any = 0.0,
 ) -> Any:
-    others = (weight, size_average, reduce)
+    smoothing, axis = members.split(label_smoothing)
+    smooths = axis is not None or bool(smoothing)
     is_plain = input.dim() == 2 and target.dim() == 1 and reduction == "mean"
-    if any(other is not None for other in others) or not is_plain or target.is_floating_point():
-        if isinstance(label_smoothing, Tensor):
+    is_usual = size_average is None and reduce is None and not target.is_floating_point()
+    if not is_plain or not is_usual or (smooths and weight is not None):
+        if axis is not None:
             raise Unmappable("label smoothing that differs between members, in this kind of loss")
         return NotImplemented
     labels = members.first(target)
     # (members, classes, examples): with few classes many times faster than classes last
     scores = members.first(input).transpose(1, 2).contiguous().log_softmax(dim=1)
     losses = F.nll_loss(
-        scores.unsqueeze(3), labels.unsqueeze(2), ignore_index=ignore_index, reduction="none"
+        *(scores.unsqueeze(3), labels.unsqueeze(2), weight),
+        ignore_index=ignore_index,
+        reduction="none",
     ).squeeze(2)
-    counted = labels != ignore_index
-    smoothing, axis = members.split(label_smoothing)
-    if axis is not None:
-        smoothing = smoothing.to(scores).unsqueeze(1)
-    if axis is not None or smoothing:
-        losses = (1 - smoothing) * losses - smoothing * scores.mean(dim=1) * counted
-    return members.join(losses.sum(1) / counted.sum(1))
+    counts = labels != ignore_index
+    if weight is not None:
+        counts = weight[labels.where(counts, 0)] * counts
+    if smooths:
+        share = smoothing.to(scores).unsqueeze(1) if axis is not None else smoothing
+        losses = (1 - share) * losses - share * scores.mean(dim=1) * counts
+    return members.join(losses.sum(1) / counts.sum(1))
 
 
 #: Replacements by torch function, see `evotune.training.stacked_members.Layers`.

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _DisableFuncTorch  # type: ignore[attr-defined]
-from torch._C import _functorch as functorch  # type: ignore[attr-defined]
+from torch._C import _DisableFuncTorch
+from torch._C import _functorch as functorch
 from torch.overrides import TorchFunctionMode
 
 
@@ -58,7 +58,7 @@ class Members:
 
     def join(self, whole: Tensor, axis: int = 0) -> Tensor:
         """Hide the members' axis, so that the model sees one member's tensor."""
-        return functorch._add_batch_dim(whole, axis, self._level)  # type: ignore[no-any-return]
+        return functorch._add_batch_dim(whole, axis, self._level)
 
     def channels(self, tensor: Tensor) -> Tensor:
         """Return ``(batch, channels, ...)`` of all members as ``(batch, members·channels, ...)``.
@@ -77,7 +77,7 @@ class Members:
 
     def join_channels(self, whole: Tensor) -> Tensor:
         """Hide the members in ``(batch, members·channels, ...)``."""
-        return self.join(whole.unflatten(1, (self.count, -1)), 1)
+        return self.join(torch.unflatten(whole, 1, (self.count, -1)), 1)
 
 
 @contextmanager
@@ -118,7 +118,7 @@ class Layers(TorchFunctionMode):
         self._members = members
         self._table = table
 
-    def __torch_function__(  # noqa: D105
+    def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}

@@ -1,6 +1,6 @@
 """One optimizer for all members, each with its own hyperparameters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -93,40 +93,44 @@ class StackedOptimizer:
 
     def load(self) -> None:
         """Start from the state that the members' optimizers hold; call `read` before."""
-        for member in range(len(self._optimizers)):
-            for index, columns in enumerate(self._columns):
-                self._load(member, index, columns.start)
-
-    def _load(self, member: int, index: int, start: int) -> None:
-        state = self._optimizers[member].state
-        for parameter in self._parameters(member, index):
-            stop = start + parameter.numel()
-            own = state.get(parameter, {})
-            for name, matrix in self._state.items():
-                if own.get(name) is not None:
-                    matrix[member, start:stop].copy_(own[name].reshape(-1))
-                    self._steps[member] = float(own.get("step", 1))
-            start = stop
+        steps = [0.0] * len(self._optimizers)
+        for member, optimizer in enumerate(self._optimizers):
+            for parameter, columns in self._places(member):
+                own = optimizer.state.get(parameter, {})
+                for name, matrix in self._state.items():
+                    if own.get(name) is not None:
+                        matrix[member, columns].copy_(own[name].reshape(-1))
+                        steps[member] = float(own.get("step", 1))
+        self._steps.copy_(torch.tensor(steps).unsqueeze(1))
 
     def hand_back(self) -> None:
         """Give the members' optimizers the state, as torch keeps it; it is shared, not copied."""
-        for member in range(len(self._optimizers)):
-            for index, columns in enumerate(self._columns):
-                self._hand_back(member, index, columns.start)
-
-    def _hand_back(self, member: int, index: int, start: int) -> None:
-        optimizer = self._optimizers[member]
-        names = self._names_of(optimizer.param_groups[index], index)
-        for parameter in self._parameters(member, index):
-            stop = start + parameter.numel()
-            if names and self._steps[member] > 0:
-                own = dict(optimizer.state.get(parameter, {}))
+        for member, steps in enumerate(self._steps[:, 0].tolist()):
+            optimizer = self._optimizers[member]
+            names = {
+                id(parameter): self._names_of(group, index)
+                for index, group in enumerate(optimizer.param_groups)
+                for parameter in group["params"]
+            }
+            for parameter, columns in self._places(member):
+                if not names[id(parameter)] or not steps:
+                    continue
+                own = {
+                    name: self._state[name][member, columns].view_as(parameter)
+                    for name in names[id(parameter)]
+                }
                 if self._rule.counts:
-                    own["step"] = self._steps[member, 0].to("cpu", torch.get_default_dtype())
-                for name in names:
-                    own[name] = self._state[name][member, start:stop].view_as(parameter)
-                optimizer.state[parameter] = own
-            start = stop
+                    own["step"] = torch.tensor(steps)
+                optimizer.state[parameter] = {**optimizer.state.get(parameter, {}), **own}
+
+    def _places(self, member: int) -> Iterator[tuple[Any, slice]]:
+        """Yield a member's trained parameters, and where they lie in its row."""
+        start = 0
+        for index in range(len(self._trained)):
+            for parameter in self._parameters(member, index):
+                stop = start + parameter.numel()
+                yield parameter, slice(start, stop)
+                start = stop
 
     def _names_of(self, group: Mapping[str, Any], index: int) -> Sequence[str]:
         any_of = frozenset(name for name, number in numbers_of(group).items() if number)

@@ -1,5 +1,6 @@
 """Recurrent layers of all members at once: torch's own kernels cannot be mapped."""
 
+# ruff: noqa: A002, PLR0913  (the names and the arguments are torch's)
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +29,7 @@ class _Weights:
     def from_input(self, rows: Tensor) -> Tensor:
         """Return the input's part for all steps, ``(members, steps, batch, gates·hidden)``."""
         flat = _product(rows.flatten(1, 2), self.of_input, self.input_bias)
-        return flat.unflatten(1, rows.shape[1:3])
+        return torch.unflatten(flat, 1, rows.shape[1:3])
 
     def from_hidden(self, hidden: Tensor) -> Tensor:
         """Return the state's part, ``(members, batch, gates·hidden)``."""

@@ -51,10 +51,7 @@ class Stack:
         """The model of all members; the numbers of its modules are those of the first use."""
         if self._model is None:
             models = [member.setup.model for member in self.members]
-            columns = {
-                place: column.to(next(iter(self._parameters.values())).device)
-                for place, column in numbers(models).items()
-            }
+            columns = numbers(models)
             self._model = StackedModel(models[0], self._parameters, self._buffers, columns)
         return self._model
 
@@ -93,7 +90,7 @@ class Stack:
         """Yield batches ``(members, batch, ...)``, each member's in an order of its own."""
         size = self.members[0].setup.batch_size
         orders = torch.stack([_order(member, len(data), size) for member in self.members])
-        for chosen in orders.to(data.targets.device).split(size, dim=1):
+        for chosen in torch.split(orders.to(data.targets.device), size, dim=1):
             yield data.inputs[chosen], data.targets[chosen]
 
     def outputs(
@@ -108,9 +105,9 @@ class Stack:
         """
         piece = max(min(size, _SMALLEST_PIECE), size // len(self.members))
         found = []
-        for inputs in data.inputs.split(size):
+        for inputs in torch.split(data.inputs, size):
             changed = inputs if change is None else change(inputs)
-            found += [self.model.outputs(part) for part in changed.split(piece)]
+            found += [self.model.outputs(part) for part in torch.split(changed, piece)]
         return torch.cat(found, dim=1)
 
 
@@ -139,7 +136,7 @@ def _trained_parameters(
     matrix = torch.empty(len(models), sum(sizes), dtype=like.dtype, device=like.device)
     parameters = {
         name: columns.view(len(models), *first[name].shape)
-        for name, columns in zip(names, matrix.split(sizes, dim=1), strict=True)
+        for name, columns in zip(names, torch.split(matrix, sizes, dim=1), strict=True)
     }
     for name, stack in parameters.items():
         _open_windows(models, name, stack)
@@ -168,4 +165,3 @@ def _buffer_stacks(models: Sequence[nn.Module]) -> dict[str, Tensor]:
         for name, buffer in own.items():
             buffer.data = stacks[name][index]
     return stacks
-
