@@ -4,6 +4,7 @@ The runs are studies of their own in the same storage, named after the study the
 that they too go on after they were killed, and so that a report finds them.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,6 +18,8 @@ from evotune.report.comparison import Comparison
 from evotune.training.schedules import Schedule
 from evotune.trial import Trial
 
+#: Settings of a schedule that are tried as constants.
+CONSTANTS = 5
 EVOLUTION, RANDOM = "evolution", "random search"
 SCHEDULE, CONSTANT, BASELINE = "schedule", "constant", "baseline"
 
@@ -146,23 +149,17 @@ def replay(
     """
     _check_one_objective(study)
     length = len(schedule) if epochs is None else epochs
+    constant = _best_constant(study, evaluate, schedule, length, options)
     arms: dict[str, Plan] = {
         SCHEDULE: _plan(schedule.stretched(length)),
-        CONSTANT: [(length, _best_constant(study, schedule))],
+        CONSTANT: [(length, constant)],
     }
     if baseline is not None:
         if isinstance(baseline, Schedule):
             arms[BASELINE] = _plan(baseline.stretched(length))
         else:
             arms[BASELINE] = [(length, baseline)]
-    algorithm = Replay(study.algorithm.space, arms, runs=runs)
-    name = f"{study.name} · replay of {length} epochs"
-    with study.sibling(algorithm, name, study.seed + 1) as again:
-        _run(again, evaluate, trials=algorithm.size, epochs=length, **options)
-        values = {arm: _finals(again, arm, len(plan)) for arm, plan in arms.items()}
-    for arm, found in values.items():
-        if not found:
-            raise StudyError(f"every run of {arm!r} has failed; see study {name!r}")
+    values = _trained(study, evaluate, arms, "replay", runs, options)
     objective = study.objectives.objectives[0]
     return Comparison(
         objective.metric,
@@ -179,15 +176,51 @@ def _run(study: Any, evaluate: Evaluate, **options: Any) -> None:
         raise KeyboardInterrupt
 
 
-def _best_constant(study: StudyLike, schedule: Schedule) -> Mapping[str, Any]:
+def _best_constant(
+    study: StudyLike,
+    evaluate: Evaluate,
+    schedule: Schedule,
+    epochs: int,
+    options: Mapping[str, Any],
+) -> Mapping[str, Any]:
     """Return the best of the settings that random search has trained in full, if it was run.
 
-    Else the params that the schedule itself held for the longest time.
+    Else train some settings of the schedule itself once each, all the time, and return the best.
     """
     control = [t for t in study.storage.trials(_random(study.name, 0)) if t.is_done]
-    if not control:
-        return schedule.constant
-    return min(control, key=lambda t: (t.violation, t.values or (), t.number)).params
+    if control:
+        return min(control, key=lambda t: (t.violation, t.values or (), t.number)).params
+    segments = schedule.segments
+    chosen = sorted({k * (len(segments) - 1) // (CONSTANTS - 1) for k in range(CONSTANTS)})
+    arms: dict[str, Plan] = {str(k): [(epochs, segments[k].params)] for k in chosen}
+    scores = _trained(study, evaluate, arms, "constants", 1, options)
+    objective = study.objectives.objectives[0]
+    best = (max if objective.direction == "max" else min)(scores, key=lambda arm: scores[arm][0])
+    return segments[int(best)].params
+
+
+def _trained(
+    study: StudyLike,
+    evaluate: Evaluate,
+    arms: Mapping[str, Plan],
+    what: str,
+    runs: int,
+    options: Mapping[str, Any],
+) -> dict[str, list[float]]:
+    """Train plans in a study of their own; return the scores at the end of each arm's runs."""
+    algorithm = Replay(study.algorithm.space, arms, runs=runs)
+    length = max(sum(epochs for epochs, _ in plan) for plan in arms.values())
+    # The name carries the plan: another schedule is another replay, the same one goes on.
+    plan = hashlib.sha256(repr(sorted(arms.items())).encode()).hexdigest()[:8]
+    name = f"{study.name} · {what} {plan}"
+    with study.sibling(algorithm, name, study.seed + 1) as again:
+        _run(again, evaluate, trials=algorithm.size, epochs=length, **options)
+        values = {arm: _finals(again, arm, len(steps)) for arm, steps in arms.items()}
+    found = {arm: scores for arm, scores in values.items() if scores}
+    if len(found) < len(arms) and (what == "replay" or not found):
+        failed = ", ".join(arm for arm in arms if arm not in found)
+        raise StudyError(f"every run of {failed} has failed; see study {name!r}")
+    return found
 
 
 def _plan(schedule: Schedule) -> Plan:

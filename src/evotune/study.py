@@ -227,6 +227,9 @@ class Study(Results):
     ) -> Comparison:
         """Train anew with the schedule found, beside the best constant setting and a baseline.
 
+        The best constant setting is that of `compare_with_random`, if it was run, else the best of
+        five settings that the schedule itself goes through.
+
         Args:
             evaluate: The task, or the training function, of this study.
             schedule: By default that of the best trial.

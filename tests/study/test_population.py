@@ -13,7 +13,7 @@ import pytest
 
 import evotune as et
 from evotune.errors import AlgorithmError, CheckpointError, NoResultError, ScheduleError, StudyError
-from helpers_population import Member, line_of, population, population_space, train_member
+from helpers_members import Member, line_of, population, population_space, train_member
 from helpers_study import decisions
 
 MODES = {
@@ -266,7 +266,7 @@ DRIVER = """
 import sys
 sys.path.insert(0, {tests!r})
 import evotune as et
-from helpers_population import population, train_member
+from helpers_members import population, train_member
 
 def train(trial):
     open({log!r}, "a").write(f"{{trial.number}}\\n")
@@ -431,7 +431,8 @@ def test_replay_trains_the_schedule_a_constant_and_a_baseline():
     seen: dict[str, list[float]] = {}
 
     def train(trial):
-        seen.setdefault(trial._trial.note["arm"], []).append(trial.params["lr"])
+        arm = trial._trial.note["arm"]
+        seen.setdefault(arm, []).append(trial.params["lr"])
         return train_member(trial)
 
     baseline = {"lr": 0.01, "drift": 0.0, "steps": 0}
