@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from p2_setting import PaperRun
-from paired import Difference, difference
 from tables import cells, figures, spread, table
+
+from evotune.report.comparison import Difference, paired
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Results:
 
     def compare(self, question: Question, metric: str) -> Difference:
         """Compare one metric over the seeds."""
-        return difference(
+        return paired(
             self.values(question.arm, question.trials, metric),
             self.values(question.other, question.other_trials, metric),
         )

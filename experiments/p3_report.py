@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
-from paired import Difference, difference
 from tables import cells, figures, machine, spread, table
+
+from evotune.report.comparison import Difference, paired
 
 #: Names of the searches without evolution.
 BASELINE, RESTARTS, RANDOM = "accepted practice", "accepted practice, best of {}", "random search"
@@ -112,7 +113,7 @@ class Results:
 
     def gap(self, arm: str, other: str) -> Difference:
         """Compare how much lower than the other's the test figures are."""
-        return difference(self.tests(other), self.tests(arm))
+        return paired(self.tests(other), self.tests(arm))
 
 
 # -- tables ---------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from paired import Difference
+
+from evotune.report.comparison import Difference
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

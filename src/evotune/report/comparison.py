@@ -118,10 +118,11 @@ class Comparison:
             f"(95 % interval {test.low:+.4g} to {test.high:+.4g} in favour of {first}, "
             f"p = {test.p:.3f}, {len(self.arms[first])} runs, {how})"
         )
-        if test.sign > 0:
-            return f"{first} is better than {other}: {numbers}."
-        if test.sign < 0:
-            return f"{first} is worse than {other}: {numbers}."
+        if test.sign:
+            word = "better" if test.sign > 0 else "worse"
+            # With few runs the interval, which assumes a normal law, says more than the test can.
+            verb = "is" if test.p < 1 - CONFIDENCE else "seems to be"
+            return f"{first} {verb} {word} than {other}: {numbers}."
         return f"{first} and {other} cannot be told apart: {numbers}."
 
     def table(self) -> str:

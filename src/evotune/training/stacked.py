@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 
-import psutil
 import torch
 
 from evotune.training.data import InMemory
-from evotune.training.stacked_first_step import FirstStep, first_step
+from evotune.training.stacked_first_step import first_step
 from evotune.training.stacked_groups import Member, Unstackable, grouped
+from evotune.training.stacked_memory import keep_freed_memory, members_at_once
 from evotune.training.stacked_run import Run
 from evotune.training.task import SupervisedTask, _device
 from evotune.trial import RunningTrial
@@ -16,9 +16,6 @@ from evotune.trial import RunningTrial
 __all__ = ["Unstackable", "train_together"]
 
 Result = dict[str, float] | Exception | Unstackable
-#: Bytes that the members of one step on the CPU may keep for its backward pass: beyond some caches
-#: full, memory is fetched and given back to the system all the time.
-_CPU_STEP = 8 << 20
 
 
 def train_together(
@@ -46,6 +43,8 @@ def train_together(
     device = _device(task.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         return [Unstackable(f"torch finds no {device} here") for _ in handles]
+    if device.type == "cpu":
+        keep_freed_memory()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         sources = {name: task._source(name, device) for name in task._data()}
         data = sources["train"]
@@ -77,7 +76,7 @@ def _train_group(
 ) -> None:
     try:
         first = first_step(group, data)
-        runs = math.ceil(len(group) / _members_at_once(group, first, memory))
+        runs = math.ceil(len(group) / members_at_once(group, first, memory))
         for run in range(runs):
             Run(task, group[run::runs], first.untrained).run()
     except Exception as error:
@@ -90,21 +89,3 @@ def _train_group(
 def _one_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return f"the model cannot be mapped over members: {lines[0]}"
-
-
-def _members_at_once(group: Sequence[Member], first: FirstStep, memory: int | None) -> int:
-    setup = group[0].setup
-    if memory is None:
-        memory = _free(setup.device) // 2
-    weights = sum(p.numel() * p.element_size() for p in setup.model.parameters())
-    # Parameters, gradients, the rule's scratch and up to three numbers of state for each.
-    most = memory // max(1, 6 * weights + 2 * first.bytes_saved)
-    if setup.device.type == "cpu":
-        most = min(most, max(2, _CPU_STEP // max(1, first.bytes_saved)))
-    return max(1, min(most, len(group)))
-
-
-def _free(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
