@@ -21,10 +21,10 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from evotune.training.checkpoints import Checkpoints
-from evotune.training.stacked import train_together
-from evotune.training.stacked_groups import Member
-from evotune.training.stacked_training import Stack
-from evotune.training.stacked_weights import keep, resume
+from evotune.training.stacked.groups import Member
+from evotune.training.stacked.together import train_together
+from evotune.training.stacked.training import Stack
+from evotune.training.stacked.weights import keep, resume
 from evotune.training.task import SupervisedTask
 from evotune.training.weights import TrialWeights
 from evotune.trial import Checkpoint, RunningTrial, Trial
@@ -173,7 +173,7 @@ def inheriting(members: int) -> float:
     records: dict[int, Checkpoint] = {}
     device = torch.device("cpu")
     for name in ("train", "validation"):
-        work._source(name, device)
+        work.source(name, device)
 
     def stacked(first: int, donor: int | None) -> tuple[Stack, list[Member]]:
         found = []
@@ -182,7 +182,7 @@ def inheriting(members: int) -> float:
             given = None if donor is None else donor + (number * 7) % members
             trial = Trial(number, genes, genes, seed=number, weights_from=given)
             weights = TrialWeights(store, number, records, wanted=True, write=False)
-            setup = work._set_up(RunningTrial(trial, weights), device)
+            setup = work.set_up(RunningTrial(trial, weights), device)
             found.append(Member(RunningTrial(trial, weights), setup, torch.Generator()))
         return Stack(found, ()), found
 

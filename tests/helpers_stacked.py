@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from evotune.training.checkpoints import Checkpoints
-from evotune.training.stacked import train_together
+from evotune.training.stacked.together import train_together
 from evotune.training.task import SupervisedTask
 from evotune.training.weights import TrialWeights
 from evotune.trial import RunningTrial, Trial

@@ -219,6 +219,7 @@ class RunningTrial:
         seed: Seed for the evaluation's own randomness, different for every trial.
         networks: Networks of the ensemble that a member holds; 1 is a plain network.
         weights: Access to kept weights, or None.
+        record: The trial's record.
     """
 
     def __init__(self, trial: Trial, weights: Weights | None = None) -> None:
@@ -229,7 +230,7 @@ class RunningTrial:
         self.seed = trial.seed
         self.networks = len(trial.inherit.get("networks", (None,)))
         self.weights = trial.weights if weights is None else weights
-        self._trial = trial
+        self.record = trial
         self._reports: list[Mapping[str, float]] = []
         self._train_seconds: float | None = None
         self._start = 0.0
@@ -263,14 +264,14 @@ class RunningTrial:
             CheckpointError: The donor's weights are missing, damaged or do not fit these objects.
         """
         if self.weights is None:
-            if self._trial.donors:
+            if self.record.donors:
                 raise CheckpointError(
-                    f"trial {self.number} inherits from trial {self._trial.donors[0]}, but this "
+                    f"trial {self.number} inherits from trial {self.record.donors[0]}, but this "
                     "handle has no access to weights; run it with Study.run"
                 )
             return False
-        self._start = self.weights.resume(self._trial, objects)
-        return bool(self._trial.donors)
+        self.start_from(self.weights.resume(self.record, objects))
+        return bool(self.record.donors)
 
     def keep(self, **objects: Any) -> None:
         """Keep the state of these objects, for trials that inherit it and for the best trial.
@@ -283,9 +284,20 @@ class RunningTrial:
             CheckpointError: Something cannot be kept; says what and where.
         """
         if self.weights is not None:
-            # Whoever trains without `epochs` is taken to have trained for the budget.
-            done = self._done if self._train_seconds is not None or self._done else self.budget
-            self.weights.keep(objects, self._start + (done or 0.0))
+            self.weights.keep(objects, self.trained)
+
+    def start_from(self, epochs: float) -> None:
+        """Say that the weights have been trained for so many epochs; `resume` does so by itself."""
+        self._start = epochs
+
+    @property
+    def trained(self) -> float:
+        """Epochs that the weights have been trained for by now, over all trials of their line.
+
+        Whoever trains without `epochs` is taken to have trained for the budget.
+        """
+        used_epochs = self._train_seconds is not None or self._done
+        return self._start + ((self._done if used_epochs else self.budget) or 0.0)
 
     def epochs(self, default: int | None = None) -> Iterator[int]:
         """Yield the epoch numbers to train; the time spent inside counts as training.

@@ -431,7 +431,7 @@ def test_replay_trains_the_schedule_a_constant_and_a_baseline():
     seen: dict[str, list[float]] = {}
 
     def train(trial):
-        arm = trial._trial.note["arm"]
+        arm = trial.record.note["arm"]
         seen.setdefault(arm, []).append(trial.params["lr"])
         return train_member(trial)
 

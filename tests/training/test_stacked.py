@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from evotune.errors import CheckpointError, TaskError
-from evotune.training.stacked import Unstackable, train_together
+from evotune.training.stacked.together import Unstackable, train_together
 from evotune.trial import Failed
 from helpers_stacked import (
     Line,

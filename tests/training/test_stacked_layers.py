@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from evotune.training.stacked import Unstackable, train_together
+from evotune.training.stacked.together import Unstackable, train_together
 from helpers_stacked import Line, assert_same_training, double_task, examples
 
 IMAGE = (3, 6, 6)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CyclicLR, ExponentialLR, ReduceLROnPlateau
 
-from evotune.training.stacked import Unstackable, train_together
+from evotune.training.stacked.together import Unstackable, train_together
 from helpers_stacked import Line, assert_alike, assert_same_training, double_task, run_each
 from helpers_training import without_seconds
 

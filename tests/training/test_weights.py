@@ -438,3 +438,33 @@ def test_the_handle_resumes_trains_and_keeps(store):
     outcome = evaluate_trial(train, replace(second, weights=weights))
     assert outcome.checkpoint.epochs == 4
     assert next(iter(outcome.metrics.values())) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        (torch.optim.RMSprop, {"momentum": 0.0}, {"momentum": 0.9}),
+        (torch.optim.RMSprop, {"centered": False}, {"centered": True}),
+        (torch.optim.Adam, {"amsgrad": False}, {"amsgrad": True}),
+        (torch.optim.SGD, {"momentum": 0.0}, {"momentum": 0.9}),
+    ],
+)
+def test_a_child_may_switch_on_what_its_donor_did_without(kind, before, after, store):
+    def step(model, optimizer):
+        optimizer.zero_grad()
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+
+    model = nn.Linear(2, 1)
+    optimizer = kind(model.parameters(), lr=0.1, **before)
+    step(model, optimizer)
+    weights = TrialWeights(store, 0, {}, wanted=True, write=False)
+    weights.keep({"model": model, "optimizer": optimizer}, 1.0)
+    record = weights.written()
+    model = nn.Linear(2, 1)
+    optimizer = kind(model.parameters(), lr=0.1, **after)
+    heir = TrialWeights(store, 1, {0: record}, wanted=True, write=False)
+    trial = Trial(1, {"lr": 0.1}, {"lr": 0.1}, weights_from=0)
+    heir.resume(trial, {"model": model, "optimizer": optimizer})
+    step(model, optimizer)
+    assert all(torch.isfinite(p).all() for p in model.parameters())

@@ -88,7 +88,7 @@ class StackedExecutor:
         self._waiting = []
 
     def _together(self, evaluate: Any, waiting: list[Trial]) -> list[tuple[int, Outcome | Failure]]:
-        from evotune.training.stacked import Unstackable, train_together
+        from evotune.training.stacked.together import Unstackable, train_together
 
         handles = [RunningTrial(trial) for trial in waiting]
         began = perf_counter()

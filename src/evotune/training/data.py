@@ -149,10 +149,15 @@ def _slices(data: InMemory, size: int, shuffle: torch.Generator | None) -> Itera
     if shuffle is None:
         yield from zip(torch.split(data.inputs, size), torch.split(data.targets, size), strict=True)
         return
-    order = torch.randperm(len(data), generator=shuffle)
-    order = order[: len(data) - _left_out(len(data), size)].to(data.targets.device)
+    order = epoch_order(len(data), size, shuffle).to(data.targets.device)
     for chosen in torch.split(order, size):
         yield data.inputs[chosen], data.targets[chosen]
+
+
+def epoch_order(examples: int, size: int, shuffle: torch.Generator) -> Tensor:
+    """Return the order in which an epoch takes the examples, without a last one by itself."""
+    order = torch.randperm(examples, generator=shuffle)
+    return order[: examples - _left_out(examples, size)]
 
 
 def _left_out(examples: int, size: int) -> int:

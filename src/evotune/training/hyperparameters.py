@@ -4,6 +4,7 @@ import inspect
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import isclose
 from numbers import Real
 from typing import Any
@@ -135,6 +136,8 @@ class BuiltSettings:
         for scheduler, own in self.schedulers:
             vars(scheduler).update(own)
         self.apply(params)
+        for optimizer, _ in self.groups:
+            _add_missing_state(optimizer)
         for scheduler, _ in self.schedulers:
             factors = progress.get(id(scheduler.optimizer), [])
             for group, factor in zip(scheduler.optimizer.param_groups, factors, strict=False):
@@ -188,6 +191,24 @@ def _assign(group: Any, name: str, value: Any) -> None:
         group[name].fill_(value)  # the very tensor that a captured graph reads
     else:
         group[name] = value
+
+
+#: What an option of a param group needs of the state; a donor without the option has none of it.
+_STATE_OF = {"momentum": "momentum_buffer", "centered": "grad_avg", "amsgrad": "max_exp_avg_sq"}
+
+
+def _add_missing_state(optimizer: Any) -> None:
+    """Start from zero what this trial's options need and the donor's did not."""
+    kind = type(optimizer).__name__
+    if kind == "SGD":  # it starts a missing momentum by itself, from the first gradient
+        return
+    for group in optimizer.param_groups:
+        needed = [entry for option, entry in _STATE_OF.items() if group.get(option)]
+        for parameter in group["params"]:
+            state = getattr(optimizer, "state", {}).get(parameter) or {}
+            for entry in needed if state else ():
+                if state.get(entry) is None:
+                    state[entry] = parameter.detach().clone().zero_()
 
 
 def _number(value: Any) -> Any:
@@ -250,9 +271,10 @@ def _schedulers(thing: Any) -> list[Any]:
     return [thing, *(s for inner in getattr(thing, "_schedulers", ()) for s in _schedulers(inner))]
 
 
-def _constructor_arguments(thing: Any) -> dict[str, inspect.Parameter]:
+@cache  # it is looked at for every member of a population
+def _constructor_arguments(kind: type) -> Mapping[str, inspect.Parameter]:
     """Return what a class and those that it inherits from are built with, by name."""
-    builders = [vars(kind)["__init__"] for kind in type(thing).__mro__[:-1] if _has_init(kind)]
+    builders = [vars(base)["__init__"] for base in kind.__mro__[:-1] if _has_init(base)]
     return {
         name: parameter
         for builder in builders
@@ -278,7 +300,7 @@ def _counted(optimizer: Any) -> set[str]:
 
     They are those ``defaults`` that are no arguments of the constructor.
     """
-    arguments = _constructor_arguments(optimizer)
+    arguments = _constructor_arguments(type(optimizer))
     defaults = set(getattr(optimizer, "defaults", ()))
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in arguments.values())
     # A wrapper that passes on another optimizer's defaults has none of them as arguments.
@@ -287,7 +309,7 @@ def _counted(optimizer: Any) -> set[str]:
 
 def _scheduler_settings(scheduler: Any) -> dict[str, Any]:
     """Return what the constructor was given; torch stores ``min_lr`` as ``min_lrs``."""
-    names = _constructor_arguments(scheduler).keys() - {"last_epoch"}
+    names = _constructor_arguments(type(scheduler)).keys() - {"last_epoch"}
     names |= {f"{name}s" for name in names} | {"base_lrs"}
     return {name: value for name, value in vars(scheduler).items() if name in names}
 

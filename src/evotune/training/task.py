@@ -29,7 +29,7 @@ from evotune.trial import RunningTrial
 
 #: Seed of what must come out alike in every trial and process: loading (which may split data at
 #: random), and the noise on the inputs.
-_FIXED_SEED = 0
+FIXED_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +107,12 @@ class SupervisedTask:
         find_loss(self.loss)
         find_optimizer(self.optimizer)
         find_metrics(self.metrics, self.loss)
-        _device(self.device)
+        find_device(self.device)
         for name in ("batch_size", "evaluation_batch_size", "epochs"):
             _whole(name, getattr(self, name))
         if self.validate_every is not None:
             _whole("validate_every", self.validate_every)
-        for name, data in self._data().items():
+        for name, data in self.data().items():
             check_data(name, data)
         if self.scheduler is not None and not callable(self.scheduler):
             raise TaskError(
@@ -138,27 +138,29 @@ class SupervisedTask:
             TaskError: A gene has no effect, or every other trial would fail alike.
             Failed: The training loss became NaN or infinite.
         """
-        device = _device(self.device)
+        device = find_device(self.device)
         if device.type == "cuda" and not torch.cuda.is_available():
             raise TaskError(f'device="{device}", but torch finds no CUDA here; write device="auto"')
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            for name in self._data():
-                self._source(name, device)
+            for name in self.data():
+                self.source(name, device)
             torch.manual_seed(trial.seed)
             return self._run(trial, device)
 
-    def _data(self) -> dict[str, Data]:
+    def data(self) -> dict[str, Data]:
+        """Return the data that were given, by ``train``, ``validation`` and ``test``."""
         data = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in data.items() if name != "test" or part is not None}
 
-    def _source(self, name: str, device: torch.device) -> Source:
+    def source(self, name: str, device: torch.device) -> Source:
+        """Return data as loaded onto a device, once a process."""
         if name not in self._sources:
-            torch.manual_seed(_FIXED_SEED)
+            torch.manual_seed(FIXED_SEED)
             self._sources[name] = load(name, getattr(self, name), device)
         return self._sources[name]
 
     def _run(self, trial: RunningTrial, device: torch.device) -> dict[str, float]:
-        setup = self._set_up(trial, device)
+        setup = self.set_up(trial, device)
         seconds = {"train_seconds": 0.0, "evaluation_seconds": 0.0}
         result: dict[str, float] = {}
         state = setup.state
@@ -176,8 +178,13 @@ class SupervisedTask:
         trainable = (p.numel() for p in setup.model.parameters() if p.requires_grad)
         return result | {"parameters": sum(trainable)} | seconds
 
-    def _set_up(self, trial: RunningTrial, device: torch.device) -> Setup:
-        data = self._source("train", device)
+    def set_up(self, trial: RunningTrial, device: torch.device) -> Setup:
+        """Return what a trial trains with, freshly built; draws from torch's random stream.
+
+        Raises:
+            TaskError: A gene has no effect, or every other trial would fail alike.
+        """
+        data = self.source("train", device)
         used = set(declared_names(self.genes))
         model = self._build(trial, used).to(device)
         parameters = model.parameters()
@@ -241,7 +248,7 @@ class SupervisedTask:
     def _measure(
         self, name: str, setup: Setup, change: Callable[[Tensor], Tensor] | None = None
     ) -> dict[str, float]:
-        source = self._source(name, setup.device)
+        source = self.source(name, setup.device)
         examples = batches(source, self.evaluation_batch_size, setup.device)
         metrics = find_metrics(self.metrics, self.loss)
         return measure(metrics, *predict(setup.model, examples, change))
@@ -252,13 +259,18 @@ class SupervisedTask:
             test = self._measure("test", setup)
             scores |= {f"test_{name}": value for name, value in test.items()}
         if self.robustness is not None:
-            torch.manual_seed(_FIXED_SEED)
+            torch.manual_seed(FIXED_SEED)
             change = self.robustness if callable(self.robustness) else noise(self.robustness)
             scores["robustness"] = next(iter(self._measure("validation", setup, change).values()))
         return scores
 
 
-def _device(device: str | torch.device) -> torch.device:
+def find_device(device: str | torch.device) -> torch.device:
+    """Return the device that is meant; ``"auto"`` is CUDA where there is one.
+
+    Raises:
+        TaskError: It is none.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -11,10 +11,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from evotune.training.data import InMemory
 from evotune.training.metrics import find_metrics, measure
-from evotune.training.stacked_groups import Member, Unstackable
-from evotune.training.stacked_training import Stack
-from evotune.training.stacked_weights import keep, resume
-from evotune.training.task import _FIXED_SEED, SupervisedTask
+from evotune.training.stacked.groups import Member, Unstackable
+from evotune.training.stacked.training import Stack
+from evotune.training.stacked.weights import keep, resume
+from evotune.training.task import FIXED_SEED, SupervisedTask
 from evotune.training.trainer import noise, timed
 from evotune.trial import Failed
 
@@ -130,7 +130,7 @@ class Run:
             self._add("test", "test_")
         robustness = self._task.robustness
         if robustness is not None:
-            torch.manual_seed(_FIXED_SEED)
+            torch.manual_seed(FIXED_SEED)
             change = robustness if callable(robustness) else noise(robustness)
             outputs = self._outputs("validation", change)
 
@@ -157,7 +157,7 @@ class Run:
         return measure(metrics, outputs[member.row], self._data(name).targets)
 
     def _data(self, name: str) -> InMemory:
-        source = self._task._source(name, self._members[0].setup.device)
+        source = self._task.source(name, self._members[0].setup.device)
         assert isinstance(source, InMemory)  # what train_together has made sure of
         return source
 

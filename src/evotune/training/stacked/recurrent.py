@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evotune.training.stacked_layers import dropout_mask
-from evotune.training.stacked_members import Members, Unmappable
+from evotune.training.stacked.layers import dropout_mask
+from evotune.training.stacked.members import Members, Unmappable
 
 #: ``(from the input, weights, state) -> state``; a state is ``(hidden, ...)``, each
 #: ``(members, batch, hidden)``.
@@ -122,7 +122,7 @@ def _recurrent(
     return members.join(rows.transpose(1, 2) if batch_first else rows), *final
 
 
-#: Replacements by torch function, see `evotune.training.stacked_members.Layers`.
+#: Replacements by torch function, see `evotune.training.stacked.members.Layers`.
 RECURRENT: dict[Any, Callable[..., Any]] = {
     torch.lstm: partial(_recurrent, _lstm_cell),
     torch.gru: partial(_recurrent, _gru_cell),

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from evotune.training.losses import Loss
-from evotune.training.stacked_layers import LAYERS
-from evotune.training.stacked_members import Members, mapping
-from evotune.training.stacked_recurrent import RECURRENT
+from evotune.training.stacked.layers import LAYERS
+from evotune.training.stacked.members import Members, mapping
+from evotune.training.stacked.recurrent import RECURRENT
 
 _TABLE = LAYERS | RECURRENT
 #: A dict of a module, and the key at which one of its tensors or numbers stands.

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from evotune.training.data import InMemory
-from evotune.training.stacked_groups import Member, numbers
-from evotune.training.stacked_model import StackedModel, stack_of
+from evotune.training.stacked.groups import Member, numbers
+from evotune.training.stacked.model import StackedModel, stack_of
 
 
 @dataclass(frozen=True, slots=True)

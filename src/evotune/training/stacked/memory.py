@@ -8,8 +8,8 @@ from functools import cache
 import psutil
 import torch
 
-from evotune.training.stacked_first_step import FirstStep
-from evotune.training.stacked_groups import Member
+from evotune.training.stacked.first_step import FirstStep
+from evotune.training.stacked.groups import Member
 
 #: Bytes that the members of one step on the CPU may keep for its backward pass; with more, the
 #: processor's caches are of little use.

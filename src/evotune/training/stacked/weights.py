@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from evotune.training.hyperparameters import BuiltSettings, set_dropout
-from evotune.training.stacked_groups import Member
+from evotune.training.stacked.groups import Member
 from evotune.training.state import snapshot
 from evotune.training.weights import TrialWeights
 
@@ -22,7 +22,7 @@ def resume(member: Member) -> None:
         CheckpointError: The donor's weights are missing, damaged or do not fit.
     """
     handle, objects = member.handle, member.setup.state
-    weights, trial = handle.weights, handle._trial
+    weights, trial = handle.weights, handle.record
     if not isinstance(weights, TrialWeights) or not trial.donors or trial.inherit:
         handle.resume(**objects)
         return
@@ -31,14 +31,15 @@ def resume(member: Member) -> None:
     if found is None or not _fits(own, objects, found[0]):
         handle.resume(**objects)
         return
-    state, handle._start = found
+    state, epochs = found
+    handle.start_from(epochs)
     built = BuiltSettings.of(objects)
     torch._foreach_copy_(list(own.values()), [state["model"][name] for name in own])
     member.setup.optimizer.load_state_dict(state["optimizer"])
     if "scheduler" in objects:
         member.setup.scheduler.load_state_dict(snapshot({"": state["scheduler"]})[""])
     built.put_back(trial.params)
-    set_dropout(member.setup.model, trial.params)
+    set_dropout(member.setup.model, trial.params, built=True)
 
 
 def _fits(own: Mapping[str, Any], objects: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
@@ -71,4 +72,4 @@ def keep(member: Member) -> None:
     state = {name: setup.state[name].state_dict() for name in ("model", "optimizer")}
     if setup.scheduler is not None:
         state |= snapshot({"scheduler": setup.scheduler})
-    handle.weights.keep_state(state, handle._start + handle._done)
+    handle.weights.keep_state(state, handle.trained)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evotune.training.update_rules import RULES, Step, flags_of, numbers_of
+from evotune.training.stacked.update_rules import RULES, Step, flags_of, numbers_of
 
 
 class StackedOptimizer:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from evotune.training.data import InMemory, _left_out
-from evotune.training.stacked_groups import Member, numbers
-from evotune.training.stacked_model import StackedModel
-from evotune.training.stacked_optimizer import StackedOptimizer
+from evotune.training.data import InMemory, epoch_order
+from evotune.training.stacked.groups import Member, numbers
+from evotune.training.stacked.model import StackedModel
+from evotune.training.stacked.optimizer import StackedOptimizer
 from evotune.training.trainer import STEPS_PER_LOOK
 
 #: Fewest examples of an evaluation batch that is divided because it holds all members.
@@ -89,7 +89,9 @@ class Stack:
     def _batches(self, data: InMemory) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield batches ``(members, batch, ...)``, each member's in an order of its own."""
         size = self.members[0].setup.batch_size
-        orders = torch.stack([_order(member, len(data), size) for member in self.members])
+        orders = torch.stack(
+            [epoch_order(len(data), size, member.setup.shuffle) for member in self.members]
+        )
         for chosen in torch.split(orders.to(data.targets.device), size, dim=1):
             yield data.inputs[chosen], data.targets[chosen]
 
@@ -109,12 +111,6 @@ class Stack:
             changed = inputs if change is None else change(inputs)
             found += [self.model.outputs(part) for part in torch.split(changed, piece)]
         return torch.cat(found, dim=1)
-
-
-def _order(member: Member, examples: int, size: int) -> Tensor:
-    """Return the order of a member's next epoch, as `evotune.training.data.batches` draws it."""
-    drawn = torch.randperm(examples, generator=member.setup.shuffle)
-    return drawn[: examples - _left_out(examples, size)]
 
 
 def _added(totals: Sequence[float], pending: list[Tensor]) -> list[float]:

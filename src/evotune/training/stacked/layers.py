@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evotune.training.stacked_members import Members, Unmappable
+from evotune.training.stacked.members import Members, Unmappable
 
 
 def _linear(members: Members, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
@@ -242,7 +242,7 @@ def _cross_entropy(
     return members.join(losses.sum(1) / counts.sum(1))
 
 
-#: Replacements by torch function, see `evotune.training.stacked_members.Layers`.
+#: Replacements by torch function, see `evotune.training.stacked.members.Layers`.
 LAYERS: dict[Any, Callable[..., Any]] = {
     F.linear: _linear,
     F.batch_norm: _batch_norm,

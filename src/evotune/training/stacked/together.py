@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import torch
 
 from evotune.training.data import InMemory
-from evotune.training.stacked_first_step import first_step
-from evotune.training.stacked_groups import Member, Unstackable, grouped
-from evotune.training.stacked_memory import keep_freed_memory, members_at_once
-from evotune.training.stacked_run import Run
-from evotune.training.task import SupervisedTask, _device
+from evotune.training.stacked.first_step import first_step
+from evotune.training.stacked.groups import Member, Unstackable, grouped
+from evotune.training.stacked.memory import keep_freed_memory, members_at_once
+from evotune.training.stacked.run import Run
+from evotune.training.task import SupervisedTask, find_device
 from evotune.trial import RunningTrial
 
 __all__ = ["Unstackable", "train_together"]
@@ -40,13 +40,13 @@ def train_together(
         For each trial in order: its metrics, the exception that it alone has raised, or why it
         must be trained by itself, with ``task(handle)``.
     """
-    device = _device(task.device)
+    device = find_device(task.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         return [Unstackable(f"torch finds no {device} here") for _ in handles]
     if device.type == "cpu":
         keep_freed_memory()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        sources = {name: task._source(name, device) for name in task._data()}
+        sources = {name: task.source(name, device) for name in task.data()}
         data = sources["train"]
         in_memory = all(isinstance(source, InMemory) for source in sources.values())
         if not (in_memory and isinstance(data, InMemory)):
@@ -63,7 +63,7 @@ def _prepared(
 ) -> Member | Exception:
     torch.manual_seed(handle.seed)
     try:
-        setup = task._set_up(handle, device)
+        setup = task.set_up(handle, device)
     except Exception as error:
         return error
     generator = torch.Generator()
