@@ -6,6 +6,7 @@ from evotune.algorithms import recipes
 from evotune.algorithms.evolution_strategy import EvolutionStrategy
 from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.grid import Grid
+from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.algorithms.random_search import RandomSearch
 from evotune.evolution.schedules import Adaptive
 from evotune.space.refine import Refinement
@@ -56,3 +57,48 @@ def test_a_short_run_goes_as_it_always_went(name):
     study = Study(ALGORITHMS[name](space), "min distance", seed=1)
     study.run(lambda trial: sphere(space, space.complete(trial.params)), trials=12)
     assert " ".join(f"{trial.values[0]:.3f}" for trial in study.trials) == EXPECTED[name]
+
+
+POPULATIONS = {
+    "three parents": {},
+    "classic": {"parents": 1},
+    "asynchronous": {"asynchronous": True},
+    "both children": {"both_children": True},
+    "ensembles": {"networks": 2, "elitism": 1},
+}
+
+#: Values and donors of three generations of four trials.
+EXPECTED_OF_POPULATIONS = {
+    "three parents": (
+        "0.071< 0.836< 0.627< 0.091< 0.091<3 0.100<3 "
+        "0.071<3 0.040<0 0.394<7 0.394<7 0.394<6 0.040<7"
+    ),
+    "classic": (
+        "0.071< 0.836< 0.627< 0.091< 0.071<0 0.044<0 "
+        "0.627<2 0.091<3 0.071<4 0.044<5 0.397<5 0.091<7"
+    ),
+    "asynchronous": (
+        "0.071< 0.836< 0.627< 0.091< 0.087<0 0.284<3 "
+        "0.281<3 0.111<3 0.111<3 0.101<3 0.095<3 0.115<3"
+    ),
+    "both children": (
+        "0.071< 0.836< 0.627< 0.091< 0.091<3 0.118<3 "
+        "0.074<0 0.071<3 0.077<3 0.103<0 0.281<0 0.097<0"
+    ),
+    "ensembles": (
+        "0.071< 0.836< 0.627< 0.091< 0.071<0 0.100<3 "
+        "0.071<3 0.040<0 0.394<4 0.394<6-7 0.394<7-6 0.040<7"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_a_short_population_training_goes_as_it_always_went(name):
+    space = SPACES["conditional"]
+    algorithm = PopulationBasedTraining(space, population_size=4, **POPULATIONS[name])
+    study = Study(algorithm, "min distance", seed=1)
+    for _ in range(12):
+        trial = study.ask()
+        study.tell(trial, sphere(space, trial.genome))
+    found = [f"{t.values[0]:.3f}<{'-'.join(map(str, t.donors))}" for t in study.trials]
+    assert " ".join(found) == EXPECTED_OF_POPULATIONS[name]

@@ -272,7 +272,7 @@ def _schedulers(thing: Any) -> list[Any]:
 
 
 @cache  # it is looked at for every member of a population
-def _constructor_arguments(kind: type) -> Mapping[str, inspect.Parameter]:
+def _constructor_arguments(kind: Any) -> Mapping[str, inspect.Parameter]:
     """Return what a class and those that it inherits from are built with, by name."""
     builders = [vars(base)["__init__"] for base in kind.__mro__[:-1] if _has_init(base)]
     return {
@@ -300,7 +300,8 @@ def _counted(optimizer: Any) -> set[str]:
 
     They are those ``defaults`` that are no arguments of the constructor.
     """
-    arguments = _constructor_arguments(type(optimizer))
+    kind: Any = type(optimizer)
+    arguments = _constructor_arguments(kind)
     defaults = set(getattr(optimizer, "defaults", ()))
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in arguments.values())
     # A wrapper that passes on another optimizer's defaults has none of them as arguments.
@@ -309,7 +310,8 @@ def _counted(optimizer: Any) -> set[str]:
 
 def _scheduler_settings(scheduler: Any) -> dict[str, Any]:
     """Return what the constructor was given; torch stores ``min_lr`` as ``min_lrs``."""
-    names = _constructor_arguments(type(scheduler)).keys() - {"last_epoch"}
+    kind: Any = type(scheduler)
+    names = _constructor_arguments(kind).keys() - {"last_epoch"}
     names |= {f"{name}s" for name in names} | {"base_lrs"}
     return {name: value for name, value in vars(scheduler).items() if name in names}
 

@@ -42,6 +42,10 @@ class SupervisedTask:
     the factories, which receive the trial's params. An active gene that nothing has read by the
     time training starts is an error.
 
+    Where trials inherit weights, a trial goes on from its donor's model, optimizer and scheduler,
+    with its own genes; genes that shape the weights must not change then. A member that holds
+    several networks trains each by itself and is measured by their averaged predictions.
+
     A trial gives the same metrics each time it is run on the CPU; the caller's random stream is
     left alone. A training loss that becomes NaN or infinite ends the trial at once.
 
