@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from evotune.algorithms.random_search import RandomSearch
 from evotune.algorithms.replay import Plan, Replay
 from evotune.errors import NoResultError, StudyError
+from evotune.evolution.survival import by_first
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Evaluate, Storage
 from evotune.report.comparison import Comparison
@@ -37,8 +38,6 @@ class StudyLike(Protocol):
     def seed(self) -> int: ...
     @property
     def trials(self) -> tuple[Trial, ...]: ...
-    @property
-    def best(self) -> Trial: ...
     def sibling(self, algorithm: Algorithm | None, name: str, seed: int) -> Any: ...
 
 
@@ -55,19 +54,28 @@ class Spent:
     line: float
 
 
+def lines(trials: Sequence[Trial]) -> dict[int, float]:
+    """Return the epochs that the weights of each trial were trained for, along their line."""
+    found: dict[int, float] = {}
+    for trial in trials:
+        start = max((found.get(donor, 0.0) for donor in trial.donors), default=0.0)
+        found[trial.number] = start + (trial.budget or 0.0)
+    return found
+
+
 def spent(trials: Sequence[Trial]) -> Spent:
     """Return the epochs that trials have trained; trials without a budget count none."""
-    lines: dict[int, float] = {}
-    for trial in trials:
-        start = max((lines.get(donor, 0.0) for donor in trial.donors), default=0.0)
-        lines[trial.number] = start + (trial.budget or 0.0)
-    return Spent(sum(trial.budget or 0.0 for trial in trials), max(lines.values(), default=0.0))
+    longest = max(lines(trials).values(), default=0.0)
+    return Spent(sum(trial.budget or 0.0 for trial in trials), longest)
 
 
 def compare_with_random(
     study: StudyLike, evaluate: Evaluate, *, runs: int = 5, **options: Any
 ) -> Comparison:
     """Run the same search with other seeds, and random search with as many epochs beside it.
+
+    The result of a run is the best of those networks that were trained for all epochs: who looks at
+    a line after every epoch, and takes its best moment, has more chances than who looks once.
 
     Args:
         study: A finished study; it is the first run.
@@ -83,25 +91,21 @@ def compare_with_random(
     if runs < 2:
         raise StudyError(f"runs must be at least 2, to say anything about chance; got {runs!r}")
     used = spent(study.trials)
-    if not study.trials:
+    if not any(trial.is_done for trial in study.trials):
         raise NoResultError(f"study {study.name!r} has no trials to compare; run it first")
     per_trial = {"epochs": used.line} if used.line else {}
     control = max(1, round(used.total / used.line)) if used.line else len(study.trials)
-    end = per_trial or {"trials": len(study.trials)}
-    values: dict[str, list[float]] = {EVOLUTION: [], RANDOM: []}
+    ended = {EVOLUTION: [study.trials], RANDOM: []}
     for run in range(runs):
         if run:
-            again = study.sibling(None, _again(study.name, run), study.seed + run)
-            with again:
-                _run(again, evaluate, **end, **options)
-                values[EVOLUTION].append(_score(again, again.best))
-        else:
-            values[EVOLUTION].append(_score(study, study.best))
+            with study.sibling(None, _again(study.name, run), study.seed + run) as again:
+                _run(again, evaluate, trials=len(study.trials), **per_trial, **options)
+                ended[EVOLUTION].append(again.trials)
         search = RandomSearch(study.algorithm.space)
         with study.sibling(search, _random(study.name, run), study.seed + run) as random:
             _run(random, evaluate, trials=control, **per_trial, **options)
-            values[RANDOM].append(_score(random, random.best))
-    return _comparison(study.objectives, values, used.total or len(study.trials))
+            ended[RANDOM].append(random.trials)
+    return _comparison(study.objectives, ended)
 
 
 def find_comparison(storage: Storage, name: str) -> Comparison | None:
@@ -110,17 +114,16 @@ def find_comparison(storage: Storage, name: str) -> Comparison | None:
     if definition is None or storage.load(_random(name, 1)) is None:
         return None
     objectives = Objectives.from_json(definition.objectives)
-    values: dict[str, list[float]] = {EVOLUTION: [], RANDOM: []}
+    ended: dict[str, list[Sequence[Trial]]] = {EVOLUTION: [], RANDOM: []}
     run = 0
     while storage.load(_random(name, run)) is not None:
         for arm, sibling in ((EVOLUTION, _again(name, run)), (RANDOM, _random(name, run))):
-            done = [t for t in storage.trials(sibling) if t.is_done]
-            if not done:
-                return None
-            best = min(done, key=lambda t: (t.violation, t.values or (), t.number))
-            values[arm].append(_value(objectives, best))
+            ended[arm].append(storage.trials(sibling))
         run += 1
-    return _comparison(objectives, values, spent(storage.trials(name)).total) if run > 1 else None
+    runs = [trials for arm in ended.values() for trials in arm]
+    if run < 2 or not all(any(trial.is_done for trial in trials) for trials in runs):
+        return None
+    return _comparison(objectives, ended)
 
 
 def replay(
@@ -189,7 +192,7 @@ def _best_constant(
     """
     control = [t for t in study.storage.trials(_random(study.name, 0)) if t.is_done]
     if control:
-        return min(control, key=lambda t: (t.violation, t.values or (), t.number)).params
+        return min(control, key=by_first).params
     segments = schedule.segments
     chosen = sorted({k * (len(segments) - 1) // (CONSTANTS - 1) for k in range(CONSTANTS)})
     arms: dict[str, Plan] = {str(k): [(epochs, segments[k].params)] for k in chosen}
@@ -245,16 +248,29 @@ def _value(objectives: Objectives, trial: Trial) -> float:
 
 
 def _comparison(
-    objectives: Objectives, values: Mapping[str, list[float]], epochs: float
+    objectives: Objectives, ended: Mapping[str, Sequence[Sequence[Trial]]]
 ) -> Comparison:
     objective = objectives.objectives[0]
     return Comparison(
         objective.metric,
         objective.direction,
-        {arm: tuple(found) for arm, found in values.items()},
+        {arm: tuple(_value(objectives, _final(t)) for t in runs) for arm, runs in ended.items()},
         are_paired=True,
-        epochs=dict.fromkeys(values, epochs),
+        epochs={
+            arm: sum(spent(trials).total or len(trials) for trials in runs) / len(runs)
+            for arm, runs in ended.items()
+        },
     )
+
+
+def _final(trials: Sequence[Trial]) -> Trial:
+    """Return the best of the trials whose weights were trained for the longest time."""
+    done = [trial for trial in trials if trial.is_done]
+    if not done:
+        raise NoResultError("a run of the comparison has no finished trial; see its study")
+    epochs = lines(trials)
+    longest = max(epochs[trial.number] for trial in done)
+    return min((t for t in done if epochs[t.number] == longest), key=by_first)
 
 
 def _check_one_objective(study: StudyLike) -> None:

@@ -171,7 +171,8 @@ class Engine:
             return None
         proposal, first = self._checked_new(proposal, rng)
         if epochs is not None:
-            left = epochs - self.keeper.epochs(proposal.weights_from)
+            trained = self.keeper.epochs(proposal.weights_from)
+            left = epochs - (trained if proposal.clock is None else proposal.clock)
             if left <= 0:
                 return None
             budget = left if proposal.budget is None else min(proposal.budget, left)
@@ -256,6 +257,8 @@ class Engine:
             order = len(self._told) + ranks[number]
             ended.append(replace(trial, result_order=order, ended=now))
         self._write(ended)
+        for trial in ended:  # only now: another process may have taken the study over
+            self.keeper.discard(trial.number)
 
     def tell_next(self) -> Trial | None:
         """Tell the result of the first untold trial, if it has ended, and return its record."""
@@ -287,11 +290,21 @@ class Engine:
             self.ledger.put(trial)
             self._unsaved.append(trial)
 
+    def open_weights(self, *, shares_memory: bool) -> None:
+        """Make weights ready for trials that run in this process, or elsewhere."""
+        self._unsaved += self.keeper.open(shares_memory=shares_memory)
+
     def save_weights(self) -> None:
-        """Write needed weights that are in memory only."""
-        changed = self.keeper.write_out()
-        if changed or self._unsaved:
-            self._write(changed)
+        """Write needed weights that are in memory only.
+
+        Raises:
+            CheckpointError: The quota or the disk is full; what was written is recorded.
+        """
+        try:
+            self._unsaved += self.keeper.write_out()
+        finally:
+            if self._unsaved:
+                self._write([])
 
     def restored(self, trial: Trial, checkpoint: Checkpoint | None) -> None:
         """Take note of weights that were trained again after they went with a process."""

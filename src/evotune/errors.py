@@ -54,7 +54,15 @@ class TaskError(EvotuneError):
 
 
 class CheckpointError(EvotuneError):
-    """Weights cannot be kept, or kept weights are missing, damaged or do not fit."""
+    """Weights cannot be kept, or kept weights are missing, damaged or do not fit.
+
+    Attributes:
+        trial: Number of the trial whose weights cannot be read, when that is the reason.
+    """
+
+    def __init__(self, message: str, trial: int | None = None) -> None:
+        super().__init__(message)
+        self.trial = trial
 
 
 class ScheduleError(EvotuneError):

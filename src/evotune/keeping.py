@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evotune.errors import CheckpointError
+from evotune.errors import CheckpointError, StudyError
 from evotune.ledger import Ledger
-from evotune.protocols import Algorithm
+from evotune.protocols import Algorithm, StudyDefinition
 from evotune.training.checkpoints import Checkpoints
 from evotune.training.weights import TrialWeights
 from evotune.trial import Checkpoint, Trial
@@ -44,10 +44,27 @@ class Keeper:
                 self._kept[trial.number] = trial.checkpoint
                 self._largest = max(self._largest, trial.checkpoint.size)
 
-    def open(self, *, shares_memory: bool) -> None:
-        """Make ready for trials that run in this process, or elsewhere, where they need files."""
-        if not shares_memory:
-            self.store.ensure_location()
+    def open(self, *, shares_memory: bool) -> list[Trial]:
+        """Make ready for trials that run in this process, or elsewhere, where they need files.
+
+        Returns:
+            The records that this changes.
+
+        Raises:
+            StudyError: The study's trials inherit weights, and this algorithm would let them go.
+        """
+        inherits = getattr(self.algorithm, "inherits", False)
+        if not inherits and any(trial.donors for trial in self.ledger.trials):
+            raise StudyError(
+                f"the trials of this study inherit weights, which {self.algorithm!r} has no use "
+                "for: a run would remove them. Go on with the study's own algorithm, or give the "
+                "new study another name="
+            )
+        self.store.tidy(self._kept)
+        if shares_memory:
+            return []
+        self.store.ensure_location()
+        return self.write_out()
 
     @property
     def has_weights(self) -> bool:
@@ -68,7 +85,8 @@ class Keeper:
 
     def weights(self, trial: Trial, *, shares_memory: bool) -> TrialWeights:
         """Return what a trial may do with weights."""
-        donors = {n: self._kept[n] for n in trial.donors if n in self._kept}
+        records = ((n, self._kept.get(n) or self.ledger.trials[n].checkpoint) for n in trial.donors)
+        donors = {number: record for number, record in records if record is not None}
         # A trial that has ended runs again because its weights are needed and were lost.
         wanted = trial.has_ended or trial.number in self.algorithm.donors()
         due = self.store.is_due(trial.note.get("generation", 0))
@@ -92,7 +110,10 @@ class Keeper:
         quota = self.store.quota
         if quota is None or not self.store.has_location:
             return True
-        used = sum(c.size for c in self._kept.values() if c.file)
+        if running and not self._largest:
+            return False  # nobody knows yet how much one takes
+        # Those in memory only are to be written too, when the run ends.
+        used = sum(record.size for record in self._kept.values())
         if used + (running + 1) * self._largest <= quota:
             return True
         if running:
@@ -129,12 +150,16 @@ class Keeper:
     def take(self, number: int, checkpoint: Checkpoint | None) -> Checkpoint | None:
         """Take note of what an evaluation kept; return it as it is to be recorded."""
         if checkpoint is None:
-            self._remove(number)  # a file that an earlier, killed attempt may have left
             return None
         self._kept[number] = checkpoint
         self._largest = max(self._largest, checkpoint.size)
         # A temporary folder does not outlive this process, so the record does not promise a file.
         return replace(checkpoint, file="") if self.store.is_temporary else checkpoint
+
+    def discard(self, number: int) -> None:
+        """Remove what a trial without a result may have written, now or in a killed attempt."""
+        if number not in self._kept:
+            self._remove(number)
 
     def clean(self) -> list[Trial]:
         """Remove weights that nobody needs any more; return the records that this changes."""
@@ -183,16 +208,30 @@ class Keeper:
         return found
 
     def write_out(self) -> list[Trial]:
-        """Write needed weights that are in memory only; return the records that this changes."""
-        if not self.store.has_location or self.store.is_temporary:
-            return []
-        changed = []
+        """Write weights that are in memory only; return the records that this changes.
+
+        Raises:
+            CheckpointError: One could not be written; the records of all others have changed.
+        """
+        changed: list[Trial] = []
+        if not self.store.has_location:
+            return changed
         for number, record in list(self._kept.items()):
             if not record.file and not record.external and self.store.available(number, record):
                 written = self.store.write(number, record)
                 self._kept[number] = written
-                changed.append(replace(self.ledger.trials[number], checkpoint=written))
+                if not self.store.is_temporary:
+                    trial = replace(self.ledger.trials[number], checkpoint=written)
+                    self.ledger.put(trial)
+                    changed.append(trial)
         return changed
+
+    def give_up(self, number: int) -> None:
+        """Take weights for lost that could neither be read nor trained again."""
+        record = self._kept.pop(number, None)
+        if record is not None and record.file:  # train it again, from its own donors
+            self._kept[number] = replace(record, file="", digest="")
+            self.store.delete(number)
 
     # -- after a killed process ---------------------------------------------------------------
 
@@ -224,4 +263,9 @@ class Keeper:
 def default_folder(storage: Any) -> Path | None:
     """Return the folder for checkpoints beside a storage that is a file, else None."""
     path: Path | None = getattr(storage, "path", None)
-    return None if path is None else path.with_suffix(".checkpoints")
+    return None if path is None else path.with_name(f"{path.name}.checkpoints")
+
+
+def owner_of(definition: StudyDefinition) -> str:
+    """Return what tells a study from any other, also from one of the same name."""
+    return f"{definition.name} {definition.seed} {definition.created!r}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from evotune.evolution import pareto
 from evotune.evolution.repeats import average, root
+from evotune.evolution.survival import by_first
 from evotune.objectives import Objectives
 from evotune.protocols import SearchSpace
 from evotune.trial import BARE_NUMBER, Failure, Outcome, Trial
@@ -139,7 +140,7 @@ class Ledger:
         Kept up to date as trials come in, so that asking after each trial stays cheap.
         """
         if self._best_is_stale:
-            self._best, self._best_is_stale = min(self.averaged(), key=_order), False
+            self._best, self._best_is_stale = min(self.averaged(), key=by_first), False
         return self._best
 
     def best_with_weights(self) -> int | None:
@@ -149,11 +150,11 @@ class Ledger:
     def _update_best(self, trial: Trial) -> None:
         if trial.checkpoint is not None and not trial.checkpoint.deleted:
             rival = self._best_with_weights
-            self._best_with_weights = trial if rival is None else min(rival, trial, key=_order)
+            self._best_with_weights = trial if rival is None else min(rival, trial, key=by_first)
         if trial.repeat_of is not None:
             self._best_is_stale = True
         elif not self._best_is_stale:
-            self._best = trial if self._best is None else min(self._best, trial, key=_order)
+            self._best = trial if self._best is None else min(self._best, trial, key=by_first)
 
     def front(self) -> list[Trial]:
         """Return the feasible trials that no other dominates, by number."""
@@ -162,7 +163,3 @@ class Ledger:
             return []
         values = np.array([t.values for t in done])
         return [done[k] for k in np.flatnonzero(pareto.non_dominated(values))]
-
-
-def _order(trial: Trial) -> tuple[float, tuple[float, ...], int]:
-    return trial.violation, trial.values or (), trial.number

@@ -15,6 +15,7 @@ from typing import Any
 from evotune import locking
 from evotune.engine import Engine
 from evotune.errors import (
+    CheckpointError,
     StorageError,
     StudyError,
     StudyLockedError,
@@ -68,6 +69,8 @@ class Stopping:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise StudyError(f"{name} must be positive, got {value!r}")
+        if self.epochs is not None and self.epochs != int(self.epochs):
+            raise StudyError(f"epochs must be a whole number, got {self.epochs!r}")
         if not 0 <= self.max_failures <= 1:
             raise StudyError(f"max_failures is a share in [0, 1], got {self.max_failures!r}")
 
@@ -110,7 +113,7 @@ class Run:
         locking.running_tokens.add(token)
         try:
             with _Interrupts() as interrupts:
-                self.engine.keeper.open(shares_memory=self._shares_memory)
+                self.engine.open_weights(shares_memory=self._shares_memory)
                 self.executor.open(evaluate)
                 self._restore(interrupts)
                 self._loop(interrupts)
@@ -122,8 +125,17 @@ class Run:
             # A trial left "running" restarts like a waiting one; the error that got us here counts.
             with suppress(StorageError, StudyLockedError):
                 self.engine.suspend()
-                self.engine.save_weights()
+            self._save_weights()
         return self.stop_reason
+
+    def _save_weights(self) -> None:
+        try:
+            self.engine.save_weights()
+        except (StorageError, StudyLockedError, CheckpointError) as error:
+            if not self.stop_reason:  # an error is on its way, and says more
+                log.warning("weights in memory were not written: %s", error)
+            elif isinstance(error, CheckpointError):
+                raise
 
     def _restore(self, interrupts: "_Interrupts") -> None:
         """Train lost weights again, each after those that it started from."""
@@ -139,9 +151,14 @@ class Run:
                 with interrupts.allowed():
                     results = self.executor.collect()
                 for number, result in results:
-                    if isinstance(result, Failure) or result.checkpoint is None:
-                        raise StudyError(_not_restored(number, result))
-                    self.engine.restored(waiting.pop(number), result.checkpoint)
+                    trial = waiting.pop(number)
+                    if isinstance(result, Failure) and result.donor is not None:
+                        self.engine.keeper.give_up(result.donor)
+                    elif isinstance(result, Failure) or result.checkpoint is None:
+                        log.warning("%s", _not_restored(number, result))
+                        self.engine.keeper.give_up(number)
+                    else:
+                        self.engine.restored(trial, result.checkpoint)
 
     def _submit(self, trial: Trial, interrupts: "_Interrupts") -> None:
         weights = self.engine.keeper.weights(trial, shares_memory=self._shares_memory)
@@ -211,7 +228,8 @@ class Run:
         self._running.difference_update(results)
         self.engine.record(kept, in_order=self.in_order)
         if fatal:
-            raise TaskError(fatal[0].message)
+            kind = CheckpointError if fatal[0].kind == "checkpoint" else TaskError
+            raise kind(fatal[0].message)
 
     def _tell(self, interrupts: "_Interrupts") -> None:
         if not self.in_order:

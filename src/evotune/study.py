@@ -11,7 +11,7 @@ from evotune.engine import Duplicates, Engine
 from evotune.errors import StudyError
 from evotune.execution.evaluate import read_metrics
 from evotune.execution.stacked import can_stack
-from evotune.keeping import default_folder
+from evotune.keeping import default_folder, owner_of
 from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
 from evotune.opening import check_new, open_definition
 from evotune.protocols import Algorithm, Evaluate, Executor, Storage
@@ -86,7 +86,8 @@ class Study(Results):
         self._run: Run | None = None
         self._handed_out: set[int] = set()
         store = checkpoints if isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
-        store.open(self.definition.name, default_folder(self.storage))
+        owner = "" if storage is None else owner_of(self.definition)
+        store.open(self.name, default_folder(self.storage), owner)
         self._engine = Engine(
             algorithm,
             self.objectives,
@@ -276,6 +277,7 @@ class Study(Results):
             storage=self.storage,
             name=name,
             seed=seed,
+            duplicates=self._engine.duplicates,
             checkpoints=self._engine.keeper.store.another(),
         )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Literal, Protocol
 
-from evotune.errors import CheckpointError, StudyError
+from evotune.errors import CheckpointError, StudyError, TaskError
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
 FailureKind = Literal[
@@ -15,7 +15,7 @@ FailureKind = Literal[
     "died",
     "missing_metric",
     "not_a_number",
-    "checkpoint",  # the donor's weights could not be read
+    "checkpoint",  # a donor's weights could not be read, or its own could not be written
 ]
 
 ENDED: frozenset[State] = frozenset({"done", "failed", "stopped"})
@@ -37,6 +37,8 @@ class Proposal:
             donor's number, or None for fresh weights, for each network of an ensemble).
         parents: Numbers of the trials whose genes were combined.
         note: Private to the algorithm: JSON, stored, handed back untouched.
+        clock: Epochs that count as trained before this trial where a run ends after a number of
+            epochs; by default those of the donor's weights.
     """
 
     genome: Mapping[str, Any]
@@ -45,6 +47,7 @@ class Proposal:
     inherit: Mapping[str, Any] = field(default_factory=dict)
     parents: tuple[int, ...] = ()
     note: Mapping[str, Any] = field(default_factory=dict)
+    clock: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,14 @@ class Failure:
         message: One line for people.
         traceback: The full traceback where there is one.
         fatal: True when every other trial would fail alike, so that the run ends at once.
+        donor: Number of the trial whose weights could not be read, when that was the reason.
     """
 
     kind: FailureKind
     message: str
     traceback: str = ""
     fatal: bool = False
+    donor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +238,7 @@ class RunningTrial:
         self.record = trial
         self._reports: list[Mapping[str, float]] = []
         self._train_seconds: float | None = None
+        self._resumed = False
         self._start = 0.0
         self._done = 0.0
         self._step = 0
@@ -282,13 +288,20 @@ class RunningTrial:
 
         Raises:
             CheckpointError: Something cannot be kept; says what and where.
+            TaskError: The trial has a donor, but `resume` was not called.
         """
         if self.weights is not None:
+            if self.record.donors and not self._resumed:
+                raise TaskError(
+                    f"trial {self.number} is to go on from the weights of trial "
+                    f"{self.record.donors[0]}, but keeps weights without having taken those: call "
+                    "trial.resume(model=model, optimizer=optimizer) once they are built"
+                )
             self.weights.keep(objects, self.trained)
 
     def start_from(self, epochs: float) -> None:
         """Say that the weights have been trained for so many epochs; `resume` does so by itself."""
-        self._start = epochs
+        self._resumed, self._start = True, epochs
 
     @property
     def trained(self) -> float:

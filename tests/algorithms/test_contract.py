@@ -164,7 +164,7 @@ class TestMultipleFrequencies(AlgorithmContract):
     improves = False  # with so many short lines little is left for new genomes
 
     def make(self, space: Space) -> Algorithm:
-        return recipes.multiple_frequencies(space, population_size=4, every=2)
+        return recipes.multiple_frequencies(space, population_size=4, every=4)
 
 
 class TestIslandsOfPopulations(AlgorithmContract):

@@ -337,3 +337,12 @@ def test_a_steadier_island_never_takes_genes_from_a_more_frequent_one():
             assert all(home[n] >= home[trial.number] for n in trial.parents)
             weights += any(home[n] < home[trial.number] for n in trial.donors)
         assert weights
+
+
+def test_migrants_must_be_as_old_as_their_hosts():
+    populations = [
+        et.PopulationBasedTraining(SPACE, population_size=4, interval=interval)
+        for interval in (1, 2, 3)
+    ]
+    with pytest.raises(AlgorithmError, match="write every=6"):
+        Islands(populations, every=4)

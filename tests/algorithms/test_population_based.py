@@ -309,7 +309,9 @@ def test_a_donor_that_cannot_be_read_is_replaced_by_the_next_best():
     child = None
     while child is None or child.weights_from != first.number:
         child = rehearsal.start()
-    lost = replace(child, state="failed", failure=Failure("checkpoint", "damaged"))
+    lost = replace(
+        child, state="failed", failure=Failure("checkpoint", "damaged", donor=first.number)
+    )
     rehearsal.trials[child.number] = lost
     algorithm.tell(lost)
     donors = set()

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,14 @@ from pathlib import Path
 import pytest
 
 import evotune as et
-from evotune.errors import AlgorithmError, CheckpointError, NoResultError, ScheduleError, StudyError
+from evotune.errors import (
+    AlgorithmError,
+    CheckpointError,
+    NoResultError,
+    ScheduleError,
+    StudyError,
+    TaskError,
+)
 from helpers_members import Member, line_of, population, population_space, train_member
 from helpers_study import decisions
 
@@ -26,7 +34,7 @@ MODES = {
 
 
 def files(folder: Path) -> set[str]:
-    return {path.name for path in folder.rglob("*") if path.is_file()}
+    return {path.name for path in folder.rglob("*.safetensors")}
 
 
 def check_lines(study: et.Study) -> None:
@@ -43,7 +51,8 @@ def test_every_trial_starts_from_its_donors_weights(mode, storage, tmp_path):
     study.run(train_member, epochs=8)
     check_lines(study)
     assert study.stop_reason == "epochs"
-    assert max(t.checkpoint.epochs for t in study.trials) == 8
+    if mode != "asynchronous":
+        assert max(t.checkpoint.epochs for t in study.trials) == 8
     assert any(t.weights_from is not None for t in study.trials)
 
 
@@ -62,7 +71,7 @@ def test_files_that_nobody_needs_are_removed(tmp_path):
     with et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study:
         study.run(train_member, epochs=7)
         needed = {*study.algorithm.donors(), study.best.number}
-        assert files(tmp_path / "runs.checkpoints") == {f"trial-{n}.safetensors" for n in needed}
+        assert files(tmp_path / "runs.db.checkpoints") == {f"trial-{n}.safetensors" for n in needed}
         kept = {t.number for t in study.trials if t.checkpoint and not t.checkpoint.deleted}
         assert kept == needed
 
@@ -162,7 +171,7 @@ def test_a_damaged_checkpoint_fails_its_child_and_the_population_goes_on(damage,
         study.run(train_member, epochs=3)
         best = min(study.trials[-6:], key=lambda t: t.values)
         assert best.number in study.algorithm.donors()
-    damage(tmp_path / "runs.checkpoints" / "study" / f"trial-{best.number}.safetensors")
+    damage(tmp_path / "runs.db.checkpoints" / "study" / f"trial-{best.number}.safetensors")
     with et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study:
         study.run(train_member, epochs=8)
         failed = [t for t in study.trials if t.failure]
@@ -264,6 +273,7 @@ def test_at_the_end_of_a_run_all_needed_weights_are_written(tmp_path):
 
 DRIVER = """
 import sys
+import tempfile
 sys.path.insert(0, {tests!r})
 import evotune as et
 from helpers_members import population, train_member
@@ -477,3 +487,183 @@ def test_records_say_what_became_of_weights():
     record = et.Checkpoint(3, 100)
     assert not record.deleted
     assert replace(record, deleted=True).deleted
+
+
+# -- found by trying to break it ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("one", "two"), [("lr0.1", "lr0.5"), ("runs.db", "runs.sqlite")])
+def test_two_storages_never_share_weights(one, two, tmp_path):
+    for name in (one, two):
+        et.Study(population(), "min loss", seed=1, storage=tmp_path / name).run(
+            train_member, epochs=3
+        ).close()
+    with et.Study(population(), "min loss", seed=1, storage=tmp_path / one) as study:
+        study.run(train_member, epochs=6)
+        check_lines(study)
+
+
+def test_a_folder_of_another_study_is_refused(tmp_path):
+    def study(file):
+        return et.Study(
+            population(), "min loss", storage=tmp_path / file, checkpoints=tmp_path / "weights"
+        )
+
+    with study("a.db") as first:
+        first.run(train_member, epochs=2)
+    with pytest.raises(CheckpointError, match="another study that is also called 'study'"):
+        study("b.db")
+
+
+def test_weights_of_a_deleted_study_make_room(tmp_path):
+    storage, quota = tmp_path / "runs.db", 9 * 700
+    with et.Study(population(), "min loss", storage=storage) as study:
+        study.run(train_member, epochs=3)
+        study.storage.delete("study")
+    store = et.Checkpoints(quota=quota)
+    with et.Study(population(), "min loss", storage=storage, checkpoints=store) as study:
+        study.run(train_member, epochs=3)
+        check_lines(study)
+
+
+def test_a_population_whose_weights_are_all_gone_stops_and_says_so(tmp_path):
+    with et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study:
+        study.run(train_member, epochs=3)
+    for path in tmp_path.rglob("*.safetensors"):
+        path.unlink()
+    with (
+        et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study,
+        pytest.raises(AlgorithmError, match="no longer be read"),
+    ):
+        study.run(train_member, epochs=6, max_failures=1)
+    assert not [t for t in study.trials[6:] if t.weights_from is None]
+
+
+def test_a_child_that_does_not_fit_is_not_its_donors_fault():
+    class Sized(Member):
+        def load_state_dict(self, state):
+            if len(state["weights"]) != len(self.weights):
+                raise ValueError("another shape")
+            super().load_state_dict(state)
+
+    def train(trial):
+        member = Sized(trial.seed, size=trial.params["size"])
+        trial.resume(member=member)
+        list(trial.epochs())
+        trial.keep(member=member)
+        return float(trial.number)
+
+    space = et.Space(size=et.Choice(2, 3), lr=et.Float(0.0, 1.0))
+    pbt = et.PopulationBasedTraining(space, population_size=6)
+    study = et.Study(pbt, "min loss", seed=2).run(train, epochs=4, max_failures=1)
+    failed = [t for t in study.trials if t.failure]
+    assert failed
+    assert {t.failure.kind for t in failed} == {"exception"}
+    assert not [t for t in study.trials[6:] if t.weights_from is None]
+
+
+def test_weights_in_memory_reach_workers_that_come_later():
+    with et.Study(population(), "min loss", seed=1) as study:
+        study.run(train_member, epochs=2)
+        study.run(train_member, epochs=5, workers=2)
+        check_lines(study)
+        expected = et.Study(population(), "min loss", seed=1).run(train_member, epochs=5)
+        assert decisions(study) == decisions(expected)
+
+
+def test_an_ancestor_that_is_damaged_is_trained_again_too(tmp_path):
+    def study():
+        store = et.Checkpoints(tmp_path / "weights", write_every=3)
+        return et.Study(
+            population(), "min loss", seed=5, storage=tmp_path / "runs.db", checkpoints=store
+        )
+
+    def stop_dead(opened, trial):
+        if trial.number == 31:
+            raise SystemError("as if killed")
+
+    first = study()
+    first._engine.save_weights = lambda: None
+    with pytest.raises(SystemError):
+        first.run(train_member, epochs=9, callbacks=stop_dead)
+    first.close()
+    for path in tmp_path.rglob("*.safetensors"):
+        flip(path)
+    expected = et.Study(population(), "min loss", seed=5).run(train_member, epochs=9)
+    with study() as second:
+        second.run(train_member, epochs=9)
+        assert decisions(second) == decisions(expected)
+
+
+@pytest.mark.parametrize("parents", [1, 3])
+def test_an_asynchronous_population_trains_no_longer_than_it_was_told(parents):
+    study = et.Study(population(asynchronous=True, parents=parents), "min loss", seed=1)
+    study.run(train_member, epochs=20)
+    members = [t.note["member"] for t in study.trials]
+    assert {member: members.count(member) for member in range(6)} == dict.fromkeys(range(6), 20)
+
+
+def test_keeping_without_resuming_is_an_error_not_an_endless_run():
+    def train(trial):
+        member = Member(trial.seed)
+        list(trial.epochs())
+        trial.keep(member=member)
+        return 1.0
+
+    study = et.Study(population(), "min loss")
+    with pytest.raises(TaskError, match=r"call trial\.resume"):
+        study.run(train, epochs=4)
+
+
+def test_a_quota_that_cannot_hold_what_is_written_at_the_end_is_noticed_before():
+    def train(trial):
+        member = Member(trial.seed, size=1000)
+        trial.resume(member=member)
+        list(trial.epochs())
+        trial.keep(member=member)
+        return 1.0
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = et.Checkpoints(folder, quota=30_000, write_every=None)
+        study = et.Study(population(), "min loss", seed=1, checkpoints=store)
+        with pytest.raises(CheckpointError, match="quota"):
+            study.run(train, epochs=5)
+        assert len(study.trials) < 6
+
+
+def test_an_algorithm_without_use_for_weights_does_not_remove_them(tmp_path):
+    with et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study:
+        study.run(train_member, epochs=3)
+    before = files(tmp_path)
+    with (
+        et.Study(
+            et.RandomSearch(population_space()), "min loss", seed=1, storage=tmp_path / "runs.db"
+        ) as study,
+        pytest.raises(StudyError, match="inherit weights"),
+    ):
+        study.run(train_member, trials=30, epochs=3)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 2.5])
+def test_epochs_are_a_whole_number_from_one(epochs):
+    with pytest.raises(StudyError, match="epochs"):
+        et.Study(population(), "min loss").run(train_member, epochs=epochs)
+
+
+def test_one_founder_that_keeps_nothing_does_not_end_an_asynchronous_run():
+    def train(trial):
+        result = train_member(trial)
+        if trial.number == 0:
+            trial.weights._kept = None
+        return result
+
+    study = et.Study(population(asynchronous=True), "min loss", seed=1)
+    study.run(train, epochs=4)
+    assert study.stop_reason == "epochs"
+
+
+def test_a_comparison_spends_what_the_study_spent():
+    study = et.Study(population(), "min loss", seed=1).run(train_member, trials=20)
+    result = study.compare_with_random(train_member, runs=2)
+    assert result.epochs == {"evolution": 20.0, "random search": 20.0}

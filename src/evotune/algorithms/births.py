@@ -1,6 +1,6 @@
 """Who is replaced in population-based training, and by whose child."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -76,9 +76,13 @@ class Population:
 
     def oust(self, immigrant: Trial) -> None:
         """Let an immigrant take the place of the worst member, if it is better."""
-        worst = max(self.members, key=lambda k: order(self.members[k]), default=0)
-        if worst not in self.members or order(immigrant) < order(self.members[worst]):
-            self.settle(worst, immigrant)
+        if not self.ranked:
+            self.settle(0, immigrant)
+            return
+        worst = best_first([*self.ranked, immigrant])[-1]
+        for member, trial in list(self.members.items()):
+            if trial is worst:
+                self.settle(member, immigrant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,11 @@ class Breeding:
     networks: int
 
     def births(
-        self, population: Population, members: Iterable[int], rng: np.random.Generator, age: int
+        self,
+        population: Population,
+        members: Sequence[int],
+        rng: np.random.Generator,
+        age: int,
     ) -> list[Birth]:
         """Draw the next births of these members.
 
@@ -114,7 +122,6 @@ class Breeding:
             rng: Random stream of the draw.
             age: Number of the generation.
         """
-        members = list(members)
         genes, weights = (
             self._pairs(pool, len(members), rng, age)
             for pool in (population.fertile, population.ranked)
@@ -149,10 +156,10 @@ class Breeding:
             same = population.genes_of(own)
             return Birth(member, same, same, (own,) * self.networks, replaces=False)
         (a, b), (donor, second) = genes, weights
-        if self.parents == 1 and donor.number in population.weights_only:
-            a = a if own is None else population.genes_of(own)  # a migrant's weights only
-        elif self.parents < 3:
-            donor = a
+        if self.parents < 3 and donor.number not in population.weights_only:
+            a = donor
+        elif self.parents == 1 and own is not None:
+            a = population.genes_of(own)  # a migrant's weights only
         if self.parents == 1:
             b = a
         donors: tuple[Trial, ...] = (donor,)
@@ -165,8 +172,3 @@ class Breeding:
         ranked = population.ranked
         rank = next(k for k, trial in enumerate(ranked) if trial.number == own.number)
         return self.exploit(rank, len(ranked), rng) and rank >= self.elitism
-
-
-def order(trial: Trial) -> tuple[float, tuple[float, ...], int]:
-    """Return what sorts trials best first by their first objective."""
-    return trial.violation, trial.values or (), trial.number

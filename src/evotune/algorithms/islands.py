@@ -153,6 +153,7 @@ class Islands:
         _check(algorithms, asymmetric)
         check_whole("Islands", "every", every, 1)
         check_whole("Islands", "send", send, 1)
+        _check_intervals(algorithms, every)
         self.algorithms = tuple(algorithms)
         self.space = self.algorithms[0].space
         self.neighbours = find_topology(topology, len(self.algorithms))
@@ -260,6 +261,17 @@ def disowned(trial: Trial) -> Trial:
 
 def _length(trial: Trial) -> float:
     return 1.0 if trial.budget is None else float(trial.budget)
+
+
+def _check_intervals(algorithms: Sequence[Algorithm], every: int) -> None:
+    """Migrants must be as old as their hosts, or a run that counts epochs ends too early."""
+    intervals = {a.interval for a in algorithms if hasattr(a, "interval") and hasattr(a, "inherits")}
+    if len(intervals) > 1 and any(every % interval for interval in intervals):
+        raise AlgorithmError(
+            f"Islands: every must be a multiple of each island's interval, so that migrants have "
+            f"been trained as long as their hosts; got every={every} and intervals "
+            f"{sorted(intervals)}: write every={math.lcm(*intervals)}"
+        )
 
 
 def _interval(algorithm: Algorithm) -> Any:

@@ -59,6 +59,8 @@ class PopulationBasedTraining:
             member), or an operator of `evotune.evolution.exploitation`.
         elitism: How many of the best members go on unchanged although ``exploit`` says otherwise.
         asynchronous: No member waits for the others: each is compared with their latest results.
+            Each trains for the epochs of the run by itself, whatever its weights went through
+            elsewhere, so that a line of weights may be longer or shorter than that.
         both_children: Train both children of each crossover, and let the better half live (P3,
             future work).
         shrink_perturb: (shrink, perturb): a child's weights become shrink·inherited +
@@ -119,6 +121,7 @@ class PopulationBasedTraining:
         self._generation = Generation(0, max(population_size, len(seeds)))
         self._population = Population()
         self._busy: dict[int, int] = {}  # member -> its running trial
+        self._clock: dict[int, float] = {}  # member -> epochs that it has trained
         self._lost: set[int] = set()  # donors whose weights could not be read
         self._immigrants: list[Trial] = []
         self._births: tuple[int, list[Birth]] | None = None  # (seed, those of the generation)
@@ -162,7 +165,9 @@ class PopulationBasedTraining:
             f"PopulationBasedTraining(population_size={self.population_size}, "
             f"interval={self._schedule}, parents={how.parents}, selection={how.selection}, "
             f"crossover={self.variation.crossover}, mutation={self.variation.mutation}, "
-            f"exploit={how.exploit}, elitism={how.elitism}, asynchronous={self.asynchronous})"
+            f"exploit={how.exploit}, elitism={how.elitism}, asynchronous={self.asynchronous}, "
+            f"both_children={how.both_children}, shrink_perturb={self.shrink_perturb}, "
+            f"networks={how.networks})"
         )
 
     @property
@@ -204,7 +209,7 @@ class PopulationBasedTraining:
         """Propose the next step of a member; None while it must wait for the others.
 
         Raises:
-            AlgorithmError: No finished trial has kept its weights.
+            AlgorithmError: No finished trial has kept its weights, or none can be read any more.
         """
         if self._nothing_kept:
             raise AlgorithmError(
@@ -254,13 +259,12 @@ class PopulationBasedTraining:
         return self._births[1]
 
     def _least_trained(self, rng: np.random.Generator) -> Birth | None:
-        """Return the next step of the idle member whose weights would be the least trained.
-
-        So that a run which ends after a number of epochs ends once all members have them.
-        """
-        idle = (k for k in range(self.population_size) if k not in self._busy)
-        births = self.breeding.births(self._population, idle, rng, self._generation.number)
-        return min(births, key=lambda birth: _epochs(birth.donors[0]), default=None)
+        """Return the next step of the idle member that has trained for the least time."""
+        idle = [k for k in range(self.population_size) if k not in self._busy]
+        if not idle:
+            return None
+        member = min(idle, key=lambda k: (self._clock.get(k, 0.0), k))
+        return self.breeding.births(self._population, [member], rng, 0)[0]
 
     def _child(self, birth: Birth, note: dict[str, Any], rng: np.random.Generator) -> Proposal:
         note["member"] = birth.member
@@ -274,14 +278,15 @@ class PopulationBasedTraining:
             note["replaces"] = None if own is None else own.number
             note["mutated"] = self._mutated(genome, birth)
         donors = [self._readable(donor) for donor in birth.donors]
-        numbers = [None if donor is None else donor.number for donor in donors]
+        numbers = [donor.number for donor in donors]
         inherit: dict[str, Any] = {"networks": numbers} if len(numbers) > 1 else {}
         if birth.replaces and self.shrink_perturb is not None:
             inherit["shrink"], inherit["perturb"] = self.shrink_perturb
         return Proposal(
             genome,
             float(self.interval),
-            weights_from=next((n for n in numbers if n is not None), None),
+            weights_from=numbers[0],
+            clock=self._clock.get(birth.member, 0.0) if self.asynchronous else None,
             inherit=inherit,
             parents=parents,
             note=note,
@@ -304,13 +309,19 @@ class PopulationBasedTraining:
         a, b = birth.a.genome, birth.b.genome
         return [n for n in self.space.variable if genome[n] not in (a.get(n), b.get(n))]
 
-    def _readable(self, donor: Trial) -> Trial | None:
+    def _readable(self, donor: Trial) -> Trial:
         """Return a donor, or the next best one when its weights could not be read."""
         if donor.number not in self._lost:
             return donor
         kept = self.donors()
-        ranked = (t for t in self._population.ranked if t.number in kept)
-        return next((t for t in ranked if t.number not in self._lost), None)
+        for trial in self._population.ranked:
+            if trial.number in kept and trial.number not in self._lost:
+                return trial
+        raise AlgorithmError(
+            "PopulationBasedTraining: the weights of the whole population can no longer be read, "
+            "so it cannot go on; the failed trials say why. Put the files back where they were "
+            "(checkpoints=...), or begin a new study"
+        )
 
     # -- tell: the only change ----------------------------------------------------------------
 
@@ -320,10 +331,11 @@ class PopulationBasedTraining:
         if member is None or "generation" not in trial.note:
             self._welcome(trial)
             return
-        if trial.failure is not None and trial.failure.kind == "checkpoint":
-            self._lost.update(trial.donors)
+        if trial.failure is not None and trial.failure.donor is not None:
+            self._lost.add(trial.failure.donor)
         if trial.has_ended:
             self._busy.pop(member, None)
+            self._clock[member] = self._clock.get(member, 0.0) + (trial.budget or 0.0)
         else:
             self._busy[member] = trial.number
         if self._generation.owns(trial):
@@ -351,7 +363,8 @@ class PopulationBasedTraining:
             return
         whole = trial.is_done and trial.checkpoint is not None
         self._population.settle(member, trial if whole else None)
-        self._nothing_kept = trial.is_done and not self._population.ranked
+        all_founded = self._generation.number > 0 and not self._busy
+        self._nothing_kept = trial.is_done and all_founded and not self._population.ranked
 
     def _next_generation(self) -> None:
         done = self._generation.done()
@@ -367,10 +380,6 @@ class PopulationBasedTraining:
         twice = self.breeding.both_children and ranked
         size = self.population_size * (2 if twice else 1)
         self._generation = Generation(self._generation.number + 1, size)
-
-
-def _epochs(trial: Trial) -> float:
-    return 0.0 if trial.checkpoint is None else trial.checkpoint.epochs
 
 
 def _check_shrink(name: str, given: Any) -> None:

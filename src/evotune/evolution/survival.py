@@ -10,6 +10,11 @@ from evotune.trial import Trial
 Survival = Callable[[Sequence[Trial]], list[Trial]]
 
 
+def by_first(trial: Trial) -> tuple[float, tuple[float, ...], int]:
+    """Return what sorts done trials best first: violation, then the objectives in turn."""
+    return trial.violation, trial.values or (), trial.number
+
+
 def best_first(trials: Sequence[Trial]) -> list[Trial]:
     """Order trials from best to worst; those without values are left out.
 

@@ -10,7 +10,15 @@ from typing import Any
 
 from evotune.errors import CheckpointError, ExecutionError, TaskError
 from evotune.protocols import Evaluate
-from evotune.trial import BARE_NUMBER, Failed, Failure, Outcome, RunningTrial, Trial
+from evotune.trial import (
+    BARE_NUMBER,
+    Failed,
+    Failure,
+    FailureKind,
+    Outcome,
+    RunningTrial,
+    Trial,
+)
 
 _ADVICE = 'return a number or a dict of numbers such as {"accuracy": 0.93}'
 
@@ -102,7 +110,8 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, TaskError):
         return Failure("exception", str(error), text, fatal=True)
     if isinstance(error, CheckpointError):
-        return Failure("checkpoint", str(error), text)
+        kind: FailureKind = "exception" if error.trial is None else "checkpoint"
+        return Failure(kind, str(error), text, donor=error.trial)
     return Failure("exception", describe_error(error), text)
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import tempfile
 import weakref
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import replace
 from math import isfinite
@@ -67,12 +68,14 @@ class Checkpoints:
         # Another process gets the place, not the weights, and does not own a temporary directory.
         return self.__dict__ | {"_memory": {}, "_temporary": None}
 
-    def open(self, study: str, default: Path | None = None) -> None:
+    def open(self, study: str, default: Path | None = None, owner: str = "") -> None:
         """Bind it to a study, and remove what a killed process left half written.
 
         Args:
             study: Name of the study.
-            default: Directory to use when no location was given; may be None.
+            default: Directory to use when no location was given; may be None. What lies there
+                belongs to the study's storage.
+            owner: What tells this very study from others of the same name.
 
         Raises:
             CheckpointError: It holds another study's weights, or the location cannot be used.
@@ -89,6 +92,31 @@ class Checkpoints:
             self._folder = self._find_folder(study, default)
         if self._folder is not None:
             self._folder.tidy()
+            self._check_owner(owner, is_own=self._location is None)
+
+    def _check_owner(self, owner: str, *, is_own: bool) -> None:
+        """Refuse another study's folder; a deleted study's, beside its storage, is emptied."""
+        if self._folder is None or not owner:
+            return
+        self._folder.belongs_to = owner
+        found = self._folder.owner()
+        if found == owner:
+            return
+        if found is not None and not is_own:
+            raise CheckpointError(
+                f"{self._folder} holds the weights of another study that is also called "
+                f"{self._study!r}; give this study another name=, or checkpoints= another location"
+            )
+        if found is not None:
+            for name in self._folder.sizes():
+                self._folder.remove(name)
+            self._folder.claim()
+
+    def tidy(self, numbers: Collection[int]) -> None:
+        """Remove the files of all trials but these, which a killed process may have left."""
+        if self._folder is not None:
+            for name in self._folder.sizes().keys() - {file_name(n) for n in numbers}:
+                self._folder.remove(name)
 
     @property
     def has_location(self) -> bool:
@@ -172,6 +200,13 @@ class Checkpoints:
         """
         if number in self._memory:
             return self._memory[number]
+        try:
+            return self._load(number, checkpoint)
+        except CheckpointError as error:
+            error.trial = number
+            raise
+
+    def _load(self, number: int, checkpoint: Checkpoint) -> tuple[State, float]:
         data = self._read(number, checkpoint)
         where = self._where(checkpoint)
         if len(data) != checkpoint.size:
@@ -233,6 +268,11 @@ class Checkpoints:
             )
 
     def _read(self, number: int, checkpoint: Checkpoint) -> bytes:
+        if checkpoint.external:
+            raise CheckpointError(
+                f"the weights of trial {number} are with the program that told its result by "
+                "study.tell; go on with ask and tell, or begin a new study for run"
+            )
         if checkpoint.deleted:
             raise CheckpointError(
                 f"the weights of trial {number} were deleted, as nothing needed them any more"

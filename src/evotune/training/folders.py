@@ -22,6 +22,10 @@ _LEFTOVER = re.compile(_FILE.pattern + r"\.[0-9a-f]{8}\.tmp")
 _LONGEST_WRITE = timedelta(hours=1)
 
 
+#: Says which study a folder belongs to.
+OWNER = "study.txt"
+
+
 def file_name(number: int) -> str:
     """Return the name of a trial's file."""
     return f"trial-{number}.safetensors"
@@ -40,6 +44,7 @@ class LocalFolder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.belongs_to = ""
 
     def __str__(self) -> str:
         return str(self._path)
@@ -47,6 +52,18 @@ class LocalFolder:
     def where(self, name: str) -> str:
         """Return the full path of a file, for people."""
         return str(self._path / name)
+
+    def owner(self) -> str | None:
+        """Return which study the folder belongs to, None for nobody's."""
+        try:
+            return (self._path / OWNER).read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
+
+    def claim(self) -> None:
+        """Write down which study the folder belongs to."""
+        if self.belongs_to:
+            (self._path / OWNER).write_text(f"{self.belongs_to}\n", encoding="utf-8")
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each trial's file by name."""
@@ -69,6 +86,8 @@ class LocalFolder:
     def write(self, name: str, data: bytes) -> None:
         """Write a file so that a crash leaves the old one or the new one; raises OSError."""
         self._path.mkdir(parents=True, exist_ok=True)
+        if not (self._path / OWNER).exists():
+            self.claim()
         temporary = self._path / _temporary(name)
         try:
             with temporary.open("xb") as file:
@@ -159,6 +178,7 @@ class RemoteFolder:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self.belongs_to = ""
         try:
             import fsspec
 
@@ -169,7 +189,8 @@ class RemoteFolder:
             ) from error
 
     def __reduce__(self) -> Any:
-        return RemoteFolder, (self._url,)  # a connection is not sent to another process
+        # A connection is not sent to another process.
+        return RemoteFolder, (self._url,), {"belongs_to": self.belongs_to}
 
     def __str__(self) -> str:
         return self._url
@@ -177,6 +198,21 @@ class RemoteFolder:
     def where(self, name: str) -> str:
         """Return the full address of a file, for people."""
         return f"{self._url}/{name}"
+
+    def owner(self) -> str | None:
+        """Return which study the folder belongs to, None for nobody's."""
+        self._files.invalidate_cache()
+        try:
+            content: bytes = self._files.cat_file(self._at(OWNER))
+        except FileNotFoundError:
+            return None
+        return content.decode("utf-8").strip()
+
+    def claim(self) -> None:
+        """Write down which study the folder belongs to."""
+        if self.belongs_to:
+            self._files.makedirs(self._path, exist_ok=True)
+            self._files.pipe_file(self._at(OWNER), f"{self.belongs_to}\n".encode())
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each trial's file by name."""
@@ -200,6 +236,8 @@ class RemoteFolder:
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file under another name, then move it."""
+        if not self._files.exists(self._at(OWNER)):
+            self.claim()
         self._files.makedirs(self._path, exist_ok=True)
         temporary = _temporary(name)
         try:

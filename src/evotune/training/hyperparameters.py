@@ -266,9 +266,10 @@ def _has_groups(thing: Any) -> bool:
 
 def _schedulers(thing: Any) -> list[Any]:
     """Return the learning-rate scheduler that an object is, and those that it consists of."""
+    inner = [s for part in getattr(thing, "_schedulers", ()) for s in _schedulers(part)]
     if not hasattr(thing, "last_epoch") or not _has_groups(getattr(thing, "optimizer", None)):
-        return []
-    return [thing, *(s for inner in getattr(thing, "_schedulers", ()) for s in _schedulers(inner))]
+        return inner  # a ChainedScheduler counts nothing by itself
+    return [thing, *inner]
 
 
 @cache  # it is looked at for every member of a population

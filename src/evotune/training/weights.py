@@ -117,7 +117,8 @@ class TrialWeights:
         if number not in self._donors:
             raise CheckpointError(
                 f"trial {self._number} inherits from trial {number}, which has kept no weights; "
-                "call trial.keep(...) in the evaluate function"
+                "call trial.keep(...) in the evaluate function",
+                number,
             )
         return self._store.load(number, self._donors[number])
 
