@@ -24,6 +24,8 @@ check: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/pip install --quiet -e ".[bench]"
 	$(BIN)/python benchmarks/spine.py
+	$(BIN)/python benchmarks/stacked.py
+	$(BIN)/python benchmarks/population.py
 
 clean:
 	rm -rf .venv

@@ -37,19 +37,35 @@ def open_definition(
         lines.append(f"~ objectives: {stored.objectives} -> {wanted.objectives}")
     if stored.space != wanted.space:
         lines += difference(stored.space, wanted.space)
-    if stored.algorithm != wanted.algorithm:
-        log.warning(
-            "study %r was made with %s and goes on with %s",
-            name,
-            stored.algorithm,
-            wanted.algorithm,
-        )
+    for change in _changes(stored.algorithm, wanted.algorithm):
+        log.warning("study %r goes on with another algorithm than it began with: %s", name, change)
     if lines:
         raise StudyMismatchError(
             f"study {name!r} exists already and differs:\n  " + "\n  ".join(lines) + "\n"
             "Give the new study another name=, or change it back to go on with the old one"
         )
     return stored
+
+
+def _changes(before: str, now: str) -> list[str]:
+    """Return what differs between two descriptions; options that only one of them knows do not."""
+    (kind, old), (new_kind, new) = _parts(before), _parts(now)
+    if kind != new_kind:
+        return [f"{before} -> {now}"]
+    return [f"{n}={old[n]} -> {n}={new[n]}" for n in old if n in new and old[n] != new[n]]
+
+
+def _parts(description: str) -> tuple[str, dict[str, str]]:
+    """Return the class and the options of ``Class(name=value, ...)``; values may be nested."""
+    kind, _, inside = description.partition("(")
+    options, depth, start = [], 0, 0
+    for place, character in enumerate(inside):
+        depth += (character in "([{") - (character in ")]}")
+        if depth < 0 or (depth == 0 and character == ","):
+            options.append(inside[start:place].strip())
+            start = place + 1
+    named = (option.partition("=") for option in options)
+    return kind, {name: value for name, _, value in named}
 
 
 def _checked_name(name: str) -> str:

@@ -12,7 +12,7 @@ from evotune.keeping import Keeper
 from evotune.ledger import Ledger
 from evotune.objectives import Objectives
 from evotune.protocols import Storage, StudyDefinition
-from evotune.report.lineage import weights_line
+from evotune.report.lineage import weights_line, winner
 from evotune.training.schedules import Schedule
 from evotune.trial import Trial
 
@@ -130,6 +130,8 @@ class Results:
             NoResultError: No trial has kept its weights.
             CheckpointError: They are gone, damaged, or do not fit.
         """
+        if not isinstance(number, int | None):
+            raise StudyError(f"write study.restore(model={type(number).__name__.lower()})")
         number = self._ledger.best_with_weights() if number is None else number
         if number is None:
             raise NoResultError(f"no trial of study {self.name!r} has kept its weights")
@@ -143,13 +145,16 @@ class Results:
         """Return the hyperparameters per epoch along the line of weights that ends in a trial.
 
         Args:
-            number: The trial; by default the best one.
+            number: The trial; by default the best of those that were trained for the longest time,
+                so that the schedule is as long as the run. The best moment of all may have come
+                earlier: that is ``study.best.number``.
 
         Raises:
             NoResultError: No trial is done yet.
             ScheduleError: Its trials have no budget in epochs.
         """
-        line = weights_line(self.trials, self.best.number if number is None else number)
+        best = winner(self.trials) or self.best
+        line = weights_line(self.trials, best.number if number is None else number)
         return Schedule.from_line(
             line, self.definition.space, study=self.name, metrics=self.objectives.needed
         )

@@ -86,8 +86,8 @@ class Study(Results):
         self._run: Run | None = None
         self._handed_out: set[int] = set()
         store = checkpoints if isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
-        owner = "" if storage is None else owner_of(self.definition)
-        store.open(self.name, default_folder(self.storage), owner)
+        place, owner = default_folder(self.storage), owner_of(self.definition)
+        store.open(self.name, place, owner, lasts=storage is not None)
         self._engine = Engine(
             algorithm,
             self.objectives,
@@ -228,8 +228,8 @@ class Study(Results):
     ) -> Comparison:
         """Train anew with the schedule found, beside the best constant setting and a baseline.
 
-        The best constant setting is that of `compare_with_random`, if it was run, else the best of
-        five settings that the schedule itself goes through.
+        The best constant setting is the best of five that the schedule itself goes through, and of
+        what `compare_with_random` has found, if it was run.
 
         Args:
             evaluate: The task, or the training function, of this study.
@@ -252,7 +252,7 @@ class Study(Results):
 
         Args:
             evaluate: The task, or the training function, of this study.
-            **options: ``runs=5`` seeds, this study's included; and options of `run`.
+            **options: ``runs=6`` seeds, this study's included; and options of `run`.
 
         Returns:
             The best result of each run, compared in pairs by seed.

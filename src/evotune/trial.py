@@ -1,11 +1,14 @@
 """The records: what an algorithm proposes, what a study keeps, what an evaluation gives back."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Literal, Protocol
 
 from evotune.errors import CheckpointError, StudyError, TaskError
+
+log = logging.getLogger("evotune")
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
 FailureKind = Literal[
@@ -297,6 +300,12 @@ class RunningTrial:
                     f"{self.record.donors[0]}, but keeps weights without having taken those: call "
                     "trial.resume(model=model, optimizer=optimizer) once they are built"
                 )
+            if self.budget is not None and not self._used_epochs:
+                log.warning(
+                    "trial.epochs() was not used, so trial %d is taken to have trained for its "
+                    "budget of %g epochs; write: for epoch in trial.epochs(): ...",
+                    *(self.number, self.budget),
+                )
             self.weights.keep(objects, self.trained)
 
     def start_from(self, epochs: float) -> None:
@@ -309,8 +318,11 @@ class RunningTrial:
 
         Whoever trains without `epochs` is taken to have trained for the budget.
         """
-        used_epochs = self._train_seconds is not None or self._done
-        return self._start + ((self._done if used_epochs else self.budget) or 0.0)
+        return self._start + ((self._done if self._used_epochs else self.budget) or 0.0)
+
+    @property
+    def _used_epochs(self) -> bool:
+        return self._train_seconds is not None or self._done > 0
 
     def epochs(self, default: int | None = None) -> Iterator[int]:
         """Yield the epoch numbers to train; the time spent inside counts as training.

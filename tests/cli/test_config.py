@@ -113,14 +113,14 @@ def test_short_forms_of_its_options(study_file, interval, exploit):
 
 def test_islands_hold_algorithms(study_file):
     islands = (
-        'name = "Islands"\ntopology = "star"\nevery = 3\nsend = 2\nislands = [\n'
+        'name = "Islands"\ntopology = "star"\nevery = 4\nsend = 2\nislands = [\n'
         '{ name = "PopulationBasedTraining", interval = 1, mutation = "Creep" },\n'
         '{ recipe = "classic_population_training", interval = 4 } ]'
     )
     algorithm = load(study_file(algorithm=islands), {}).algorithm
     assert [inner.interval for inner in algorithm.algorithms] == [1, 4]
     assert algorithm.neighbours == ((1,), (0,))
-    assert (algorithm.every, algorithm.send) == (3, 2)
+    assert (algorithm.every, algorithm.send) == (4, 2)
 
 
 def test_a_recipe_hands_options_on(study_file):

@@ -83,7 +83,9 @@ def test_an_interval_that_does_not_divide_the_epochs_is_cut_short():
         (1, 3),
         (2, 2),
     ]
-    assert len(study.schedule()) == round(study.trials[study.best.number].checkpoint.epochs)
+    assert len(study.schedule()) == 8
+    first = study.schedule(0)
+    assert len(first) == 3
 
 
 def test_more_epochs_go_on_where_it_ended(tmp_path):
@@ -345,7 +347,8 @@ def test_killed_at_random_moments_it_ends_as_if_never_killed(
 def test_the_schedule_is_the_winners_line():
     study = et.Study(population(interval=2), "min loss", seed=1).run(train_member, epochs=10)
     schedule = study.schedule()
-    number, line = study.best.number, []
+    last = [t for t in study.trials if t.checkpoint.epochs == 10]
+    number, line = min(last, key=lambda t: t.values).number, []
     while number is not None:
         line.insert(0, study.trials[number])
         number = line[0].weights_from
@@ -406,7 +409,8 @@ def test_random_search_beside_it_trains_as_many_epochs(tmp_path):
     study.run(train_member, epochs=6)
     comparison = study.compare_with_random(train_member, runs=3)
     assert [len(values) for values in comparison.arms.values()] == [3, 3]
-    assert comparison.arms["evolution"][0] == study.best.metrics["loss"]
+    last = [t.metrics["loss"] for t in study.trials if t.checkpoint.epochs == 6]
+    assert comparison.arms["evolution"][0] == min(last)
     spent = {
         summary.definition.name: sum(
             t.budget for t in study.storage.trials(summary.definition.name)
@@ -667,3 +671,27 @@ def test_a_comparison_spends_what_the_study_spent():
     study = et.Study(population(), "min loss", seed=1).run(train_member, trials=20)
     result = study.compare_with_random(train_member, runs=2)
     assert result.epochs == {"evolution": 20.0, "random search": 20.0}
+
+
+def test_one_store_does_not_serve_two_studies_of_one_name(tmp_path):
+    store = et.Checkpoints(tmp_path / "weights")
+    et.Study(population(), "min loss", seed=1, checkpoints=store).run(train_member, epochs=2)
+    with pytest.raises(CheckpointError, match="own"):
+        et.Study(population(), "min loss", seed=2, checkpoints=store)
+
+
+def test_restoring_says_how_to_name_the_model():
+    study = et.Study(population(), "min loss", seed=1).run(train_member, epochs=2)
+    with pytest.raises(StudyError, match=r"restore\(model=member\)"):
+        study.restore(Member(0))
+
+
+def test_training_without_epochs_is_warned_of(caplog):
+    def train(trial):
+        member = Member(trial.seed)
+        trial.resume(member=member)
+        trial.keep(member=member)
+        return 1.0
+
+    et.Study(population(), "min loss", seed=1).run(train, epochs=2)
+    assert "trial.epochs() was not used" in caplog.text

@@ -265,7 +265,9 @@ def _length(trial: Trial) -> float:
 
 def _check_intervals(algorithms: Sequence[Algorithm], every: int) -> None:
     """Migrants must be as old as their hosts, or a run that counts epochs ends too early."""
-    intervals = {a.interval for a in algorithms if hasattr(a, "interval") and hasattr(a, "inherits")}
+    intervals = {
+        a.interval for a in algorithms if hasattr(a, "interval") and hasattr(a, "inherits")
+    }
     if len(intervals) > 1 and any(every % interval for interval in intervals):
         raise AlgorithmError(
             f"Islands: every must be a multiple of each island's interval, so that migrants have "

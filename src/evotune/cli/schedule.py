@@ -5,7 +5,7 @@ from pathlib import Path
 from evotune.cli.console import make_console
 from evotune.cli.source import Record, read_study
 from evotune.errors import ConfigError
-from evotune.report.lineage import weights_line
+from evotune.report.lineage import weights_line, winner
 from evotune.training.schedules import Schedule
 
 
@@ -39,7 +39,8 @@ def schedule(source: str, name: str | None, output: Path | None, trial: int | No
 
 def schedule_of(record: Record, trial: int | None = None) -> Schedule:
     """Return the schedule of the line of weights that ends in a trial, the best one by default."""
-    line = weights_line(record.trials, record.best.number if trial is None else trial)
+    best = winner(record.trials) or record.best
+    line = weights_line(record.trials, best.number if trial is None else trial)
     return Schedule.from_line(
         line, record.definition.space, study=record.name, metrics=record.objectives.needed
     )

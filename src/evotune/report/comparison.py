@@ -1,8 +1,8 @@
 """Whether one method is better than another: means, intervals, tests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
@@ -88,6 +88,7 @@ class Comparison:
             the others are compared with.
         are_paired: Run k of every arm has the same seed.
         epochs: Epochs trained for one run of each arm.
+        settings: Params of the arms that held some all the time.
     """
 
     metric: str
@@ -95,6 +96,7 @@ class Comparison:
     arms: Mapping[str, tuple[float, ...]]
     are_paired: bool
     epochs: Mapping[str, float]
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def against(self, other: str) -> Difference:
         """Return by how much the first arm is better than another: positive is better.
@@ -113,17 +115,17 @@ class Comparison:
         """Return one sentence that says what the numbers allow to say."""
         first, test = next(iter(self.arms)), self.against(other)
         how = "paired by seed" if self.are_paired else "independent runs"
+        raised = (test.mean > 0) == (self.direction == "max")
         numbers = (
-            f"{self.metric} differs by {abs(test.mean):.4g} on average "
-            f"(95 % interval {test.low:+.4g} to {test.high:+.4g} in favour of {first}, "
+            f"its {self.metric} is {abs(test.mean):.4g} {'higher' if raised else 'lower'} on "
+            f"average (gain {test.mean:+.4g}, 95 % interval {test.low:+.4g} to {test.high:+.4g}, "
             f"p = {test.p:.3f}, {len(self.arms[first])} runs, {how})"
         )
-        if test.sign:
-            word = "better" if test.sign > 0 else "worse"
-            # With few runs the interval, which assumes a normal law, says more than the test can.
-            verb = "is" if test.p < 1 - CONFIDENCE else "seems to be"
-            return f"{first} {verb} {word} than {other}: {numbers}."
-        return f"{first} and {other} cannot be told apart: {numbers}."
+        # Of few runs the interval, which assumes a normal law, says more than the test can.
+        if not test.sign or test.p >= 1 - CONFIDENCE:
+            return f"{first} and {other} cannot be told apart: {numbers}."
+        word = "better" if test.sign > 0 else "worse"
+        return f"{first} is {word} than {other}: {numbers}."
 
     def table(self) -> str:
         """Return one line an arm: runs, mean, standard deviation, range, epochs."""
@@ -142,8 +144,13 @@ class Comparison:
         return "\n".join(lines)
 
     def __str__(self) -> str:
-        others = list(self.arms)[1:]
-        return "\n".join(
-            [f"{self.metric} ({self.direction})", self.table(), ""]
-            + [self.verdict(other) for other in others if min(map(len, self.arms.values())) > 1]
-        )
+        lines = [f"{self.metric} ({self.direction})", self.table(), ""]
+        for name, params in self.settings.items():
+            held = ", ".join(
+                f"{gene} {value:.4g}" if isinstance(value, float) else f"{gene} {value}"
+                for gene, value in params.items()
+            )
+            lines.append(f"{name}: {held}")
+        if min(map(len, self.arms.values())) > 1:
+            lines += [self.verdict(other) for other in list(self.arms)[1:]]
+        return "\n".join(lines)

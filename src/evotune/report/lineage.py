@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from evotune.errors import StudyError
+from evotune.evolution.survival import by_first
 from evotune.trial import Trial
 
 
@@ -31,6 +32,18 @@ def ancestors(trials: Sequence[Trial], number: int) -> list[Trial]:
                 found.add(parent)
                 waiting.append(parent)
     return [known[n] for n in sorted(found - {number})] + [known[number]]
+
+
+def winner(trials: Sequence[Trial]) -> Trial | None:
+    """Return the best trial among those whose weights were trained for the longest time.
+
+    A line's best moment, out of many looks at it, is as much luck as merit; and a schedule is to
+    last as long as the run.
+    """
+    done = [trial for trial in trials if trial.is_done]
+    epochs = {t.number: 0.0 if t.checkpoint is None else t.checkpoint.epochs for t in done}
+    longest = max(epochs.values(), default=0.0)
+    return min((t for t in done if epochs[t.number] == longest), key=by_first, default=None)
 
 
 def weights_line(trials: Sequence[Trial], number: int) -> list[Trial]:

@@ -54,6 +54,7 @@ class Checkpoints:
         self.quota = None if quota is None else _read_size(quota)
         self.write_every = _check_write_every(write_every)
         self._study: str | None = None
+        self._owner = ""
         self._is_open = False
         self._folder: LocalFolder | RemoteFolder | None = None
         self._temporary: Any = None
@@ -68,7 +69,9 @@ class Checkpoints:
         # Another process gets the place, not the weights, and does not own a temporary directory.
         return self.__dict__ | {"_memory": {}, "_temporary": None}
 
-    def open(self, study: str, default: Path | None = None, owner: str = "") -> None:
+    def open(
+        self, study: str, default: Path | None = None, owner: str = "", *, lasts: bool = True
+    ) -> None:
         """Bind it to a study, and remove what a killed process left half written.
 
         Args:
@@ -76,23 +79,24 @@ class Checkpoints:
             default: Directory to use when no location was given; may be None. What lies there
                 belongs to the study's storage.
             owner: What tells this very study from others of the same name.
+            lasts: The study outlives this process, so that its folder is nobody else's.
 
         Raises:
             CheckpointError: It holds another study's weights, or the location cannot be used.
         """
-        if self._is_open and study != self._study:
+        if self._is_open and (study, owner) != (self._study, self._owner):
             raise CheckpointError(
                 f"these Checkpoints hold the weights of study {self._study!r}; give study "
                 f"{study!r} Checkpoints of its own, or close the other first"
             )
-        if study != self._study:
+        if (study, owner) != (self._study, self._owner):
             self._memory.clear()
-        self._study, self._is_open = study, True
+        self._study, self._owner, self._is_open = study, owner, True
         if self._folder is None:
             self._folder = self._find_folder(study, default)
         if self._folder is not None:
             self._folder.tidy()
-            self._check_owner(owner, is_own=self._location is None)
+            self._check_owner(owner if lasts else "", is_own=self._location is None)
 
     def _check_owner(self, owner: str, *, is_own: bool) -> None:
         """Refuse another study's folder; a deleted study's, beside its storage, is emptied."""
