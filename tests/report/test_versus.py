@@ -22,7 +22,7 @@ HELPED = Comparison(
 
 
 def test_the_verdict_stands_in_the_section_and_on_top(tmp_path: Path) -> None:
-    verdict = "Evolution is better than random search: its accuracy is 0.0352 higher on average"
+    verdict = "Evolution is better than random search: its accuracy is 0.03517 higher on average"
     page = write(tmp_path / "a.html", definition(), simulate(40), HELPED).read_text("utf-8")
     top, section = page.index(verdict), page.index('id="comparison"')
     assert top < section < page.index(verdict, section) < page.index('id="progress"')

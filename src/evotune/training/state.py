@@ -35,7 +35,8 @@ _BUILD: dict[str, Callable[[Any], Any]] = {
     "set": set,
 }
 _SHAPE_ADVICE = (
-    "genes that change shapes, or the kind of optimizer, cannot change along a line of weights"
+    "genes that change shapes, or the kind of optimizer, cannot change along a line of weights: "
+    "keep them Fixed, or search them first with recipes.tune_then_schedule"
 )
 
 
