@@ -8,7 +8,7 @@ from evotune import __version__
 from evotune.cli.results import to_json
 from evotune.cli.source import open_source, read_study
 from evotune.comparing import find_comparison
-from evotune.report.files import write_whole
+from evotune.files import write_whole
 from evotune.report.write import write
 
 

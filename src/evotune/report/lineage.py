@@ -18,12 +18,7 @@ def ancestors(trials: Sequence[Trial], number: int) -> list[Trial]:
     Raises:
         StudyError: No trial has this number.
     """
-    known = {trial.number: trial for trial in trials}
-    if number not in known:
-        raise StudyError(
-            f"there is no trial {number}; the study has {len(known)} trials, "
-            f"take a number from study.trials"
-        )
+    known = _by_number(trials, number)
     found = {number}
     waiting = [number]
     while waiting:
@@ -56,12 +51,7 @@ def weights_line(trials: Sequence[Trial], number: int) -> list[Trial]:
     Raises:
         StudyError: No trial has this number.
     """
-    known = {trial.number: trial for trial in trials}
-    if number not in known:
-        raise StudyError(
-            f"there is no trial {number}; the study has {len(known)} trials, "
-            f"take a number from study.trials"
-        )
+    known = _by_number(trials, number)
     line = [known[number]]
     while line[-1].weights_from in known:
         line.append(known[line[-1].weights_from])
@@ -93,3 +83,13 @@ def changes(child: Trial, parent: Trial) -> Mapping[str, tuple[object, object]]:
     names = dict.fromkeys((*parent.params, *child.params))
     pairs = {name: (parent.params.get(name), child.params.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _by_number(trials: Sequence[Trial], wanted: int) -> dict[int, Trial]:
+    known = {trial.number: trial for trial in trials}
+    if wanted not in known:
+        raise StudyError(
+            f"there is no trial {wanted}; the study has {len(known)} trials, "
+            f"take a number from study.trials"
+        )
+    return known

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
+from evotune.files import write_whole
 from evotune.protocols import StudyDefinition
 from evotune.report.comparison import Comparison
 from evotune.report.data import StudyData, prepare
-from evotune.report.files import write_whole
 from evotune.report.findings import findings
 from evotune.report.markup import (
     ROWS_AT_MOST,

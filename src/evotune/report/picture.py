@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from evotune.files import write_whole
 from evotune.protocols import StudyDefinition
 from evotune.report.data import StudyData, prepare
-from evotune.report.files import write_whole
 from evotune.report.generations import quantiles
 from evotune.report.scales import Floats, Scale
 from evotune.report.text import number, shorten

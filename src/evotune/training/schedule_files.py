@@ -1,7 +1,6 @@
 """Schedules as JSON that people can read and write."""
 
 import json
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,29 +92,3 @@ def read(path: str | Path) -> Any:
     except ValueError as error:  # no UTF-8, or no JSON
         reason = f"it is no JSON: {error}"
     raise ScheduleError(f"cannot read the schedule {str(path)!r}: {reason}")
-
-
-def write(path: str | Path, text: str) -> Path:
-    """Write a text file so that nobody ever sees half of it; missing folders are made.
-
-    Returns:
-        The path that was written.
-
-    Raises:
-        ScheduleError: It cannot be written; what stood there is unchanged.
-    """
-    target = Path(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise ScheduleError(
-            f"cannot write {str(target)!r}: {error.strerror or error}; "
-            "give a path to a file in a folder that you may write to"
-        ) from error
-    return target

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evotune.errors import ScheduleError
+from evotune.files import write_whole
 from evotune.training import schedule_files
 from evotune.trial import Trial
 
@@ -215,7 +216,7 @@ class Schedule:
 
         drawn = figure(self)
         if path is not None:
-            schedule_files.write(path, drawn.to_html(include_plotlyjs=True))
+            write_whole(path, drawn.to_html(include_plotlyjs=True), ScheduleError)
         return drawn
 
     # -- JSON ---------------------------------------------------------------------------------
@@ -254,7 +255,7 @@ class Schedule:
         Raises:
             ScheduleError: A value is not JSON-able, or the file cannot be written.
         """
-        return schedule_files.write(path, schedule_files.to_text(self.to_json()))
+        return write_whole(path, schedule_files.to_text(self.to_json()), ScheduleError)
 
     @classmethod
     def load(cls, path: str | Path) -> "Schedule":

@@ -3,17 +3,22 @@
 import os
 from pathlib import Path
 
-from evotune.errors import StudyError
+from evotune.errors import EvotuneError, StudyError
 
 
-def write_whole(path: str | Path, text: str) -> Path:
+def write_whole(path: str | Path, text: str, error_type: type[EvotuneError] = StudyError) -> Path:
     """Write a text file so that nobody ever sees half of it; missing folders are made.
+
+    Args:
+        path: Where to.
+        text: What.
+        error_type: What is raised.
 
     Returns:
         The path that was written.
 
     Raises:
-        StudyError: The path cannot be written; what stood there is unchanged.
+        EvotuneError: Of that type: the path cannot be written; what stood there is unchanged.
     """
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -25,7 +30,7 @@ def write_whole(path: str | Path, text: str) -> Path:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise StudyError(
+        raise error_type(
             f"cannot write {str(target)!r}: {error.strerror or error}; "
             "give a path to a file in a folder that you may write to"
         ) from error
