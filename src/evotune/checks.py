@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
-from numbers import Integral
+from numbers import Integral, Real
 
 from evotune.errors import AlgorithmError
 
@@ -40,3 +40,8 @@ def check_operator(owner: str, name: str, operator: object, example: str) -> Non
     """
     if not callable(operator) or isinstance(operator, type):
         raise AlgorithmError(f"{owner}: {name} must be such as {example}, got {operator!r}")
+
+
+def is_number(value: object) -> bool:
+    """Return True for a real number that is no truth value."""
+    return isinstance(value, Real) and not isinstance(value, bool)

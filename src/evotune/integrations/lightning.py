@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from evotune.training.scheduler import Replay
+from evotune.training.scheduler import ScheduledOptimizer
 from evotune.training.schedules import Schedule
 
 
@@ -38,13 +38,15 @@ class ScheduleCallback(*_callback_bases()):  # type: ignore[misc]
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
         self.schedule = schedule
-        self._replays: list[Replay] = []
+        self._scheduled: list[ScheduledOptimizer] = []
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Take note of what the optimizers were built with, before a checkpoint is loaded."""
-        self._replays = [Replay(self.schedule, each, pl_module) for each in trainer.optimizers]
+        self._scheduled = [
+            ScheduledOptimizer(self.schedule, each, pl_module) for each in trainer.optimizers
+        ]
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Set the genes of the epoch that begins."""
-        for replay in self._replays:
-            replay.apply(trainer.current_epoch)
+        for scheduled in self._scheduled:
+            scheduled.apply(trainer.current_epoch)

@@ -111,18 +111,23 @@ def _nodes(
 
 
 def _best(best: Trial, line: Sequence[Trial], places: dict[int, tuple[float, float]]) -> go.Scatter:
-    x, y = places[best.number]
+    return star(places[best.number], _story(best, line, places))
+
+
+def star(place: tuple[float, float], story: str) -> go.Scatter:
+    """Return the mark of the best trial in a family tree, with what the mouse shows."""
     return go.Scatter(
-        x=[x],
-        y=[y],
+        x=[place[0]],
+        y=[place[1]],
         mode="markers",
         marker={
             "color": ORANGE,
             "symbol": "star",
             "size": 17,
+            "opacity": 1,
             "line": {"width": 1, "color": "white"},
         },
-        customdata=[_story(best, line, places)],
+        customdata=[story],
         hovertemplate="%{customdata}<extra></extra>",
         name="best",
     )

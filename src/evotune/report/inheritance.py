@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from evotune.report.data import StudyData
+from evotune.report.family import star
 from evotune.report.members import Point, best_line, lane_axis, rows_height, story, value_colours
 from evotune.report.steps import Step
 from evotune.report.theme import BLUE, ORANGE, PURPLE, finish
@@ -47,7 +48,7 @@ def inheritance(data: StudyData) -> go.Figure:
                 {"color": ORANGE, "width": 4},
             ),
             _nodes(data, family[:-1], at),
-            _star(data, family[-1], at),
+            star(at[family[-1].trial.number], story(data, family[-1])),
         ]
     )
     return finish(
@@ -102,23 +103,4 @@ def _nodes(data: StudyData, family: Sequence[Step], at: dict[int, Point]) -> go.
         customdata=[story(data, step) for step in family],
         hovertemplate="%{customdata}<extra></extra>",
         showlegend=False,
-    )
-
-
-def _star(data: StudyData, best: Step, at: dict[int, Point]) -> go.Scatter:
-    x, y = at[best.trial.number]
-    return go.Scatter(
-        x=[x],
-        y=[y],
-        mode="markers",
-        marker={
-            "color": ORANGE,
-            "symbol": "star",
-            "size": 18,
-            "opacity": 1,
-            "line": {"width": 1, "color": "white"},
-        },
-        customdata=[story(data, best)],
-        hovertemplate="%{customdata}<extra></extra>",
-        name="best trial",
     )

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import isclose
-from numbers import Real
 from typing import Any
 
+from evotune.checks import is_number
 from evotune.training.state import is_tensor
 
 #: Genes by which a hyperparameter may also be called.
@@ -181,7 +181,7 @@ def _value_for(name: str, part: int | None, gene: Any, own: Any, built: Any) -> 
     own, built, gene = _number(own), _number(built), _number(gene)
     if own == built:
         return tuple(gene) if isinstance(own, tuple) else gene
-    if name in _FRACTIONS or not all(map(_is_number, (own, built, gene))) or built == 0:
+    if name in _FRACTIONS or not all(map(is_number, (own, built, gene))) or built == 0:
         return own
     return gene * own / built
 
@@ -223,17 +223,13 @@ def _part_of(value: Any, part: int | None) -> Any:
     return value if part is None else value[part]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
 def _is_rate(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
+    return is_number(value) and 0 <= value <= 1
 
 
 def _warn_of_change(gene: str, built: Any, value: Any) -> None:
     built, value = _number(built), _number(value)
-    numbers = _is_number(built) and _is_number(value)
+    numbers = is_number(built) and is_number(value)
     same = isclose(built, value, rel_tol=1e-6) if numbers else built == value
     if same or gene in _warned:
         return

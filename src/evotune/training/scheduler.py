@@ -1,21 +1,29 @@
 """A schedule as a torch learning-rate scheduler."""
 
 import logging
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from evotune.training.hyperparameters import ALIASES, PARTS, set_dropout
-from evotune.training.schedules import Schedule
 
 _LOG = logging.getLogger(__name__)
 #: What a scheduler's state leaves out: it belongs to others, or is given again.
-_NOT_STATE = ("optimizer", "model", "schedule", "replay", "warned")
+_NOT_STATE = ("optimizer", "model", "schedule", "scheduled", "warned")
 
 
-class Replay:
+class Scheduled(Protocol):
+    """What is needed of a `evotune.training.schedules.Schedule` here."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    def __getitem__(self, epoch: int) -> dict[str, Any]: ...
+    def apply(self, optimizer: Any, epoch: int, *, model: Any = None) -> set[str]: ...
+
+
+class ScheduledOptimizer:
     """Applies a schedule to one optimizer, each time from what the optimizer was built with.
 
     So a param group keeps the multiple of a value that it was built with, whatever another
@@ -30,7 +38,7 @@ class Replay:
 
     def __init__(
         self,
-        schedule: Schedule,
+        schedule: Scheduled,
         optimizer: torch.optim.Optimizer,
         model: nn.Module | None = None,
     ) -> None:
@@ -53,7 +61,7 @@ class Replay:
             for name, value in built.items():
                 _assign(group, name, value)
         used = self._schedule.apply(self._optimizer, epoch, model=self._model)
-        # Both mean what was built: other schedulers and later replays compute from them.
+        # Both mean what was built: other schedulers and later epochs compute from them.
         self._optimizer.defaults.update({name: _copy(v) for name, v in self._defaults.items()})
         for group, built in zip(groups, self._groups, strict=False):
             if "initial_lr" in group and "lr" in built:
@@ -78,21 +86,21 @@ class GeneScheduler(LRScheduler):
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        schedule: Schedule,
+        schedule: Scheduled,
         *,
         model: nn.Module | None = None,
         last_epoch: int = -1,
     ) -> None:
         self.schedule = schedule
         self.model = model
-        self.replay = Replay(schedule, optimizer, model)
+        self.scheduled = ScheduledOptimizer(schedule, optimizer, model)
         self.warned: set[str] = set()
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[Any]:
         """Set the genes of ``last_epoch`` and return the learning rate of every param group."""
         epoch = max(self.last_epoch, 0)
-        self._warn(set(self.schedule[epoch]) - self.replay.apply(epoch))
+        self._warn(set(self.schedule[epoch]) - self.scheduled.apply(epoch))
         return [_copy(group["lr"]) for group in self.optimizer.param_groups]
 
     def _warn(self, unused: set[str]) -> None:

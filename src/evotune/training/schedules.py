@@ -6,13 +6,15 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from itertools import accumulate, pairwise
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from evotune.checks import is_number
 from evotune.errors import ScheduleError
 from evotune.files import write_whole
 from evotune.training import schedule_files
+from evotune.training.hyperparameters import set_dropout, set_hyperparameters
 from evotune.trial import Trial
 
 #: Metrics that do not describe the weights at the end of a segment.
@@ -214,10 +216,19 @@ class Schedule:
         """
         from evotune.training.schedule_figure import figure  # plotly takes long to import
 
-        drawn = figure(self)
+        found_by = [self.study] if self.study else []
+        found_by += [f"trial {self.trial}"] if self.trial is not None else []
+        lines = {name: self._line(name) for name in self.names}
+        drawn = figure(", ".join(["Schedule", *found_by]), lines, self.log)
         if path is not None:
             write_whole(path, drawn.to_html(include_plotlyjs=True), ScheduleError)
         return drawn
+
+    def _line(self, name: str) -> tuple[list[int], list[Any]]:
+        """Return the corners of a gene's step line; None breaks it where the gene is dormant."""
+        epochs = [epoch for span in self.spans for epoch in span]
+        values = [segment.params.get(name) for segment in self.segments for _ in range(2)]
+        return epochs, values
 
     # -- JSON ---------------------------------------------------------------------------------
 
@@ -290,11 +301,9 @@ class Schedule:
         Raises:
             ScheduleError: The epoch is no whole number from 0 up.
         """
-        from evotune.training import hyperparameters  # torch takes long to import
-
         params = self[epoch]
-        used = hyperparameters.set_hyperparameters(optimizer, params)
-        return used if model is None else used | hyperparameters.set_dropout(model, params)
+        used = set_hyperparameters(optimizer, params)
+        return used if model is None else used | set_dropout(model, params)
 
     def scheduler(self, optimizer: Any, *, model: Any = None, last_epoch: int = -1) -> Any:
         """Return a torch ``LRScheduler`` that sets all genes; call its ``step()`` once an epoch.
@@ -311,11 +320,6 @@ class Schedule:
 
 def _is_whole(value: Any, least: int) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
-
-
-def is_number(value: object) -> bool:
-    """Return True for a number that is no truth value."""
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _short(value: Any) -> str:

@@ -4,13 +4,14 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from evotune.checks import is_number
 from evotune.errors import TaskError
 from evotune.training.data import Data, Source, batches, check_data, load, reseed
 from evotune.training.ensemble import Ensemble, loss_of_each
@@ -305,8 +306,7 @@ def _check_model(model: Any) -> None:
 
 
 def _check_noise(deviation: Any) -> None:
-    is_number = isinstance(deviation, Real) and not isinstance(deviation, bool)
-    if not is_number or not 0 < deviation < math.inf:
+    if not is_number(deviation) or not 0 < deviation < math.inf:
         raise TaskError(
             "robustness= is the standard deviation of the noise on the inputs, a number above 0, "
             f"or a function of the inputs; got {deviation!r}"
