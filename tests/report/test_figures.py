@@ -10,7 +10,8 @@ import pytest
 from evotune.report.data import StudyData, prepare
 from evotune.report.distributions import distributions, diversity_over_time
 from evotune.report.family import family_tree
-from evotune.report.figures import importance_bars, pareto_front, progress
+from evotune.report.figures import progress
+from evotune.report.front import pareto_front
 from evotune.report.parallel import parallel_coordinates
 from evotune.report.slices import slices
 from evotune.space import Choice, Float, Space
@@ -166,12 +167,6 @@ def test_diversity_falls_as_the_search_settles(data: StudyData) -> None:
     line, heat = diversity_over_time(data).data
     assert line.y[-1] < 0.7 * line.y[0]
     assert np.shape(heat.z) == (len(SPACE), 6)
-
-
-def test_importance_bars_show_per_cent(data: StudyData) -> None:
-    [bars] = importance_bars(data).data
-    assert sum(bars.x) == pytest.approx(100.0, abs=0.5 * len(SPACE))
-    assert list(bars.x) == sorted(bars.x, reverse=True)
 
 
 def test_the_front_is_what_no_trial_dominates() -> None:

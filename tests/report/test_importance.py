@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import evotune as et
+from evotune.errors import StudyError
 from evotune.report.importance import importance
+from evotune.report.importance_bars import importance_bars
 from evotune.space import Choice, Fixed, Float, Int, Space
 from evotune.trial import Trial
 from helpers_report import scatter
@@ -92,3 +95,60 @@ def test_each_objective_has_its_own_shares_and_a_seed_fixes_them() -> None:
     assert importance(NUMBERS, trials).genes[0] == "b"
     assert importance(NUMBERS, trials, 1).genes[0] == "c"
     assert importance(NUMBERS, trials, 1, seed=5) == importance(NUMBERS, trials, 1, seed=5)
+
+
+def test_what_matters_to_the_best_is_another_question() -> None:
+    def value(p: dict[str, Any]) -> float:
+        return p["c"] if math.log10(p["a"]) < -2 else 100 + 50 * p["b"]
+
+    trials = scored(NUMBERS, 400, value)
+    whole = importance(NUMBERS, trials)
+    best = importance(NUMBERS, trials, method="ped_anova")
+    assert whole.genes[0] == "a"
+    assert whole.shares["b"] > whole.shares["c"]
+    assert best.genes[0] == "c"
+    assert best.shares["b"] < 0.05
+    assert sum(best.shares.values()) == pytest.approx(1.0)
+    assert best.is_reliable
+
+
+def test_no_share_is_smaller_than_what_the_gene_has_alone() -> None:
+    result = importance(NUMBERS, scored(NUMBERS, 200, lambda p: p["b"] * p["c"]))
+    assert list(result.alone) == result.genes
+    assert all(result.alone[g] <= result.shares[g] for g in result.genes)
+    assert result.alone["b"] < 0.95 * result.shares["b"]
+
+
+def test_another_method_is_refused() -> None:
+    with pytest.raises(StudyError, match='"fanova" or "ped_anova", got'):
+        importance(NUMBERS, [], method="shap")  # type: ignore[arg-type]
+
+
+def test_a_study_tells_what_decides() -> None:
+    study = et.Study(et.RandomSearch(NUMBERS), "max score", seed=1)
+    study.run(lambda t: t.params["b"] + t.params["a"] / 100, trials=40)
+    assert study.importance().genes[0] == "b"
+    assert study.importance("ped_anova").genes[0] == "b"
+    empty = et.Study(et.RandomSearch(NUMBERS), "max score")
+    assert set(empty.importance().shares.values()) == {0.0}
+
+
+def test_bars_show_per_cent_of_both() -> None:
+    trials = scored(NUMBERS, 150, lambda p: p["b"] * p["c"])
+    whole, best = (importance(NUMBERS, trials, method=m) for m in ("fanova", "ped_anova"))
+    alone, together, among = importance_bars(whole, best).data
+    total = [a + b for a, b in zip(alone.x, together.x, strict=True)]
+    assert sum(total) == pytest.approx(100.0)
+    assert total == sorted(total, reverse=True)
+    assert sum(among.x) == pytest.approx(100.0)
+
+
+def test_genes_that_hardly_count_share_a_bar() -> None:
+    space = Space({f"g{k}": Float(0, 1) for k in range(40)})
+    trials = scored(space, 200, lambda p: p["g3"])
+    whole, best = (importance(space, trials, method=m) for m in ("fanova", "ped_anova"))
+    figure = importance_bars(whole, best)
+    names = figure.layout.yaxis.ticktext
+    assert names[0] == "g3"
+    assert names[-1].endswith("other genes")
+    assert sum(figure.data[2].x) == pytest.approx(100.0)

@@ -8,12 +8,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from evotune.evolution.hypervolume import knee
 from evotune.evolution.pareto import non_dominated
-from evotune.evolution.repeats import average, root
+from evotune.evolution.repeats import average, bound, root, squares
 from evotune.objectives import AnyObjective, Objective, Objectives
 from evotune.protocols import StudyDefinition
 from evotune.report.generations import Groups, group
-from evotune.report.importance import Importance, importance
+from evotune.report.importance import Importance, Method, importance
 from evotune.report.lineage import ancestors, main_line, weights_line
 from evotune.report.scales import Scale, score_scale
 from evotune.report.steps import Step, inherits_weights, steps
@@ -42,9 +43,9 @@ class StudyData:
         values: Objectives, minimised, shape ``(done, objectives)``.
         scores: Objectives as the user means them, shape ``(done, objectives)``.
         front: Which of ``done`` no other dominates, shape ``(done,)``; feasible ones only, where
-            there are any, and no repeats.
+            there are any, and no repeats. With one objective it is the best, as `Study.best` says.
         ranking: Positions in ``done`` without repeats, best first: the front before the rest,
-            feasible before infeasible, then by the first objective.
+            stopped trials last, feasible before infeasible, then by the first objective.
         inherits: Trials go on from the weights of others, so that one with more epochs behind it
             is better whatever its genes.
     """
@@ -65,9 +66,13 @@ class StudyData:
     @cached_property
     def importance(self) -> Importance:
         """What decides the first objective, among trials that can be compared."""
-        if self.inherits:
-            return self.comparable.importance
-        return importance(self.space, [self.done[k] for k in np.sort(self.ranking)])
+        return self.comparable.importance if self.inherits else self.importance_by("fanova")
+
+    def importance_by(self, method: Method) -> Importance:
+        """Return what decides the first objective; see `evotune.report.importance`."""
+        data = self.comparable
+        trials = [data.done[k] for k in np.sort(data.ranking)]
+        return importance(self.space, trials, method=method)
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -99,6 +104,12 @@ class StudyData:
     def best(self) -> Trial | None:
         """The best trial, or None when none is done."""
         return self.done[self.ranking[0]] if self.done else None
+
+    @cached_property
+    def knee(self) -> int | None:
+        """Position in ``done`` of the front's knee, None where fewer than three trials make it."""
+        front = np.flatnonzero(self.front)
+        return int(front[knee(self.values[front])]) if len(front) > 2 else None
 
     @property
     def infeasible(self) -> list[Trial]:
@@ -140,7 +151,8 @@ class StudyData:
 
     def _running_best(self, order: Indices) -> Indices:
         """Return the position in ``done`` of the best up to and with each place of an order."""
-        keys = [(t.violation, *row) for t, row in zip(self.done, self.values, strict=True)]
+        pairs = zip(self.done, self.values, strict=True)
+        keys = [(t.state == "stopped", t.violation, *row) for t, row in pairs]
         best = order.copy()
         for k in range(1, len(order)):
             best[k] = order[k] if keys[order[k]] < keys[best[k - 1]] else best[k - 1]
@@ -195,11 +207,14 @@ def prepare(definition: StudyDefinition, trials: Sequence[Trial]) -> StudyData:
     objectives = Objectives.from_json(definition.objectives)
     ordered = tuple(sorted(trials, key=lambda trial: trial.number))
     places = np.array([k for k, t in enumerate(ordered) if _is_finite(t)], dtype=np.intp)
-    done = tuple(_averaged([ordered[k] for k in places], objectives))
+    done, noise = _averaged([ordered[k] for k in places], objectives)
     count = len(objectives.objectives)
     values = np.array([t.values for t in done], dtype=float).reshape(len(done), count)
     signs = np.array([objective.score(1.0) for objective in objectives.objectives])
-    front = _front(done, values)
+    at_worst = values.copy()
+    if count == 1:
+        at_worst[:, 0] = [bound(v, t, noise) for v, t in zip(values[:, 0], done, strict=True)]
+    front = _front(done, at_worst)
     return StudyData(
         definition=definition,
         space=space,
@@ -211,7 +226,7 @@ def prepare(definition: StudyDefinition, trials: Sequence[Trial]) -> StudyData:
         values=values,
         scores=values * signs + 0.0,  # no -0.0
         front=front,
-        ranking=_ranking(done, values, front),
+        ranking=_ranking(done, at_worst, front),
         inherits=inherits_weights(ordered),
     )
 
@@ -249,17 +264,28 @@ def _is_finite(trial: Trial) -> bool:
     return trial.values is not None and all(map(math.isfinite, trial.values))
 
 
-def _averaged(done: Sequence[Trial], objectives: Objectives) -> list[Trial]:
-    groups: dict[int, list[Trial]] = {}
+def _averaged(done: Sequence[Trial], objectives: Objectives) -> tuple[tuple[Trial, ...], float]:
+    """Return the trials with the means of their repeats, and the noise of a single first value."""
+    groups: dict[tuple[int, bool], list[Trial]] = {}
     for trial in done:
-        groups.setdefault(root(trial), []).append(trial)
-    return [average(trial, groups[root(trial)], objectives) for trial in done]
+        groups.setdefault(_group(trial), []).append(trial)
+    freedom = len(done) - len(groups)
+    noise = math.sqrt(sum(map(squares, groups.values())) / freedom) if freedom else 0.0
+    return tuple(average(trial, groups[_group(trial)], objectives) for trial in done), noise
+
+
+def _group(trial: Trial) -> tuple[int, bool]:
+    """Return what repeats share; a stopped trial is none, as it was given less time."""
+    stopped = trial.state == "stopped"
+    return trial.number if stopped else root(trial), stopped
 
 
 def _front(done: Sequence[Trial], values: Floats) -> npt.NDArray[np.bool_]:
     fresh = _fresh(done)
     feasible = np.array([trial.violation == 0 for trial in done], dtype=bool) & fresh
-    eligible = np.flatnonzero(feasible if feasible.any() else fresh)
+    whole = np.array([trial.state != "stopped" for trial in done], dtype=bool) & fresh
+    choices = (feasible & whole, whole, feasible, fresh)
+    eligible = np.flatnonzero(next((choice for choice in choices if choice.any()), fresh))
     front = np.zeros(len(done), dtype=bool)
     front[eligible] = non_dominated(values[eligible])
     return front
@@ -268,7 +294,8 @@ def _front(done: Sequence[Trial], values: Floats) -> npt.NDArray[np.bool_]:
 def _ranking(done: Sequence[Trial], values: Floats, front: npt.NDArray[np.bool_]) -> Indices:
     violations = np.array([trial.violation for trial in done], dtype=float)
     # numpy's last key counts most; with one objective the front is just the best.
-    keys = (*values.T[::-1], violations, ~front)
+    stopped = np.array([trial.state == "stopped" for trial in done], dtype=bool)
+    keys = (*values.T[::-1], violations, stopped, ~front)
     order = np.lexsort(keys)
     return order[_fresh(done)[order]]
 

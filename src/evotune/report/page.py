@@ -65,10 +65,27 @@ def write_report(
 
 def render(data: StudyData, title: str, comparison: Comparison | None = None) -> str:
     """Return the page as HTML."""
+    shown = sections(data, comparison)
+    body = (
+        f"{tiles(data)}\n{sentences([*verdicts_of(comparison), *findings(data)])}\n"
+        f"{best_params(data)}\n{''.join(map(figure, shown))}\n{_tables(data)}"
+    )
+    return document("evotune report", title, facts(data), body, with_figures=bool(shown))
+
+
+def document(mark: str, title: str, below: str, body: str, *, with_figures: bool = True) -> str:
+    """Return a whole page.
+
+    Args:
+        mark: A few words above the title.
+        title: Headline, as plain text.
+        below: What stands under it, as HTML.
+        body: The rest, as HTML.
+        with_figures: Whether ``body`` has figures, so that the page needs Plotly.
+    """
     own = files("evotune.report")
     style = own.joinpath("page.css").read_text(encoding="utf-8")
     script = own.joinpath("page.js").read_text(encoding="utf-8")
-    shown = sections(data, comparison)
     themes = {"light": template().to_plotly_json(), "dark": template(dark=True).to_plotly_json()}
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -82,18 +99,14 @@ def render(data: StudyData, title: str, comparison: Comparison | None = None) ->
 <body>
 <main>
 <header>
-<p class="mark">evotune report</p>
+<p class="mark">{mark}</p>
 <h1>{escape(title)}</h1>
-{facts(data)}
+{below}
 </header>
-{tiles(data)}
-{sentences([*verdicts_of(comparison), *findings(data)])}
-{best_params(data)}
-{"".join(_figure(section) for section in shown)}
-{_tables(data)}
+{body}
 <footer>Made by evotune. This page is complete in itself: it loads nothing.</footer>
 </main>
-{_plotly() if shown else ""}
+{_plotly() if with_figures else ""}
 <script type="application/json" id="themes">{_inert(json.dumps(themes))}</script>
 <script>{script}</script>
 </body>
@@ -105,7 +118,8 @@ def _plotly() -> str:
     return f"<script>{get_plotlyjs()}</script>"
 
 
-def _figure(section: Section) -> str:
+def figure(section: Section) -> str:
+    """Return a section as HTML."""
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in section.notes)
     warning = f'<p class="warning">{escape(section.warning)}</p>' if section.warning else ""
     return (
@@ -128,7 +142,7 @@ def _tables(data: StudyData) -> str:
         caption = (
             "Equal reasons stand together, the most frequent first; open one for its traceback."
         )
-        parts.append(_card("failed", "Failed trials", caption, failed_table(data)))
+        parts.append(card("failed", "Failed trials", caption, failed_table(data)))
     if data.done:
         several = len(data.objectives.objectives) > 1
         order = "the Pareto front first, then by the first objective" if several else "best first"
@@ -136,11 +150,12 @@ def _tables(data: StudyData) -> str:
         caption = f"All genes, {order}; “–” marks a gene that is not active."
         if data.inherits:
             caption += " Genes are those of the last step only; Schedules shows the earlier ones."
-        parts.append(_card("table", title, caption, best_table(data)))
+        parts.append(card("table", title, caption, best_table(data)))
     return "\n".join(parts)
 
 
-def _card(key: str, title: str, caption: str, body: str) -> str:
+def card(key: str, title: str, caption: str, body: str) -> str:
+    """Return a part of the page that has no figure; all texts are HTML."""
     return (
         f'<section class="card" id="{key}"><h2>{title}</h2><p class="caption">{caption}</p>'
         f"{body}</section>"

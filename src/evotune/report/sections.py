@@ -9,6 +9,8 @@ from evotune.report.comparison import Comparison
 from evotune.report.data import FAMILY_AT_MOST, StudyData
 from evotune.report.distributions import distributions, diversity_over_time
 from evotune.report.family import family_tree
+from evotune.report.front import front_sections
+from evotune.report.importance_bars import importance_bars
 from evotune.report.panels import PANELS_AT_MOST
 from evotune.report.parallel import AXES_AT_MOST, LINES_AT_MOST, parallel_coordinates
 from evotune.report.scales import varied_genes
@@ -30,7 +32,7 @@ def sections(data: StudyData, comparison: Comparison | None = None) -> list[Sect
         return []
     makers = (
         _progress,
-        _pareto,
+        front_sections,
         training_sections,
         _parallel,
         _importance,
@@ -67,25 +69,6 @@ def _progress(data: StudyData) -> Iterator[Section]:
     )
 
 
-def _pareto(data: StudyData) -> Iterator[Section]:
-    if len(data.objectives.objectives) < 2:
-        return
-    notes = [*_thinned(data, figures.POINTS_AT_MOST)]
-    if len(data.objectives.objectives) > 4:
-        notes.append("Only the first six pairs of objectives are drawn.")
-    if data.objectives.constraints:
-        notes.append("Hollow points break a constraint.")
-    yield Section(
-        "front",
-        "Trade-off between the objectives",
-        "The best compromises are orange: no trial is better than one of them in one objective "
-        f"without being worse in another; there are {int(data.front.sum()):,} of "
-        f"{count(len(data.ranking), 'trial')}.",
-        figures.pareto_front(data),
-        tuple(notes),
-    )
-
-
 def _parallel(data: StudyData) -> Iterator[Section]:
     if not varied_genes(data.space):
         return
@@ -113,10 +96,11 @@ def _importance(data: StudyData) -> Iterator[Section]:
     yield Section(
         "importance",
         f"What decides {_metric(data)}",
-        "A longer bar means that shuffling this gene makes a random forest's ranking of the trials "
-        f"worse; the forest explains {_explained(result.quality)} of the ranking (R²) on trials "
-        "it has not seen." + _ages(data),
-        figures.importance_bars(data),
+        "Blue: how much of a random forest's ranking of all points of the space varies with this "
+        "gene, strong by itself, faded together with others (fANOVA); the forest explains "
+        f"{_explained(result.quality)} of the ranking (R²) on trials it has not seen. Orange: how "
+        "much the gene decides whether a trial is among the best tenth (PED-ANOVA)." + _ages(data),
+        importance_bars(result, data.importance_by("ped_anova")),
         _first_only(data),
         "" if result.is_reliable else f"Do not rely on this: {why}.",
     )

@@ -81,3 +81,9 @@ def template(*, dark: bool = False) -> go.layout.Template:
 def finish(figure: go.Figure, *, height: int, **layout: Any) -> go.Figure:
     """Give a figure its height in pixels, the light template and further layout."""
     return figure.update_layout(template=template(), height=height, **layout)
+
+
+def faded(colour: str, opacity: float) -> str:
+    """Return a colour such as ``#3b7dc9`` with an opacity."""
+    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"

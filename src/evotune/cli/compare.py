@@ -1,0 +1,209 @@
+"""``evotune compare``: run files or algorithms with the same seeds, and say which is best."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from evotune.cli.algorithms import algorithm_table, make_algorithm
+from evotune.cli.config import Config, load, setting_of
+from evotune.cli.console import is_live, make_console
+from evotune.cli.registry import at, check_names
+from evotune.cli.run import INTERRUPTED, print_interrupted
+from evotune.cli.source import Record, open_source
+from evotune.cli.watch import run_watched
+from evotune.errors import ConfigError, NoResultError
+from evotune.report.ranking import compare
+from evotune.report.runs import RunLike
+from evotune.report.text import count, number
+from evotune.study import Study
+from evotune.training.command import CommandTask
+
+#: Between the name of a method and the seed of its run, in the name of the study.
+SEED = " · seed "
+#: Options of `Study.run` that must agree, so that all methods have the same budget.
+_BUDGET = ("trials", "epochs", "timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One of the methods that are compared.
+
+    Attributes:
+        name: How tables call it.
+        file: Its TOML file.
+        study: The first part of its studies' names.
+        algorithm: What takes the place of the file's ``[algorithm]``; None leaves that.
+    """
+
+    name: str
+    file: Path
+    study: str
+    algorithm: Mapping[str, Any] | None = None
+
+    def config(self, overrides: Mapping[str, Any]) -> Config:
+        """Read the file; its algorithm is a new one each time."""
+        config = load(self.file, overrides)
+        if self.algorithm is None:
+            return config
+        setting = setting_of(config.objectives, config.of_run)
+        with at(self.name):
+            made = make_algorithm(self.algorithm, config.algorithm.space, setting)
+        return replace(config, algorithm=made)
+
+
+def compare_sources(
+    sources: Sequence[str],
+    overrides: Mapping[str, Any],
+    *,
+    algorithms: str | None,
+    seeds: int,
+    output: Path | None,
+) -> int:
+    """Compare TOML files, algorithms on one TOML file, or what a storage holds.
+
+    Args:
+        sources: TOML files; or a storage, and the names of the methods in it.
+        overrides: Values that go before those in the files' ``[study]``.
+        algorithms: Names with commas between, in place of the ``[algorithm]`` of a single file.
+        seeds: How many runs of each.
+        output: Where the HTML page goes, if anywhere.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigError: The sources cannot be compared, or a file cannot be understood.
+        StudyError: What is stored cannot be compared.
+    """
+    console = make_console()
+    if sources[0].endswith(".toml"):
+        arms = _arms(sources, algorithms)
+        _check_same_task(arms, overrides)
+        methods = _run(arms, overrides, seeds, console)
+        if methods is None:
+            return INTERRUPTED
+    else:
+        if algorithms or overrides:
+            raise ConfigError("what is stored already is not run: leave the options away")
+        methods = _stored(sources[0], sources[1:])
+    ranking = compare(methods)
+    console.print(f"\n{ranking}", soft_wrap=True)
+    if output is not None:
+        console.print(f"\n{ranking.report(output)}", soft_wrap=True)
+    return 0
+
+
+def _arms(sources: Sequence[str], algorithms: str | None) -> list[Arm]:
+    files = [Path(source) for source in sources]
+    if any(file.suffix != ".toml" for file in files):
+        raise ConfigError(f"compare takes either TOML files or one storage; got {_list(sources)}")
+    if algorithms is None and len(files) < 2:
+        raise ConfigError(
+            f"compare needs something to compare {files[0]} with: a second file, or "
+            "--algorithms Genetic,RandomSearch"
+        )
+    if algorithms is not None and len(files) > 1:
+        raise ConfigError(f"--algorithms takes one file, got {len(files)}: {_list(sources)}")
+    names = [load(file, {}).name for file in files]
+    if algorithms is None:
+        arms = [Arm(name, file, name) for name, file in zip(names, files, strict=True)]
+    else:
+        (file,), (study,) = files, names
+        with at("--algorithms"):
+            tables = [algorithm_table(name.strip()) for name in algorithms.split(",")]
+        called = [next(iter(table.values())) for table in tables]
+        pairs = zip(called, tables, strict=True)
+        arms = [Arm(name, file, f"{study} · {name}", table) for name, table in pairs]
+    for arm in arms:
+        if sum(other.name == arm.name for other in arms) > 1:
+            raise ConfigError(
+                f"two of those to compare are named {arm.name!r}; files are told apart by name = "
+                '"..." in their [study]'
+            )
+    if len(arms) < 2:
+        raise ConfigError("--algorithms needs two or more names, such as Genetic,RandomSearch")
+    return arms
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+def _check_same_task(arms: Sequence[Arm], overrides: Mapping[str, Any]) -> None:
+    """Refuse files whose results say nothing about each other; spaces may differ."""
+    first, *others = ((arm.file, arm.config(overrides)) for arm in arms)
+    for file, config in others:
+        for what in _differences(first[1], config):
+            raise ConfigError(
+                f"{first[0]} and {file} cannot be compared: {what}; make it the same in both files"
+            )
+
+
+def _differences(a: Config, b: Config) -> Iterator[str]:
+    if a.objectives != b.objectives:
+        yield f"the objective is {a.objectives} in one and {b.objectives} in the other"
+    commands = isinstance(a.evaluate, CommandTask) and isinstance(b.evaluate, CommandTask)
+    if a.evaluate is not b.evaluate and not (commands and a.evaluate == b.evaluate):
+        yield "their [task] is not the same"
+    for key in _BUDGET:
+        ours, theirs = a.of_run.get(key, "not set"), b.of_run.get(key, "not set")
+        if ours != theirs:
+            yield f"{key} is {ours} in one and {theirs} in the other"
+
+
+def _run(
+    arms: Sequence[Arm], overrides: Mapping[str, Any], seeds: int, console: Console
+) -> dict[str, list[RunLike]] | None:
+    """Run every arm with every seed, or go on with them; return None when interrupted."""
+    done: dict[str, list[RunLike]] = {arm.name: [] for arm in arms}
+    for seed in range(seeds):  # seed by seed, so that what is there after Ctrl-C are whole pairs
+        for arm in arms:
+            name = f"{arm.study}{SEED}{seed}"
+            config = arm.config({**overrides, "name": name, "seed": seed})
+            with config.open() as study:
+                if is_live(console):
+                    run_watched(study, config.evaluate, console, config.log, **config.of_run)
+                else:
+                    study.run(config.evaluate, **config.of_run)
+            if study.stop_reason == "interrupted":
+                print_interrupted(console, study)
+                return None
+            console.print(f"{name}: {_outcome(study)}", soft_wrap=True)
+            done[arm.name].append(Record(study.definition, study.trials))
+    return done
+
+
+def _outcome(study: Study) -> str:
+    trials = count(len(study.trials), "trial")
+    try:
+        best = study.best
+    except NoResultError:
+        return f"{trials}, none of them with a result"
+    names = study.objectives.needed
+    return f"{trials}, best " + " ".join(f"{n} {number(best.metrics[n])}" for n in names)
+
+
+def _stored(source: str, names: Sequence[str]) -> dict[str, list[RunLike]]:
+    """Return the stored runs of some methods, or of all, by the names of their studies."""
+    storage, _ = open_source(source)
+    try:
+        found: dict[str, list[RunLike]] = {}
+        for summary in storage.studies():
+            method, marked, seed = summary.definition.name.rpartition(SEED)
+            if marked and seed.isdecimal():
+                found.setdefault(method, [])
+                if not names or method in names:
+                    trials = storage.trials(summary.definition.name)
+                    found[method].append(Record(summary.definition, trials))
+    finally:
+        storage.close()
+    if not found:
+        raise ConfigError(
+            f"{source} holds nothing to compare: runs of a method are studies named "
+            f'"<method>{SEED}0", "<method>{SEED}1", ..., which evotune compare FILE.toml ... makes'
+        )
+    check_names("method", names, found)
+    return {name: found[name] for name in names or found}
