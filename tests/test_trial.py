@@ -39,6 +39,13 @@ def test_time_inside_epochs_is_training_time():
     assert 0.04 <= trial.train_seconds < 0.09
 
 
+def test_training_time_is_known_inside_an_epoch_too():
+    trial = handle()
+    for epoch in trial.epochs(default=2):
+        time.sleep(0.02)
+        assert 0.02 * (epoch + 1) <= trial.train_seconds < 0.02 * (epoch + 1) + 0.05
+
+
 def test_reports_take_the_epoch_as_their_step():
     trial = handle()
     for epoch in trial.epochs(default=3):

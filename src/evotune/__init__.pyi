@@ -1,20 +1,36 @@
 """The public names for type checkers and editors; ``__init__.py`` loads them lazily."""
 
 from evotune import errors as errors
+from evotune import report as report
 from evotune.algorithms import recipes as recipes
 from evotune.algorithms.auto import auto as auto
+from evotune.algorithms.cma_es import CmaEs as CmaEs
+from evotune.algorithms.differential import DifferentialEvolution as DifferentialEvolution
+from evotune.algorithms.drifting import Drifting as Drifting
+from evotune.algorithms.estimation import EstimationOfDistribution as EstimationOfDistribution
 from evotune.algorithms.evolution_strategy import EvolutionStrategy as EvolutionStrategy
 from evotune.algorithms.genetic import Genetic as Genetic
 from evotune.algorithms.grid import Grid as Grid
+from evotune.algorithms.halving import SuccessiveHalving as SuccessiveHalving
+from evotune.algorithms.hybrid import Hybrid as Hybrid
+from evotune.algorithms.hyperband import Hyperband as Hyperband
 from evotune.algorithms.intervals import Growing as Growing
 from evotune.algorithms.islands import Islands as Islands
+from evotune.algorithms.nsga import Nsga2 as Nsga2
+from evotune.algorithms.nsga import Nsga3 as Nsga3
 from evotune.algorithms.phases import Phases as Phases
 from evotune.algorithms.population_based import PopulationBasedTraining as PopulationBasedTraining
+from evotune.algorithms.prescreened import Prescreened as Prescreened
+from evotune.algorithms.racing import Racing as Racing
 from evotune.algorithms.random_search import RandomSearch as RandomSearch
+from evotune.algorithms.swarm import ParticleSwarm as ParticleSwarm
 from evotune.errors import EvotuneError as EvotuneError
 from evotune.evolution import exploitation as exploitation
 from evotune.evolution import schedules as schedules
 from evotune.evolution import selection as selection
+from evotune.evolution.stopping import DominationStopping as DominationStopping
+from evotune.evolution.stopping import MedianStopping as MedianStopping
+from evotune.evolution.stopping import PercentileStopping as PercentileStopping
 from evotune.execution.inline import InlineExecutor as InlineExecutor
 from evotune.execution.processes import ProcessExecutor as ProcessExecutor
 from evotune.execution.stacked import StackedExecutor as StackedExecutor

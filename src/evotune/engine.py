@@ -136,6 +136,11 @@ class Engine:
 
     # -- starting trials ----------------------------------------------------------------------
 
+    def told(self) -> list[Trial]:
+        """Return the trials whose results were told, in that order."""
+        told = [trial for trial in self.ledger.trials if trial.number in self._told]
+        return sorted(told, key=lambda trial: trial.result_order or 0)
+
     def unfinished(self) -> list[Trial]:
         """Return the trials that have started, in this process or an earlier one, but not ended."""
         return [t for n in self.untold if not (t := self.ledger.trials[n]).has_ended]
@@ -200,7 +205,7 @@ class Engine:
             inherit=proposal.inherit,
             parents=proposal.parents,
             note=proposal.note,
-            repeat_of=None if self.duplicates == "allow" else first,
+            repeat_of=first,
             results_seen=len(self._told),
             started=time.time(),
         )
@@ -210,9 +215,10 @@ class Engine:
         if getattr(self.algorithm, "inherits", False):
             return proposal, None  # with other weights the same params are another trial
         first = self.ledger.first(self.algorithm.space.key(proposal.genome))
-        if first is not None and self.duplicates == "redraw":
+        policy = getattr(self.algorithm, "duplicates", None) or self.duplicates
+        if first is not None and policy == "redraw":
             return self._redraw(proposal, first, rng)
-        return proposal, first
+        return proposal, None if policy == "allow" else first
 
     def _redraw(self, proposal: Proposal, first: int, rng: Any) -> tuple[Proposal, int | None]:
         """Draw again until the params are new; return the proposal and whom it repeats."""

@@ -1,16 +1,17 @@
 """The trials of a study in memory: by number, by params, with repeats averaged."""
 
+import heapq
 import math
 from collections import Counter
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from evotune.evolution import pareto
-from evotune.evolution.repeats import average, root
-from evotune.evolution.survival import by_first
+from evotune.evolution.repeats import average, by_bound, root, squares
+from evotune.evolution.survival import Order, by_first
 from evotune.objectives import Objectives
 from evotune.protocols import SearchSpace
 from evotune.trial import BARE_NUMBER, Failure, Outcome, Trial
@@ -18,6 +19,8 @@ from evotune.trial import BARE_NUMBER, Failure, Outcome, Trial
 
 def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives) -> Trial:
     """Turn what an evaluation gave into the ended record: values, or a failure that says why.
+
+    A stopped trial has values only where it has reported all that they need.
 
     Args:
         trial: The running trial.
@@ -36,6 +39,8 @@ def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives) -> Tr
     trial = replace(trial, metrics=metrics, reports=result.reports, checkpoint=result.checkpoint)
     failure = _missing_or_not_finite(metrics, objectives)
     if failure is not None:
+        if result.stopped:  # what it reported is no result, but what it kept is whole
+            return replace(trial, state="stopped")
         return replace(trial, state="failed", failure=failure, checkpoint=None)
     return replace(
         trial,
@@ -78,6 +83,10 @@ class Ledger:
         self._repeats: dict[int, list[int]] = {}
         self._best: Trial | None = None
         self._best_is_stale = False
+        self._noise = 0.0  # standard deviation of the first value, by the repeats
+        #: Of params with two done trials or more: their mean and sum of squares, by their root.
+        self._means: dict[int, tuple[Trial, float]] = {}
+        self._singles: list[tuple[Order, int]] = []  # heap of done trials, some of them repeated
         self._best_with_weights: Trial | None = None
         #: Numbers of the trials that have not ended.
         self.unfinished: set[int] = set()
@@ -99,7 +108,9 @@ class Ledger:
                 self._first.setdefault(self.space.key(trial.genome), trial.number)
             if trial.repeat_of is not None:
                 self._repeats.setdefault(trial.repeat_of, [trial.repeat_of]).append(trial.number)
+            was_done = False
         else:
+            was_done = self.trials[trial.number].is_done
             self.counts[self.trials[trial.number].state] -= 1
             self.trials[trial.number] = trial
         self.counts[trial.state] += 1
@@ -108,53 +119,77 @@ class Ledger:
         else:
             self.unfinished.add(trial.number)
         if trial.is_done:
-            self._update_best(trial)
+            self._update_best(trial, is_news=not was_done)
 
     def average(self, trial: Trial, told: Collection[int] | None = None) -> Trial:
         """Return a done trial with metrics and values averaged over all its repeats.
+
+        A stopped trial has another budget: it is neither averaged nor part of an average.
 
         Args:
             trial: Any trial.
             told: Only these trials count, beside the trial itself; by default all.
         """
-        if not trial.is_done or root(trial) not in self._repeats:
+        if trial.state != "done" or root(trial) not in self._repeats:
             return trial
-        group = [
-            self.trials[n]
-            for n in self._repeats[root(trial)]
-            if self.trials[n].is_done and (told is None or n in told or n == trial.number)
-        ]
+        numbers = self._repeats[root(trial)]
+        group = self._done(n for n in numbers if told is None or n in told or n == trial.number)
         return average(trial, group, self.objectives)
 
+    def _done(self, numbers: Iterable[int]) -> list[Trial]:
+        return [self.trials[n] for n in numbers if self.trials[n].state == "done"]
+
     def averaged(self) -> list[Trial]:
-        """Return one trial for each distinct params that is done, repeats averaged, by number."""
+        """Return one trial for each distinct params that is done, repeats averaged, by number.
+
+        As long as none is done, these are the stopped trials that have values.
+        """
+        done = [t for t in self.trials if t.state == "done"]
         roots: dict[int, Trial] = {}
-        for trial in self.trials:
-            if trial.is_done:
-                roots.setdefault(root(trial), trial)
+        for trial in done or [t for t in self.trials if t.is_done]:
+            roots.setdefault(root(trial), trial)
         return [self.average(trial) for trial in roots.values()]
 
     def best(self) -> Trial | None:
         """Return the best trial, repeats averaged; with several objectives, by the first one.
 
+        Where params were repeated, means of few evaluations need to be better than those of many,
+        see `by_bound`. A stopped trial is the best only as long as none is done.
+
         Kept up to date as trials come in, so that asking after each trial stays cheap.
         """
         if self._best_is_stale:
-            self._best, self._best_is_stale = min(self.averaged(), key=by_first), False
+            self._best, self._best_is_stale = self._find_best(), False
         return self._best
+
+    def _find_best(self) -> Trial:
+        means = [mean for mean, _ in self._means.values()]
+        freedom = sum(mean.repeats - 1 for mean in means)
+        self._noise = math.sqrt(sum(s for _, s in self._means.values()) / freedom)
+        while self._singles and root(self.trials[self._singles[0][1]]) in self._means:
+            heapq.heappop(self._singles)
+        singles = [self.trials[self._singles[0][1]]] if self._singles else []
+        return min(means + singles, key=self._order)
 
     def best_with_weights(self) -> int | None:
         """Return the number of the best trial among those that kept their weights, or None."""
         return None if self._best_with_weights is None else self._best_with_weights.number
 
-    def _update_best(self, trial: Trial) -> None:
+    def _update_best(self, trial: Trial, *, is_news: bool) -> None:
         if trial.checkpoint is not None and not trial.checkpoint.deleted:
             rival = self._best_with_weights
             self._best_with_weights = trial if rival is None else min(rival, trial, key=by_first)
-        if trial.repeat_of is not None:
+        if trial.state == "done" and is_news:
+            heapq.heappush(self._singles, (by_first(trial), trial.number))
+        group = self._done(self._repeats.get(root(trial), ()))
+        if len(group) > 1:
+            self._means[root(trial)] = average(group[0], group, self.objectives), squares(group)
             self._best_is_stale = True
         elif not self._best_is_stale:
-            self._best = trial if self._best is None else min(self._best, trial, key=by_first)
+            self._best = trial if self._best is None else min(trial, self._best, key=self._order)
+
+    def _order(self, trial: Trial) -> Order:
+        return by_bound(trial, self._noise)
 
     def front(self) -> list[Trial]:
         """Return the feasible trials that no other dominates, by number."""

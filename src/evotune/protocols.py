@@ -53,7 +53,9 @@ class Algorithm(Protocol):
             number of workers busy.
 
     An algorithm whose trials inherit weights says so by a further attribute, ``inherits = True``:
-    params that were tried before are no duplicates then.
+    params that were tried before are no duplicates then. One that proposes params again on purpose
+    says ``duplicates = "repeat"`` to be told the means over all repeats, or ``"allow"`` for trials
+    of their own; that goes before what the study says of duplicates.
     """
 
     @property

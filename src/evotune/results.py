@@ -5,13 +5,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evotune.comparing import find_comparison
 from evotune.engine import Engine
 from evotune.errors import CheckpointError, NoResultError, StudyError
+from evotune.evolution.hypervolume import knee
 from evotune.keeping import Keeper
 from evotune.ledger import Ledger
 from evotune.objectives import Objectives
 from evotune.protocols import Storage, StudyDefinition
+from evotune.report.importance import Importance, Method
 from evotune.report.lineage import weights_line, winner
 from evotune.training.schedules import Schedule
 from evotune.trial import Trial
@@ -58,7 +62,11 @@ class Results:
     def best(self) -> Trial:
         """The best trial, its metrics averaged over repeats.
 
-        With several objectives it is the best in the first one; see `front` for all of them.
+        With several objectives it is the best in the first one; see `front` for all of them. Where
+        params were repeated, what counts is the lower confidence bound of the score, mean −
+        1.645·σ/√repeats (upper, and plus, when minimising), with σ pooled over all repeats, so that
+        one lucky run is not ahead of a good one that was tested well. A stopped trial is the best
+        only as long as none is done.
 
         Raises:
             NoResultError: No trial is done yet.
@@ -72,6 +80,25 @@ class Results:
     def front(self) -> list[Trial]:
         """The feasible trials that no other dominates, repeats averaged, by number."""
         return self._ledger.front()
+
+    @property
+    def knee(self) -> Trial:
+        """The trial of the front from which any step costs most: a compromise to begin with.
+
+        It lies farthest from the line, or plane, through the front's extremes, each objective
+        scaled to the front's range (Das, 1999). With one objective it is the best feasible trial.
+
+        Raises:
+            NoResultError: No feasible trial is done yet.
+        """
+        front = self.front
+        if not front:
+            raise NoResultError(
+                f"study {self.name!r} has no finished trial that keeps all constraints"
+                if self._ledger.best()
+                else self._nothing_done()
+            )
+        return front[knee(np.array([trial.values for trial in front]))]
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -103,6 +130,20 @@ class Results:
         from evotune.report.tables import to_frame
 
         return to_frame(self.trials)
+
+    def importance(self, method: Method = "fanova") -> Importance:
+        """Return how much each gene decides the first objective.
+
+        Args:
+            method: ``"fanova"``, over the whole space, or ``"ped_anova"``, about being among the
+                best tenth of the trials.
+
+        Raises:
+            StudyError: Another method.
+        """
+        from evotune.report.data import prepare
+
+        return prepare(self.definition, self.trials).importance_by(method)
 
     def report(self, path: str | PathLike[str]) -> Path:
         """Write one self-contained HTML page about the study, or a picture, and return its path.

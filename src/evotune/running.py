@@ -1,4 +1,4 @@
-"""One call of `Study.run`: the loop, its stopping rules, and how Ctrl-C ends it."""
+"""One call of `Study.run`: the loop, and how Ctrl-C ends it."""
 
 import logging
 import math
@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -22,57 +22,18 @@ from evotune.errors import (
     TaskError,
     TooManyFailuresError,
 )
+from evotune.evolution.stopping import SameEnd, Stopping
 from evotune.execution.inline import InlineExecutor
 from evotune.execution.processes import ProcessExecutor
 from evotune.execution.stacked import StackedExecutor
-from evotune.objectives import Objectives
+from evotune.limits import Limits, Stagnation
 from evotune.protocols import Evaluate, Executor
-from evotune.trial import Failure, Outcome, Trial
+from evotune.trial import Bar, Failure, Outcome, Trial
 
 log = logging.getLogger("evotune")
 
 #: No run is stopped for its failures before so many trials have ended.
 FAILURES_COUNT_FROM = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Stopping:
-    """When a run ends.
-
-    Args:
-        trials: Trials of the whole study.
-        epochs: Epochs that any weights are trained for, over all trials of their line.
-        timeout: Seconds after which no trial is started any more.
-        target: Value of the first objective that is good enough, in the user's own sign.
-        stagnation: Generations without a better best.
-        max_failures: Share of this call's trials that may fail.
-
-    Raises:
-        StudyError: No rule at all, or one out of bounds.
-    """
-
-    trials: float | None
-    timeout: float | None
-    target: float | None
-    stagnation: int | None
-    max_failures: float
-    epochs: float | None = None
-
-    def __post_init__(self) -> None:
-        rules = (self.trials, self.timeout, self.target, self.stagnation, self.epochs)
-        if all(rule is None for rule in rules):
-            raise StudyError(
-                "run() needs to know when to stop: write trials=100, timeout=3600 (seconds), "
-                "target=, stagnation=, or epochs=20 where weights are inherited"
-            )
-        for name in ("trials", "timeout", "stagnation", "epochs"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise StudyError(f"{name} must be positive, got {value!r}")
-        if self.epochs is not None and self.epochs != int(self.epochs):
-            raise StudyError(f"epochs must be a whole number, got {self.epochs!r}")
-        if not 0 <= self.max_failures <= 1:
-            raise StudyError(f"max_failures is a share in [0, 1], got {self.max_failures!r}")
 
 
 class Run:
@@ -81,22 +42,25 @@ class Run:
     Args:
         engine: What moves the study on.
         executor: Where trials run.
-        stopping: When it ends.
+        limits: When it ends.
         deterministic: Tell results in trial order.
         after: Called with each trial whose result was told.
+        stopping: Which trials end early.
     """
 
     def __init__(
         self,
         engine: Engine,
         executor: Executor,
-        stopping: Stopping,
+        limits: Limits,
         deterministic: bool,
         after: Callable[[Trial], None],
+        *,
+        stopping: Stopping | None = None,
     ) -> None:
         self.engine = engine
         self.executor = executor
-        self.stopping = stopping
+        self.limits = limits
         self.in_order = deterministic
         self.after = after
         self.stop_reason = ""
@@ -105,7 +69,10 @@ class Run:
         self._running: set[int] = set()
         self._leftovers: deque[Trial] = deque()
         self._ended = self._failed = 0
-        self._stagnation = _Stagnation(stopping.stagnation, engine.objectives)
+        self._stagnation = Stagnation(limits.stagnation, engine.objectives)
+        self._standards = None if stopping is None else stopping.fresh(engine.objectives)
+        self._told: deque[Trial] = deque()  # that the standards do not know yet
+        self._known = 0
 
     def __call__(self, evaluate: Evaluate) -> str:
         """Run to the end and return why it ended."""
@@ -145,7 +112,8 @@ class Run:
             batch = ready[: self.executor.capacity]
             log.info("training the weights of trials %s again", sorted(t.number for t in batch))
             for trial in batch:
-                self._submit(trial, interrupts)
+                left = len(trial.reports) if trial.state == "stopped" else math.inf
+                self._submit(trial, interrupts, SameEnd(left) if trial.reports else None)
             waiting = {trial.number: trial for trial in batch}
             while waiting:
                 with interrupts.allowed():
@@ -160,15 +128,25 @@ class Run:
                     else:
                         self.engine.restored(trial, result.checkpoint)
 
-    def _submit(self, trial: Trial, interrupts: "_Interrupts") -> None:
+    def _bar(self, trial: Trial) -> Bar | None:
+        """Return what a trial must reach: by the results that it was proposed after, no others."""
+        if self._standards is None:
+            return None
+        while self._known < trial.results_seen:
+            self._standards.tell(self._told.popleft())
+            self._known += 1
+        return self._standards.bar()
+
+    def _submit(self, trial: Trial, interrupts: "_Interrupts", bar: Bar | None) -> None:
         weights = self.engine.keeper.weights(trial, shares_memory=self._shares_memory)
         with interrupts.allowed():
-            self.executor.submit(replace(trial, weights=weights))
+            self.executor.submit(replace(trial, weights=weights, bar=bar))
 
     def _loop(self, interrupts: "_Interrupts") -> None:
         for trial in self.engine.ledger.trials:
             self._check_result(trial)
         self._leftovers.extend(self.engine.unfinished())
+        self._told.extend(() if self._standards is None else self.engine.told())
         self._tell(interrupts)  # what an earlier run recorded and kept back
         while True:
             self._fill(interrupts)
@@ -187,7 +165,7 @@ class Run:
             if trial is None:
                 break
             self._running.add(trial.number)
-            self._submit(trial, interrupts)
+            self._submit(trial, interrupts, self._bar(trial))
 
     def _may_start(self) -> bool:
         if len(self._running) >= self.executor.capacity:
@@ -197,26 +175,27 @@ class Run:
             return False
         if self._leftovers:
             return True
-        limit = math.inf if self.stopping.trials is None else self.stopping.trials
+        limit = math.inf if self.limits.trials is None else self.limits.trials
         if len(self.engine.ledger.trials) >= limit:
             self.stop_reason = "trials"
             return False
-        # What a generation-free algorithm proposes depends on which results it has seen: in
-        # order, a trial may start only after a fixed number of results.
-        free = self.engine.algorithm.generational or not self.in_order
+        # What a generation-free algorithm proposes, and what is demanded of a trial, depends on
+        # which results there are: in order, a trial may start only after a fixed number of them.
+        indifferent = self.engine.algorithm.generational and self._standards is None
+        free = indifferent or not self.in_order
         return free or len(self.engine.untold) < self.executor.capacity
 
     def _next(self) -> Trial | None:
         if self._leftovers:
             return self.engine.restart(self._leftovers.popleft())
-        trial = self.engine.propose(self.stopping.epochs)
+        trial = self.engine.propose(self.limits.epochs)
         if trial is None and not self.engine.untold:
-            trained = self.stopping.epochs is not None and self.engine.keeper.has_weights
+            trained = self.limits.epochs is not None and self.engine.keeper.has_weights
             self.stop_reason = "epochs" if trained else "the algorithm has nothing more to propose"
         return trial
 
     def _check_time(self) -> None:
-        limit = self.stopping.timeout
+        limit = self.limits.timeout
         if limit is not None and time.monotonic() - self._began >= limit:
             self.stop_reason = self.stop_reason or "timeout"
 
@@ -242,6 +221,8 @@ class Run:
             self._fill(interrupts)
 
     def _react(self, trial: Trial) -> None:
+        if self._standards is not None:
+            self._told.append(trial)
         self.engine.clean()
         self._check_result(trial)
         self._check_failures(trial)
@@ -252,8 +233,8 @@ class Run:
         self.stop_reason = self.stop_reason or reason
 
     def _check_result(self, trial: Trial) -> None:
-        target, objective = self.stopping.target, self.engine.objectives.objectives[0]
-        if target is not None and trial.values and not trial.violation:
+        target, objective = self.limits.target, self.engine.objectives.objectives[0]
+        if target is not None and trial.state == "done" and trial.values and not trial.violation:
             reached = objective.score(trial.values[0])
             if reached == target or (reached > target) == (objective.direction == "max"):
                 self.stop("target")
@@ -265,10 +246,10 @@ class Run:
         self._failed += trial.failure is not None
         if trial.failure is None or self._ended < FAILURES_COUNT_FROM:
             return
-        if self._failed > self.stopping.max_failures * self._ended:
+        if self._failed > self.limits.max_failures * self._ended:
             raise TooManyFailuresError(
                 f"{self._failed} of {self._ended} trials failed, more than max_failures="
-                f"{self.stopping.max_failures:g} allows (1 goes on whatever fails); "
+                f"{self.limits.max_failures:g} allows (1 goes on whatever fails); "
                 f"trial {trial.number}: "
                 f"{trial.failure.message}\n{trial.failure.traceback}".rstrip()
             )
@@ -280,31 +261,6 @@ def _not_restored(number: int, result: Outcome | Failure) -> str:
         f"the weights of trial {number} were in memory only and went with the process that had "
         f"them; training them again failed: {why}"
     )
-
-
-class _Stagnation:
-    """Counts the generations since the best value got better."""
-
-    def __init__(self, generations: int | None, objectives: Objectives) -> None:
-        self.generations = generations
-        if generations is not None and len(objectives.objectives) > 1:
-            raise StudyError("stagnation= needs a single objective; use trials= or timeout=")
-        self._best: tuple[float, tuple[float, ...]] = (math.inf, ())
-        self._since = 0
-
-    def __call__(self, trial: Trial) -> bool:
-        if self.generations is None or not trial.has_ended:
-            return False
-        generation = trial.note.get("generation")
-        if generation is None:
-            raise StudyError(
-                "stagnation= counts generations, which this algorithm has not; "
-                "use trials=, timeout= or target="
-            )
-        if trial.values is not None and (trial.violation, trial.values) < self._best:
-            self._best, self._since = (trial.violation, trial.values), generation
-        # The generation after the last idle one has begun, or is as good as begun.
-        return bool(generation - self._since > self.generations)
 
 
 class _Interrupts:
@@ -359,6 +315,7 @@ def executor_for(
     trial_timeout: float | None,
     *,
     stacked: bool = False,
+    stopping: Stopping | None = None,
 ) -> Executor:
     """Return the executor that the options of `Study.run` ask for.
 
@@ -367,10 +324,13 @@ def executor_for(
         workers: Processes.
         trial_timeout: Seconds.
         stacked: Train a whole generation as one model where nothing else was asked for.
+        stopping: Rule by which trials end early.
 
     Raises:
         StudyError: The options contradict each other or are out of bounds.
     """
+    if stopping is not None:
+        check_stopping(stopping, executor)
     if executor is not None:
         if workers is not None or trial_timeout is not None:
             raise StudyError(
@@ -384,8 +344,23 @@ def executor_for(
         raise StudyError(f"workers must be a whole number of at least 1, got {workers!r}")
     if trial_timeout is not None and not trial_timeout > 0:
         raise StudyError(f"trial_timeout must be positive (seconds), got {trial_timeout!r}")
-    if stacked and workers is None and trial_timeout is None:
+    if stacked and stopping is None and workers is None and trial_timeout is None:
         return StackedExecutor()
     if workers is None or workers == 1:
         return InlineExecutor(trial_timeout=trial_timeout)
     return ProcessExecutor(workers, trial_timeout=trial_timeout)
+
+
+def check_stopping(stopping: object, executor: object = None) -> None:
+    """Check a rule, and that the executor can follow it.
+
+    Raises:
+        StudyError: It is no rule, or the executor trains several trials as one.
+    """
+    if isinstance(stopping, type) or not hasattr(stopping, "fresh"):
+        raise StudyError(f"stopping= must be a rule such as MedianStopping(), got {stopping!r}")
+    if isinstance(executor, StackedExecutor):
+        raise StudyError(
+            "StackedExecutor trains its trials as one model, out of which none can end early; "
+            "leave out stopping=, or write workers= instead of executor="
+        )

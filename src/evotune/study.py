@@ -9,15 +9,17 @@ from typing import Any, Self
 from evotune import comparing
 from evotune.engine import Duplicates, Engine
 from evotune.errors import StudyError
+from evotune.evolution.stopping import Stopping
 from evotune.execution.evaluate import read_metrics
 from evotune.execution.stacked import can_stack
 from evotune.keeping import default_folder, owner_of
+from evotune.limits import Limits
 from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
 from evotune.opening import check_new, open_definition
 from evotune.protocols import Algorithm, Evaluate, Executor, Storage
 from evotune.report.comparison import Comparison
 from evotune.results import Results
-from evotune.running import Run, Stopping, after_each, executor_for
+from evotune.running import Run, after_each, executor_for
 from evotune.storage import open_storage
 from evotune.training.checkpoints import Checkpoints
 from evotune.training.schedules import Schedule
@@ -163,6 +165,7 @@ class Study(Results):
         timeout: float | None = None,
         target: float | None = None,
         stagnation: int | None = None,
+        stopping: Stopping | None = None,
         workers: int | None = None,
         executor: Executor | None = None,
         trial_timeout: float | None = None,
@@ -170,7 +173,7 @@ class Study(Results):
         max_failures: float = 0.5,
         callbacks: Callback | Sequence[Callback] = (),
     ) -> Self:
-        """Run trials until a stopping rule holds; run the same command again to go on.
+        """Run trials until one of its limits is reached; run the same command again to go on.
 
         Running trials are finished before it returns. Ctrl-C returns at once: finished trials are
         kept, running ones run again the next time.
@@ -184,12 +187,15 @@ class Study(Results):
             timeout: Seconds after which no trial is started any more.
             target: Stop when the first objective is as good as this, in the user's own sign.
             stagnation: Stop after so many generations without a better best.
+            stopping: Rule that ends single trials early, such as ``MedianStopping()``, by what they
+                give to ``trial.report``. A `SupervisedTask` then reports after every epoch.
             workers: Processes; 1 runs in this process, one trial after another. Left out, a
                 `SupervisedTask` with ``epochs=`` trains a whole generation stacked into one model.
             executor: Where trials run, instead of ``workers``.
             trial_timeout: Seconds after which a trial is failed.
             deterministic: Tell results in trial order, so that the same seed gives the same study.
-                By default so where it costs nothing: with generational algorithms, or one worker.
+                By default so where it costs nothing: with one worker, or with generational
+                algorithms unless ``stopping`` is given.
             max_failures: Share of this call's trials that may fail, from the tenth on; 1 goes on
                 whatever fails.
             callbacks: One or several, called as ``callback(study, trial)`` after each result; may
@@ -199,7 +205,7 @@ class Study(Results):
             The study itself.
 
         Raises:
-            StudyError: No stopping rule, or an option out of bounds.
+            StudyError: No limit, or an option out of bounds.
             StudyLockedError: Another process drives this study.
             TooManyFailuresError: More trials failed than ``max_failures`` allows.
             ExecutionError: The function cannot be run where it should.
@@ -213,13 +219,16 @@ class Study(Results):
             )
         if trials is None:
             trials = getattr(self.algorithm, "size", None)
-        stopping = Stopping(trials, timeout, target, stagnation, max_failures, epochs)
+        limits = Limits(trials, timeout, target, stagnation, max_failures, epochs)
         stacked = epochs is not None and self.algorithm.generational and can_stack(evaluate)
-        executor = executor_for(executor, workers, trial_timeout, stacked=stacked)
+        executor = executor_for(
+            executor, workers, trial_timeout, stacked=stacked, stopping=stopping
+        )
         if deterministic is None:
-            deterministic = self.algorithm.generational or executor.capacity == 1
+            free = self.algorithm.generational and stopping is None
+            deterministic = free or executor.capacity == 1
         after = after_each(self, [callbacks] if callable(callbacks) else callbacks)
-        self._run = Run(self._engine, executor, stopping, deterministic, after)
+        self._run = Run(self._engine, executor, limits, deterministic, after, stopping=stopping)
         self.stop_reason = self._run(evaluate)
         return self
 

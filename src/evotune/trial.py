@@ -122,7 +122,8 @@ class Trial:
         seed: Seed of this trial, for the evaluation's own randomness.
         metrics: Named numbers as the user gave them, with ``train_seconds`` and
             ``evaluation_seconds``.
-        values: The objectives, always minimised; None unless the trial is done.
+        values: The objectives, always minimised. None unless the trial is done, or was stopped
+            after it had reported them: then they are what it reported last.
         violation: Sum of relative constraint violations; 0 when feasible.
         failure: Why there is no result.
         reports: Metrics reported on the way.
@@ -136,6 +137,7 @@ class Trial:
         checkpoint: The weights that it has kept, if any.
         weights: Access to the weights that it inherits and keeps, in the copy that an executor
             gets; it is not stored.
+        bar: What its reports must reach, also in the executor's copy only.
         budget: See `Proposal`, like ``weights_from``, ``inherit``, ``parents`` and ``note``.
     """
 
@@ -163,6 +165,7 @@ class Trial:
     checkpoint: Checkpoint | None = None
     inherit: Mapping[str, Any] = field(default_factory=dict)
     weights: "Weights | None" = field(default=None, repr=False, compare=False)
+    bar: "Bar | None" = field(default=None, repr=False, compare=False)
 
     @property
     def donors(self) -> tuple[int, ...]:
@@ -185,15 +188,23 @@ class Failed(Exception):  # noqa: N818  (it is a result that a user gives, not o
     """A trial that has no result: pass it to ``study.tell`` or raise it in an evaluate function."""
 
 
-class Weights(Protocol):
-    """What one running trial may do with weights; `evotune.training.weights` has the real one.
+class StopTrial(BaseException):
+    """Ends an evaluation out of `RunningTrial.report`; no ``except Exception`` may swallow it."""
 
-    Attributes:
-        wanted: True when another trial may ask for this trial's weights.
-    """
+
+class Bar(Protocol):
+    """What the reports of one running trial must reach; rules in `evotune.evolution.stopping`."""
+
+    def stops(self, report: Mapping[str, float]) -> bool:
+        """Take note of the next report and tell whether the trial is to end."""
+
+
+class Weights(Protocol):
+    """What one running trial may do with weights; `evotune.training.weights` has the real one."""
 
     @property
-    def wanted(self) -> bool: ...
+    def wanted(self) -> bool:
+        """True when another trial may ask for this trial's weights."""
 
     def resume(self, trial: Trial, objects: Mapping[str, Any]) -> float:
         """Load the donor's state into the objects, apply the trial's params to the optimizer.
@@ -228,6 +239,8 @@ class RunningTrial:
         networks: Networks of the ensemble that a member holds; 1 is a plain network.
         weights: Access to kept weights, or None.
         record: The trial's record.
+        watched: True when a stopping rule looks at what `report` gets.
+        stopped: True once that rule has ended it.
     """
 
     def __init__(self, trial: Trial, weights: Weights | None = None) -> None:
@@ -239,8 +252,11 @@ class RunningTrial:
         self.networks = len(trial.inherit.get("networks", (None,)))
         self.weights = trial.weights if weights is None else weights
         self.record = trial
+        self.watched = trial.bar is not None
+        self.stopped = False
         self._reports: list[Mapping[str, float]] = []
         self._train_seconds: float | None = None
+        self._training_since: float | None = None
         self._resumed = False
         self._start = 0.0
         self._done = 0.0
@@ -300,7 +316,7 @@ class RunningTrial:
                     f"{self.record.donors[0]}, but keeps weights without having taken those: call "
                     "trial.resume(model=model, optimizer=optimizer) once they are built"
                 )
-            if self.budget is not None and not self._used_epochs:
+            if self.budget is not None and self.train_seconds is None:
                 log.warning(
                     "trial.epochs() was not used, so trial %d is taken to have trained for its "
                     "budget of %g epochs; write: for epoch in trial.epochs(): ...",
@@ -318,11 +334,7 @@ class RunningTrial:
 
         Whoever trains without `epochs` is taken to have trained for the budget.
         """
-        return self._start + ((self._done if self._used_epochs else self.budget) or 0.0)
-
-    @property
-    def _used_epochs(self) -> bool:
-        return self._train_seconds is not None or self._done > 0
+        return self._start + ((self.budget if self.train_seconds is None else self._done) or 0.0)
 
     def epochs(self, default: int | None = None) -> Iterator[int]:
         """Yield the epoch numbers to train; the time spent inside counts as training.
@@ -343,7 +355,7 @@ class RunningTrial:
             )
         if count < 0 or count != int(count):
             raise StudyError(f"trial.epochs() needs a whole number from 0 up, got {count!r}")
-        began = perf_counter()
+        self._training_since = perf_counter()
         try:
             for epoch in range(int(self._start), int(self._start + count)):
                 self._step = epoch
@@ -351,10 +363,13 @@ class RunningTrial:
                 self._done = epoch + 1 - self._start
                 yield epoch
         finally:
-            self._train_seconds = (self._train_seconds or 0.0) + perf_counter() - began
+            self._train_seconds, self._training_since = self.train_seconds, None
 
     def report(self, step: int | None = None, **metrics: float) -> None:
-        """Keep intermediate metrics of this trial.
+        """Keep intermediate metrics of this trial; a stopping rule may end it here.
+
+        Then only ``finally`` blocks and context managers still run, and the trial is recorded as
+        stopped, with the metrics that it reported last.
 
         Args:
             step: Epoch or step they belong to; by default the running epoch of `epochs`, or one
@@ -364,7 +379,12 @@ class RunningTrial:
         if step is None:
             last = self._reports[-1]["step"] if self._reports else -1
             step = max(self._step, int(last) + 1)
-        self._reports.append({"step": step, **{k: float(v) for k, v in metrics.items()}})
+        report = {"step": step, **{k: float(v) for k, v in metrics.items()}}
+        self._reports.append(report)
+        bar = self.record.bar
+        self.stopped = self.stopped or (bar is not None and bar.stops(report))
+        if self.stopped:  # again, should a bare ``except:`` have swallowed the first
+            raise StopTrial
 
     @property
     def reports(self) -> Sequence[Mapping[str, float]]:
@@ -373,5 +393,7 @@ class RunningTrial:
 
     @property
     def train_seconds(self) -> float | None:
-        """Seconds spent inside `epochs`, or None when it was not used."""
-        return self._train_seconds
+        """Seconds spent inside `epochs` by now, or None when it was not used."""
+        if self._training_since is None:
+            return self._train_seconds
+        return (self._train_seconds or 0.0) + perf_counter() - self._training_since

@@ -1,13 +1,14 @@
 """A whole search in one call."""
 
 import inspect
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-from evotune.algorithms.auto import named
+from evotune.algorithms.auto import auto, named
 from evotune.checks import did_you_mean
 from evotune.errors import StudyError
-from evotune.objectives import ObjectiveSpec
+from evotune.objectives import ObjectiveSpec, parse_objectives
 from evotune.protocols import Algorithm, Evaluate, Storage
 from evotune.space import Space
 from evotune.study import Study
@@ -62,7 +63,20 @@ def tune(  # noqa: PLR0913  (each option stands alone; users see them as keyword
             hint = _RENAMED.get(option) or did_you_mean(option, known) or ""
             raise StudyError(f"tune() has no option {option!r}{hint}")
     if isinstance(algorithm, str):
-        algorithm = named(algorithm, space, trials=trials)
+        algorithm = (
+            _auto(space, objectives, trials, options)
+            if algorithm == "auto"
+            else named(algorithm, space)
+        )
     of_study = {name: options.pop(name) for name in _OF_STUDY if name in options}
     study = Study(algorithm, objectives, storage=storage, name=name, seed=seed, **of_study)
     return study.run(evaluate, trials, **options)
+
+
+def _auto(
+    space: Space, objectives: ObjectiveSpec, trials: int | None, options: Mapping[str, Any]
+) -> Algorithm:
+    count = len(parse_objectives(objectives).objectives)
+    executor = options.get("executor")
+    workers = options.get("workers") if executor is None else executor.capacity
+    return auto(space, trials=trials, objectives=count, workers=workers or 1)

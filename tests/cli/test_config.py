@@ -123,6 +123,18 @@ def test_islands_hold_algorithms(study_file):
     assert (algorithm.every, algorithm.send) == (4, 2)
 
 
+@pytest.mark.parametrize("name", ["SuccessiveHalving", "Hyperband"])
+def test_halving_holds_an_algorithm(study_file, name):
+    table = (
+        f'name = "{name}"\nminimum = 0.1\nmaximum = 1\nresume = false\n'
+        'algorithm = { name = "Genetic", population_size = 5, mutation = "Creep" }'
+    )
+    algorithm = load(study_file(algorithm=table), {}).algorithm
+    assert type(algorithm).__name__ == name
+    assert algorithm.algorithm.population_size == 5
+    assert (algorithm.budgets[0], algorithm.budgets[-1], algorithm.resume) == (0.1, 1, False)
+
+
 def test_a_recipe_hands_options_on(study_file):
     recipe = 'recipe = "multiple_frequencies"\nintervals = [1, 3]\n'
     loaded = load(study_file(algorithm=recipe + "elitism = 2"), {})
@@ -257,6 +269,25 @@ BAD = {
     "no islands": (
         {"algorithm": 'name = "Islands"'},
         r"\[algorithm\]: Islands needs a list of algorithms: write islands = ",
+    ),
+    "nothing to halve": (
+        {"algorithm": 'name = "Hyperband"\nmaximum = 9'},
+        r"\[algorithm\]: Hyperband needs an algorithm inside: write algorithm = ",
+    ),
+    "a wrong algorithm inside": (
+        {"algorithm": 'name = "SuccessiveHalving"\nalgorithm = { name = "Genetik" }'},
+        r"\[algorithm\]: algorithm: unknown algorithm 'Genetik'; did you mean 'Genetic'?",
+    ),
+    "a wrong option of halving": (
+        {"algorithm": 'name = "SuccessiveHalving"\nminimun = 1\nalgorithm = { name = "Genetic" }'},
+        r"\[algorithm\]: unknown option 'minimun'; did you mean 'minimum'",
+    ),
+    "rungs that are no epochs": (
+        {
+            "algorithm": 'name = "SuccessiveHalving"\nminimum = 0.5\n'
+            'algorithm = { name = "Genetic" }'
+        },
+        r"\[algorithm\]: SuccessiveHalving: minimum and maximum are epochs",
     ),
     "a wrong island": (
         {"algorithm": 'name = "Islands"\nislands = [{ name = "Genetic" }, { name = "Genetik" }]'},

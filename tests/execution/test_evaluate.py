@@ -1,4 +1,6 @@
 import math
+import time
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -191,3 +193,66 @@ def test_reports_are_part_of_the_outcome():
     outcome = evaluate(train)
     assert isinstance(outcome, Outcome)
     assert outcome.reports == ({"step": 5, "loss": 0.5},)
+
+
+class StopsAt:
+    """A bar that ends a trial at a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def stops(self, report):
+        return report["step"] == self.step
+
+
+def evaluate_until(step, function):
+    return evaluate_trial(function, replace(make_trial(0, x=1), bar=StopsAt(step)))
+
+
+class TestStopped:
+    def test_metrics_are_those_that_were_reported_last(self):
+        after = []
+
+        def train(trial):
+            assert trial.watched
+            for epoch in trial.epochs(default=5):
+                time.sleep(0.01)
+                if epoch == 1:
+                    trial.report(epoch, size=7.0)
+                trial.report(epoch, loss=float(epoch))
+            after.append(trial)
+
+        outcome = evaluate_until(3, train)
+        assert outcome.stopped
+        assert not after
+        assert {k: v for k, v in outcome.metrics.items() if "seconds" not in k} == {
+            "size": 7.0,
+            "loss": 3.0,
+        }
+        assert len(outcome.reports) == 5
+        assert 0.04 <= outcome.metrics["train_seconds"] < 0.2
+        assert outcome.metrics["evaluation_seconds"] < 0.03
+
+    def test_a_trial_without_a_bar_is_never_stopped(self):
+        def train(trial):
+            assert not trial.watched
+            trial.report(loss=1.0)
+            return 2.0
+
+        outcome = evaluate(train)
+        assert not outcome.stopped
+
+    def test_cleaning_up_runs_and_its_error_is_a_failure(self):
+        cleaned = []
+
+        def train(trial):
+            try:
+                trial.report(0, loss=1.0)
+            finally:
+                cleaned.append(trial)
+                if trial.params["x"] == 1:
+                    raise OSError("the log is full")
+
+        failure = evaluate_until(0, train)
+        assert cleaned
+        assert failure.message == "OSError: the log is full"

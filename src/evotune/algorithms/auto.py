@@ -1,57 +1,116 @@
 """Algorithms by name, and the rule that picks one."""
 
 import importlib
+import logging
+import math
 from typing import Any
 
-from evotune.algorithms.genetic import Genetic
 from evotune.checks import did_you_mean
 from evotune.errors import AlgorithmError
 from evotune.protocols import Algorithm
 from evotune.space import Space
 
+log = logging.getLogger("evotune")
+
 #: Module of every search algorithm that takes a space.
 ALGORITHMS = {
     "RandomSearch": "random_search",
+    "CmaEs": "cma_es",
     "Grid": "grid",
     "Genetic": "genetic",
     "EvolutionStrategy": "evolution_strategy",
+    "DifferentialEvolution": "differential",
+    "Hybrid": "hybrid",
+    "ParticleSwarm": "swarm",
+    "EstimationOfDistribution": "estimation",
+    "Nsga2": "nsga",
+    "Nsga3": "nsga",
     "PopulationBasedTraining": "population_based",
 }
 
+#: Up to so many trials, genes and workers a surrogate is worth its cost.
+MODEL_TRIALS, MODEL_GENES, MODEL_WORKERS = 300, 100, 20
 
-def auto(space: Space, *, trials: int | None = None) -> Algorithm:
-    """Return the algorithm that `tune` takes for this space and number of trials.
 
-    The rule: a genetic algorithm of 6 to 12 members, so that the budget allows ten generations,
-    with half as many children a generation, which spends small budgets best.
+def auto(
+    space: Space,
+    *,
+    trials: int | None = None,
+    objectives: int = 1,
+    workers: int = 1,
+    budget: tuple[int, int] | None = None,
+) -> Algorithm:
+    """Return the algorithm that `tune` takes; its attribute ``why`` says in one line why.
+
+    The rule, of which the first line that applies counts:
+
+    1. Four objectives or more: `Nsga3`.
+    2. Up to 300 trials, 100 genes and 20 workers, or trials unknown: `Hybrid`.
+    3. Two or three objectives: `Nsga2`.
+    4. Numbers alone, without conditions: `CmaEs`.
+    5. Else `Genetic`.
+
+    With a ``budget``, `SuccessiveHalving` around it.
 
     Args:
         space: What may be searched.
         trials: Trials of the whole study, when known.
+        objectives: Number of objectives.
+        workers: Trials that run at the same time.
+        budget: Fewest and most epochs of a trial, for tasks that report on the way.
     """
-    size = 12 if trials is None else min(max(trials // 6, 6), 12)
-    return Genetic(space, population_size=size, offspring=size // 2)
+    name, why = _choose(space, trials, objectives, workers)
+    algorithm = named(name, space)
+    if budget is not None:
+        from evotune.algorithms.halving import SuccessiveHalving
+
+        algorithm = SuccessiveHalving(algorithm, minimum=budget[0], maximum=budget[1])
+        why += "; in short trials first, as a budget is given"
+    algorithm.why = f"{name}: {why}"  # type: ignore[attr-defined]
+    log.info("auto takes %s: %s", name, why)
+    return algorithm
 
 
-def named(name: str, space: Space, *, trials: int | None = None, **options: Any) -> Algorithm:
-    """Return a new algorithm by its name, or by ``"auto"``.
+def _choose(space: Space, trials: int | None, objectives: int, workers: int) -> tuple[str, str]:
+    """Return the name of the algorithm, and why it is that one."""
+    if objectives > 3:
+        return "Nsga3", f"{objectives} objectives need directions to spread along"
+    why = _no_model(space, trials, workers)
+    if not why:
+        known = "an unknown number of" if trials is None else trials
+        return "Hybrid", f"with {known} trials it pays to learn from each of them"
+    if objectives > 1:
+        return "Nsga2", f"{objectives} objectives, and {why}"
+    if not space.conditional and all(space[name].ordered for name in space.variable):
+        return "CmaEs", f"numbers alone, and {why}"
+    return "Genetic", f"not numbers alone, and {why}"
+
+
+def _no_model(space: Space, trials: int | None, workers: int) -> str:
+    """Return why a model of the objective would cost more than it gains, or nothing."""
+    if trials is not None and trials > MODEL_TRIALS:
+        return f"more than {MODEL_TRIALS} trials"
+    if len(space.variable) > MODEL_GENES:
+        return f"more than {MODEL_GENES} genes"
+    if workers > MODEL_WORKERS:
+        return f"more than {MODEL_WORKERS} workers"
+    for name in space.variable:
+        if not space[name].ordered and space[name].size == math.inf:
+            return f"gene {name!r} has neither an order nor a list of values"
+    return ""
+
+
+def named(name: str, space: Space, **options: Any) -> Algorithm:
+    """Return a new algorithm by its name.
 
     Args:
-        name: ``"auto"``, or a class name such as ``"Genetic"``.
+        name: A class name such as ``"Genetic"``.
         space: What may be searched.
-        trials: Trials of the whole study, for ``"auto"``.
         **options: Options of the algorithm.
 
     Raises:
-        AlgorithmError: No algorithm has this name, or it has no such option; ``"auto"`` has none.
+        AlgorithmError: No algorithm has this name, or it has no such option.
     """
-    if name == "auto":
-        if options:
-            raise AlgorithmError(
-                f'algorithm "auto" has no options, got {", ".join(options)}; '
-                "name an algorithm, such as Genetic, to set its options"
-            )
-        return auto(space, trials=trials)
     if name not in ALGORITHMS:
         hint = did_you_mean(name, [*ALGORITHMS, "auto"]) or "."
         raise AlgorithmError(

@@ -6,12 +6,13 @@ arXiv 2506.03225).
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from evotune.algorithms.nesting import check_algorithm, disowned, unwrap, wrap
 from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first
@@ -162,6 +163,8 @@ class Islands:
         self.asymmetric = asymmetric
         self.generational = all(algorithm.generational for algorithm in self.algorithms)
         self.inherits = any(getattr(a, "inherits", False) for a in self.algorithms)
+        wanted = (getattr(a, "duplicates", None) for a in self.algorithms)
+        self.duplicates = next(filter(None, wanted), None)
         self._islands = [_Island(algorithm, every) for algorithm in self.algorithms]
         self._due = float(every)  # time of the next migration that all wait for
 
@@ -233,32 +236,6 @@ class Islands:
         return "all" if a > b else "weights"
 
 
-def wrap(key: str, which: int, note: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the note of a wrapper around the note of the algorithm inside.
-
-    Args:
-        key: What the wrapper calls the algorithms inside.
-        which: Which of them asked.
-        note: Its note; the generation is copied to where stopping rules and reports look for it.
-    """
-    generation = {"generation": note["generation"]} if "generation" in note else {}
-    return {key: which, **generation, "note": dict(note)}
-
-
-def unwrap(trial: Trial) -> Trial:
-    """Return a trial with the note that the algorithm inside has given it."""
-    return replace(trial, note=trial.note.get("note", {}))
-
-
-def disowned(trial: Trial) -> Trial:
-    """Return a trial from elsewhere so that no algorithm inside takes it for its own.
-
-    A study may go on with another algorithm than it began with; only what a migrant brings stays
-    in the note.
-    """
-    return replace(trial, note={k: v for k, v in trial.note.items() if k == "migrant"})
-
-
 def _length(trial: Trial) -> float:
     return 1.0 if trial.budget is None else float(trial.budget)
 
@@ -292,11 +269,7 @@ def _check(algorithms: Sequence[Algorithm], asymmetric: bool) -> None:
             "own: write [Genetic(space) for _ in range(4)]"
         )
     for k, algorithm in enumerate(algorithms):
-        if not all(hasattr(algorithm, name) for name in ("ask", "tell", "donors", "space")):
-            raise AlgorithmError(
-                f"Islands: island {k} must be an algorithm such as Genetic(space), "
-                f"got {algorithm!r}"
-            )
+        check_algorithm(f"Islands: island {k}", algorithm)
         lines = difference(algorithms[0].space.to_json(), algorithm.space.to_json())
         if lines:
             raise AlgorithmError(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evotune.algorithms.islands import disowned, unwrap, wrap
+from evotune.algorithms.nesting import disowned, unwrap, wrap
 from evotune.checks import check_whole, did_you_mean
 from evotune.errors import AlgorithmError, GenomeError
 from evotune.evolution.survival import best_first
@@ -92,6 +92,11 @@ class Phases:
     def inherits(self) -> bool:
         """True when trials of the running algorithm inherit weights."""
         return getattr(self.algorithms[-1], "inherits", False)
+
+    @property
+    def duplicates(self) -> str | None:
+        """What the running algorithm wants done with params that were proposed before."""
+        return getattr(self.algorithms[-1], "duplicates", None)
 
     def donors(self) -> Collection[int]:
         """Return the trials whose weights the running algorithm may still ask for."""

@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from evotune.algorithms.differential import DifferentialEvolution
 from evotune.algorithms.genetic import Genetic
+from evotune.algorithms.hyperband import Hyperband
 from evotune.algorithms.islands import Islands
 from evotune.algorithms.phases import Phases, check_structure
 from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.exploitation import Quantile
+from evotune.evolution.replacement import Youngest
 from evotune.evolution.schedules import Decay
-from evotune.evolution.selection import Boltzmann, RelativeExponential, Truncation
+from evotune.evolution.selection import Boltzmann, RelativeExponential, Tournament, Truncation
 from evotune.protocols import Algorithm
 from evotune.space import Fixed, Space
 from evotune.space.crossover import KPoint, Uniform
@@ -177,6 +180,37 @@ def classic_population_training(
     )
 
 
+def regularised_evolution(
+    space: Space,
+    *,
+    population_size: int = 100,
+    sample_size: int = 25,
+    seeds: Sequence[Mapping[str, Any]] = (),
+) -> Genetic:
+    """Return regularised (ageing) evolution of Real et al. (2019), algorithm 1.
+
+    The best of a random sample becomes the parent; its child, one gene changed, joins, and the
+    oldest member leaves, however good it is. No worker ever waits.
+
+    Args:
+        space: What may be searched.
+        population_size: The paper used 100; a fifth of the trials or less is a good choice.
+        sample_size: Members, drawn with replacement, of which the best is the parent.
+        seeds: Genomes, or params, to begin with.
+    """
+    return Genetic(
+        space,
+        population_size=population_size,
+        steady_state=True,
+        selection=Tournament(sample_size),
+        crossover_rate=0.0,
+        mutation=Gaussian(rate=0.0, at_least_one=True),
+        survival=Youngest(population_size),
+        start="random",
+        seeds=seeds,
+    )
+
+
 def multiple_frequencies(
     space: Space,
     *,
@@ -275,3 +309,41 @@ def tune_then_schedule(
         )
 
     return Phases(Genetic(space), schedule_of, trials=trials, budget=epochs)
+
+
+def dehb(
+    space: Space,
+    *,
+    minimum: float = 1,
+    maximum: float = 27,
+    eta: int = 3,
+    population_size: int = 20,
+    resume: bool = True,
+) -> Hyperband:
+    """Return Hyperband with differential evolution inside, after DEHB (Awad et al., 2021).
+
+    Its rand/1/bin with F = CR = 0.5. It differs from the paper in three points. There is one
+    population, in which of each genome the result at its largest budget counts, instead of one for
+    each budget that takes its mutants' parents from the next lower one's best: on LCBench one of
+    each bracket's own did worse. Genomes are promoted throughout and not in the first round of
+    brackets only, so that weights can be trained on. And no worker waits for a rung to be full.
+
+    Args:
+        space: What may be searched.
+        minimum: Budget of the lowest rung: epochs, or with ``maximum=1`` a share of the data.
+        maximum: Budget of the highest rung.
+        eta: One in so many trials is promoted.
+        population_size: Members of the population.
+        resume: Promoted trials go on from their own weights; the paper trains them anew.
+    """
+    evolution = DifferentialEvolution(
+        space,
+        population_size=population_size,
+        strategy="rand/1",
+        scale=0.5,
+        crossover_rate=0.5,
+        adaptation=None,
+        steady_state=True,
+        start="random",
+    )
+    return Hyperband(evolution, minimum=minimum, maximum=maximum, eta=eta, resume=resume)

@@ -12,7 +12,8 @@ from evotune.errors import ConfigError
 from evotune.protocols import Algorithm
 from evotune.space import Space
 
-#: Option of an algorithm -> the module of its operators, and the method that makes a class one.
+#: Option of an algorithm, or of a run -> the module of its operators, and the method that makes a
+#: class one.
 OPERATORS = {
     "selection": ("evolution.selection", "__call__"),
     "crossover": ("space.crossover", "__call__"),
@@ -21,28 +22,40 @@ OPERATORS = {
     "refinement": ("space.refine", "refine"),
     "exploit": ("evolution.exploitation", "__call__"),
     "interval": ("algorithms.intervals", "fresh"),
+    "stopping": ("evolution.stopping", "fresh"),
 }
 #: Options for which the algorithm itself knows names, such as "quantile" and "auto".
 _NAMED_THERE = ("exploit", "interval")
 
+#: Algorithms around one other algorithm, and their modules.
+WRAPPERS = {
+    "Drifting": "drifting",
+    "Hyperband": "hyperband",
+    "Prescreened": "prescreened",
+    "Racing": "racing",
+    "SuccessiveHalving": "halving",
+}
+
 T = TypeVar("T")
 
 
-def make_algorithm(table: Mapping[str, Any], space: Space, trials: int | None) -> Algorithm:
+def make_algorithm(table: Mapping[str, Any], space: Space, setting: Mapping[str, Any]) -> Algorithm:
     """Return the algorithm that ``[algorithm]`` in a file describes.
 
     Args:
         table: ``name`` or ``recipe``, and options.
         space: What it searches.
-        trials: Trials of the study, by which ``"auto"`` chooses.
+        setting: Options of `auto`, by which it chooses.
 
     Raises:
         ConfigError: An unknown name or option, or a value of another type.
         AlgorithmError: Options that the algorithm cannot work with.
     """
-    options = {k: _make_operator(k, v) for k, v in table.items() if k not in ("name", "recipe")}
+    options = {k: make_operator(k, v) for k, v in table.items() if k not in ("name", "recipe")}
     if table.get("name") == "Islands" and "recipe" not in table:
-        return _make_islands(options, space, trials)
+        return _make_islands(options, space, setting)
+    if table.get("name") in WRAPPERS and "recipe" not in table:
+        return _make_wrapper(table["name"], options, space, setting)
     if "recipe" in table or table.get("name", "auto") != "auto":
         maker = _algorithm_maker(table)
         return build(maker, _with_tuples(maker, options), space)
@@ -50,10 +63,12 @@ def make_algorithm(table: Mapping[str, Any], space: Space, trials: int | None) -
         raise ConfigError(
             f'"auto" chooses its own options; name an algorithm to set {", ".join(options)}'
         )
-    return auto(space, trials=trials)
+    return auto(space, **setting)
 
 
-def _make_islands(options: Mapping[str, Any], space: Space, trials: int | None) -> Algorithm:
+def _make_islands(
+    options: Mapping[str, Any], space: Space, setting: Mapping[str, Any]
+) -> Algorithm:
     from evotune.algorithms.islands import Islands
 
     tables = options.get("islands")
@@ -66,9 +81,25 @@ def _make_islands(options: Mapping[str, Any], space: Space, trials: int | None) 
     algorithms = []
     for number, table in enumerate(tables):
         with at(f"island {number}"):
-            algorithms.append(make_algorithm(table, space, trials))
+            algorithms.append(make_algorithm(table, space, setting))
     rest = {name: value for name, value in options.items() if name != "islands"}
     return build(Islands, rest, algorithms)
+
+
+def _make_wrapper(
+    name: str, options: Mapping[str, Any], space: Space, setting: Mapping[str, Any]
+) -> Algorithm:
+    table = options.get("algorithm")
+    if not isinstance(table, Mapping):
+        raise ConfigError(
+            f'{name} needs an algorithm inside: write algorithm = {{ name = "Genetic" }}'
+        )
+    with at("algorithm"):
+        inside = make_algorithm(table, space, setting)
+    maker = getattr(importlib.import_module(f"evotune.algorithms.{WRAPPERS[name]}"), name)
+    rest = {option: value for option, value in options.items() if option != "algorithm"}
+    made: Algorithm = build(maker, rest, inside)
+    return made
 
 
 def _with_tuples(maker: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,13 +120,26 @@ def _is_tuple(hint: Any) -> bool:
 def _algorithm_maker(table: Mapping[str, Any]) -> Callable[..., Algorithm]:
     if "recipe" not in table:
         name = table["name"]
-        check_names("algorithm", [str(name)], ("auto", *ALGORITHMS, "Islands"))
+        check_names("algorithm", [str(name)], ("auto", *ALGORITHMS, "Islands", *WRAPPERS))
         module = importlib.import_module(f"evotune.algorithms.{ALGORITHMS[name]}")
         maker: Callable[..., Algorithm] = getattr(module, name)
         return maker
     if "name" in table:
         raise ConfigError("name and recipe exclude each other; a recipe is an algorithm by itself")
     return _pick("recipe", table["recipe"], _recipes())
+
+
+def algorithm_table(name: str) -> dict[str, str]:
+    """Return what ``[algorithm]`` says for an algorithm, named in any case, or for a recipe.
+
+    Raises:
+        ConfigError: There is neither of this name.
+    """
+    known = {algorithm.lower(): algorithm for algorithm in ("auto", *ALGORITHMS)}
+    if name.lower() in known:
+        return {"name": known[name.lower()]}
+    check_names("algorithm or recipe", [name], [*known.values(), *_recipes()])
+    return {"recipe": name}
 
 
 def _recipes() -> dict[str, Callable[..., Algorithm]]:
@@ -105,8 +149,17 @@ def _recipes() -> dict[str, Callable[..., Algorithm]]:
     return {name: f for name, f in functions if f.__module__ == recipes.__name__}
 
 
-def _make_operator(option: str, value: Any) -> Any:
-    """Return the operator that a name, or a table with a name and options, stands for."""
+def make_operator(option: str, value: Any) -> Any:
+    """Return the operator that a name, or a table with a name and options, stands for.
+
+    Args:
+        option: The option that takes it; any other one than those of `OPERATORS` is left as it is.
+        value: What the file says.
+
+    Raises:
+        ConfigError: An unknown name or option, or a value of another type.
+        AlgorithmError: Options that the operator cannot work with.
+    """
     if option not in OPERATORS or not isinstance(value, str | Mapping):
         return value
     with at(option):

@@ -15,6 +15,7 @@ the study::
     timeout = 3600                    # seconds after which no trial is started any more
     target = 0.98                     # value of the first objective that is good enough
     stagnation = 5                    # generations without a better best
+    stopping = { name = "MedianStopping", grace = 3 }   # ends single trials; or "MedianStopping"
     workers = 2                       # processes; left out, a SupervisedTask with epochs stacks
     trial_timeout = 600               # seconds after which a trial is failed
     max_failures = 0.5                # share of the trials that may fail
@@ -73,13 +74,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evotune.cli.algorithms import make_algorithm
+from evotune.cli.algorithms import make_algorithm, make_operator
 from evotune.cli.registry import at, build, check_names, check_types, make_domain
 from evotune.cli.task import make_task
 from evotune.errors import ConfigError
+from evotune.limits import Limits
 from evotune.objectives import Constraint, Objectives, WeightedSum, parse_objectives
 from evotune.protocols import Algorithm, Evaluate
-from evotune.running import Stopping, executor_for
+from evotune.running import executor_for
 from evotune.space import Space
 from evotune.study import Study
 from evotune.training.checkpoints import Checkpoints
@@ -88,8 +90,8 @@ Table = Mapping[str, Any]
 
 TABLES = ("study", "space", "algorithm", "task")
 _OF_STUDY = ("name", "seed", "duplicates", "checkpoints")
-_OF_STOPPING = ("trials", "epochs", "timeout", "target", "stagnation")
-_OF_RUN = (*_OF_STOPPING, "workers", "trial_timeout", "max_failures", "deterministic")
+_LIMITS = ("trials", "epochs", "timeout", "target", "stagnation")
+_OF_RUN = (*_LIMITS, "stopping", "workers", "trial_timeout", "max_failures", "deterministic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +153,16 @@ def load(path: Path, overrides: Table) -> Config:
             study = dict(tables["study"]) | dict(overrides)
             if "checkpoints" in study:
                 study["checkpoints"] = _checkpoints(study["checkpoints"], folder)
+            if "stopping" in study:
+                study["stopping"] = make_operator("stopping", study["stopping"])
             of_study, of_run = _options(study)
             objectives = _objectives(study)
             name, storage = _location(study, path)
         with at("[space]"):
             space = _space(tables["space"])
         with at("[algorithm]"):
-            algorithm = make_algorithm(tables.get("algorithm", {}), space, of_run.get("trials"))
+            setting = setting_of(objectives, of_run)
+            algorithm = make_algorithm(tables.get("algorithm", {}), space, setting)
         with at("[task]"):
             evaluate = make_task(tables["task"], folder)
     return Config(
@@ -170,6 +175,15 @@ def load(path: Path, overrides: Table) -> Config:
         of_study,
         of_run,
     )
+
+
+def setting_of(objectives: Objectives, of_run: Table) -> dict[str, Any]:
+    """Return the options of `auto` that follow from a study."""
+    return {
+        "trials": of_run.get("trials"),
+        "objectives": len(objectives.objectives),
+        "workers": of_run.get("workers", 1),
+    }
 
 
 def location(path: Path) -> tuple[str, Path | str]:
@@ -208,14 +222,15 @@ def _options(study: Table) -> tuple[dict[str, Any], dict[str, Any]]:
     of_run = {name: study[name] for name in _OF_RUN if name in study}
     check_types(Study, of_study)
     check_types(Study.run, of_run)
-    stopping = {name: of_run.get(name) for name in _OF_STOPPING}
-    if all(value is None for value in stopping.values()):
+    limits = {name: of_run.get(name) for name in _LIMITS}
+    if all(value is None for value in limits.values()):
         raise ConfigError(
             "needs to know when to stop: write trials = 60, timeout = 3600 (seconds), "
             "target = 0.98, stagnation = 5, or epochs = 20 where weights are inherited"
         )
-    Stopping(**stopping, max_failures=of_run.get("max_failures", 0.5))
-    executor_for(None, of_run.get("workers"), of_run.get("trial_timeout"))
+    Limits(**limits, max_failures=of_run.get("max_failures", 0.5))
+    stopping, workers = of_run.get("stopping"), of_run.get("workers")
+    executor_for(None, workers, of_run.get("trial_timeout"), stopping=stopping)
     return of_study, of_run
 
 

@@ -84,6 +84,39 @@ def run(
     raise typer.Exit(run_file(file, overrides, take_over=take_over))
 
 
+@app.command()
+def compare(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Several FILE.toml; one with --algorithms; or a storage and names of methods.",
+        ),
+    ],
+    algorithms: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of the file's, with default options: Genetic,RandomSearch.",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each, with seeds 0, 1, ...")] = 6,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials of each run.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs, as for run.")] = None,
+    workers: Workers = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="HTML page.", show_default=False)
+    ] = None,
+) -> None:
+    """Compare methods on the same task with the same seeds: ranks, tests, curves."""
+    from evotune.cli.compare import compare_sources
+
+    given = {"trials": trials, "epochs": epochs, "workers": workers}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    code = compare_sources(sources, overrides, algorithms=algorithms, seeds=seeds, output=output)
+    raise typer.Exit(code)
+
+
 @app.command("list")
 def list_studies(source: Source) -> None:
     """List the studies in a storage."""

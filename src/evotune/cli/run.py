@@ -43,6 +43,8 @@ def run(file: Path, overrides: Mapping[str, Any], *, take_over: bool) -> int:
         before = sum(trial.has_ended for trial in study.trials)
         if before:
             console.print(f"going on with study {study.name!r}: {count(before, 'trial')} so far")
+        if hasattr(study.algorithm, "why"):
+            console.print(f"algorithm {study.algorithm.why}")
         run_watched(study, config.evaluate, console, config.log, **config.of_run)
     if study.stop_reason == "interrupted":
         print_interrupted(console, study)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from evotune.cli.console import STYLES, params_text
 from evotune.cli.source import Record
+from evotune.evolution.hypervolume import knee
 from evotune.objectives import Objectives
 from evotune.report.lineage import weights_line
 from evotune.report.steps import Step
@@ -158,8 +160,11 @@ def best_table(record: Record, width: int) -> Table:
     if len(record.objectives.objectives) > 1:
         front = record.ledger.front()
         shown = front[:FRONT_AT_MOST]
-        made = whole_table(shown, record, width)
+        middle = front[knee(np.array([t.values for t in front]))].number if len(front) > 2 else None
+        made = whole_table(shown, record, width, best=middle)
         made.title = f"front: {count(len(front), 'trial')} that no other beats in everything"
+        if middle is not None:
+            made.title += f"; trial {middle} is the knee"
         if len(shown) < len(front):
             made.caption = f"and {len(front) - len(shown)} more"
         return made

@@ -1,5 +1,6 @@
 """Pareto dominance on minimised values."""
 
+import moocore
 import numpy as np
 import numpy.typing as npt
 
@@ -16,18 +17,7 @@ def non_dominated(values: Array) -> npt.NDArray[np.bool_]:
     Returns:
         Shape ``(points,)``. Equal points do not dominate each other.
     """
-    alive = np.ones(len(values), dtype=bool)
-    # In lexicographic order a point can only be dominated by an earlier one.
-    order = np.lexsort(values.T[::-1])
-    front: list[int] = []
-    for index in order:
-        point = values[index]
-        ahead = values[front]
-        if np.any(np.all(ahead <= point, axis=1) & np.any(ahead < point, axis=1)):
-            alive[index] = False
-        else:
-            front.append(index)
-    return alive
+    return np.asarray(moocore.is_nondominated(values, keep_weakly=True), dtype=bool)
 
 
 def ranks(values: Array) -> Indices:
@@ -36,15 +26,7 @@ def ranks(values: Array) -> Indices:
     Args:
         values: Minimised objectives, shape ``(points, objectives)``.
     """
-    result = np.zeros(len(values), dtype=np.intp)
-    left = np.arange(len(values))
-    front = 0
-    while left.size:
-        best = non_dominated(values[left])
-        result[left[best]] = front
-        left = left[~best]
-        front += 1
-    return result
+    return np.asarray(moocore.pareto_rank(values), dtype=np.intp)
 
 
 def crowding(values: Array) -> Array:

@@ -5,14 +5,24 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from evotune.evolution import pareto
+from evotune.evolution.pareto import Array, Indices
 from evotune.trial import Trial
 
 Survival = Callable[[Sequence[Trial]], list[Trial]]
 
+#: (values, front of each) -> positions best first. Equal ones stay in the order that they have.
+FrontOrder = Callable[[Array, Indices], Indices]
 
-def by_first(trial: Trial) -> tuple[float, tuple[float, ...], int]:
-    """Return what sorts done trials best first: violation, then the objectives in turn."""
-    return trial.violation, trial.values or (), trial.number
+#: What sorts trials: stopped or not, violation, values, number.
+Order = tuple[bool, float, tuple[float, ...], int]
+
+
+def by_first(trial: Trial) -> Order:
+    """Return what sorts trials with values best first: violation, then the objectives in turn.
+
+    Stopped trials come last: their values are those of an unfinished training.
+    """
+    return trial.state == "stopped", trial.violation, trial.values or (), trial.number
 
 
 def best_first(trials: Sequence[Trial]) -> list[Trial]:
@@ -22,31 +32,37 @@ def best_first(trials: Sequence[Trial]) -> list[Trial]:
     objective is ordered by value; several by front, then by crowding distance (NSGA-II, Deb et
     al., 2002). Ties go to the lower number, so that the order never depends on arrival.
     """
+    return constrained(trials, _by_crowding)
+
+
+def constrained(trials: Sequence[Trial], order: FrontOrder) -> list[Trial]:
+    """Order trials by constrained domination (Deb, 2000; Deb et al., 2002, definition 1).
+
+    Args:
+        trials: Any trials; those without values are left out.
+        order: Orders the feasible ones where there are several objectives.
+    """
     ranked = [t for t in trials if t.values is not None]
-    if not ranked:
-        return []
-    if len(ranked[0].values or ()) == 1:
+    if ranked and len(ranked[0].values or ()) == 1:
         return sorted(ranked, key=lambda t: (t.violation, t.values, t.number))
     feasible = sorted((t for t in ranked if t.violation == 0), key=lambda t: t.number)
     infeasible = sorted((t for t in ranked if t.violation > 0), key=_by_violation)
-    return _by_fronts(feasible) + infeasible
+    if len(feasible) > 1:
+        values = np.array([t.values for t in feasible])
+        feasible = [feasible[k] for k in order(values, pareto.ranks(values))]
+    return feasible + infeasible
 
 
 def _by_violation(trial: Trial) -> tuple[float, int]:
     return trial.violation, trial.number
 
 
-def _by_fronts(trials: list[Trial]) -> list[Trial]:
-    if not trials:
-        return []
-    values = np.array([t.values for t in trials])
-    fronts = pareto.ranks(values)
-    ordered: list[Trial] = []
+def _by_crowding(values: Array, fronts: Indices) -> Indices:
+    crowd = np.zeros(len(values))
     for front in range(int(fronts.max()) + 1):
-        members = np.flatnonzero(fronts == front)
-        crowd = pareto.crowding(values[members])
-        ordered += [trials[members[k]] for k in np.argsort(-crowd, kind="stable")]
-    return ordered
+        members = fronts == front
+        crowd[members] = pareto.crowding(values[members])
+    return np.lexsort((-crowd, fronts))
 
 
 def scalar_values(

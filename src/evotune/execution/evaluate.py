@@ -17,6 +17,7 @@ from evotune.trial import (
     FailureKind,
     Outcome,
     RunningTrial,
+    StopTrial,
     Trial,
 )
 
@@ -39,6 +40,7 @@ def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
         An Outcome with the metrics as floats and, unless the function returned its own,
         ``train_seconds`` (spent in ``trial.epochs()``, or in the whole call where that was not
         used) and ``evaluation_seconds`` (the rest of the call). NaN and infinity are left in.
+        A trial that a stopping rule has ended has the metrics that it reported last.
         A Failure when the function raised or returned something else, or when the weights that
         it kept could not be written.
 
@@ -50,6 +52,8 @@ def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
     began = perf_counter()
     try:
         returned = evaluate(handle)
+    except StopTrial:
+        returned = _reported_last(handle)
     except (KeyboardInterrupt, TimedOut):
         raise
     except BaseException as error:
@@ -76,7 +80,12 @@ def outcome_of(handle: RunningTrial, returned: Any, seconds: float) -> Outcome |
     except CheckpointError as error:
         # A full disk or a quota: all that come after would fail alike, and nothing is lost yet.
         return Failure("checkpoint", str(error), fatal=True)
-    return Outcome(metrics, tuple(handle.reports), checkpoint=checkpoint)
+    return Outcome(metrics, tuple(handle.reports), handle.stopped, checkpoint)
+
+
+def _reported_last(handle: RunningTrial) -> dict[str, float]:
+    """Return the last number that was reported of each metric."""
+    return {k: v for report in handle.reports for k, v in report.items() if k != "step"}
 
 
 def check_trial_timeout(seconds: float | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from evotune.errors import TaskError
 
@@ -97,6 +97,51 @@ def load(name: str, data: Data, device: torch.device) -> Source:
         inputs, targets = (_as_tensor(name, part) for part in data)
         return InMemory(inputs.to(device), _as_targets(targets).to(device))
     return data  # type: ignore[no-any-return]
+
+
+def check_parts(data: Data) -> None:
+    """Check that training data can be divided; a function's are checked once they are loaded.
+
+    Raises:
+        TaskError: They are a DataLoader, or cannot be indexed.
+    """
+    if isinstance(data, DataLoader):
+        raise TaskError(
+            'fidelity="data" takes parts of the training data, and a DataLoader has its own '
+            "batches; give its Dataset as train="
+        )
+    if isinstance(data, IterableDataset):
+        raise TaskError(
+            'fidelity="data" takes parts of the training data, and an IterableDataset has none; '
+            "give arrays, or a Dataset with __len__ and __getitem__, as train="
+        )
+
+
+def part(source: Source, share: float) -> Source:
+    """Return a share of training data, drawn alike each time; larger ones contain the smaller.
+
+    Args:
+        source: What `load` returned.
+        share: In (0, 1].
+
+    Raises:
+        TaskError: It cannot be divided, or the share holds no example.
+    """
+    if share == 1:
+        return source
+    check_parts(source)
+    examples = len(source)  # type: ignore[arg-type]
+    count = round(share * examples)
+    if not count:
+        raise TaskError(
+            f"a share of {share:g} of {examples} training examples is none of them; write "
+            f"minimum={1 / examples:.2g} or more"
+        )
+    order = torch.randperm(examples, generator=torch.Generator().manual_seed(0))[:count]
+    if isinstance(source, InMemory):
+        order = order.to(source.targets.device)
+        return InMemory(source.inputs[order], source.targets[order])
+    return Subset(source, order.tolist())  # type: ignore[arg-type]
 
 
 def _as_tensor(name: str, data: Any) -> Tensor:

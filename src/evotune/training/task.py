@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from evotune.checks import is_number
 from evotune.errors import TaskError
-from evotune.training.data import Data, Source, batches, check_data, load, reseed
+from evotune.training.data import Data, Source, batches, check_data, check_parts, load, part, reseed
 from evotune.training.ensemble import Ensemble, loss_of_each
 from evotune.training.losses import Loss, find_loss
 from evotune.training.metrics import Metrics, find_metrics, measure
@@ -76,8 +76,13 @@ class SupervisedTask:
             inputs. Then the metric ``robustness`` is the first metric (without any, the loss)
             under changed inputs; the noise is the same in every trial.
         validate_every: Report the validation metrics after every so many epochs; None measures
-            them at the end only, because measuring costs time.
+            them at the end only, because measuring costs time, or after every epoch where a
+            stopping rule looks at them.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ... or ``"auto"``: CUDA where there is one.
+        fidelity: What a trial's budget is: ``"epochs"``, or ``"data"``, a share of the training
+            data in (0, 1], on which fresh weights are trained for the task's own epochs. Larger
+            shares contain the smaller ones. Use it with ``SuccessiveHalving(..., minimum=1/27,
+            maximum=1, resume=False)``.
         genes: Names of genes that are used elsewhere, so that they are no error.
 
     Raises:
@@ -103,9 +108,9 @@ class SupervisedTask:
     robustness: float | Callable[[Tensor], Tensor] | None = None
     validate_every: int | None = None
     device: str | torch.device = "cpu"
+    fidelity: Literal["epochs", "data"] = "epochs"
     genes: str | Sequence[str] = ()
     _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
-    can_stack: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_model(self.model)
@@ -126,6 +131,15 @@ class SupervisedTask:
             )
         if not (self.robustness is None or callable(self.robustness)):
             _check_noise(self.robustness)
+        if self.fidelity not in ("epochs", "data"):
+            raise TaskError(f'fidelity= is "epochs" or "data", got {self.fidelity!r}')
+        if self.fidelity == "data":
+            check_parts(self.train)
+
+    @property
+    def can_stack(self) -> bool:
+        """True where trials may be trained as one model; not on shares of the data."""
+        return self.fidelity == "epochs"
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_sources": {}}  # each process loads the data for itself
@@ -165,15 +179,17 @@ class SupervisedTask:
         return self._sources[name]
 
     def _run(self, trial: RunningTrial, device: torch.device) -> dict[str, float]:
-        setup = self.set_up(trial, device)
+        share = self._share(trial) if self.fidelity == "data" else 1.0
+        setup = self.set_up(trial, device, share)
         seconds = {"train_seconds": 0.0, "evaluation_seconds": 0.0}
         result: dict[str, float] = {}
         state = setup.state
         trial.resume(**state)
+        every = self.validate_every or (1 if trial.watched else None)
         for epoch in trial.epochs(default=setup.epochs):
             with timed(seconds, "train_seconds"):
                 result["train_loss"] = train_epoch(setup, epoch)
-            if self.validate_every and (epoch + 1) % self.validate_every == 0:
+            if every and (epoch + 1) % every == 0:
                 with timed(seconds, "evaluation_seconds"):
                     trial.report(epoch, **result, **self._measure("validation", setup))
         if trial.keeps:
@@ -183,13 +199,34 @@ class SupervisedTask:
         trainable = (p.numel() for p in setup.model.parameters() if p.requires_grad)
         return result | {"parameters": sum(trainable)} | seconds
 
-    def set_up(self, trial: RunningTrial, device: torch.device) -> Setup:
+    def _share(self, trial: RunningTrial) -> float:
+        """Take the trial's budget as a share of the data; its epochs are the task's own then."""
+        if trial.keeps or trial.record.donors:
+            raise TaskError(
+                'fidelity="data" trains every trial from fresh weights, but this algorithm hands '
+                "weights on; write SuccessiveHalving(..., minimum=1/27, maximum=1, resume=False)"
+            )
+        share, trial.budget = trial.budget, None
+        if share is not None and not 0 < share <= 1:
+            raise TaskError(
+                'fidelity="data" takes the budget as a share of the training data, above 0 and at '
+                f"most 1, but the algorithm gave {share:g}; write SuccessiveHalving(..., "
+                "minimum=1/27, maximum=1, resume=False)"
+            )
+        return 1.0 if share is None else share
+
+    def set_up(self, trial: RunningTrial, device: torch.device, share: float = 1.0) -> Setup:
         """Return what a trial trains with, freshly built; draws from torch's random stream.
+
+        Args:
+            trial: The trial.
+            device: Where it trains.
+            share: Share of the training data that it sees.
 
         Raises:
             TaskError: A gene has no effect, or every other trial would fail alike.
         """
-        data = self.source("train", device)
+        data = part(self.source("train", device), share)
         used = set(declared_names(self.genes))
         model = self._build(trial, used).to(device)
         parameters = model.parameters()
@@ -207,7 +244,7 @@ class SupervisedTask:
             scheduler=scheduler,
             data=data,
             batch_size=counts.get("batch_size", self.batch_size),
-            epochs=counts["epochs"] if trial.budget is None else int(trial.budget),
+            epochs=counts["epochs"] if trial.budget is None else _epochs(trial.budget),
             device=device,
             shuffle=torch.Generator().manual_seed(trial.seed),
         )
@@ -288,6 +325,15 @@ def _whole(name: str, value: Any) -> int:
     if not isinstance(value, Integral) or int(value) < 1:
         raise TaskError(f"{name} must be a whole number from 1 up, got {value!r}")
     return int(value)
+
+
+def _epochs(budget: float) -> int:
+    if budget != int(budget):
+        raise TaskError(
+            f"the algorithm gave a trial {budget:g} epochs, which is no whole number; where it "
+            'gives shares of the data, write SupervisedTask(..., fidelity="data")'
+        )
+    return int(budget)
 
 
 def _check_model(model: Any) -> None:

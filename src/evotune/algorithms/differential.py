@@ -1,0 +1,306 @@
+"""Differential evolution, on spaces with whole numbers, categories and conditions too.
+
+References: Storn and Price, "Differential evolution" (1997); jDE: Brest et al., "Self-adapting
+control parameters in differential evolution" (2006); current-to-pbest with an archive: Zhang and
+Sanderson, "JADE" (2009); SHADE: Tanabe and Fukunaga, "Success-history based parameter adaptation
+for differential evolution" (2013); several objectives: Kukkonen and Lampinen, "GDE3" (2005).
+"""
+
+import math
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from evotune.algorithms.generations import Generation, StartingPopulation
+from evotune.checks import check_operator, check_whole, is_number
+from evotune.errors import AlgorithmError
+from evotune.evolution.control import Constant, Control, SelfAdaptive, Setting, SuccessHistory
+from evotune.evolution.repeats import merge_repeats
+from evotune.evolution.replacement import no_worse
+from evotune.evolution.survival import Survival, best_first
+from evotune.space import Space
+from evotune.space.designs import Design, design_named
+from evotune.space.domains import reflect
+from evotune.space.listed import other_value
+from evotune.space.mutation import Gaussian
+from evotune.trial import Proposal, Trial
+
+Strategy = Literal["rand/1", "best/1", "current-to-best/1", "current-to-pbest/1"]
+Adaptation = Literal["jde", "shade"]
+
+STRATEGIES = ("rand/1", "best/1", "current-to-best/1", "current-to-pbest/1")
+
+#: A target and three others.
+LEAST_MEMBERS = 4
+
+#: The largest share of the best from which "pbest" is drawn.
+BEST_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Mutant:
+    """``base + F·Σ(toward − away)``, gene by gene."""
+
+    base: Trial
+    differences: tuple[tuple[Trial, Trial], ...]
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        return (self.base, *(trial for pair in self.differences for trial in pair))
+
+
+class DifferentialEvolution:
+    """Differential evolution with binomial crossover; each child competes with its own target.
+
+    Ordered genes move in the unit interval, reflected at its ends; whole numbers, steps and
+    ordinals are rounded at random, so that small steps count. Values without an order all lie at
+    the same distance from each other (Hamming space; Moraglio and Togelius, "Geometric
+    differential evolution", 2009): where two members disagree, their difference moves such a gene
+    with probability F, the value of the one to that of the other, any third value anywhere. Genes
+    that are dormant in a member take no part in its differences; those dormant in the child stay
+    as in its target. A child that would be its target's twin is mutated.
+
+    Of several objectives the child replaces a target that it dominates or equals, and gives way to
+    one that dominates it; otherwise both stay and ``survival`` cuts the population back (GDE3).
+
+    Args:
+        space: What may be searched.
+        population_size: Members, and children a generation; 4 at least.
+        strategy: What the mutant is made of: ``"rand/1"``, ``"best/1"``,
+            ``"current-to-best/1"`` or ``"current-to-pbest/1"``, which aims at one of the best
+            fifth and subtracts an earlier member at times.
+        scale: F, the factor on differences, in (0, 2]; where it adapts, its start.
+        crossover_rate: CR, the share of genes from the mutant; where it adapts, its start.
+        adaptation: None keeps F and CR, ``"jde"`` lets each member carry its own, ``"shade"``
+            draws them near those that succeeded lately.
+        steady_state: Let each child compete as it arrives instead of waiting for its generation:
+            no worker waits, but results depend on the order of arrival.
+        survival: Orders trials best first.
+        start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
+        seeds: Genomes, or params, that the first generation begins with.
+
+    Raises:
+        AlgorithmError: A size, factor or rate out of bounds, or an unknown name.
+        GenomeError: A seed genome lies outside the space.
+    """
+
+    def __init__(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
+        self,
+        space: Space,
+        *,
+        population_size: int = 12,
+        strategy: Strategy = "current-to-pbest/1",
+        scale: float = 0.5,
+        crossover_rate: float = 0.9,
+        adaptation: Adaptation | None = "shade",
+        steady_state: bool = False,
+        survival: Survival = best_first,
+        start: str | Design = "latin_hypercube",
+        seeds: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.space = space
+        self.population_size = population_size
+        self.strategy = strategy
+        self.scale = scale
+        self.crossover_rate = crossover_rate
+        self.adaptation = adaptation
+        self.steady_state = steady_state
+        self.survival = survival
+        self._check()
+        self._first = Setting(float(scale), float(crossover_rate))
+        self._control = self._new_control()
+        self._start = StartingPopulation(space, design_named(start), seeds)
+        self._generation = Generation(0, max(population_size, len(seeds)))
+        self._population: list[Trial] = []
+        self._archive: deque[Trial] = deque(maxlen=population_size)  # replaced targets
+        self._successes: list[tuple[Setting, float]] = []
+        self._arrived: list[Trial] = []
+
+    def _check(self) -> None:
+        check_whole("DifferentialEvolution", "population_size", self.population_size, LEAST_MEMBERS)
+        check_operator("DifferentialEvolution", "survival", self.survival, "survival.best_first")
+        if self.strategy not in STRATEGIES:
+            raise AlgorithmError(
+                f"DifferentialEvolution: strategy is one of {', '.join(STRATEGIES)}, "
+                f"got {self.strategy!r}"
+            )
+        if self.adaptation not in (None, "jde", "shade"):
+            raise AlgorithmError(
+                'DifferentialEvolution: adaptation is None, "jde" or "shade", '
+                f"got {self.adaptation!r}"
+            )
+        if not is_number(self.scale) or not 0 < self.scale <= 2:
+            raise AlgorithmError(
+                f"DifferentialEvolution: scale must lie in (0, 2], got {self.scale!r}"
+            )
+        if not is_number(self.crossover_rate) or not 0 <= self.crossover_rate <= 1:
+            raise AlgorithmError(
+                "DifferentialEvolution: crossover_rate must lie in [0, 1], "
+                f"got {self.crossover_rate!r}"
+            )
+
+    def _new_control(self) -> Control:
+        if self.adaptation == "jde":
+            return SelfAdaptive()
+        return (SuccessHistory if self.adaptation == "shade" else Constant)(self._first)
+
+    def __repr__(self) -> str:
+        kind = "steady_state=True, " if self.steady_state else ""
+        return (
+            f"DifferentialEvolution({kind}population_size={self.population_size}, "
+            f"strategy={self.strategy!r}, adaptation={self.adaptation!r})"
+        )
+
+    @property
+    def generational(self) -> bool:
+        """False for steady-state, where each result counts at once."""
+        return not self.steady_state
+
+    @property
+    def population(self) -> tuple[Trial, ...]:
+        """The members, best first."""
+        return tuple(self._population)
+
+    def donors(self) -> Collection[int]:
+        """Return no trials: weights are never inherited."""
+        return ()
+
+    # -- ask: reads only ----------------------------------------------------------------------
+
+    def ask(self, rng: np.random.Generator) -> Proposal | None:
+        """Propose the next child; None while the last ones of a generation are still running."""
+        generation = self._generation
+        if generation.is_full and not self.steady_state:
+            return None
+        note = generation.note(rng)
+        members = self._population
+        place = int(rng.integers(self.population_size)) if self.steady_state else generation.started
+        starting = self.steady_state and generation.number == 0
+        if starting or len(members) < LEAST_MEMBERS or place >= len(members):
+            return Proposal(self._start.genome(generation, note["seed"], rng), note=note)
+        target = members[place]
+        setting = self._control.draw(Setting.of(target.note, self._first), rng)
+        mutant = self._mutant(place, rng)
+        parents = tuple(dict.fromkeys(t.number for t in (target, *mutant.trials)))
+        note |= {"scale": setting.scale, "crossover_rate": setting.crossover_rate}
+        return Proposal(self._child(target, mutant, setting, rng), parents=parents, note=note)
+
+    def _mutant(self, place: int, rng: np.random.Generator) -> _Mutant:
+        members = self._population
+        target = members[place]
+        # One position less than there are members: from the target's on, each means the next.
+        drawn = rng.permutation(len(members) - 1)[:3].tolist()
+        a, b, c = (members[k + (k >= place)] for k in drawn)
+        if self.strategy == "rand/1":
+            return _Mutant(a, ((b, c),))
+        if self.strategy == "best/1":
+            return _Mutant(members[0], ((a, b),))
+        if self.strategy == "current-to-best/1":
+            return _Mutant(target, ((members[0], target), (a, b)))
+        share = 2 / len(members) + float(rng.random()) * (BEST_SHARE - 2 / len(members))
+        ahead = members[int(rng.integers(max(2, round(share * len(members)))))]
+        k = int(rng.integers(len(members) - 2 + len(self._archive)))
+        earlier = b if k < len(members) - 2 else self._archive[k - len(members) + 2]
+        return _Mutant(target, ((ahead, target), (a, earlier)))
+
+    def _child(
+        self, target: Trial, mutant: _Mutant, setting: Setting, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        space = self.space
+        asleep = {t.number: space.dormant(t.genome) for t in (target, *mutant.trials)}
+        names = space.variable
+        changed = dict(target.genome)
+        for name in names:
+            active = [t for t in mutant.trials if name not in asleep[t.number]]
+            if active:
+                changed[name] = self._gene(name, mutant, active, setting.scale, rng)
+        child = dict(target.genome)
+        awake = [name for name in names if name not in asleep[target.number]]
+        certain = awake[int(rng.integers(len(awake)))] if awake else None
+        for name, draw in zip(names, rng.random(len(names)).tolist(), strict=True):
+            if name == certain or draw < setting.crossover_rate:
+                child[name] = changed[name]
+        for name in asleep[target.number] - space.dormant(child):
+            child[name] = changed[name]  # never tested in the target
+        child |= {name: target.genome[name] for name in space.dormant(child)}
+        if space.key(child) == space.key(target.genome):
+            return Gaussian()(space, child, rng)
+        return child
+
+    def _gene(
+        self,
+        name: str,
+        mutant: _Mutant,
+        active: Sequence[Trial],
+        scale: float,
+        rng: np.random.Generator,
+    ) -> Any:
+        domain = self.space.domains[name]
+        value = (mutant.base if mutant.base in active else active[0]).genome[name]
+        moves = [
+            (toward.genome[name], away.genome[name])
+            for toward, away in mutant.differences
+            if toward in active and away in active and toward.genome[name] != away.genome[name]
+        ]
+        if not moves:
+            return value
+        if domain.ordered:
+            total = sum(domain.to_unit(toward) - domain.to_unit(away) for toward, away in moves)
+            # Rounded at random, or no step below half a lattice's would ever move a gene.
+            blur = 0.0 if domain.size == math.inf else (float(rng.random()) - 0.5) / domain.size
+            return domain.from_unit(reflect(domain.to_unit(value) + scale * total + blur))
+        for toward, away in moves:
+            if rng.random() < scale:
+                value = toward if value == away else other_value(domain, value, rng)
+        return value
+
+    # -- tell: the only change ----------------------------------------------------------------
+
+    def tell(self, trial: Trial) -> None:
+        """Take note of a trial; the last one of a generation makes the next population."""
+        generation = self._generation
+        owned = generation.owns(trial)
+        if owned:
+            generation.tell(trial, self.space.key(trial.genome))
+        if trial.is_done and (self.steady_state or not owned):
+            self._arrived.append(trial)
+        if self.steady_state:
+            self._compete()
+        elif generation.is_complete:
+            self._arrived += generation.done()
+            self._compete()
+        if generation.is_complete or (self.steady_state and generation.is_full):
+            self._control.learn(self._successes)
+            self._successes = []
+            self._generation = Generation(generation.number + 1, self.population_size)
+
+    def _compete(self) -> None:
+        """Let each trial that has arrived compete with its target, then cut to size."""
+        members = {t.number: t for t in self._population}
+        for trial in self._arrived:
+            target = members.get(trial.parents[0]) if "scale" in trial.note else None
+            members[trial.number] = trial
+            if target is None or trial.repeat_of is not None:
+                continue  # a newcomer, or a repeat, which is merged below
+            if no_worse(target, trial):
+                # An equal child goes first: on a plateau the population must drift.
+                del members[(target if no_worse(trial, target) else trial).number]
+            elif no_worse(trial, target):
+                del members[target.number]
+                self._archive.append(target)
+                setting = Setting.of(trial.note, self._first)
+                self._successes.append((setting, _gain(trial, target)))
+        self._arrived = []
+        ordered = self.survival(merge_repeats(list(members.values())))
+        self._population = ordered[: self.population_size]
+
+
+def _gain(trial: Trial, target: Trial) -> float:
+    """Return by how much a trial beats its target; 1 where there is no common scale."""
+    new, old = trial.values or (), target.values or ()
+    if len(new) > 1 or trial.violation != target.violation:
+        return 1.0
+    return old[0] - new[0]

@@ -1,0 +1,187 @@
+"""Search while the objective moves: what was found is measured again, and old values are forgotten.
+
+Reference: real-time adaptation when the data drifts, in the outlook of P0 (evolution strategies
+for hyperparameter tuning); re-evaluation as change detection: Branke (2002), Richter (2009).
+"""
+
+import copy
+from collections import deque
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from evotune.algorithms.nesting import check_algorithm, disowned, unwrap, wrap
+from evotune.checks import check_whole, is_number
+from evotune.errors import AlgorithmError
+from evotune.evolution.survival import best_first
+from evotune.protocols import Algorithm
+from evotune.space import Space
+from evotune.trial import Proposal, Trial
+
+
+class Drifting:
+    """Any search algorithm, on an objective that may change while it is searched.
+
+    After every ``every`` trials the oldest of the best is measured again. If its value has moved,
+    so may only its luck have: under noise the best of many look better than they are. Therefore an
+    ordinary trial from the time of the last good check is measured again as well. If that has
+    moved too, the objective has: all values so far are forgotten, the algorithm begins anew with
+    its first step sizes, and the best genomes so far, measured again, are its first members.
+
+    Args:
+        algorithm: A new algorithm, not one whose trials inherit weights.
+        every: Trials between two checks.
+        tolerance: A value has moved when it differs by more than this many interquartile ranges of
+            the recent values. Noise that is as wide as these moves by more than 1 in a third of
+            all cases, by more than 2 in a twentieth.
+        keep: How many of the best genomes outlive a change.
+
+    Raises:
+        AlgorithmError: No algorithm, one that inherits weights, or a number out of bounds.
+
+    Attributes:
+        space: The space that is searched.
+        algorithm: The algorithm inside.
+        changes: How often the objective was found to have moved.
+
+    Example:
+        ``Study(Drifting(CmaEs(space)), "max accuracy")``; what is best now is
+        ``study.algorithm.population[0]``, while ``study.best`` is the best value ever measured.
+    """
+
+    #: The same params are measured again on purpose, and never averaged with what they once gave.
+    duplicates = "allow"
+
+    def __init__(
+        self, algorithm: Algorithm, *, every: int = 20, tolerance: float = 1.0, keep: int = 4
+    ) -> None:
+        check_algorithm("Drifting: the algorithm inside", algorithm)
+        if getattr(algorithm, "inherits", False):
+            raise AlgorithmError(
+                "Drifting measures params again from fresh weights, so the trials of the algorithm "
+                f"inside must not inherit any; got {algorithm!r}"
+            )
+        check_whole("Drifting", "every", every, 2)
+        check_whole("Drifting", "keep", keep, 1)
+        if not is_number(tolerance) or not tolerance > 0:
+            raise AlgorithmError(f"Drifting: tolerance must be positive, got {tolerance!r}")
+        self.space = algorithm.space
+        self.algorithm = algorithm
+        self.every = every
+        self.tolerance = tolerance
+        self.keep = keep
+        self.changes = 0
+        self._blank = copy.deepcopy(algorithm)
+        self._best: list[Trial] = []  # since the last change, best first
+        self._recent: deque[Trial] = deque(maxlen=2 * every)
+        self._unchecked = 0  # trials that have ended since the last check
+        self._witnesses: tuple[Trial, ...] = ()  # ordinary trials at the last good check
+        self._doubts = 0  # since then
+        self._doubted = False  # a good trial has moved; a witness is to be measured next
+        self._check: int | None = None  # number of the running check
+        self._carried: list[Trial] = []  # to be measured again after a change
+
+    def __repr__(self) -> str:
+        return (
+            f"Drifting({self.algorithm!r}, every={self.every}, tolerance={self.tolerance:g}, "
+            f"keep={self.keep})"
+        )
+
+    @property
+    def generational(self) -> bool:
+        """False: when a check comes depends on the results."""
+        return False
+
+    @property
+    def population(self) -> tuple[Trial, ...]:
+        """The best trials since the last change, best first."""
+        return tuple(self._best)
+
+    def donors(self) -> Collection[int]:
+        """Return no trials: weights are never inherited."""
+        return ()
+
+    def ask(self, rng: np.random.Generator) -> Proposal | None:
+        """Propose a genome to be measured again when that is due, else what the algorithm does."""
+        if self._carried:
+            return self._again(self._carried[0], "carried")
+        if self._check is None and self._best and self._unchecked >= self.every:
+            oldest = min(self._best, key=lambda trial: trial.number)
+            return self._again(self._witness() if self._doubted else oldest, "check")
+        proposal = self.algorithm.ask(rng)
+        if proposal is None:
+            return None
+        return replace(proposal, note=wrap("era", self.changes, proposal.note))
+
+    def _again(self, trial: Trial, why: str) -> Proposal:
+        note = {"era": self.changes, "again": why, "values": list(trial.values or ())}
+        return Proposal(dict(trial.genome), parents=(trial.number,), note=note)
+
+    def _witness(self) -> Trial:
+        """Return an ordinary trial, another one at every doubt: one may be as good as before."""
+        witnesses = self._witnesses or self._ordinary()
+        return witnesses[self._doubts % len(witnesses)]
+
+    def _ordinary(self) -> tuple[Trial, ...]:
+        """Return the recent trials at the quartiles."""
+        ordered = best_first(self._recent)
+        return tuple(ordered[len(ordered) * k // 4] for k in (2, 1, 3))
+
+    def tell(self, trial: Trial) -> None:
+        """Take note of a trial; one of before the last change counts no more."""
+        note = trial.note
+        if "era" not in note:
+            self.algorithm.tell(disowned(trial))
+            self._count(trial)
+        elif note["era"] != self.changes:
+            return
+        elif note.get("again") == "check":
+            self._tell_check(trial)
+        elif note.get("again") == "carried":
+            self._carried = [t for t in self._carried if t.number not in trial.parents]
+            self.algorithm.tell(disowned(trial))
+            self._count(trial)
+        else:
+            self.algorithm.tell(unwrap(trial))
+            self._count(trial)
+
+    def _count(self, trial: Trial) -> None:
+        self._unchecked += trial.has_ended
+        if trial.is_done:
+            self._recent.append(trial)
+            self._best = best_first([*self._best, trial])[: self.keep]
+
+    def _tell_check(self, trial: Trial) -> None:
+        if not trial.has_ended:
+            self._check = trial.number
+            return
+        self._check = None
+        moved = trial.is_done and self._has_moved(trial)  # a failure says nothing
+        if moved and self._doubted:
+            self._begin_anew()
+        elif moved:
+            self._doubted = True
+        else:
+            self._doubts += self._doubted
+            if trial.is_done and not self._doubted:
+                self._witnesses, self._doubts = self._ordinary(), 0
+            self._doubted, self._unchecked = False, 0
+
+    def _has_moved(self, trial: Trial) -> bool:
+        values = np.array([t.values for t in self._recent])
+        low, high = np.quantile(values, (0.25, 0.75), axis=0)
+        moved = np.abs(np.subtract(trial.values or (), trial.note["values"]))
+        return bool(np.any(moved > self.tolerance * (high - low)))
+
+    def _begin_anew(self) -> None:
+        self.changes += 1
+        self.algorithm = copy.deepcopy(self._blank)
+        self._carried = _distinct(self._best, self.space)
+        self._best, self._witnesses = [], ()
+        self._unchecked, self._doubts, self._doubted = 0, 0, False
+        self._recent.clear()
+
+
+def _distinct(trials: Sequence[Trial], space: Space) -> list[Trial]:
+    return list({space.key(t.genome): t for t in trials}.values())

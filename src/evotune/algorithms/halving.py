@@ -1,0 +1,196 @@
+"""Successive halving around any algorithm: many short trials, and longer ones for the best.
+
+References: Jamieson and Talwalkar (2016); the asynchronous form: Li et al., "A system for massively
+parallel hyperparameter tuning" (ASHA, 2020).
+"""
+
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from evotune.algorithms.nesting import check_algorithm, disowned, unwrap, wrap
+from evotune.algorithms.rungs import Bracket, budgets, trained
+from evotune.checks import check_whole, is_number
+from evotune.errors import AlgorithmError
+from evotune.protocols import Algorithm
+from evotune.trial import Proposal, Trial
+
+#: How often a genome is drawn again that was proposed before.
+REDRAWS = 20
+
+
+class SuccessiveHalving:
+    """Gives every genome a small budget, and the best 1/eta of each rung the next larger one.
+
+    Rungs have budgets from ``minimum`` to ``maximum``, each about ``eta`` times the one before. A
+    trial that is among the best 1/eta of its rung's results is promoted: it goes on as a new trial,
+    from its own weights, for the difference between the two rungs. When nobody can be promoted,
+    the algorithm inside proposes a new genome for the lowest rung, so that no worker waits for a
+    rung to be full. Failed and stopped trials are not promoted. Each promotion counts as a trial
+    of ``study.run(trials=...)``; with ``epochs=`` below ``maximum`` that is the highest rung.
+
+    The algorithm inside gets the result of each genome's first trial as that of its own proposal,
+    and that of each promotion as a repeat of it with the newer value: of every genome its last
+    result counts, that of the largest budget (Salinas et al., 2023, arXiv 2305.03623).
+
+    Args:
+        algorithm: A new algorithm that gives trials no budgets of its own.
+        minimum: Budget of the lowest rung: epochs, whole from 1 up; or, with ``maximum`` at most 1,
+            a share of the training data, see `SupervisedTask` with ``fidelity="data"``.
+        maximum: Budget of the highest rung.
+        eta: One in so many trials is promoted.
+        resume: Promoted trials go on from their own weights, which the evaluate function takes with
+            ``trial.resume(...)`` and hands over with ``trial.keep(...)``. False trains them anew
+            with the whole budget of their rung: for shares of the data, tables, and functions that
+            keep no weights.
+
+    Raises:
+        AlgorithmError: A number out of bounds, or an algorithm that cannot be inside.
+
+    Attributes:
+        space: The space of the algorithm inside.
+        algorithm: The algorithm inside.
+        budgets: Budget of each rung, ascending.
+    """
+
+    generational = False
+    inherits = True  # even without weights: a promoted trial is no duplicate
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        *,
+        minimum: float = 1,
+        maximum: float = 27,
+        eta: int = 3,
+        resume: bool = True,
+    ) -> None:
+        name = type(self).__name__
+        check_algorithm(f"{name}: algorithm", algorithm)
+        if getattr(algorithm, "inherits", False):
+            raise AlgorithmError(
+                f"{name}: algorithm must not hand on weights itself, as it is the promoted trials "
+                f"that do; write {name}(Genetic(space)), got {algorithm!r}"
+            )
+        check_whole(name, "eta", eta, 2)
+        _check_budgets(name, minimum, maximum)
+        self.algorithm = algorithm
+        self.space = algorithm.space
+        self.eta = eta
+        self.resume = resume
+        self.budgets = budgets(minimum, maximum, eta)
+        self._brackets = [Bracket(rungs, eta, resume=resume) for rungs in self._ladders()]
+        self._seen: set[Hashable] = set()
+
+    def _ladders(self) -> Sequence[Sequence[float]]:
+        """Return the budgets of each bracket."""
+        return [self.budgets]
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.algorithm!r}, budgets="
+            f"{[round(budget, 4) for budget in self.budgets]}, eta={self.eta}, "
+            f"resume={self.resume})"
+        )
+
+    def donors(self) -> Collection[int]:
+        """Return the trials that run and those that may be promoted."""
+        return set[int]().union(*(bracket.donors() for bracket in self._brackets))
+
+    # -- ask: reads only ----------------------------------------------------------------------
+
+    def ask(self, rng: np.random.Generator) -> Proposal | None:
+        """Propose a promotion, or else a new genome; None while the algorithm inside waits.
+
+        Raises:
+            AlgorithmError: Trials are to go on from their weights, but none has kept any.
+        """
+        # Each bracket in turn has B = (s_max + 1)·R, as in algorithm 1 of Hyperband (2017).
+        turn = len(self.budgets) * self.budgets[-1]
+        turns = [bracket.spent // turn for bracket in self._brackets]
+        for b in sorted(range(len(turns)), key=turns.__getitem__):
+            proposal = self._promotion(b) or self._newcomer(b, rng)
+            if proposal is not None:
+                return proposal
+        return None
+
+    def _promotion(self, b: int) -> Proposal | None:
+        found = self._brackets[b].promotion()
+        if found is None:
+            return None
+        k, trial = found
+        budget, source = self._brackets[b].budgets[k], trial.number
+        note: dict[str, Any] = {"bracket": b, "rung": budget, "promotes": source}
+        note["first"] = trial.note.get("first", source)
+        if "generation" in trial.note:
+            note["generation"] = trial.note["generation"]
+        if not self.resume:
+            return Proposal(dict(trial.genome), budget, parents=(source,), note=note)
+        left = max(budget - trained(trial), 0.0)
+        return Proposal(dict(trial.genome), left, weights_from=source, parents=(source,), note=note)
+
+    def _newcomer(self, b: int, rng: np.random.Generator) -> Proposal | None:
+        proposal = self._unseen(rng)
+        if proposal is None:
+            return None
+        budget = self._brackets[b].budgets[0]
+        note = wrap("bracket", b, proposal.note) | {"rung": budget}
+        return replace(proposal, budget=budget, note=note)
+
+    def _unseen(self, rng: np.random.Generator) -> Proposal | None:
+        """Ask the algorithm inside, again and again where it repeats itself.
+
+        A study does so for other algorithms, but cannot tell a repeat from a promotion.
+        """
+        proposal = self.algorithm.ask(rng)
+        drawn = proposal
+        for _ in range(REDRAWS):
+            if drawn is None:
+                break
+            if self.space.key(drawn.genome) not in self._seen:
+                return drawn
+            drawn = self.algorithm.ask(rng)
+        return proposal
+
+    # -- tell: the only change ----------------------------------------------------------------
+
+    def tell(self, trial: Trial) -> None:
+        """Take note of a trial; a result may make the best of its rung promotable."""
+        self._seen.add(self.space.key(trial.genome))
+        place = self._place(trial)
+        if place is None:
+            self.algorithm.tell(disowned(trial))
+            return
+        bracket, k = place
+        promoted = trial.note.get("promotes")
+        bracket.tell(k, trial, promoted)
+        if promoted is None:
+            self.algorithm.tell(unwrap(trial))
+        elif trial.has_ended:
+            self.algorithm.tell(replace(disowned(trial), repeat_of=trial.note["first"]))
+
+    def _place(self, trial: Trial) -> tuple[Bracket, int] | None:
+        """Return the bracket and rung of one of its own trials, None for any other."""
+        b, rung = trial.note.get("bracket"), trial.note.get("rung")
+        if not isinstance(b, int) or not 0 <= b < len(self._brackets):
+            return None
+        bracket = self._brackets[b]
+        return (bracket, bracket.budgets.index(rung)) if rung in bracket.budgets else None
+
+
+def _check_budgets(name: str, minimum: Any, maximum: Any) -> None:
+    for what, budget in (("minimum", minimum), ("maximum", maximum)):
+        if not is_number(budget) or not 0 < budget < float("inf"):
+            raise AlgorithmError(f"{name}: {what} must be a number above 0, got {budget!r}")
+    if not minimum < maximum:
+        raise AlgorithmError(
+            f"{name}: minimum must be below maximum, or there is nothing to promote to; got "
+            f"minimum={minimum!r} and maximum={maximum!r}"
+        )
+    if maximum > 1 and (minimum != int(minimum) or maximum != int(maximum)):
+        raise AlgorithmError(
+            f"{name}: minimum and maximum are epochs, whole numbers from 1 up, or shares of the "
+            f"data, both at most 1; got minimum={minimum!r} and maximum={maximum!r}"
+        )

@@ -1,0 +1,189 @@
+"""Evolution and Bayesian optimisation together: evolution proposes, Gaussian processes dispose.
+
+A pool of candidates evolves under the expected improvement that two Gaussian processes predict,
+and its winner is tried. No gradient of the acquisition is needed, so that whole numbers,
+categories and conditional genes are searched as they are.
+
+References: Jones, Schonlau and Welch, "Efficient global optimization" (1998); for several
+objectives Knowles, "ParEGO" (2006).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import log_ndtr
+
+from evotune.algorithms.generations import Generation, StartingPopulation
+from evotune.algorithms.pool import evolve
+from evotune.checks import check_whole
+from evotune.evolution.pareto import non_dominated
+from evotune.space import Space
+from evotune.space.designs import sobol
+from evotune.surrogates.acquisition import log_chebyshev_improvement, log_expected_improvement
+from evotune.surrogates.model import Model, Surrogate
+from evotune.surrogates.observations import Observation
+from evotune.surrogates.rows import Array, Mask, Rows
+from evotune.surrogates.threads import one_thread
+from evotune.trial import Proposal, Trial
+
+#: Best trials whose genes the first candidates inherit.
+PARENTS = 20
+
+
+class Hybrid:
+    """A genetic search in a surrogate of the objective, for tens to some hundreds of trials.
+
+    After a start that covers the space, two Gaussian processes learn from all trials. Trials that
+    still run count as if they would bring what is predicted for them, failed ones as if they were
+    as bad as the worst, and infeasible ones as worse than all feasible ones. Several objectives
+    are weighted at random for each proposal, so that the whole front is searched.
+
+    Args:
+        space: What may be searched.
+        start: Trials of the scrambled Sobol sequence that come first; trials of elsewhere that
+            are told before count as part of it.
+        seeds: Genomes, or params, to begin with.
+
+    Raises:
+        AlgorithmError: A gene that has neither an order nor a list of values, or no start.
+        GenomeError: A seed genome lies outside the space.
+    """
+
+    generational = False
+
+    def __init__(
+        self, space: Space, *, start: int = 10, seeds: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        check_whole("Hybrid", "start", start, 1)
+        self.space = space
+        self.start = start
+        self._rows = Rows(space)
+        self._surrogate = Surrogate(self._rows)
+        self._seeds = len(seeds)
+        self._generation = Generation(0, max(start, len(seeds)))
+        self._design = StartingPopulation(space, sobol, seeds)
+        self._observations: list[Observation] = []
+        self._running: dict[int, Array] = {}
+        self._known: set[int] = set()  # numbers of all trials
+        self._taken: set[bytes] = set()  # keys of their rows
+        self._model: Model | None = None
+        self._modelled = -1  # how many observations the model has seen
+
+    def __repr__(self) -> str:
+        return f"Hybrid(start={self.start})"
+
+    def donors(self) -> Collection[int]:
+        """Return no trials: weights are never inherited."""
+        return ()
+
+    # -- tell: the only change ----------------------------------------------------------------
+
+    def tell(self, trial: Trial) -> None:
+        """Take note of a trial."""
+        if self._generation.owns(trial):
+            self._generation.tell(trial, self.space.key(trial.genome))
+        row = self._rows.row(trial.genome)
+        self._known.add(trial.number)
+        self._taken.add(self._keys(row[None])[0])
+        if trial.has_ended:
+            self._running.pop(trial.number, None)
+            self._observations.append(Observation.of(trial, row))
+        else:
+            self._running[trial.number] = row
+
+    def _keys(self, rows: Array) -> list[bytes]:
+        return self._rows.keys(rows, self._rows.active(rows))
+
+    # -- ask: reads only ----------------------------------------------------------------------
+
+    def ask(self, rng: np.random.Generator) -> Proposal:
+        """Propose the next trial."""
+        begun = self._generation.started
+        if begun < self._seeds or (len(self._known) < self.start and not self._generation.is_full):
+            note = self._generation.note(rng)
+            return Proposal(self._design.genome(self._generation, note["seed"], rng), note=note)
+        with one_thread():
+            row = self._best_candidate(rng)
+        return Proposal(self.space.sample(rng) if row is None else self._rows.genome(row))
+
+    def _current_model(self) -> Model | None:
+        """Return the model of all results; what it was made from last is kept."""
+        if self._modelled != len(self._observations):
+            self._model = self._surrogate.model(self._observations)
+            self._modelled = len(self._observations)
+        return self._model
+
+    def _best_candidate(self, rng: np.random.Generator) -> Array | None:
+        """Return None where nothing can be learned, or nothing is new."""
+        model = self._current_model()
+        if model is None or not self._rows.names:
+            return None
+        if self._running:
+            rows = np.array(list(self._running.values()))
+            model = model.believing(rows, self._rows.active(rows))
+        direction = np.abs(rng.standard_normal(model.table.values.shape[1]))
+        gain = _Gain(model, direction / np.linalg.norm(direction))
+        order = np.argsort(gain.losses, kind="stable")[:PARENTS]
+        return evolve(self._rows, model.table.rows[order], gain, self._taken, rng)
+
+
+class _Gain:
+    """What is to be gained at candidates: the log expected improvement, averaged over transforms.
+
+    Several objectives become one: the largest (f_k - reference_k) / λ_k, whose improvement,
+    averaged over directions λ, is that of the hypervolume (Golovin and Zhang, "Random hypervolume
+    scalarizations for provable multi-objective black box optimization", ICML 2020, lemma 5).
+
+    Args:
+        model: The model.
+        direction: λ, of length 1, shape ``(objectives,)``.
+
+    Attributes:
+        losses: What each observation has of it, shape ``(observations,)``.
+    """
+
+    def __init__(self, model: Model, direction: Array) -> None:
+        self._model = model
+        self._single = len(direction) == 1
+        feasible = model.table.violations == 0
+        self._scales = [
+            _scale(targets[feasible], direction) for targets in model.smoothed if not self._single
+        ]
+        losses = [self._losses(k, targets) for k, targets in enumerate(model.smoothed)]
+        self._best = [float(all_losses[feasible].min()) for all_losses in losses]
+        self.losses = np.where(feasible, losses[0], losses[0].max() + model.table.violations)
+
+    def _losses(self, k: int, targets: Array) -> Array:
+        if self._single:
+            return targets[:, 0]
+        weights, reference = self._scales[k]
+        return np.asarray(((targets - reference) * weights).max(axis=1))
+
+    def __call__(self, rows: Array, active: Mask) -> Array:
+        seen = self._model.features(rows, active)
+        gain = np.mean([self._one(k, seen) for k in range(len(self._best))], axis=0)
+        if self._model.border is not None:
+            mean, std = self._model.border.predict(seen)
+            gain += log_ndtr(-mean / std)
+        return np.asarray(gain)
+
+    def _one(self, k: int, seen: Array) -> Array:
+        predicted = [process.predict(seen) for process in self._model.processes[k]]
+        if self._single:
+            return log_expected_improvement(*predicted[0], self._best[k])
+        means, stds = zip(*predicted, strict=True)
+        return log_chebyshev_improvement(means, stds, *self._scales[k], self._best[k])
+
+
+def _scale(targets: Array, direction: Array) -> tuple[Array, Array]:
+    """Return weights and reference point of objectives, each of shape ``(objectives,)``.
+
+    The reference is the worst of the front, but no better than the median: as long as the front
+    is a single corner, there is more of it to be found.
+    """
+    front = targets[non_dominated(targets)]
+    ideal = targets.min(axis=0)
+    reference = np.maximum(front.max(axis=0), np.median(targets, axis=0))
+    span = np.maximum(reference - ideal, 1e-6)
+    return 1.0 / (span * np.maximum(direction, 0.01)), reference + 0.1 * span

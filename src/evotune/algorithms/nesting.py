@@ -1,0 +1,51 @@
+"""What algorithms around other algorithms share: notes inside notes."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from evotune.errors import AlgorithmError
+from evotune.trial import Trial
+
+
+def wrap(key: str, which: int, note: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the note of a wrapper around the note of the algorithm inside.
+
+    Args:
+        key: What the wrapper calls the algorithms inside.
+        which: Which of them asked.
+        note: Its note; the generation is copied to where stopping rules and reports look for it.
+    """
+    generation = {"generation": note["generation"]} if "generation" in note else {}
+    return {key: which, **generation, "note": dict(note)}
+
+
+def unwrap(trial: Trial) -> Trial:
+    """Return a trial with the note that the algorithm inside has given it."""
+    return replace(trial, note=trial.note.get("note", {}))
+
+
+def disowned(trial: Trial) -> Trial:
+    """Return a trial from elsewhere so that no algorithm inside takes it for its own.
+
+    A study may go on with another algorithm than it began with; only what a migrant brings stays
+    in the note.
+    """
+    return replace(trial, note={k: v for k, v in trial.note.items() if k == "migrant"})
+
+
+def check_algorithm(owner: str, algorithm: object) -> None:
+    """Check what is given as the algorithm inside.
+
+    Args:
+        owner: Who wants it, for the error.
+        algorithm: What was given.
+
+    Raises:
+        AlgorithmError: It is something else, such as a name or a class.
+    """
+    members = ("ask", "tell", "donors", "space")
+    if isinstance(algorithm, type) or not all(hasattr(algorithm, name) for name in members):
+        raise AlgorithmError(
+            f"{owner} must be an algorithm such as Genetic(space), got {algorithm!r}"
+        )

@@ -1,0 +1,147 @@
+"""A pool of candidates that evolves under a surrogate's acquisition, thousands at a time.
+
+Everything works on matrices of `evotune.surrogates.rows`; no candidate becomes a genome before it
+is chosen.
+"""
+
+import math
+from collections.abc import Callable, Collection
+
+import numpy as np
+
+from evotune.surrogates.rows import Array, Mask, Rows
+
+#: Judges rows, shape ``(rows, columns)``, given which genes are active: the higher, the better.
+Score = Callable[[Array, Mask], Array]
+
+#: Candidates of the first generation, and the share of them that are drawn uniformly.
+FIRST, UNIFORM = 512, 0.25
+#: Later generations, candidates of each, and how many parents they have.
+LATER, CANDIDATES, PARENTS = 3, 256, 24
+#: Shares of children by uniform crossover and by SBX; the rest have one parent.
+EXCHANGED, BLENDED = 0.35, 0.35
+#: Distribution index of SBX; share of crossed children that are not mutated.
+ETA, UNMUTATED = 10.0, 0.15
+#: Smallest and largest step of mutations of observed parents, and the smallest of later ones.
+STEPS, SMALLEST = (0.01, 0.4), 0.003
+
+
+def evolve(
+    rows: Rows, observed: Array, score: Score, taken: Collection[bytes], rng: np.random.Generator
+) -> Array | None:
+    """Return the best candidate that was found, or None when all were taken.
+
+    Args:
+        rows: The rows of the space.
+        observed: Rows of the best trials, best first, shape ``(parents, columns)``.
+        score: The acquisition.
+        taken: Keys of rows that shall not be proposed.
+        rng: Random stream.
+    """
+    pool = _Pool(rows, score, taken)
+    uniform = round(UNIFORM * FIRST)
+    born = children(rows, observed, FIRST - uniform, STEPS, rng)
+    pool.add(np.concatenate([born, rows.sample(uniform, rng)]))
+    for generation in range(1, LATER + 1):
+        if len(pool.best) == 0:
+            pool.add(rows.sample(CANDIDATES, rng))
+        else:
+            steps = (SMALLEST, 0.2 / (1 + generation))
+            pool.add(children(rows, pool.best, CANDIDATES, steps, rng))
+    return pool.best[0] if len(pool.best) else None
+
+
+class _Pool:
+    """The best candidates so far."""
+
+    def __init__(self, rows: Rows, score: Score, taken: Collection[bytes]) -> None:
+        self.best = np.zeros((0, len(rows.names)))
+        self._scores = np.zeros(0)
+        self._rows = rows
+        self._score = score
+        self._taken = taken
+        self._seen: set[bytes] = set()
+
+    def add(self, candidates: Array) -> None:
+        active = self._rows.active(candidates)
+        new = []
+        for k, key in enumerate(self._rows.keys(candidates, active)):
+            if key not in self._seen and key not in self._taken:
+                self._seen.add(key)
+                new.append(k)
+        if new:
+            scores = np.concatenate([self._scores, self._score(candidates[new], active[new])])
+            order = np.argsort(-scores, kind="stable")[:PARENTS]
+            self.best = np.concatenate([self.best, candidates[new]])[order]
+            self._scores = scores[order]
+
+
+def children(
+    rows: Rows, parents: Array, count: int, steps: tuple[float, float], rng: np.random.Generator
+) -> Array:
+    """Return children of parents that are given best first, shape ``(count, columns)``.
+
+    Args:
+        rows: The rows of the space.
+        parents: Shape ``(parents, columns)``.
+        count: How many children.
+        steps: Smallest and largest standard deviation of a mutation, in the unit interval.
+        rng: Random stream.
+    """
+    # Log-linear weights, as recombination in CMA-ES has them.
+    chance = math.log(len(parents) + 0.5) - np.log(np.arange(1, len(parents) + 1))
+    first, second = rng.choice(len(parents), (2, count), p=chance / chance.sum())
+    child, crossed = _crossed(rows, parents[first], parents[second], rng)
+    return _mutated(rows, rows.snap(child), crossed, steps, rng)
+
+
+def _crossed(rows: Rows, a: Array, b: Array, rng: np.random.Generator) -> tuple[Array, Mask]:
+    """Return children of pairs, and which of them have two parents."""
+    kind = rng.random((len(a), 1))
+    swapped = np.where(rng.random(a.shape) < 0.5, b, a)
+    # SBX (Deb and Agrawal, 1995): the parents' mean, with a spread β times theirs
+    draw = np.maximum(rng.random(a.shape), 1e-12)
+    spread = np.where(draw <= 0.5, 2 * draw, 1 / (2 * (1 - draw))) ** (1 / (ETA + 1))
+    blended = np.where(rows.ordered, _reflected(((1 + spread) * a + (1 - spread) * b) / 2), swapped)
+    crossed = kind < EXCHANGED + BLENDED
+    child = np.where(kind < EXCHANGED, swapped, np.where(crossed, blended, a))
+    if rows.space.conditional:
+        # A gene that is active in one parent only was tested there; in the other it is a memory.
+        in_a, in_b = rows.active(a), rows.active(b)
+        tested = np.where(in_a, a, b)
+        child = np.where((in_a ^ in_b) & crossed, tested, child)
+    return child, crossed[:, 0]
+
+
+def _mutated(
+    rows: Rows,
+    child: Array,
+    crossed: Mask,
+    steps: tuple[float, float],
+    rng: np.random.Generator,
+) -> Array:
+    count, genes = child.shape
+    rate = genes ** -rng.random((count, 1))  # log-uniform between 1 / genes and 1
+    low, high = np.log(steps)
+    step = np.exp(low + (high - low) * rng.random((count, 1)))
+    draws = rng.random(child.shape)
+    # The smallest draw among the active genes: one gene changes at least, and one that counts.
+    active_draws = np.where(rows.active(child), draws, 2.0)
+    mutate = draws < rate
+    mutate[np.arange(count), active_draws.argmin(axis=1)] = True
+    mutate[crossed & (rng.random(count) < UNMUTATED)] = False
+    delta = step * rng.standard_normal(child.shape)
+    moved = rows.snap(np.where(mutate & rows.ordered, _reflected(child + delta), child))
+    still = mutate & rows.ordered & (moved == child)
+    moved = rows.shift_cells(moved, np.where(still, np.where(delta < 0, -1, 1), 0))
+    jump = 1 + np.floor(rng.random(child.shape) * (rows.sizes - 1))
+    listed = ~rows.ordered
+    other = (child[:, listed] + jump[:, listed]) % rows.sizes[listed]
+    moved[:, listed] = np.where(mutate[:, listed], other, child[:, listed])
+    return moved
+
+
+def _reflected(units: Array) -> Array:
+    """Fold numbers back into [0, 1] as if the two ends were mirrors."""
+    folded = np.abs(units) % 2.0
+    return np.where(folded > 1.0, 2.0 - folded, folded)

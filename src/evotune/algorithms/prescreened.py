@@ -1,0 +1,151 @@
+"""Any algorithm proposes several candidates, a surrogate picks the one that is tried.
+
+References: P0, "surrogate models"; Jin (2011), "Surrogate-assisted evolutionary computation", whose
+word for it is pre-selection.
+"""
+
+import bisect
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from scipy.special import ndtri
+
+from evotune.algorithms.nesting import check_algorithm
+from evotune.checks import check_whole
+from evotune.errors import AlgorithmError
+from evotune.evolution.survival import best_first
+from evotune.protocols import Algorithm, Genome
+from evotune.surrogates.features import Features
+from evotune.surrogates.regressors import REGRESSORS, Predict, Regressor
+from evotune.surrogates.rows import Array, Rows
+from evotune.trial import Proposal, Trial
+
+#: Ended trials that the surrogate learns from: the last ones, so that its cost stays bounded.
+KNOWN = 300
+
+
+class Prescreened:
+    """A search whose every trial is the most promising of several that its algorithm proposes.
+
+    The surrogate learns the order of the trials, best to worst, not their values: so the scale of
+    the objective does not matter, several objectives and constraints count as they do for the
+    survivors of a population, and failed trials are the last. The candidate with the best
+    prediction is tried: how widely to look around is the algorithm's own business.
+
+    Args:
+        algorithm: A new algorithm; its operators say what candidates there are.
+        surrogate: ``"gaussian_process"``, ``"forest"``, or a function like those in
+            `evotune.surrogates.regressors`.
+        pool: Candidates for each trial.
+        start: Ended trials before the surrogate has a say.
+
+    Raises:
+        AlgorithmError: No algorithm, an unknown surrogate, or a number out of bounds.
+
+    Attributes:
+        space: The space that is searched.
+        algorithm: The algorithm inside.
+
+    Example:
+        ``Prescreened(Genetic(space), surrogate="forest", pool=20)``
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        *,
+        surrogate: str | Regressor = "gaussian_process",
+        pool: int = 10,
+        start: int = 10,
+    ) -> None:
+        check_algorithm("Prescreened: the algorithm inside", algorithm)
+        check_whole("Prescreened", "pool", pool, 2)
+        check_whole("Prescreened", "start", start, 2)
+        self.space = algorithm.space
+        self.algorithm = algorithm
+        self.surrogate = surrogate
+        self.pool = pool
+        self.start = start
+        self.generational = algorithm.generational
+        self.inherits = getattr(algorithm, "inherits", False)
+        self.duplicates = getattr(algorithm, "duplicates", None)
+        self._regressor = _regressor(surrogate)
+        self._rows = Rows(self.space)
+        self._features = Features(self._rows)
+        self._ended: list[Trial] = []  # by number
+        self._learned: tuple[int, Predict] | None = None
+
+    def __repr__(self) -> str:
+        return f"Prescreened({self.algorithm!r}, surrogate={self.surrogate!r}, pool={self.pool})"
+
+    def donors(self) -> Collection[int]:
+        """Return the donors of the algorithm inside."""
+        return self.algorithm.donors()
+
+    def ask(self, rng: np.random.Generator) -> Proposal | None:
+        """Propose the best of a pool; None when the algorithm has nothing to propose."""
+        first = self.algorithm.ask(rng)
+        if first is None:
+            return None
+        trials = self._known_to(first)
+        if len(trials) < self.start or not self._rows.names:
+            return first
+        others = [self.algorithm.ask(rng) for _ in range(self.pool - 1)]
+        pool = [first, *(proposal for proposal in others if proposal is not None)]
+        predicted = self._learn(trials)(self._seen([proposal.genome for proposal in pool]))
+        return pool[int(np.argmin(predicted))]
+
+    def tell(self, trial: Trial) -> None:
+        """Take note of a trial."""
+        self.algorithm.tell(trial)
+        if trial.has_ended:
+            bisect.insort(self._ended, trial, key=lambda known: known.number)
+            del self._ended[:-KNOWN]
+            self._learned = None
+
+    def _known_to(self, proposal: Proposal) -> list[Trial]:
+        """Return the trials that a proposal may depend on.
+
+        In a generational search these are the ones of earlier generations: of its own, who knows
+        which have ended by now.
+        """
+        generation = proposal.note.get("generation")
+        if not self.generational or generation is None:
+            return self._ended
+        return [t for t in self._ended if t.note.get("generation", -1) < generation]
+
+    def _learn(self, trials: Sequence[Trial]) -> Predict:
+        """Return the surrogate of some trials; the last one made is kept."""
+        if self._learned is None or self._learned[0] != len(trials):
+            targets = _normal_scores(trials)
+            features = self._seen([trial.genome for trial in trials])
+            predict = self._regressor(features, targets, self._features.layout)
+            self._learned = (len(trials), predict)
+        return self._learned[1]
+
+    def _seen(self, genomes: Sequence[Genome]) -> Array:
+        rows = np.array([self._rows.row(genome) for genome in genomes])
+        return self._features(rows, self._rows.active(rows))
+
+
+def _normal_scores(trials: Sequence[Trial]) -> Array:
+    """Return where in a normal distribution each trial's rank lies; equal ones share theirs."""
+    place = {trial.number: float(k) for k, trial in enumerate(best_first(trials))}
+    ranks = np.array([place.get(trial.number, float(len(trials) - 1)) for trial in trials])
+    known: dict[object, list[int]] = {}
+    for k, trial in enumerate(trials):
+        known.setdefault((trial.violation, trial.values), []).append(k)
+    for same in known.values():
+        ranks[same] = ranks[same].mean()
+    scores: Array = ndtri((ranks + 0.5) / len(trials))
+    return scores
+
+
+def _regressor(surrogate: str | Regressor) -> Regressor:
+    if callable(surrogate):
+        return surrogate
+    if surrogate not in REGRESSORS:
+        raise AlgorithmError(
+            f"Prescreened: surrogate must be one of {', '.join(REGRESSORS)}, got {surrogate!r}"
+        )
+    return REGRESSORS[surrogate]

@@ -1,0 +1,201 @@
+"""Racing: the more promising a genome is, the more often it is evaluated.
+
+References: Maron and Moore (1994), Hoeffding races; Birattari et al. (2002), F-Race;
+Heidrich-Meisner and Igel (2009), races within evolution.
+"""
+
+import math
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from evotune.algorithms.nesting import check_algorithm, disowned, unwrap, wrap
+from evotune.checks import check_whole, is_number
+from evotune.errors import AlgorithmError
+from evotune.protocols import Algorithm
+from evotune.trial import Proposal, Trial
+
+Values = npt.NDArray[np.float64]
+
+
+class Racing:
+    """Repeats the promising genomes of any algorithm, where results are noisy.
+
+    Each genome is evaluated once, and again as long as it may still be as good as the best: until
+    its lower bound, mean − caution·σ/√n, lies above the upper bound, mean + caution·σ/√n, of one
+    that has been raced before. σ is the standard deviation of a single evaluation, pooled over all
+    repeats so far; n is the number of evaluations, at most ``repeats``. With several objectives one
+    lies above another if it does in all of them. The algorithm inside then gets the means as the
+    result of its proposal. A repeat that fails, or is stopped, ends the race of its genome.
+
+    Each repeat counts as a trial of ``study.run(trials=...)``. The study averages repeats, and
+    chooses `Study.best` by what the means are at worst.
+
+    Args:
+        algorithm: A new algorithm whose trials inherit no weights.
+        repeats: Evaluations of one genome at most.
+        caution: Width of the bounds in standard errors; more of it repeats more genomes.
+
+    Raises:
+        AlgorithmError: A number out of bounds, or an algorithm that cannot be inside.
+
+    Attributes:
+        space: The space of the algorithm inside.
+        algorithm: The algorithm inside.
+    """
+
+    generational = False  # whether a genome is raced on depends on what has arrived by then
+    duplicates = "repeat"
+
+    def __init__(self, algorithm: Algorithm, *, repeats: int = 5, caution: float = 0.5) -> None:
+        check_algorithm("Racing: algorithm", algorithm)
+        if getattr(algorithm, "inherits", False):
+            raise AlgorithmError(
+                "Racing: a repeat starts afresh, so the algorithm must not hand on weights; write "
+                f"Racing(Genetic(space)), got {algorithm!r}"
+            )
+        check_whole("Racing", "repeats", repeats, 2)
+        if not is_number(caution) or not 0 <= caution < math.inf:
+            raise AlgorithmError(f"Racing: caution must be a number from 0 up, got {caution!r}")
+        self.space = algorithm.space
+        self.algorithm = algorithm
+        self.at_most = repeats
+        self.caution = caution
+        self._races: dict[int, _Race] = {}
+        self._best: list[_Race] = []  # races that are over and that no other one's bounds beat
+        self._squares: Values | None = None  # of deviations, summed over all repeats
+        self._freedom = 0
+
+    def __repr__(self) -> str:
+        return f"Racing({self.algorithm!r}, repeats={self.at_most}, caution={self.caution})"
+
+    def donors(self) -> Collection[int]:
+        """Return no trials: weights are never inherited."""
+        return ()
+
+    # -- ask: reads only ----------------------------------------------------------------------
+
+    def ask(self, rng: np.random.Generator) -> Proposal | None:
+        """Propose the next repeat of a race, else what the algorithm inside proposes."""
+        for number, race in self._races.items():
+            if not race.running:
+                first = race.first
+                generation = {k: v for k, v in first.note.items() if k == "generation"}
+                return Proposal(
+                    dict(first.genome),
+                    first.budget,
+                    parents=first.parents,
+                    note={"race": number} | generation,
+                )
+        proposal = self.algorithm.ask(rng)
+        if proposal is None:
+            return None
+        return replace(proposal, note=wrap("race", -1, proposal.note))
+
+    # -- tell: the only change ----------------------------------------------------------------
+
+    def tell(self, trial: Trial) -> None:
+        """Take note of a trial; the last one of a race goes to the algorithm inside."""
+        number = trial.note.get("race")
+        if number in self._races:
+            self._tell_repeat(self._races[number], trial)
+        elif number != -1:
+            self.algorithm.tell(disowned(trial))
+        elif trial.state == "done" and trial.values is not None:
+            race = _Race(trial)
+            self._races[trial.number] = race
+            self._go_on(race)
+        else:
+            self.algorithm.tell(unwrap(trial))
+
+    def _tell_repeat(self, race: "_Race", trial: Trial) -> None:
+        race.running = not trial.has_ended
+        if trial.state == "done" and trial.values is not None:
+            change = race.add(trial)
+            self._squares = change if self._squares is None else self._squares + change
+            self._freedom += 1
+        if trial.has_ended:
+            self._go_on(race, over=trial.state != "done")
+
+    def _go_on(self, race: "_Race", *, over: bool = False) -> None:
+        """End a race, unless its genome may still be as good as the best."""
+        if not over and race.count < self.at_most and self._is_promising(race):
+            return
+        del self._races[race.first.number]
+        margin = self._margin
+        if not any(best.leads(race, margin) for best in self._best):
+            self._best = [best for best in self._best if not race.leads(best, margin)] + [race]
+        self.algorithm.tell(unwrap(race.result()))
+
+    def _is_promising(self, race: "_Race") -> bool:
+        if self._freedom < self.at_most - 1:
+            return True  # as much as one whole race, before the noise counts as known
+        margin = self._margin
+        return bool(margin.any()) and not any(best.beats(race, margin) for best in self._best)
+
+    @property
+    def _margin(self) -> Values:
+        """Half the width of the bounds around a single evaluation, one number an objective."""
+        if self._squares is None:
+            return np.zeros(1)
+        return self.caution * np.sqrt(self._squares / self._freedom)
+
+
+class _Race:
+    """The evaluations of one genome so far.
+
+    Args:
+        first: The first of them, which the algorithm inside has proposed.
+    """
+
+    def __init__(self, first: Trial) -> None:
+        self.first = self.last = first
+        self.mean: Values = np.array(first.values)
+        self.count = first.repeats
+        self.running = False
+
+    def add(self, trial: Trial) -> Values:
+        """Take in a done repeat; return what it adds to the sum of squared deviations.
+
+        A study gives the mean of all repeats, whoever else drives the algorithm may give the
+        repeat's own values.
+        """
+        before, count = self.mean, self.count
+        values = np.array(trial.values)
+        self.count = max(count + 1, trial.repeats)
+        self.mean = values if trial.repeats > 1 else before + (values - before) / self.count
+        self.last = trial
+        # The update of Welford (1962), of the means instead of the values.
+        return count * self.count / (self.count - count) * (self.mean - before) ** 2
+
+    def leads(self, other: "_Race", margin: Values) -> bool:
+        """Tell whether it is at worst no worse than another one is at worst."""
+        return self._compares(other, self.high(margin) <= other.high(margin))
+
+    def beats(self, other: "_Race", margin: Values) -> bool:
+        """Tell whether it is at worst better than another one is at best."""
+        low = other.mean - margin / math.sqrt(other.count)
+        return self._compares(other, self.high(margin) < low)
+
+    def _compares(self, other: "_Race", ahead: npt.NDArray[np.bool_]) -> bool:
+        mine, others = self.last.violation, other.last.violation
+        return mine < others if mine != others else bool(ahead.all())
+
+    def high(self, margin: Values) -> Values:
+        """Return its values at worst."""
+        return self.mean + margin / math.sqrt(self.count)
+
+    def result(self) -> Trial:
+        """Return the first trial with the means of all."""
+        if self.last is self.first:
+            return self.first
+        return replace(
+            self.first,
+            metrics=self.last.metrics,
+            values=tuple(self.mean.tolist()),
+            violation=self.last.violation,
+            repeats=self.count,
+            spread=self.last.spread,
+        )

@@ -1,0 +1,385 @@
+"""Rules that end trials early, by what they report on the way.
+
+Before a trial starts, the driver makes its *bar* from the trials that were finished by then: what
+its reports must reach. The bar is small and travels with the trial, so that the trial can be ended
+where it runs without asking anybody.
+"""
+
+import logging
+import math
+from bisect import insort
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from evotune.checks import check_whole, did_you_mean, is_number
+from evotune.errors import AlgorithmError, ObjectiveError
+from evotune.evolution import pareto
+from evotune.objectives import AnyObjective, Objectives, parse_objectives
+from evotune.trial import Bar, Trial
+
+log = logging.getLogger("evotune")
+
+Report = Mapping[str, float]
+Front = npt.NDArray[np.float64]
+
+
+class Standards(Protocol):
+    """What a rule has learnt from the finished trials of one run."""
+
+    def tell(self, trial: Trial) -> None:
+        """Take note of a trial that has ended."""
+
+    def bar(self) -> Bar:
+        """Return a new bar for one trial."""
+
+
+class Stopping(Protocol):
+    """A rule, which itself never changes."""
+
+    def fresh(self, objectives: Objectives) -> Standards:
+        """Return standards that know no trial yet.
+
+        Args:
+            objectives: Objectives of the study.
+
+        Raises:
+            ObjectiveError: The rule looks at a metric whose direction nobody knows.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class MedianStopping:
+    """Stops a trial whose best report is worse than the median trial's average so far.
+
+    A trial is stopped at a step when the best value that it has reported up to there is worse than
+    the median, over the finished trials that reported at this step, of their averages up to there
+    (Golovin et al., 2017, section 3.1.2). Steps are those of `RunningTrial.report`, by default
+    epochs; a trial that goes on from another's weights is judged by its own reports.
+
+    Args:
+        metric: What is looked at: a metric, or ``"min loss"`` for one that is no objective; by
+            default the first objective.
+        grace: Steps that every trial gets: at a step below this none is stopped.
+        startup: Finished trials that must have reported at a step before a trial is stopped there.
+
+    Raises:
+        AlgorithmError: A number out of bounds.
+    """
+
+    metric: str | None = None
+    grace: int = 1
+    startup: int = 5
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def fresh(self, objectives: Objectives) -> Standards:
+        """Return standards that know no trial yet."""
+        return _Curves(self, _watched(self, [self.metric], objectives)[0], 50.0, _averages)
+
+
+@dataclass(frozen=True, slots=True)
+class PercentileStopping:
+    """Stops a trial whose best report is not among the best so many per cent.
+
+    A trial is stopped at a step when the best value that it has reported up to there is worse than
+    this percentile, over the finished trials that reported at this step, of their best values up
+    to there.
+
+    Args:
+        percentile: Per cent of the finished trials that are good enough, above 0 and below 100.
+        metric: As for `MedianStopping`, like ``grace`` and ``startup``.
+        grace: Steps that every trial gets.
+        startup: Finished trials that must have reported at a step.
+
+    Raises:
+        AlgorithmError: A number out of bounds.
+    """
+
+    percentile: float = 25.0
+    metric: str | None = None
+    grace: int = 1
+    startup: int = 5
+
+    def __post_init__(self) -> None:
+        _check(self)
+        _check_percentile(self)
+
+    def fresh(self, objectives: Objectives) -> Standards:
+        """Return standards that know no trial yet."""
+        watched = _watched(self, [self.metric], objectives)[0]
+        return _Curves(self, watched, self.percentile, _bests)
+
+
+@dataclass(frozen=True, slots=True)
+class DominationStopping:
+    """Stops a trial that is dominated where the better part of the finished trials is not.
+
+    Trials are judged at rungs: the first report at or after step ``grace``, ``reduction·grace``,
+    ``reduction²·grace`` and so on. At a rung the finished trials are sorted into fronts (Deb et
+    al., 2002), and those fronts are good enough that together hold ``percentile`` per cent of
+    them. A trial is stopped when a trial of the last such front dominates it, so that it would
+    belong to a worse one. With a single objective that is the rule of the percentile.
+
+    Args:
+        percentile: Per cent of the finished trials that are good enough, above 0 and below 100.
+        metrics: What is looked at, all of which a report must hold: metrics, or ``"min loss"`` for
+            one that is no objective; by default all objectives.
+        grace: Step of the first rung.
+        reduction: Ratio of the steps of two rungs, from 2 up.
+        startup: Finished trials that must have reached a rung before a trial is stopped there.
+
+    Raises:
+        AlgorithmError: A number out of bounds.
+    """
+
+    percentile: float = 50.0
+    metrics: tuple[str, ...] = ()
+    grace: int = 1
+    reduction: int = 2
+    startup: int = 5
+
+    def __post_init__(self) -> None:
+        _check(self)
+        _check_percentile(self)
+        check_whole(type(self).__name__, "reduction", self.reduction, 2)
+
+    def fresh(self, objectives: Objectives) -> Standards:
+        """Return standards that know no trial yet."""
+        names = (self.metrics,) if isinstance(self.metrics, str) else self.metrics
+        own = (None,) * len(objectives.objectives)
+        return _Rungs(self, _watched(self, names or own, objectives))
+
+    def rung(self, step: float) -> int:
+        """Return the number of the highest rung at or below a step, -1 below the first one."""
+        rung, edge = -1, self.grace
+        while edge <= step:
+            rung, edge = rung + 1, edge * self.reduction
+        return rung
+
+
+# -- one metric: a curve a trial ------------------------------------------------------------------
+
+
+def _averages(values: Sequence[float]) -> Iterator[float]:
+    return (total / count for count, total in enumerate(accumulate(values), start=1))
+
+
+def _bests(values: Sequence[float]) -> Iterator[float]:
+    return accumulate(values, min)
+
+
+class _Curves:
+    """The finished trials' values at each step, sorted, and what is demanded there."""
+
+    def __init__(self, rule: Any, objective: AnyObjective, percentile: float, running: Any) -> None:
+        self._rule = rule
+        self._objective = objective
+        self._percentile = percentile
+        self._running = running
+        self._at: dict[float, list[float]] = {}
+        self._demands: dict[float, float] = {}
+        self._missing = _Missing(rule, [objective])
+
+    def tell(self, trial: Trial) -> None:
+        if trial.state != "done":
+            return
+        read = [
+            (r["step"], v) for r in trial.reports if (v := _value(self._objective, r)) is not None
+        ]
+        self._missing.check(trial, bool(read))
+        steps, values = [step for step, _ in read], [value for _, value in read]
+        for step, value in zip(steps, self._running(values), strict=True):
+            finished = self._at.setdefault(step, [])
+            insort(finished, value)
+            if step >= self._rule.grace and len(finished) >= self._rule.startup:
+                self._demands[step] = _percentile(finished, self._percentile)
+
+    def bar(self) -> Bar:
+        return _CurveBar(self._objective, dict(self._demands))
+
+
+@dataclass(slots=True)
+class _CurveBar:
+    objective: AnyObjective
+    demands: dict[float, float]
+    best: float = math.inf
+
+    def stops(self, report: Report) -> bool:
+        value = _value(self.objective, report)
+        if value is None:
+            return False
+        self.best = min(self.best, value)
+        return self.best > self.demands.get(report["step"], math.inf)
+
+
+def _percentile(ordered: Sequence[float], percentile: float) -> float:
+    """Return a percentile of sorted numbers, which may be infinite, between two interpolated."""
+    place, share = divmod((len(ordered) - 1) * percentile / 100, 1)
+    low = ordered[int(place)]
+    high = ordered[min(int(place) + 1, len(ordered) - 1)]
+    return low if share == 0 or low == high else low + share * (high - low)
+
+
+# -- several objectives: a front a rung -----------------------------------------------------------
+
+
+class _Rungs:
+    """The finished trials' points at each rung, and the last front that is good enough there."""
+
+    def __init__(self, rule: DominationStopping, objectives: Sequence[AnyObjective]) -> None:
+        self._rule = rule
+        self._objectives = tuple(objectives)
+        self._at: dict[int, list[list[float]]] = {}
+        self._fronts: dict[int, Front] = {}
+        self._missing = _Missing(rule, objectives)
+
+    def tell(self, trial: Trial) -> None:
+        if trial.state != "done":
+            return
+        climber = _Climber(self._rule, self._objectives)
+        steps = [reached for report in trial.reports if (reached := climber.step(report))]
+        self._missing.check(trial, climber.has_read)
+        for rung, point in steps:
+            points = self._at.setdefault(rung, [])
+            points.append(point)
+            if len(points) >= self._rule.startup:
+                self._fronts[rung] = self._last_good(np.array(points))
+
+    def _last_good(self, points: Front) -> Front:
+        ranks = pareto.ranks(points)
+        enough = math.ceil(self._rule.percentile / 100 * len(points))
+        return np.unique(points[ranks == np.sort(ranks)[enough - 1]], axis=0)
+
+    def bar(self) -> Bar:
+        return _FrontBar(_Climber(self._rule, self._objectives), dict(self._fronts))
+
+
+class _Climber:
+    """Reads the reports of one trial, one after the other."""
+
+    def __init__(self, rule: DominationStopping, objectives: Sequence[AnyObjective]) -> None:
+        self._rule = rule
+        self._objectives = objectives
+        self._rung = -1
+        self.has_read = False
+
+    def step(self, report: Report) -> tuple[int, list[float]] | None:
+        """Return the rung that a report reaches and its values there, if it reaches a new one."""
+        point = [_value(objective, report) for objective in self._objectives]
+        values = [value for value in point if value is not None]
+        if len(values) < len(point):
+            return None
+        self.has_read = True
+        rung = self._rule.rung(report["step"])
+        if rung <= self._rung:
+            return None
+        self._rung = rung
+        return rung, values
+
+
+@dataclass(slots=True)
+class _FrontBar:
+    climber: _Climber
+    fronts: dict[int, Front]
+
+    def stops(self, report: Report) -> bool:
+        reached = self.climber.step(report)
+        if reached is None or reached[0] not in self.fronts:
+            return False
+        front, point = self.fronts[reached[0]], np.array(reached[1])
+        return bool(np.any(np.all(front <= point, axis=1) & np.any(front < point, axis=1)))
+
+
+# -- a trial that is trained again ----------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class SameEnd:
+    """Ends a trial that is trained again after as many reports as it made the first time.
+
+    Args:
+        left: Reports until then; ``inf`` for a trial that was not stopped.
+    """
+
+    left: float
+
+    def stops(self, report: Report) -> bool:
+        """Count a report."""
+        self.left -= 1
+        return self.left <= 0
+
+
+# -- shared ---------------------------------------------------------------------------------------
+
+
+def _value(objective: AnyObjective, report: Report) -> float | None:
+    """Return what a report says of an objective, minimised: ``inf`` for NaN, None for nothing."""
+    if any(name not in report for name in objective.needed):
+        return None
+    value = objective.value(report)
+    return math.inf if math.isnan(value) else value
+
+
+class _Missing:
+    """Says once that a finished trial has reported nothing that its rule could look at."""
+
+    def __init__(self, rule: object, objectives: Sequence[AnyObjective]) -> None:
+        self._rule = rule
+        self._needed = list(dict.fromkeys(n for each in objectives for n in each.needed))
+        self._said = False
+
+    def check(self, trial: Trial, was_read: bool) -> None:
+        if was_read or self._said:
+            return
+        self._said = True
+        reported = dict.fromkeys(n for report in trial.reports for n in report if n != "step")
+        log.warning(
+            "%r can stop no trial as long as none reports %s: trial %d has reported %s; write "
+            "trial.report(%s) in the training loop",
+            self._rule,
+            " and ".join(map(repr, self._needed)),
+            trial.number,
+            ", ".join(map(repr, reported)) or "nothing",
+            ", ".join(f"{name}=..." for name in self._needed),
+        )
+
+
+def _watched(
+    rule: object, metrics: Sequence[str | None], objectives: Objectives
+) -> list[AnyObjective]:
+    """Return what a rule looks at; None stands for the study's objective in its place."""
+    known = {objective.metric: objective for objective in objectives.objectives}
+    found: list[AnyObjective] = []
+    for place, metric in enumerate(metrics):
+        if metric is None:
+            found.append(objectives.objectives[place])
+        elif metric in known:
+            found.append(known[metric])
+        elif isinstance(metric, str) and metric.split()[0:1] in (["max"], ["min"]):
+            found += parse_objectives(metric).objectives
+        else:
+            hint = did_you_mean(str(metric), known)
+            raise ObjectiveError(
+                f"{type(rule).__name__}: {metric!r} is no objective of this study{hint}; for "
+                f'another metric write its direction too: "min {metric}" or "max {metric}"'
+            )
+    return found
+
+
+def _check(rule: MedianStopping | PercentileStopping | DominationStopping) -> None:
+    check_whole(type(rule).__name__, "grace", rule.grace, 1)
+    check_whole(type(rule).__name__, "startup", rule.startup, 1)
+
+
+def _check_percentile(rule: PercentileStopping | DominationStopping) -> None:
+    if not is_number(rule.percentile) or not 0 < rule.percentile < 100:
+        raise AlgorithmError(
+            f"{type(rule).__name__}: percentile must lie above 0 and below 100, "
+            f"got {rule.percentile!r}"
+        )

@@ -1,0 +1,1 @@
+"""Models of the objective, cheap to ask, that algorithms learn from trials."""
