@@ -6,8 +6,8 @@
 Every function has its minimum 0 at a random place away from the middle of the box (Schwefel's
 keeps its own, near a corner), another place with every seed. The mixed versions make of each
 three genes one continuous, one ordinal of 21 steps and one choice of 5 values, the minimum among
-them. Gradient methods start from random points of the box with a random learning rate, and again
-once 100 steps have not improved; they get exact gradients, and value and gradient together count
+them. Gradient methods start from random points of the box with a random first step, and again once
+100 steps have not improved; they get exact gradients, and value and gradient together count
 as one evaluation. A cell says in how many runs the target was reached, and the evaluations that
 this takes on average: all evaluations of all runs over the number of successes.
 """
@@ -123,7 +123,7 @@ class Problem:
         point = torch.tensor(x, requires_grad=True)
         value = self.value(point, torch)
         (slope,) = torch.autograd.grad(value, point)
-        return float(value), slope.numpy()
+        return float(value.detach()), slope.numpy()
 
 
 def continuous_space(problem: Problem) -> et.Space:
@@ -187,18 +187,20 @@ def evolve(name: str, problem: Problem, count: Count, seed: int, mixed: bool) ->
 
 
 def starts(problem: Problem, seed: int) -> Iterator[tuple[np.ndarray, float]]:
-    """Yield random points of the box, and learning rates for steps of 1e-6 to 0.1 of its width."""
+    """Yield random points of the box, and first step lengths of 0.001 to 0.1 of its width."""
     rng = np.random.default_rng(seed)
     while True:
         point = rng.uniform(-problem.half, problem.half, len(problem.place))
-        yield point, 2 * problem.half * 10 ** rng.uniform(-6, -1)
+        yield point, 2 * problem.half * 10 ** rng.uniform(-3, -1)
 
 
 def descend(kind: Any, problem: Problem, count: Count, seed: int) -> None:
     """Run an optimizer of torch from random starts."""
-    for start, rate in starts(problem, seed):
+    for start, step in starts(problem, seed):
         point = torch.nn.Parameter(torch.tensor(start))
-        optimizer = kind([point], lr=rate)
+        # Adam's steps are as long as its rate; those of SGD grow with the slope.
+        steepness = np.abs(problem.gradient(start)[1]).max() if kind is not torch.optim.Adam else 1
+        optimizer = kind([point], lr=step / max(steepness, 1e-12))
         best, since = math.inf, 0
         while since < 100:
             value, slope = problem.gradient(point.detach().numpy().copy())
@@ -226,8 +228,8 @@ def quasi_newton(problem: Problem, count: Count, seed: int) -> None:
 
 
 def momentum(parameters: Any, lr: float) -> torch.optim.Optimizer:
-    """Return SGD with momentum; its rates are a thousandth, as its steps grow with the slope."""
-    return torch.optim.SGD(parameters, lr=lr * 1e-3, momentum=0.9)
+    """Return SGD with momentum."""
+    return torch.optim.SGD(parameters, lr=lr, momentum=0.9)
 
 
 EVOLUTION = ("CmaEs", "DifferentialEvolution", "EvolutionStrategy", "Genetic", "ParticleSwarm")
@@ -260,7 +262,9 @@ def cell(runs: list[tuple[bool, int]]) -> str:
 
 def table(dimensions: int, options: argparse.Namespace, mixed: bool) -> None:
     """Print the table of one number of dimensions."""
-    methods = [m for m in EVOLUTION if hasattr(et, m)] + ([] if mixed else list(GRADIENTS))
+    methods = [m for m in options.methods if not (mixed and m in GRADIENTS)]
+    if not methods:
+        return
     budget = options.budget * dimensions
     kind = "mixed genes" if mixed else "continuous"
     print(f"\n{dimensions} dimensions, {kind}, {budget:,} evaluations at most\n")
@@ -279,6 +283,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="2 and 10 dimensions, 3 seeds")
     parser.add_argument("--dimensions", type=int, nargs="+", help="by default 2 10 40 100")
+    every = [method for method in EVOLUTION if hasattr(et, method)] + list(GRADIENTS)
+    parser.add_argument("--methods", nargs="+", choices=every, default=every)
     parser.add_argument("--seeds", type=int, help="runs of each; by default 10")
     parser.add_argument("--budget", type=int, help="evaluations per dimension; by default 2000")
     options = parser.parse_args()

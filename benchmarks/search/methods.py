@@ -179,8 +179,10 @@ def build(method: str, space: et.Space, trials: int) -> Any:
     pairs = (option.split("=", 1) for option in written.split(",") if option)
     options = {key: _literal(value) for key, value in pairs}
     recipe = getattr(recipes, name, None)
-    if name in auto.ALGORITHMS or name == "auto" or recipe is None:
-        return auto.named(name, space, trials=trials, **options)
+    if name == "auto":
+        return auto.auto(space, trials=trials)
+    if name in auto.ALGORITHMS or recipe is None:
+        return auto.named(name, space, **options)
     return recipe(space, **options)
 
 

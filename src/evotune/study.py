@@ -15,7 +15,7 @@ from evotune.execution.stacked import can_stack
 from evotune.keeping import default_folder, owner_of
 from evotune.limits import Limits
 from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
-from evotune.opening import check_new, open_definition
+from evotune.opening import check_epochs, check_new, open_definition
 from evotune.protocols import Algorithm, Evaluate, Executor, Storage
 from evotune.report.comparison import Comparison
 from evotune.results import Results
@@ -219,6 +219,7 @@ class Study(Results):
             )
         if trials is None:
             trials = getattr(self.algorithm, "size", None)
+        check_epochs(self.algorithm, epochs)
         limits = Limits(trials, timeout, target, stagnation, max_failures, epochs)
         stacked = epochs is not None and self.algorithm.generational and can_stack(evaluate)
         executor = executor_for(

@@ -19,10 +19,10 @@ MANY = Space({f"x{k}": Float(0.0, 1.0) for k in range(101)})
         (MIXED, {"trials": 1}, "Hybrid"),
         (MIXED, {"trials": 300, "workers": 20}, "Hybrid"),
         (MIXED, {"trials": 100, "objectives": 2}, "Hybrid"),
-        (MIXED, {"trials": 301}, "Genetic"),
-        (MIXED, {"trials": 60, "workers": 21}, "Genetic"),
-        (SPACES["conditional"], {"trials": 1000}, "Genetic"),
-        (NUMBERS, {"trials": 301}, "CmaEs"),
+        (MIXED, {"trials": 301}, "DifferentialEvolution"),
+        (MIXED, {"trials": 60, "workers": 21}, "DifferentialEvolution"),
+        (SPACES["conditional"], {"trials": 1000}, "DifferentialEvolution"),
+        (NUMBERS, {"trials": 301}, "DifferentialEvolution"),
         (MANY, {"trials": 60}, "CmaEs"),
         (MIXED, {"trials": 500, "objectives": 3}, "Nsga2"),
         (MIXED, {"trials": 60, "objectives": 4}, "Nsga3"),
@@ -39,8 +39,8 @@ def test_the_rule(space, setting, expected):
     ("setting", "why"),
     [
         ({"trials": 60}, "Hybrid: with 60 trials"),
-        ({"trials": 400}, "Genetic: not numbers alone, and more than 300 trials"),
-        ({"workers": 50}, "Genetic: not numbers alone, and more than 20 workers"),
+        ({"trials": 400}, "DifferentialEvolution: more than 300 trials"),
+        ({"workers": 50}, "DifferentialEvolution: more than 20 workers"),
         ({"budget": (1, 9)}, "Hybrid: with an unknown number of trials .*; in short trials first"),
     ],
 )
@@ -51,6 +51,11 @@ def test_it_says_why(setting, why):
 def test_the_budget_is_that_of_the_trials():
     algorithm = auto(MIXED, trials=60, budget=(2, 18))
     assert (algorithm.budgets[0], algorithm.budgets[-1]) == (2, 18)
+
+
+@pytest.mark.parametrize("setting", [{"objectives": 2}, {}, {"trials": 1000}])
+def test_a_population_keeps_all_workers_busy(setting):
+    assert auto(MIXED, workers=40, **setting).population_size == 40
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

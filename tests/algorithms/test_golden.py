@@ -10,6 +10,7 @@ from evotune.algorithms.evolution_strategy import EvolutionStrategy
 from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.grid import Grid
 from evotune.algorithms.halving import SuccessiveHalving
+from evotune.algorithms.hybrid import Hybrid
 from evotune.algorithms.hyperband import Hyperband
 from evotune.algorithms.nsga import Nsga2, Nsga3
 from evotune.algorithms.population_based import PopulationBasedTraining
@@ -56,6 +57,7 @@ ALGORITHMS = {
         space, population_size=4, strategy="rand/1", adaptation="jde"
     ),
     "estimation": lambda space: EstimationOfDistribution(space, population_size=4),
+    "hybrid": lambda space: Hybrid(space, start=8),
     "swarm": lambda space: ParticleSwarm(space, population_size=4),
 }
 
@@ -83,6 +85,7 @@ EXPECTED = {
     "differential": "0.071 0.836 0.627 0.091 0.530 0.349 0.364 0.155 0.065 0.023 0.173 0.079",
     "differential, jde": "0.071 0.836 0.627 0.091 0.062 0.100 0.719 0.332 0.543 0.102 0.549 0.357",
     "estimation": "0.071 0.836 0.627 0.091 0.059 0.158 0.043 0.072 0.049 0.015 0.073 0.256",
+    "hybrid": "0.551 0.126 0.333 0.306 0.363 0.079 0.513 0.765 0.040 0.155 0.201 0.004",
     "swarm": "0.071 0.836 0.627 0.091 0.394 0.110 0.356 0.024 0.015 0.081 0.328 0.071",
 }
 

@@ -285,22 +285,11 @@ class TestStudy:
         assert study.best.note["rung"] == 9
         assert all(trial.repeat_of is None for trial in study.trials)
 
-    def test_a_run_that_ends_lines_of_weights_early_is_the_top(self):
-        seen = {}
-        study = et.Study(halving(maximum=27), "min loss", seed=1)
-        study.run(count_epochs(seen), trials=60, epochs=5)
-        assert len(study.trials) == 60
-        assert {ended for _, ended in seen.values()} == {1, 3, 5}
-        study.run(count_epochs(seen), trials=200, epochs=27)
-        assert max(ended for _, ended in seen.values()) == 27
-
-    def test_fewer_epochs_than_the_lowest_rung_promote_nobody(self):
-        seen = {}
-        study = et.Study(halving(minimum=3), "min loss", seed=1)
-        study.run(count_epochs(seen), trials=12, epochs=2)
-        assert {ended for _, ended in seen.values()} == {2}
-        study.run(count_epochs(seen), trials=50, epochs=9)
-        assert {ended for _, ended in seen.values()} == {2, 3, 9}
+    def test_fewer_epochs_than_the_maximum_are_an_error(self):
+        study = et.Study(halving(), "min loss", seed=1)
+        with pytest.raises(StudyError, match=r"epochs=3 .* budget, 9: write .*maximum=3"):
+            study.run(count_epochs({}), trials=12, epochs=3)
+        assert not study.trials
 
     def test_more_epochs_than_the_maximum_change_nothing(self):
         seen = {}

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from evotune.space import Float, Space
 from evotune.surrogates.model import Surrogate, due, representative
 from evotune.surrogates.observations import Observation, tabulated
 from evotune.surrogates.rows import Rows
@@ -70,16 +71,15 @@ def test_without_violations_there_is_no_border():
 
 
 def test_noise_is_smoothed_away():
-    rng = np.random.default_rng(0)
-    genomes = [SPACE.sample(rng) for _ in range(60)]
-    true = np.array([sphere(SPACE, genome) for genome in genomes])
-    noise = 0.8 * true.std() * rng.standard_normal(60)
+    rows, rng = Rows(Space(x=Float(0.0, 1.0))), np.random.default_rng(0)
+    true = np.sin(5 * np.linspace(0, 1, 60))
+    noisy = true + 0.3 * rng.standard_normal(60)
     told = [
-        Trial(k, g, SPACE.params(g), "done", values=(float(true[k] + noise[k]),))
-        for k, g in enumerate(genomes)
+        Observation(np.array([x]), (float(value),), 0.0, k, 1)
+        for k, (x, value) in enumerate(zip(np.linspace(0, 1, 60), noisy, strict=True))
     ]
-    smoothed = Surrogate(ROWS).model(observed(*told)).smoothed[0][:, 0]
-    assert np.corrcoef(smoothed, true)[0, 1] > np.corrcoef(true + noise, true)[0, 1]
+    smoothed = Surrogate(rows).model(told).smoothed[0][:, 0]
+    assert np.corrcoef(smoothed, true)[0, 1] > 0.97 > np.corrcoef(noisy, true)[0, 1]
 
 
 def test_with_nothing_feasible_violations_count():
@@ -94,6 +94,12 @@ def test_repeats_are_one_line_with_their_average():
     assert column(first, other, repeat) == [3, 7]
     assert column(first, other, repeat, failed) == [3, 7]
     assert column(failed, first) == [2]
+
+
+def test_results_behind_the_best_are_counted():
+    values = (3.0, 1.0, 2.0, None, 1.5)
+    model = Surrogate(ROWS).model(observed(*(trial(k, v) for k, v in enumerate(values))))
+    assert model.stale == 3
 
 
 def test_no_values_no_model():

@@ -47,8 +47,10 @@ def auto(
     1. Four objectives or more: `Nsga3`.
     2. Up to 300 trials, 100 genes and 20 workers, or trials unknown: `Hybrid`.
     3. Two or three objectives: `Nsga2`.
-    4. Numbers alone, without conditions: `CmaEs`.
-    5. Else `Genetic`.
+    4. More than 100 genes, none of them conditional: `CmaEs`.
+    5. Else `DifferentialEvolution`.
+
+    Populations are at least as large as the number of workers.
 
     With a ``budget``, `SuccessiveHalving` around it.
 
@@ -61,6 +63,8 @@ def auto(
     """
     name, why = _choose(space, trials, objectives, workers)
     algorithm = named(name, space)
+    if workers > getattr(algorithm, "population_size", workers):
+        algorithm = named(name, space, population_size=workers)
     if budget is not None:
         from evotune.algorithms.halving import SuccessiveHalving
 
@@ -81,9 +85,9 @@ def _choose(space: Space, trials: int | None, objectives: int, workers: int) -> 
         return "Hybrid", f"with {known} trials it pays to learn from each of them"
     if objectives > 1:
         return "Nsga2", f"{objectives} objectives, and {why}"
-    if not space.conditional and all(space[name].ordered for name in space.variable):
-        return "CmaEs", f"numbers alone, and {why}"
-    return "Genetic", f"not numbers alone, and {why}"
+    if len(space.variable) > MODEL_GENES and not space.conditional:
+        return "CmaEs", why
+    return "DifferentialEvolution", why
 
 
 def _no_model(space: Space, trials: int | None, workers: int) -> str:

@@ -109,26 +109,26 @@ class Genetic:
         self._best_since = 0
 
     def _check(self) -> None:
-        how = self.variation
+        how, own = self.variation, type(self).__name__
         for name, operator, example in (
             ("selection", self.selection, "selection.Tournament(3)"),
             ("crossover", how.crossover, "crossover.Uniform(0.5)"),
             ("mutation", how.mutation, "mutation.Gaussian()"),
             ("survival", self.survival, "survival.best_first"),
         ):
-            check_operator("Genetic", name, operator, example)
-        check_whole("Genetic", "population_size", self.population_size, 2)
-        check_whole("Genetic", "offspring", self.offspring, 1)
-        check_whole("Genetic", "elitism", self.elitism, 0)
+            check_operator(own, name, operator, example)
+        check_whole(own, "population_size", self.population_size, 2)
+        check_whole(own, "offspring", self.offspring, 1)
+        check_whole(own, "elitism", self.elitism, 0)
         if self.elitism > self.population_size:
             raise AlgorithmError(
-                f"Genetic: elitism must not be above population_size="
+                f"{own}: elitism must not be above population_size="
                 f"{self.population_size}, got {self.elitism!r}"
             )
         scheduled = not isinstance(self.schedule, Constant | None)
         if self.steady_state and (self.both_children or self.refinement or scheduled):
             raise AlgorithmError(
-                "Genetic: both_children, refinement and a scheduled mutation_rate need "
+                f"{own}: both_children, refinement and a scheduled mutation_rate need "
                 "generations; leave steady_state out"
             )
 
@@ -136,7 +136,7 @@ class Genetic:
         kind = "steady_state=True, " if self.steady_state else ""
         how = self.variation
         return (
-            f"Genetic({kind}population_size={self.population_size}, offspring={self.offspring}, "
+            f"{type(self).__name__}({kind}population_size={self.population_size}, offspring={self.offspring}, "
             f"elitism={self.elitism}, selection={self.selection}, crossover={how.crossover}, "
             f"mutation={how.mutation})"
         )

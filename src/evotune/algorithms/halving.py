@@ -29,7 +29,7 @@ class SuccessiveHalving:
     from its own weights, for the difference between the two rungs. When nobody can be promoted,
     the algorithm inside proposes a new genome for the lowest rung, so that no worker waits for a
     rung to be full. Failed and stopped trials are not promoted. Each promotion counts as a trial
-    of ``study.run(trials=...)``; with ``epochs=`` below ``maximum`` that is the highest rung.
+    of ``study.run(trials=...)``.
 
     The algorithm inside gets the result of each genome's first trial as that of its own proposal,
     and that of each promotion as a repeat of it with the newer value: of every genome its last

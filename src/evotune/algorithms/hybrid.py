@@ -29,6 +29,8 @@ from evotune.trial import Proposal, Trial
 
 #: Best trials whose genes the first candidates inherit.
 PARENTS = 20
+#: Results without a new best after which the best is taken for luck, or no longer so.
+PATIENCE = 6
 
 
 class Hybrid:
@@ -123,7 +125,10 @@ class Hybrid:
             rows = np.array(list(self._running.values()))
             model = model.believing(rows, self._rows.active(rows))
         direction = np.abs(rng.standard_normal(model.table.values.shape[1]))
-        gain = _Gain(model, direction / np.linalg.norm(direction))
+        # A best that nothing comes near to may have been luck, and what looks like luck may be a
+        # detail that the model does not see yet: when one cannot be beaten, the other is tried.
+        so_far = model.smoothed if model.stale // PATIENCE % 2 else model.targets
+        gain = _Gain(model, so_far, direction / np.linalg.norm(direction))
         order = np.argsort(gain.losses, kind="stable")[:PARENTS]
         return evolve(self._rows, model.table.rows[order], gain, self._taken, rng)
 
@@ -137,20 +142,22 @@ class _Gain:
 
     Args:
         model: The model.
+        so_far: Transformed objectives of its observations, of each transform
+            ``(observations, objectives)``.
         direction: λ, of length 1, shape ``(objectives,)``.
 
     Attributes:
         losses: What each observation has of it, shape ``(observations,)``.
     """
 
-    def __init__(self, model: Model, direction: Array) -> None:
+    def __init__(self, model: Model, so_far: Sequence[Array], direction: Array) -> None:
         self._model = model
         self._single = len(direction) == 1
         feasible = model.table.violations == 0
         self._scales = [
-            _scale(targets[feasible], direction) for targets in model.smoothed if not self._single
+            _scale(targets[feasible], direction) for targets in so_far if not self._single
         ]
-        losses = [self._losses(k, targets) for k, targets in enumerate(model.smoothed)]
+        losses = [self._losses(k, targets) for k, targets in enumerate(so_far)]
         self._best = [float(all_losses[feasible].min()) for all_losses in losses]
         self.losses = np.where(feasible, losses[0], losses[0].max() + model.table.violations)
 

@@ -76,7 +76,6 @@ class Bracket:
         self._resume = resume
         self._rungs = [Rung(eta) for _ in budgets]
         self._running: set[int] = set()
-        self._top = len(budgets) - 1
         self._has_kept = False
 
     def promotion(self) -> tuple[int, Trial] | None:
@@ -92,7 +91,7 @@ class Bracket:
                 "trial.keep(model=model, optimizer=optimizer) in the evaluate function, or write "
                 "resume=False, which trains promoted trials anew with the whole budget"
             )
-        for k in reversed(range(self._top)):
+        for k in reversed(range(len(self.budgets) - 1)):
             trial = self._rungs[k].promotable()
             if trial is not None:
                 return k + 1, trial
@@ -113,22 +112,9 @@ class Bracket:
         if trial.number in self._running:
             return
         self._running.add(trial.number)
-        budget = trial.budget or 0.0
-        self.spent += budget
-        before = 0.0
+        self.spent += trial.budget or 0.0
         if promoted is not None:
-            before = self._trained(k - 1, promoted) if self._resume else 0.0
             self._rungs[k - 1].remove(promoted)
-        # A run that ends lines of weights early gives less than was asked for: no rung above it
-        # is within reach, until a run gives more.
-        if before + budget < self.budgets[k]:
-            self._top = k
-        elif k >= self._top:
-            self._top = len(self.budgets) - 1
-
-    def _trained(self, k: int, number: int) -> float:
-        found = next((t for t in self._rungs[k].waiting if t.number == number), None)
-        return self.budgets[k] if found is None else trained(found)
 
     def donors(self) -> Collection[int]:
         """Return the trials that run and those that may be promoted."""

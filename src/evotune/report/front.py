@@ -170,7 +170,6 @@ def hypervolume_over_time(data: StudyData) -> go.Figure:
         go.Figure(line),
         height=300,
         hovermode="x unified",
-        margin={"t": 10},
         xaxis={"title": {"text": data.groups.name}, "showspikes": False, **data.groups.axis()},
         yaxis={"title": {"text": "hypervolume, % of the final"}, "range": [-3, 103]},
     )

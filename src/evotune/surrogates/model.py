@@ -31,15 +31,19 @@ class Model:
     Attributes:
         features: Turns rows into what the processes see.
         table: The observations that the processes know.
-        smoothed: Transformed objectives at these, freed from noise, of each transform
-            ``(observations, objectives)``.
+        targets: Transformed objectives of these, of each transform ``(observations, objectives)``.
+        smoothed: The same, freed from noise.
+        stale: How many of the latest observations are behind the best before them, under the first
+            transform's mean of all objectives.
         processes: One for each objective, of each transform.
         border: The process of `transforms.signed` violations; None without any violation.
     """
 
     features: Features
     table: Table
+    targets: tuple[Array, ...]
     smoothed: tuple[Array, ...]
+    stale: int
     processes: tuple[tuple[GaussianProcess, ...], ...]
     border: GaussianProcess | None
 
@@ -92,7 +96,9 @@ class Surrogate:
         return Model(
             self.features,
             table,
+            tuple(columns[k : k + size].T for k in families),
             tuple(np.stack(smoothed[k : k + size], axis=1) for k in families),
+            len(seen) - 1 - int(columns[:size].mean(axis=0).argmin()),
             tuple(tuple(processes[k : k + size]) for k in families),
             border,
         )
