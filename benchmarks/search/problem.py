@@ -10,7 +10,7 @@ from nasbench201 import NasBench201
 
 import evotune as et
 
-SETS = ("lcbench", "xgboost", "nas201")
+SETS = ("lcbench", "xgboost", "nas201", "training")
 
 
 class Problem(Protocol):
@@ -18,7 +18,8 @@ class Problem(Protocol):
 
     A problem with a cheaper version of its evaluation has a further attribute ``fidelity``: a
     name, the smallest and the full value; `value` takes it as a keyword. One whose result counts by
-    something else than what is minimised has a further method ``scores``, as `values`.
+    something else than what is minimised has a further method ``scores``, as `values`. One that is
+    too dear for `scale` has an attribute ``ends``.
     """
 
     @property
@@ -47,5 +48,9 @@ def problems(kind: str, tasks: Sequence[str] = (), *, held_out: bool = False) ->
     """
     if kind == "nas201":
         return [NasBench201()]
+    if kind == "training":
+        import training  # PyTorch takes seconds to load
+
+        return [training.digits(), training.fashion()]
     chosen = tasks or yahpo.DEVELOPMENT[kind]
     return [yahpo.YahpoTask(kind, task, held_out=held_out) for task in chosen]

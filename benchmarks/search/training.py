@@ -4,10 +4,10 @@ One trial takes about a second on one core. The same params always train alike, 
 """
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,27 +26,35 @@ TRAIN, VALIDATION = 8_000, 2_000
 class Training:
     """One training as something to minimise.
 
+    What is minimised is the share of validation images that the trained network gets wrong; what
+    counts in the end is its share of test images.
+
     Args:
         name: Its name.
         space: What is tuned.
         task: The training.
+
+    Attributes:
+        ends: Scores of which regret is 0 and 1: errors are told as they are.
     """
 
     name: str
     space: et.Space
     task: et.SupervisedTask
+    ends: ClassVar[tuple[float, float]] = (0.0, 1.0)
     _measured: dict[Any, dict[str, float]] = field(default_factory=dict, repr=False)
 
     def value(self, params: Mapping[str, Any]) -> float:
-        """Return the share of validation images that the trained network gets wrong.
-
-        A training that diverges gets all of them wrong, as every peer needs a number.
-        """
+        """Return the validation error; 1 for a training that diverges, as peers need a number."""
         return 1.0 - self._measure(params).get("accuracy", 0.0)
 
-    def score(self, params: Mapping[str, Any]) -> float:
-        """Return the share of test images that it gets wrong; no search sees it."""
-        return 1.0 - self._measure(params).get("test_accuracy", 0.0)
+    def values(self, many: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64]:
+        """Return the validation errors of several params."""
+        return np.array([self.value(params) for params in many])
+
+    def scores(self, many: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64]:
+        """Return the test errors of several params; no search sees them."""
+        return np.array([1.0 - self._measure(p).get("test_accuracy", 0.0) for p in many])
 
     def _measure(self, params: Mapping[str, Any]) -> dict[str, float]:
         genome = self.space.complete(params)

@@ -56,6 +56,19 @@ def test_a_population_with_a_training_loop(tmp_path):
     assert list((tmp_path / "weights").rglob("*"))
 
 
+def test_successive_halving(tmp_path):
+    pytest.importorskip("torch")
+    process = run(tmp_path, str(EXAMPLES / "06_halving.py"))
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith("accuracy 0.9")
+
+
+def test_two_objectives(tmp_path):
+    process = run(tmp_path, str(EXAMPLES / "07_two_objectives.py"))
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("<- knee") == 1
+
+
 def test_command_line(tmp_path):
     for name in ("03_command_line.toml", "03_train.py"):
         shutil.copy(EXAMPLES / name, tmp_path)

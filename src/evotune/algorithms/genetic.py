@@ -136,7 +136,8 @@ class Genetic:
         kind = "steady_state=True, " if self.steady_state else ""
         how = self.variation
         return (
-            f"{type(self).__name__}({kind}population_size={self.population_size}, offspring={self.offspring}, "
+            f"{type(self).__name__}({kind}population_size={self.population_size}, "
+            f"offspring={self.offspring}, "
             f"elitism={self.elitism}, selection={self.selection}, crossover={how.crossover}, "
             f"mutation={how.mutation})"
         )
