@@ -2,12 +2,13 @@
 # make test    install into .venv, then run all tests
 # make check   linters, types and layers
 # make bench   measure: prints tables, see benchmarks/RESULTS.md
+# make bench-search   compare searches with their peers; hours, may be stopped and started again
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench bench-search clean
 
 demo: .venv/installed
 	$(BIN)/evotune demo
@@ -26,6 +27,14 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/spine.py
 	$(BIN)/python benchmarks/stacked.py
 	$(BIN)/python benchmarks/population.py
+
+bench-search: .venv/installed-dev
+	$(BIN)/pip install --quiet -e ".[bench]"
+	for set in lcbench xgboost nas201; do \
+	    $(BIN)/python benchmarks/search/run.py --set $$set --seeds 5 \
+	        --methods Hybrid Genetic DifferentialEvolution CmaEs peers; \
+	    $(BIN)/python benchmarks/search/table.py --set $$set; \
+	done
 
 clean:
 	rm -rf .venv

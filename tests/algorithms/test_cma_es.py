@@ -257,6 +257,17 @@ class TestRestarts:
         assert list(dict.fromkeys(sizes)) == [6, 12, 24, 48]
         assert sizes == sorted(sizes)
 
+    def test_a_generation_without_anything_feasible_does_not_end_a_run_that_gets_better(self):
+        algorithm = CmaEs(SQUARE)
+        values = iter(range(1000, 0, -1))
+
+        def judge(params):
+            value = next(values)
+            return (float(value),), float(value > 994)  # the first generation of six
+
+        drive(algorithm, judge, 300)
+        assert algorithm.ask(generator(0, 300)).note["generation"] == 50
+
     def test_bipop_has_small_populations_in_turn(self):
         run = Rehearsal(CmaEs(SQUARE, restarts="bipop"), value=lambda trial: 1.0).run(3000)
         sizes = [len(trials) for trials in generations(run)[:-1]]

@@ -339,3 +339,20 @@ def test_bad_options(options, message):
 def test_a_seed_outside_the_space():
     with pytest.raises(GenomeError, match="'g0' is 7"):
         DifferentialEvolution(SPACE, seeds=[{**SPACE.decode([0.5] * 5), "g0": 7}])
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_what_is_finished_beats_what_was_stopped_by_no_amount(value):
+    """Their values have no common scale, and may even be the same or in the wrong order."""
+    space = SPACES["continuous"]
+    algorithm = DifferentialEvolution(space, population_size=4)
+    for number in range(4):
+        note = {"generation": 0, "seed": 1}
+        genome = space.sample(generator(1, number))
+        trial = Trial(number, genome, space.params(genome), "running", note=note)
+        algorithm.tell(trial)
+        algorithm.tell(replace(trial, state="stopped", values=(0.0,)))
+    for child in [started(algorithm, 4 + k) for k in range(4)]:
+        algorithm.tell(replace(child, state="done", values=(value,)))
+    settings = [algorithm.ask(generator(0, k)).note for k in range(50)]
+    assert all(0 < s["scale"] <= 1 and 0 <= s["crossover_rate"] <= 1 for s in settings)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 import evotune as et
@@ -6,6 +7,7 @@ from evotune.algorithms.evolution_strategy import EvolutionStrategy
 from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.grid import Grid
 from evotune.algorithms.islands import Islands
+from evotune.algorithms.phases import Phases
 from evotune.algorithms.random_search import RandomSearch
 from evotune.errors import AlgorithmError
 from evotune.space import Float, Int, Space
@@ -346,3 +348,27 @@ def test_migrants_must_be_as_old_as_their_hosts():
     ]
     with pytest.raises(AlgorithmError, match="write every=6"):
         Islands(populations, every=4)
+
+
+def test_islands_that_disagree_about_repeats_are_refused():
+    racing, drifting = et.Racing(Genetic(SPACE)), et.Drifting(Genetic(SPACE))
+    with pytest.raises(AlgorithmError, match="wants repeats averaged and another one wants them"):
+        Islands([racing, drifting])
+    assert Islands([racing, Genetic(SPACE)]).duplicates == "repeat"
+
+
+def test_phases_that_change_their_kind_make_no_generational_islands():
+    def steady(best):
+        return Genetic(SPACES["continuous"], population_size=4, steady_state=True)
+
+    def make():
+        phases = Phases(Genetic(SPACES["continuous"], population_size=4), steady, trials=8)
+        return Islands([phases, Genetic(SPACES["continuous"], population_size=4)], every=1)
+
+    assert not make().generational
+    rehearsal = Rehearsal(make()).run(40, at_once=3)
+    again = make()
+    for trial in rehearsal.told:
+        again.tell(trial)
+    draw = np.random.default_rng
+    assert again.ask(draw(1)) == rehearsal.algorithm.ask(draw(1))

@@ -6,6 +6,7 @@ import pytest
 from evotune.algorithms.evolution_strategy import EvolutionStrategy
 from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.islands import Islands
+from evotune.algorithms.phases import Phases
 from evotune.algorithms.prescreened import Prescreened
 from evotune.algorithms.random_search import RandomSearch
 from evotune.errors import AlgorithmError
@@ -131,3 +132,21 @@ def test_around_islands_whose_notes_nest():
 def test_options_out_of_bounds(options, text):
     with pytest.raises(AlgorithmError, match=text):
         Prescreened(Genetic(SPACE), **options)
+
+
+def test_a_generation_knows_only_earlier_ones_however_many_there_are(monkeypatch):
+    monkeypatch.setattr("evotune.algorithms.prescreened.KNOWN", 20)
+
+    def genomes(**how):
+        algorithm = Prescreened(Genetic(SPACE, population_size=8), surrogate=nearest)
+        return [trial.genome for trial in Rehearsal(algorithm).run(80, **how).trials]
+
+    assert genomes() == genomes(at_once=8)
+
+
+def test_around_phases_it_says_what_the_running_phase_says():
+    steady = lambda best: Genetic(SPACE, steady_state=True)  # noqa: E731
+    algorithm = Prescreened(Phases(Genetic(SPACE, population_size=4), steady, trials=8))
+    rehearsal = Rehearsal(algorithm)
+    assert rehearsal.run(4).algorithm.generational
+    assert not rehearsal.run(9).algorithm.generational

@@ -187,3 +187,10 @@ def test_settings_that_cannot_work_are_refused():
         Racing(LINE)
     with pytest.raises(AlgorithmError, match="hand on weights"):
         Racing(et.PopulationBasedTraining(LINE))
+
+
+def test_what_measures_again_to_see_a_change_cannot_be_inside():
+    drifting = et.Drifting(et.Genetic(LINE))
+    with pytest.raises(AlgorithmError, match=r"write Drifting\(Racing\(\.\.\.\)\), got Drifting"):
+        Racing(drifting)
+    et.Drifting(Racing(et.Genetic(LINE)))

@@ -1,6 +1,8 @@
+import math
+
 import pytest
 
-from evotune.evolution.repeats import average, merge_repeats, root
+from evotune.evolution.repeats import average, merge_repeats, root, squares
 from evotune.objectives import parse_objectives
 from evotune.trial import Trial
 
@@ -45,3 +47,7 @@ def test_repeats_count_once_with_the_most_evaluations():
     later = trial(9, repeat_of=0, repeats=3)
     for order in ([first, other, again, later], [later, first, again, other]):
         assert sorted(t.number for t in merge_repeats(order)) == [1, 9]
+
+
+def test_deviations_too_large_to_be_squared_raise_nothing():
+    assert squares([trial(0, accuracy=1e300), trial(1, 0, accuracy=-1e300)]) == math.inf

@@ -119,6 +119,15 @@ def test_feasible_trials_lead_whatever_their_values():
     assert numbers(best_first(trials)) == [0, 2, 3, 1]
 
 
+@pytest.mark.parametrize("values", [[(3.0,), (1.0,), (2.0,)], [(3.0, 3.0), (1.0, 1.0), (2.0, 9.0)]])
+def test_what_was_stopped_comes_last_whatever_it_had_reached(values):
+    full, stopped, other = trials_of(values)
+    stopped = replace(stopped, state="stopped")
+    ordered = best_first([stopped, full, other])
+    assert ordered[-1] is stopped
+    assert scalar_values(ordered).tolist() == [0.0, 1.0, 2.0]
+
+
 def test_trials_without_values_are_left_out():
     done, failed = trials_of([(1.0,), (2.0,)])
     failed = replace(failed, state="failed", values=None)

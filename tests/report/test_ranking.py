@@ -207,3 +207,11 @@ def test_real_studies_are_compared_through_the_public_name():
     assert set(ranking.methods) == set(methods)
     best = [study.best.metrics["loss"] for study in methods["random"]]
     assert ranking.tasks[0].curves["random"][:, -1].tolist() == best
+
+
+def test_what_a_stopped_trial_said_last_is_no_result():
+    made = run(0, [0.9, 0.5, 0.6])
+    first, *others = made.trials
+    stopped = Run(made.definition, (replace(first, state="stopped"), *others))
+    ranking = compare({"a": [stopped], "b": [run(0, [0.5, 0.7, 0.7])]})
+    assert ranking.methods == ("b", "a")

@@ -148,3 +148,18 @@ def test_representatives_are_the_best_the_latest_and_some_of_all_others():
     assert set(range(30)) <= ranks
     assert max(np.diff(sorted(ranks))) < 100
     assert representative(targets[:90], 90).tolist() == list(range(90))
+
+
+def test_a_repeat_that_fails_takes_nothing_from_what_is_known():
+    failed = replace(trial(2, None), repeat_of=0)
+    assert column(trial(0, 2.0), trial(1, 5.0), failed) == [2, 5]
+    assert column(replace(failed, number=0, repeat_of=None), trial(1, 5.0)) == [5, 5]
+
+
+def test_the_few_feasible_are_kept_whatever_the_others_promise(monkeypatch):
+    monkeypatch.setattr("evotune.surrogates.model.KNOWN", 30)
+    trials = [trial(k, float(k % 7), violation=1.0) for k in range(90)]
+    trials[10] = trial(10, 3.5)
+    known = Surrogate(ROWS).model(observed(*trials)).table
+    assert len(known.rows) == 30
+    assert 0.0 in known.violations

@@ -251,7 +251,8 @@ class _Run:
         if len(self._ranges) < (self._ranges.maxlen or 0):
             return False
         low, high = min(low for low, _ in self._ranges), max(high for _, high in self._ranges)
-        return high - low <= 1e-12 * max(abs(low), abs(high))
+        # Infinite where a generation had nothing feasible: by values, that tells nothing.
+        return high - low < math.inf and high - low <= 1e-12 * max(abs(low), abs(high))
 
 
 class _Regimes:

@@ -301,6 +301,7 @@ class DifferentialEvolution:
 def _gain(trial: Trial, target: Trial) -> float:
     """Return by how much a trial beats its target; 1 where there is no common scale."""
     new, old = trial.values or (), target.values or ()
-    if len(new) > 1 or trial.violation != target.violation:
+    alike = (trial.state, trial.violation) == (target.state, target.violation)
+    if len(new) > 1 or not alike:
         return 1.0
     return old[0] - new[0]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from evotune.algorithms.nesting import check_algorithm, disowned, unwrap, wrap
+from evotune.algorithms.phases import Phases
 from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first
@@ -115,7 +116,8 @@ class Islands:
     population-based training with intervals of 1, 2 and 4 epochs spend the same number of epochs.
 
     If all algorithms are generational, so are their islands: at a migration nobody begins a new
-    generation before all have completed the last one. If one is not, no island waits: each sends
+    generation before all have completed the last one. If one is not, or is made of phases, no
+    island waits: each sends
     its best whenever its own trials make up for ``every`` generations. Without a population, ten
     trials count as a generation.
 
@@ -161,10 +163,11 @@ class Islands:
         self.every = every
         self.send = send
         self.asymmetric = asymmetric
-        self.generational = all(algorithm.generational for algorithm in self.algorithms)
+        # What is generational may change where one algorithm follows another.
+        fixed = not any(isinstance(algorithm, Phases) for algorithm in self.algorithms)
+        self.generational = fixed and all(a.generational for a in self.algorithms)
         self.inherits = any(getattr(a, "inherits", False) for a in self.algorithms)
-        wanted = (getattr(a, "duplicates", None) for a in self.algorithms)
-        self.duplicates = next(filter(None, wanted), None)
+        self.duplicates = _duplicates(self.algorithms)
         self._islands = [_Island(algorithm, every) for algorithm in self.algorithms]
         self._due = float(every)  # time of the next migration that all wait for
 
@@ -251,6 +254,17 @@ def _check_intervals(algorithms: Sequence[Algorithm], every: int) -> None:
             f"been trained as long as their hosts; got every={every} and intervals "
             f"{sorted(intervals)}: write every={math.lcm(*intervals)}"
         )
+
+
+def _duplicates(algorithms: Sequence[Algorithm]) -> str | None:
+    """Return what all islands that want anything want done with params that come again."""
+    wanted = {d: a for a in algorithms if (d := getattr(a, "duplicates", None)) is not None}
+    if len(wanted) > 1:
+        raise AlgorithmError(
+            "Islands: one island wants repeats averaged and another one wants them apart, so they "
+            f"cannot share a study: {' and '.join(map(repr, wanted.values()))}"
+        )
+    return next(iter(wanted), None)
 
 
 def _interval(algorithm: Algorithm) -> Any:

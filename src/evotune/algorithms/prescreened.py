@@ -66,17 +66,31 @@ class Prescreened:
         self.surrogate = surrogate
         self.pool = pool
         self.start = start
-        self.generational = algorithm.generational
-        self.inherits = getattr(algorithm, "inherits", False)
-        self.duplicates = getattr(algorithm, "duplicates", None)
         self._regressor = _regressor(surrogate)
         self._rows = Rows(self.space)
         self._features = Features(self._rows)
         self._ended: list[Trial] = []  # by number
-        self._learned: tuple[int, Predict] | None = None
+        self._learned: tuple[list[int], Predict] | None = None
 
     def __repr__(self) -> str:
         return f"Prescreened({self.algorithm!r}, surrogate={self.surrogate!r}, pool={self.pool})"
+
+    # What the algorithm inside says of itself may change while it runs: that of `Phases` does.
+
+    @property
+    def generational(self) -> bool:
+        """True when the algorithm inside is."""
+        return self.algorithm.generational
+
+    @property
+    def inherits(self) -> bool:
+        """True when the algorithm inside hands on weights."""
+        return getattr(self.algorithm, "inherits", False)
+
+    @property
+    def duplicates(self) -> str | None:
+        """What the algorithm inside wants done with params that were proposed before."""
+        return getattr(self.algorithm, "duplicates", None)
 
     def donors(self) -> Collection[int]:
         """Return the donors of the algorithm inside."""
@@ -100,8 +114,12 @@ class Prescreened:
         self.algorithm.tell(trial)
         if trial.has_ended:
             bisect.insort(self._ended, trial, key=lambda known: known.number)
-            del self._ended[:-KNOWN]
-            self._learned = None
+            del self._ended[: -KNOWN - self._newest()]
+
+    def _newest(self) -> int:
+        """Return how many have ended of the newest generation: they push out none of the others."""
+        numbers = [t.note.get("generation", -1) for t in self._ended]
+        return numbers.count(max(numbers)) if self.generational and max(numbers) >= 0 else 0
 
     def _known_to(self, proposal: Proposal) -> list[Trial]:
         """Return the trials that a proposal may depend on.
@@ -112,15 +130,16 @@ class Prescreened:
         generation = proposal.note.get("generation")
         if not self.generational or generation is None:
             return self._ended
-        return [t for t in self._ended if t.note.get("generation", -1) < generation]
+        return [t for t in self._ended if t.note.get("generation", -1) < generation][-KNOWN:]
 
     def _learn(self, trials: Sequence[Trial]) -> Predict:
         """Return the surrogate of some trials; the last one made is kept."""
-        if self._learned is None or self._learned[0] != len(trials):
+        numbers = [trial.number for trial in trials]
+        if self._learned is None or self._learned[0] != numbers:
             targets = _normal_scores(trials)
             features = self._seen([trial.genome for trial in trials])
             predict = self._regressor(features, targets, self._features.layout)
-            self._learned = (len(trials), predict)
+            self._learned = (numbers, predict)
         return self._learned[1]
 
     def _seen(self, genomes: Sequence[Genome]) -> Array:

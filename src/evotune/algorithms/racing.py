@@ -56,6 +56,11 @@ class Racing:
                 "Racing: a repeat starts afresh, so the algorithm must not hand on weights; write "
                 f"Racing(Genetic(space)), got {algorithm!r}"
             )
+        if getattr(algorithm, "duplicates", None) == "allow":
+            raise AlgorithmError(
+                "Racing averages all results of the same params, and the algorithm inside measures "
+                f"them again to see them change; write Drifting(Racing(...)), got {algorithm!r}"
+            )
         check_whole("Racing", "repeats", repeats, 2)
         if not is_number(caution) or not 0 <= caution < math.inf:
             raise AlgorithmError(f"Racing: caution must be a number from 0 up, got {caution!r}")

@@ -55,7 +55,7 @@ def squares(group: Sequence[Trial]) -> float:
     """Return the sum of squared deviations of a group's first values from their mean."""
     values = [trial.values[0] for trial in group if trial.values]
     middle = fmean(values)
-    return sum((value - middle) ** 2 for value in values)
+    return sum((value - middle) * (value - middle) for value in values)  # ** may raise
 
 
 def by_bound(trial: Trial, noise: float) -> Order:

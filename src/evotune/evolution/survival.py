@@ -30,7 +30,8 @@ def best_first(trials: Sequence[Trial]) -> list[Trial]:
 
     Feasible trials come before infeasible ones, these by their violation (Deb, 2000). One
     objective is ordered by value; several by front, then by crowding distance (NSGA-II, Deb et
-    al., 2002). Ties go to the lower number, so that the order never depends on arrival.
+    al., 2002). Stopped trials come last. Ties go to the lower number, so that the order never
+    depends on arrival.
     """
     return constrained(trials, _by_crowding)
 
@@ -44,17 +45,22 @@ def constrained(trials: Sequence[Trial], order: FrontOrder) -> list[Trial]:
     """
     ranked = [t for t in trials if t.values is not None]
     if ranked and len(ranked[0].values or ()) == 1:
-        return sorted(ranked, key=lambda t: (t.violation, t.values, t.number))
-    feasible = sorted((t for t in ranked if t.violation == 0), key=lambda t: t.number)
-    infeasible = sorted((t for t in ranked if t.violation > 0), key=_by_violation)
-    if len(feasible) > 1:
-        values = np.array([t.values for t in feasible])
-        feasible = [feasible[k] for k in order(values, pareto.ranks(values))]
-    return feasible + infeasible
+        return sorted(ranked, key=by_first)
+    able = sorted((t for t in ranked if _competes(t)), key=lambda t: t.number)
+    behind = sorted((t for t in ranked if not _competes(t)), key=_by_violation)
+    if len(able) > 1:
+        values = np.array([t.values for t in able])
+        able = [able[k] for k in order(values, pareto.ranks(values))]
+    return able + behind
 
 
-def _by_violation(trial: Trial) -> tuple[float, int]:
-    return trial.violation, trial.number
+def _competes(trial: Trial) -> bool:
+    """Tell whether the values count: neither of an infeasible trial nor of an unfinished one."""
+    return trial.violation == 0 and trial.state != "stopped"
+
+
+def _by_violation(trial: Trial) -> tuple[bool, float, int]:
+    return trial.state == "stopped", trial.violation, trial.number
 
 
 def _by_crowding(values: Array, fronts: Indices) -> Indices:
@@ -70,11 +76,9 @@ def scalar_values(
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return one minimised number a trial for selection to read, shape ``(trials,)``.
 
-    A single feasible objective is its own number; several objectives, or infeasible trials among
-    them, have no common scale: there the position counts.
+    A single feasible objective is its own number; several objectives, or infeasible or stopped
+    trials among them, have no common scale: there the position counts.
     """
-    if all(
-        t.values is not None and len(t.values) == 1 and not t.violation for t in best_first_trials
-    ):
+    if all(t.values is not None and len(t.values) == 1 and _competes(t) for t in best_first_trials):
         return np.array([t.values[0] for t in best_first_trials if t.values])
     return np.arange(len(best_first_trials), dtype=float)

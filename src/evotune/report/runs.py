@@ -121,7 +121,7 @@ def read_log(run: RunLike, *, epochs: bool) -> Log:
 
 def _counts(trial: Trial) -> bool:
     finite = trial.values is not None and all(map(math.isfinite, trial.values))
-    return trial.is_done and finite and trial.violation == 0
+    return trial.state == "done" and finite and trial.violation == 0
 
 
 def objectives_of(methods: Mapping[str, Sequence[RunLike]], task: str) -> Objectives:

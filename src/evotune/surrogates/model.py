@@ -138,7 +138,10 @@ class Surrogate:
             return None
         columns = [transform(column) for transform in TRANSFORMS for column in table.values.T]
         columns.append(transforms.signed(table.violations))
-        kept = representative(np.mean(columns[: table.values.shape[1]], axis=0), count)
+        merit = np.mean(columns[: table.values.shape[1]], axis=0)
+        # What is feasible counts as better, or none of it might be kept.
+        behind = np.where(table.violations > 0, np.ptp(merit) + table.violations, 0.0)
+        kept = representative(merit + behind, count)
         table = table.only(kept)
         seen = self.features(table.rows, self.rows.active(table.rows))
         return table, seen, np.array(columns)[:, kept]

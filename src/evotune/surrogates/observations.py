@@ -70,7 +70,8 @@ def tabulated(observations: Sequence[Observation]) -> Table:
     kept: dict[int, Observation] = {}
     for seen in observations:
         known = kept.get(seen.root)
-        if known is None or known.values is None or seen.repeats >= known.repeats:
+        newer = known is not None and seen.values is not None and seen.repeats >= known.repeats
+        if known is None or known.values is None or newer:
             kept[seen.root] = seen
     merged = list(kept.values())
     rows = np.array([o.row for o in merged])
