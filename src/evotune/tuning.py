@@ -17,7 +17,7 @@ _OF_STUDY = ("constraints", "duplicates", "take_over")
 _RENAMED = {
     "n_trials": "; write trials=",
     "n_jobs": "; write workers=",
-    "seeds": "; write algorithm=Genetic(space, seeds=[{...}])",
+    "seeds": "; write algorithm=Hybrid(space, seeds=[{...}])",
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import evotune as et
 from evotune.errors import StudyError
-from evotune.report.importance import importance
+from evotune.report.importance import Importance, importance
 from evotune.report.importance_bars import importance_bars
 from evotune.space import Choice, Fixed, Float, Int, Space
 from evotune.trial import Trial
@@ -152,3 +152,10 @@ def test_genes_that_hardly_count_share_a_bar() -> None:
     assert names[0] == "g3"
     assert names[-1].endswith("other genes")
     assert sum(figure.data[2].x) == pytest.approx(100.0)
+
+
+def test_printed_it_says_when_it_knows_nothing():
+    sure = Importance({"lr": 0.75, "width": 0.25}, {"lr": 0.7, "width": 0.2}, 0.9, 50)
+    assert str(sure) == " 75.0%  lr\n 25.0%  width"
+    unsure = Importance({"lr": 0.75, "width": 0.25}, {"lr": 0.7, "width": 0.2}, -0.1, 25)
+    assert str(unsure).endswith("not reliable: 25 trials, R² -0.10")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from plotly.offline import get_plotlyjs
 
+import evotune as et
 from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.errors import StudyError
 from evotune.objectives import Constraint
@@ -290,3 +291,22 @@ def assert_drawn(page: str, count: int) -> None:
     plots = re.findall(r'<div class="plot[^"]*js-plotly-plot[^"]*"', page)
     assert len(plots) == count
     assert page.count('class="main-svg"') >= len(plots)
+
+
+def test_halving_shows_its_rungs_and_no_schedules(tmp_path):
+    def train(trial):
+        epochs = sum(1 for _ in trial.epochs())
+        trial.resume()
+        trial.keep(epochs=epochs)
+        return trial.params["x"]
+
+    space = et.Space(x=et.Float(0.0, 1.0))
+    algorithm = et.SuccessiveHalving(et.RandomSearch(space), minimum=1, maximum=9)
+    study = et.Study(algorithm, "max score", seed=1).run(train, trials=20)
+    text = study.report(tmp_path / "report.html").read_text()
+    table = text.split('id="rungs"')[1].split("</table>")[0]
+    budgets = [trial.note["rung"] for trial in study.trials]
+    for budget in (1.0, 3.0, 9.0):
+        assert f"<td>{budget:g}</td><td>{budgets.count(budget)}</td>" in table
+    assert 'id="schedules"' not in text
+    assert "of a member" not in text

@@ -89,7 +89,8 @@ class Bracket:
                 "SuccessiveHalving: trials are done, but none has kept its weights, so a promoted "
                 "one cannot go on; call trial.resume(model=model, optimizer=optimizer) and "
                 "trial.keep(model=model, optimizer=optimizer) in the evaluate function, or write "
-                "resume=False, which trains promoted trials anew with the whole budget"
+                "resume=False, which trains promoted trials anew with the whole budget. Trials "
+                "that are done without weights stay so: then begin another study"
             )
         for k in reversed(range(len(self.budgets) - 1)):
             trial = self._rungs[k].promotable()

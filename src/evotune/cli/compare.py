@@ -1,5 +1,6 @@
 """``evotune compare``: run files or algorithms with the same seeds, and say which is best."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from evotune.cli.source import Record, open_source
 from evotune.cli.watch import run_watched
 from evotune.errors import ConfigError, NoResultError
 from evotune.report.ranking import compare
+from evotune.report.ranks import runs_needed
 from evotune.report.runs import RunLike
 from evotune.report.text import count, number
 from evotune.study import Study
@@ -59,7 +61,7 @@ def compare_sources(
     overrides: Mapping[str, Any],
     *,
     algorithms: str | None,
-    seeds: int,
+    seeds: int | None,
     output: Path | None,
 ) -> int:
     """Compare TOML files, algorithms on one TOML file, or what a storage holds.
@@ -68,7 +70,7 @@ def compare_sources(
         sources: TOML files; or a storage, and the names of the methods in it.
         overrides: Values that go before those in the files' ``[study]``.
         algorithms: Names with commas between, in place of the ``[algorithm]`` of a single file.
-        seeds: How many runs of each.
+        seeds: How many runs of each; None takes as many as can prove a difference.
         output: Where the HTML page goes, if anywhere.
 
     Returns:
@@ -82,7 +84,8 @@ def compare_sources(
     if sources[0].endswith(".toml"):
         arms = _arms(sources, algorithms)
         _check_same_task(arms, overrides)
-        methods = _run(arms, overrides, seeds, console)
+        enough = runs_needed(math.comb(len(arms), 2))
+        methods = _run(arms, overrides, enough if seeds is None else seeds, console)
         if methods is None:
             return INTERRUPTED
     else:

@@ -100,7 +100,14 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each, with seeds 0, 1, ...")] = 6,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Runs of each, with seeds 0, 1, ...; by default as many as a proof needs.",
+            show_default=False,
+        ),
+    ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials of each run.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs, as for run.")] = None,
     workers: Workers = None,

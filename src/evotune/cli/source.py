@@ -1,5 +1,6 @@
 """Recorded studies, opened for reading only: nothing is created, nobody is locked out."""
 
+import shlex
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -129,7 +130,7 @@ def _choose(source: str, names: Sequence[str], name: str | None) -> str:
         if main:
             raise StudyError(
                 f"{source} holds {len(main)} studies: {', '.join(main)}; name one of them, e.g. "
-                f"evotune show {source} {main[0]}"
+                f"evotune show {shlex.quote(source)} {shlex.quote(main[0])}"
             )
     if name is None or name not in names:
         which = "study yet" if name is None else f"study {name!r}"

@@ -63,5 +63,6 @@ def alarms(data: StudyData) -> Iterator[str]:
     yield (
         f"Diversity has collapsed in {genes}: up to the end, {unit} {last}, the spread over the "
         f"population stayed below {percent(LIMIT)} of what it was at first, so there was nothing "
-        "left to select. If that was too early: a larger mutation, a larger population, or Islands."
+        "left to select. A good end looks the same; if it was too early, what helps a population "
+        "is a larger mutation, a larger population, or Islands."
     )

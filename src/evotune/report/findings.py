@@ -40,7 +40,7 @@ def _progress(data: StudyData) -> Iterator[str]:
             f"The best result is recent: {count(since, 'trial')} of {total:,} came after it, "
             "so more trials are likely to find a better one."
         )
-    elif since >= 0.4 * total:
+    elif since >= 0.4 * total and len(data.objectives.objectives) == 1:
         metric = data.objective.metric
         yield f"The last {count(since, 'trial')} of {total:,} brought no better {metric}."
 

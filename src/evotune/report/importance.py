@@ -49,6 +49,13 @@ class Importance:
         """True with enough trials, which the forest, if there is one, predicts well enough."""
         return self.trials >= 20 and any(self.shares.values()) and not self.quality < 0.3
 
+    def __str__(self) -> str:
+        lines = [f"{share:6.1%}  {gene}" for gene, share in self.shares.items()]
+        if not self.is_reliable:
+            fit = "" if math.isnan(self.quality) else f", R² {self.quality:.2f}"
+            lines.append(f"not reliable: {self.trials} trials{fit}")
+        return "\n".join(lines)
+
 
 def importance(
     space: Space,

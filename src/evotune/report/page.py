@@ -22,6 +22,7 @@ from evotune.report.markup import (
     sentences,
     tiles,
 )
+from evotune.report.rungs import rung_table
 from evotune.report.section import Section
 from evotune.report.sections import sections
 from evotune.report.text import count
@@ -143,6 +144,13 @@ def _tables(data: StudyData) -> str:
             "Equal reasons stand together, the most frequent first; open one for its traceback."
         )
         parts.append(card("failed", "Failed trials", caption, failed_table(data)))
+    rungs = rung_table(data)
+    if rungs:
+        caption = (
+            "A rung is a budget, counted from fresh weights. The best of each are promoted to the "
+            "next one, as trials of their own."
+        )
+        parts.append(card("rungs", "Rungs", caption, rungs))
     if data.done:
         several = len(data.objectives.objectives) > 1
         order = "the Pareto front first, then by the first objective" if several else "best first"

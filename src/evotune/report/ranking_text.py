@@ -47,7 +47,10 @@ def friedman_text(ranking: Ranking) -> str:
     if math.isnan(ranking.friedman):
         return distance
     p = p_text(ranking.friedman)
-    return f"Friedman's test that all are alike: p {p if p[0] == '<' else f'= {p}'}. {distance}"
+    return (
+        f"Friedman's test that all are alike: p {p if p[0] == '<' else f'= {p}'}. {distance} This "
+        "looks at ranks only; what is said of two methods rests on Wilcoxon's test of each pair."
+    )
 
 
 def p_text(p: float) -> str:

@@ -57,8 +57,11 @@ def own_note(trial: Trial) -> Mapping[str, Any]:
 
 
 def inherits_weights(trials: Iterable[Trial]) -> bool:
-    """Tell whether any trial started from the weights of another."""
-    return any(trial.donors for trial in trials)
+    """Tell whether any trial started from the weights of another, with genes of its own.
+
+    A trial that halving has promoted goes on as what it was: that is one longer training.
+    """
+    return any(trial.donors and "promotes" not in trial.note for trial in trials)
 
 
 def steps(trials: Sequence[Trial]) -> list[Step]:
