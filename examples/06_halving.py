@@ -1,4 +1,4 @@
-"""Successive halving: short trainings first, and only the promising ones go on from their weights."""
+"""Successive halving: short trainings first; only the promising ones go on, from their weights."""
 
 import torch
 from sklearn.datasets import load_digits
