@@ -138,10 +138,10 @@ class TestNotesAndBudgets:
 
     def test_islands_of_phases(self):
         parts = [Phases(Recorder(2), Then(size=3), trials=4) for _ in range(2)]
-        driver = Driver(Islands(parts, every=1)).run(30)
+        driver = Driver(Islands(parts, every=1)).run(60)
         assert phase_of(t for t in driver.trials if t.note["island"] == 1)[:4] == [0] * 4
-        for phases in parts:
-            assert [len(algorithm.foreign) for algorithm in phases.algorithms] == [1, 5]
+        for phases in parts:  # whose trials count ten to a generation, as they have no population
+            assert len(phases.algorithms[1].foreign) == 3
 
 
 class TestForeignTrials:
