@@ -30,16 +30,17 @@ class _Problem(ElementwiseProblem):
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         domains = recorder.problem.space.domains
-        super().__init__(vars={name: _variable(d) for name, d in domains.items()}, n_obj=1)
+        super().__init__(vars={name: variable_of(d) for name, d in domains.items()}, n_obj=1)
 
     def _evaluate(self, x: Mapping[str, Any], out: dict[str, Any], *_: Any, **__: Any) -> None:
         space = self._recorder.problem.space
         given = plain(x)
-        genome = {name: _value(domain, given[name]) for name, domain in space.domains.items()}
+        genome = {name: value_of(domain, given[name]) for name, domain in space.domains.items()}
         out["F"] = self._recorder(space.params(genome))
 
 
-def _variable(domain: Any) -> Any:
+def variable_of(domain: Any) -> Any:
+    """Return the variable of pymoo that stands for a domain."""
     if _is_position(domain):
         return Real(bounds=(0.0, 1.0))
     if isinstance(domain, et.Int):
@@ -47,7 +48,8 @@ def _variable(domain: Any) -> Any:
     return Choice(options=list(domain.values()))
 
 
-def _value(domain: Any, given: Any) -> Any:
+def value_of(domain: Any, given: Any) -> Any:
+    """Return the value of a domain that a value of its variable stands for."""
     if _is_position(domain):
         return domain.from_unit(given)
     return given

@@ -62,7 +62,7 @@ def pymoo_nsga2(population: int) -> Search:
     """Return pymoo's NSGA2 with its operators for mixed variables; its default is 100."""
 
     def search(space: et.Space, evaluate: Evaluate, evaluations: int, seed: int) -> None:
-        from peer_pymoo import _value, _variable
+        from peer_pymoo import value_of, variable_of
         from peer_spaces import plain
         from pymoo.algorithms.moo.nsga2 import NSGA2
         from pymoo.core import mixed
@@ -72,7 +72,7 @@ def pymoo_nsga2(population: int) -> Search:
         class Problem(ElementwiseProblem):
             def _evaluate(self, x: Mapping[str, Any], out: dict[str, Any], *_: Any) -> None:
                 given = plain(x)
-                genome = {name: _value(d, given[name]) for name, d in space.domains.items()}
+                genome = {name: value_of(d, given[name]) for name, d in space.domains.items()}
                 out["F"] = evaluate(space.params(genome))
 
         distinct = mixed.MixedVariableDuplicateElimination()
@@ -82,7 +82,7 @@ def pymoo_nsga2(population: int) -> Search:
             mating=mixed.MixedVariableMating(eliminate_duplicates=distinct),
             eliminate_duplicates=distinct,
         )
-        variables = {name: _variable(domain) for name, domain in space.domains.items()}
+        variables = {name: variable_of(domain) for name, domain in space.domains.items()}
         problem = Problem(vars=variables, n_obj=2)
         minimize(problem, algorithm, ("n_eval", evaluations), seed=seed)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from evotune.errors import StudyError
 from evotune.objectives import Objectives
+from evotune.protocols import Algorithm
 from evotune.trial import Trial
 
 
@@ -71,3 +72,17 @@ class Stagnation:
             self._best, self._since = (trial.violation, trial.values), generation
         # The generation after the last idle one has begun, or is as good as begun.
         return bool(generation - self._since > self.generations)
+
+
+def check_epochs(algorithm: Algorithm, epochs: float | None) -> None:
+    """Refuse a run that would end trials before the algorithm has compared them all.
+
+    Raises:
+        StudyError: ``epochs`` lies below the largest budget that the algorithm gives.
+    """
+    longest = max(getattr(algorithm, "budgets", ()), default=0)
+    if epochs is not None and epochs < longest:
+        raise StudyError(
+            f"epochs={epochs:g} ends trials before their longest budget, {longest:g}: write "
+            f"{type(algorithm).__name__}(..., maximum={epochs:g}), or leave epochs= out"
+        )

@@ -99,18 +99,4 @@ def check_new(algorithm: Algorithm) -> None:
     _studied.add(algorithm)
 
 
-def check_epochs(algorithm: Algorithm, epochs: float | None) -> None:
-    """Refuse a run that would end trials before the algorithm has compared them all.
-
-    Raises:
-        StudyError: ``epochs`` lies below the largest budget that the algorithm gives.
-    """
-    longest = max(getattr(algorithm, "budgets", ()), default=0)
-    if epochs is not None and epochs < longest:
-        raise StudyError(
-            f"epochs={epochs:g} ends trials before their longest budget, {longest:g}: write "
-            f"{type(algorithm).__name__}(..., maximum={epochs:g}), or leave epochs= out"
-        )
-
-
 _studied: "weakref.WeakSet[Any]" = weakref.WeakSet()

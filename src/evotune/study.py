@@ -13,9 +13,9 @@ from evotune.evolution.stopping import Stopping
 from evotune.execution.evaluate import read_metrics
 from evotune.execution.stacked import can_stack
 from evotune.keeping import default_folder, owner_of
-from evotune.limits import Limits
+from evotune.limits import Limits, check_epochs
 from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
-from evotune.opening import check_epochs, check_new, open_definition
+from evotune.opening import check_new, open_definition
 from evotune.protocols import Algorithm, Evaluate, Executor, Storage
 from evotune.report.comparison import Comparison
 from evotune.results import Results

@@ -17,6 +17,7 @@ from evotune.algorithms.generations import Generation, StartingPopulation
 from evotune.checks import check_operator, check_whole, is_number
 from evotune.errors import AlgorithmError
 from evotune.evolution.repeats import merge_repeats
+from evotune.evolution.selection import draw
 from evotune.evolution.survival import Survival, best_first
 from evotune.space import Space
 from evotune.space.designs import Design, design_named
@@ -136,9 +137,7 @@ class ElitesModel:
             weighted /= weighted.sum()
             share = max(self.shrinkage, WHOLE_ELITE)
             chances = (1 - share) * weighted + share * chances
-        ends = np.cumsum(chances)
-        k = int(np.searchsorted(ends, float(rng.random()) * ends[-1], side="right"))
-        return self.values[name][min(k, len(ends) - 1)]
+        return self.values[name][int(draw(chances, 1, rng)[0])]
 
 
 class EstimationOfDistribution:

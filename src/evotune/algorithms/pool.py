@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
+from evotune.space.domains import reflect_all
 from evotune.surrogates.rows import Array, Mask, Rows
 
 #: Judges rows, shape ``(rows, columns)``, given which genes are active: the higher, the better.
@@ -102,7 +103,9 @@ def _crossed(rows: Rows, a: Array, b: Array, rng: np.random.Generator) -> tuple[
     # SBX (Deb and Agrawal, 1995): the parents' mean, with a spread β times theirs
     draw = np.maximum(rng.random(a.shape), 1e-12)
     spread = np.where(draw <= 0.5, 2 * draw, 1 / (2 * (1 - draw))) ** (1 / (ETA + 1))
-    blended = np.where(rows.ordered, _reflected(((1 + spread) * a + (1 - spread) * b) / 2), swapped)
+    blended = np.where(
+        rows.ordered, reflect_all(((1 + spread) * a + (1 - spread) * b) / 2), swapped
+    )
     crossed = kind < EXCHANGED + BLENDED
     child = np.where(kind < EXCHANGED, swapped, np.where(crossed, blended, a))
     if rows.space.conditional:
@@ -131,7 +134,7 @@ def _mutated(
     mutate[np.arange(count), active_draws.argmin(axis=1)] = True
     mutate[crossed & (rng.random(count) < UNMUTATED)] = False
     delta = step * rng.standard_normal(child.shape)
-    moved = rows.snap(np.where(mutate & rows.ordered, _reflected(child + delta), child))
+    moved = rows.snap(np.where(mutate & rows.ordered, reflect_all(child + delta), child))
     still = mutate & rows.ordered & (moved == child)
     moved = rows.shift_cells(moved, np.where(still, np.where(delta < 0, -1, 1), 0))
     jump = 1 + np.floor(rng.random(child.shape) * (rows.sizes - 1))
@@ -139,9 +142,3 @@ def _mutated(
     other = (child[:, listed] + jump[:, listed]) % rows.sizes[listed]
     moved[:, listed] = np.where(mutate[:, listed], other, child[:, listed])
     return moved
-
-
-def _reflected(units: Array) -> Array:
-    """Fold numbers back into [0, 1] as if the two ends were mirrors."""
-    folded = np.abs(units) % 2.0
-    return np.where(folded > 1.0, 2.0 - folded, folded)

@@ -15,9 +15,11 @@ from evotune.algorithms.generations import Generation, StartingPopulation
 from evotune.checks import check_operator, check_whole, is_number
 from evotune.errors import AlgorithmError
 from evotune.evolution.replacement import no_worse
+from evotune.evolution.selection import draw
 from evotune.evolution.survival import Survival, best_first
 from evotune.space import Space
 from evotune.space.designs import Design, design_named
+from evotune.space.domains import reflect_all
 from evotune.trial import Proposal, Trial
 
 Array = npt.NDArray[np.float64]
@@ -81,8 +83,7 @@ class _Coordinates:
     def inside(self, position: Array, velocity: Array) -> tuple[Array, Array]:
         """Bring a position back: off the walls with half the speed, chances to a sum of 1."""
         out = self.ordered & ((position < 0) | (position > 1))
-        folded = 1.0 - np.abs(1.0 - np.abs(position) % 2.0)
-        position = np.where(out, folded, np.clip(position, 0.0, 1.0))
+        position = np.where(out, reflect_all(position), np.clip(position, 0.0, 1.0))
         for name, place in self.places.items():
             if not self.space.domains[name].ordered:
                 total = position[place].sum()
@@ -100,9 +101,7 @@ class _Coordinates:
             if domain.ordered:
                 genome[name] = domain.from_unit(float(position[place.start]))
             else:
-                ends = np.cumsum(position[place])
-                k = int(np.searchsorted(ends, float(rng.random()) * ends[-1], side="right"))
-                genome[name] = list(domain.values())[min(k, len(ends) - 1)]
+                genome[name] = list(domain.values())[int(draw(position[place], 1, rng)[0])]
         return genome
 
 

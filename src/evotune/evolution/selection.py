@@ -19,7 +19,7 @@ Positions = npt.NDArray[np.intp]
 Selection = Callable[[Array, int, np.random.Generator, int], Positions]
 
 
-def _draw(weights: Array, count: int, rng: np.random.Generator) -> Positions:
+def draw(weights: Array, count: int, rng: np.random.Generator) -> Positions:
     """Draw positions with probability proportional to their weights, with replacement."""
     total = np.cumsum(weights)
     draws = rng.random(count) * total[-1]
@@ -90,7 +90,7 @@ class Rank:
     def __call__(
         self, values: Array, count: int, rng: np.random.Generator, generation: int
     ) -> Positions:
-        return _draw(np.linspace(self.pressure, 2 - self.pressure, len(values)), count, rng)
+        return draw(np.linspace(self.pressure, 2 - self.pressure, len(values)), count, rng)
 
 
 def _roulette_weights(values: Array) -> Array:
@@ -107,7 +107,7 @@ class Roulette:
     def __call__(
         self, values: Array, count: int, rng: np.random.Generator, generation: int
     ) -> Positions:
-        return _draw(_roulette_weights(values), count, rng)
+        return draw(_roulette_weights(values), count, rng)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class Boltzmann:
     ) -> Positions:
         # A growth beyond e^500 would overflow, and only the best has been drawn for long.
         beta = self.beta * math.exp(min(math.log(self.growth) * generation, 500.0))
-        return _draw(np.exp(-beta * (values - values.min())), count, rng)  # shifted: no overflow
+        return draw(np.exp(-beta * (values - values.min())), count, rng)  # shifted: no overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,4 +176,4 @@ class RelativeExponential:
     ) -> Positions:
         spread = values.max() - values.min()
         relative = (values - values.min()) / spread if spread > 0 else np.zeros(len(values))
-        return _draw(np.exp(-self.strength * relative), count, rng)
+        return draw(np.exp(-self.strength * relative), count, rng)

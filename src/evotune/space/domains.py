@@ -11,6 +11,9 @@ from dataclasses import KW_ONLY, dataclass, field
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
+
 from evotune.errors import SpaceError
 from evotune.space.conditions import normalise_when, when_to_json
 
@@ -21,6 +24,12 @@ def reflect(unit: float) -> float:
         return unit
     unit = abs(unit) % 2.0
     return 2.0 - unit if unit > 1.0 else unit
+
+
+def reflect_all(units: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Fold many numbers back into [0, 1], as `reflect` does one."""
+    folded = np.abs(units) % 2.0
+    return np.where(folded > 1.0, 2.0 - folded, folded)
 
 
 @dataclass(frozen=True, slots=True)
