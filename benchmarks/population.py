@@ -33,7 +33,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import evotune as et
-from evotune.training.checkpoints import Checkpoints
+from evotune.checkpoints.store import Checkpoints
 
 console = Console(width=110)
 MEMBERS, EPOCHS, INTERVAL = 8, 20, 4

@@ -20,13 +20,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from evotune.training.checkpoints import Checkpoints
+from evotune.checkpoints.handover import TrialWeights
+from evotune.checkpoints.store import Checkpoints
 from evotune.training.stacked.groups import Member
 from evotune.training.stacked.together import train_together
 from evotune.training.stacked.training import Stack
 from evotune.training.stacked.weights import keep, resume
 from evotune.training.task import SupervisedTask
-from evotune.training.weights import TrialWeights
 from evotune.trial import Checkpoint, RunningTrial, Trial
 
 console = Console(width=110)

@@ -7,7 +7,7 @@ import numpy as np
 from p2_setting import PaperRun
 from tables import cells, figures, spread, table
 
-from evotune.report.comparison import Difference, paired
+from evotune.analysis.statistics import Difference, paired
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import torch
 from p3_pbt_fashion import DIGITS, space, task
 
 import evotune as et
-from evotune.report.comparison import paired
+from evotune.analysis.statistics import paired
 
 DEFAULT = "defaults: σ² = 4, rate 0.5"
 ARMS: Mapping[str, Mapping[str, Any]] = {

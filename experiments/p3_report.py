@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from tables import cells, figures, machine, spread, table
 
-from evotune.report.comparison import Difference, paired
+from evotune.analysis.statistics import Difference, paired
 
 #: Names of the searches without evolution.
 BASELINE, RESTARTS, RANDOM = "accepted practice", "accepted practice, best of {}", "random search"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evotune.report.comparison import Difference
+from evotune.analysis.statistics import Difference
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from evotune.training.checkpoints import Checkpoints
+from evotune.checkpoints.handover import TrialWeights
+from evotune.checkpoints.store import Checkpoints
 from evotune.training.stacked.together import train_together
 from evotune.training.task import SupervisedTask
-from evotune.training.weights import TrialWeights
 from evotune.trial import RunningTrial, Trial
 from helpers_training import without_seconds
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from problem import Problem
 
-from evotune.files import write_whole
+from evotune.checks import write_whole
 
 RUNS = Path(__file__).resolve().parents[1] / "runs" / "search"
 POINTS, BATCH = 50_000, 5_000

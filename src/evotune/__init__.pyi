@@ -11,22 +11,23 @@ from evotune.algorithms.estimation import EstimationOfDistribution as Estimation
 from evotune.algorithms.evolution_strategy import EvolutionStrategy as EvolutionStrategy
 from evotune.algorithms.genetic import Genetic as Genetic
 from evotune.algorithms.grid import Grid as Grid
+from evotune.algorithms.halving import Hyperband as Hyperband
 from evotune.algorithms.halving import SuccessiveHalving as SuccessiveHalving
 from evotune.algorithms.hybrid import Hybrid as Hybrid
-from evotune.algorithms.hyperband import Hyperband as Hyperband
-from evotune.algorithms.intervals import Growing as Growing
 from evotune.algorithms.islands import Islands as Islands
-from evotune.algorithms.nsga import Nsga2 as Nsga2
-from evotune.algorithms.nsga import Nsga3 as Nsga3
 from evotune.algorithms.phases import Phases as Phases
+from evotune.algorithms.population_based import GrowingInterval as GrowingInterval
 from evotune.algorithms.population_based import PopulationBasedTraining as PopulationBasedTraining
 from evotune.algorithms.prescreened import Prescreened as Prescreened
 from evotune.algorithms.racing import Racing as Racing
 from evotune.algorithms.random_search import RandomSearch as RandomSearch
+from evotune.algorithms.recipes import Nsga2 as Nsga2
+from evotune.algorithms.recipes import Nsga3 as Nsga3
 from evotune.algorithms.swarm import ParticleSwarm as ParticleSwarm
+from evotune.checkpoints.store import Checkpoints as Checkpoints
 from evotune.errors import EvotuneError as EvotuneError
 from evotune.evolution import exploitation as exploitation
-from evotune.evolution import schedules as schedules
+from evotune.evolution import rates as rates
 from evotune.evolution import selection as selection
 from evotune.evolution.stopping import DominationStopping as DominationStopping
 from evotune.evolution.stopping import MedianStopping as MedianStopping
@@ -37,6 +38,7 @@ from evotune.execution.stacked import StackedExecutor as StackedExecutor
 from evotune.objectives import Constraint as Constraint
 from evotune.objectives import Objective as Objective
 from evotune.objectives import WeightedSum as WeightedSum
+from evotune.schedules.schedule import Schedule as Schedule
 from evotune.space import Bool as Bool
 from evotune.space import Choice as Choice
 from evotune.space import Fixed as Fixed
@@ -48,10 +50,9 @@ from evotune.space import Space as Space
 from evotune.space import crossover as crossover
 from evotune.space import mutation as mutation
 from evotune.space import refine as refine
-from evotune.study import Study as Study
-from evotune.training.checkpoints import Checkpoints as Checkpoints
+from evotune.study.study import Study as Study
+from evotune.study.tune import tune as tune
 from evotune.training.command import CommandTask as CommandTask
-from evotune.training.schedules import Schedule as Schedule
 from evotune.training.task import SupervisedTask as SupervisedTask
 from evotune.trial import Checkpoint as Checkpoint
 from evotune.trial import Failed as Failed
@@ -60,6 +61,5 @@ from evotune.trial import Outcome as Outcome
 from evotune.trial import Proposal as Proposal
 from evotune.trial import RunningTrial as RunningTrial
 from evotune.trial import Trial as Trial
-from evotune.tuning import tune as tune
 
 __version__: str

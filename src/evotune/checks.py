@@ -1,10 +1,12 @@
 """Checks of what users write, shared by many parts."""
 
 import difflib
+import os
 from collections.abc import Iterable
 from numbers import Integral, Real
+from pathlib import Path
 
-from evotune.errors import AlgorithmError
+from evotune.errors import AlgorithmError, EvotuneError, StudyError
 
 
 def check_whole(owner: str, name: str, value: object, least: int) -> None:
@@ -45,3 +47,34 @@ def check_operator(owner: str, name: str, operator: object, example: str) -> Non
 def is_number(value: object) -> bool:
     """Return True for a real number that is no truth value."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def write_whole(path: str | Path, text: str, error_type: type[EvotuneError] = StudyError) -> Path:
+    """Write a text file so that nobody ever sees half of it; missing folders are made.
+
+    Args:
+        path: Where to.
+        text: What.
+        error_type: What is raised.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        EvotuneError: Of that type: the path cannot be written; what stood there is unchanged.
+    """
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise error_type(
+            f"cannot write {str(target)!r}: {error.strerror or error}; "
+            "give a path to a file in a folder that you may write to"
+        ) from error
+    return target

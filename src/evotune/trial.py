@@ -200,7 +200,7 @@ class Bar(Protocol):
 
 
 class Weights(Protocol):
-    """What one running trial may do with weights; `evotune.training.weights` has the real one."""
+    """What one running trial may do with weights; `evotune.checkpoints.handover` has the real one."""
 
     @property
     def wanted(self) -> bool:

@@ -7,7 +7,7 @@ from evotune.algorithms.islands import Islands
 from evotune.algorithms.phases import Phases
 from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.algorithms.random_search import RandomSearch
-from evotune.evolution.schedules import Adaptive
+from evotune.evolution.rates import Adaptive
 from evotune.evolution.selection import Rank, StochasticUniversal
 from evotune.protocols import Algorithm
 from evotune.space import Space

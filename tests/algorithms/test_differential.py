@@ -7,7 +7,7 @@ from evotune.algorithms.differential import DifferentialEvolution
 from evotune.errors import AlgorithmError, GenomeError
 from evotune.seeding import generator
 from evotune.space import Choice, Fixed, Float, Int, Ordinal, Space
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.testing.algorithms import SPACES, AlgorithmContract, Rehearsal
 from evotune.trial import Trial
 from helpers_algorithms import generations, numbers

@@ -10,7 +10,7 @@ from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.algorithms.random_search import RandomSearch
 from evotune.errors import AlgorithmError
 from evotune.space import Float, Space
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.testing.algorithms import SPACES, AlgorithmContract, Rehearsal
 
 SPACE = Space(x=Float(0.0, 1.0), y=Float(0.0, 1.0))

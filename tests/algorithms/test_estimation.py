@@ -7,7 +7,7 @@ import pytest
 from evotune.algorithms.estimation import UNIFORM_SPREAD, ElitesModel, EstimationOfDistribution
 from evotune.errors import AlgorithmError, GenomeError
 from evotune.space import Choice, Fixed, Float, Int, Space
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.testing.algorithms import AlgorithmContract, Rehearsal
 from evotune.trial import Trial
 from helpers_algorithms import best, numbers

@@ -3,14 +3,14 @@ import pytest
 
 from evotune.algorithms.genetic import Genetic
 from evotune.errors import AlgorithmError, GenomeError
-from evotune.evolution.schedules import Decay
+from evotune.evolution.rates import Decay
 from evotune.evolution.selection import Truncation
 from evotune.space import Bool, Choice, Float, Int, Space
 from evotune.space.crossover import KPoint, Uniform
 from evotune.space.designs import sobol
 from evotune.space.mutation import Creep, UniformReset
 from evotune.space.refine import Refinement
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.testing.algorithms import SPACES, Rehearsal, foreign_trials, sphere
 from helpers_algorithms import best, generations, numbers
 

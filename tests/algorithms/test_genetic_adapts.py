@@ -7,7 +7,7 @@ import pytest
 
 from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.variation import STEP_BOUNDS
-from evotune.evolution.schedules import Adaptive, Constant, Decay
+from evotune.evolution.rates import Adaptive, Constant, Decay
 from evotune.evolution.selection import Truncation
 from evotune.space import Fixed, Float, Int, Space
 from evotune.space.refine import Refinement

@@ -9,17 +9,16 @@ from evotune.algorithms.estimation import EstimationOfDistribution
 from evotune.algorithms.evolution_strategy import EvolutionStrategy
 from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.grid import Grid
-from evotune.algorithms.halving import SuccessiveHalving
+from evotune.algorithms.halving import Hyperband, SuccessiveHalving
 from evotune.algorithms.hybrid import Hybrid
-from evotune.algorithms.hyperband import Hyperband
-from evotune.algorithms.nsga import Nsga2, Nsga3
 from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.algorithms.racing import Racing
 from evotune.algorithms.random_search import RandomSearch
+from evotune.algorithms.recipes import Nsga2, Nsga3
 from evotune.algorithms.swarm import ParticleSwarm
-from evotune.evolution.schedules import Adaptive
+from evotune.evolution.rates import Adaptive
 from evotune.space.refine import Refinement
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.testing.algorithms import SPACES, sphere
 
 ALGORITHMS = {

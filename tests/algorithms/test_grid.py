@@ -6,7 +6,7 @@ from evotune.algorithms.grid import Grid
 from evotune.algorithms.random_search import RandomSearch
 from evotune.errors import AlgorithmError
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Space
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.testing.algorithms import Rehearsal
 from evotune.trial import Trial
 

@@ -6,8 +6,7 @@ import evotune as et
 from evotune.algorithms import recipes
 from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.grid import Grid
-from evotune.algorithms.halving import SuccessiveHalving
-from evotune.algorithms.hyperband import Hyperband
+from evotune.algorithms.halving import Hyperband, SuccessiveHalving
 from evotune.algorithms.islands import Islands
 from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.algorithms.random_search import RandomSearch

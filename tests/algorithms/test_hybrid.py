@@ -4,14 +4,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evotune.algorithms import pool
 from evotune.algorithms.hybrid import Hybrid
 from evotune.algorithms.random_search import RandomSearch
 from evotune.errors import AlgorithmError, GenomeError
 from evotune.protocols import Algorithm
 from evotune.seeding import generator
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Space
-from evotune.study import Study
+from evotune.study.study import Study
+from evotune.surrogates import candidates as pool
 from evotune.surrogates import gaussian_process
 from evotune.testing.algorithms import SPACES, AlgorithmContract, Rehearsal, foreign_trials, sphere
 

@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from evotune.algorithms.nsga import Nsga2, Nsga3
 from evotune.algorithms.random_search import RandomSearch
+from evotune.algorithms.recipes import Nsga2, Nsga3
 from evotune.errors import AlgorithmError, NoResultError
 from evotune.evolution.hypervolume import hypervolume
 from evotune.evolution.pareto import non_dominated
@@ -12,7 +12,7 @@ from evotune.objectives import Constraint
 from evotune.space import Choice, Float, Int, Space
 from evotune.space.crossover import SimulatedBinary
 from evotune.space.mutation import Polynomial
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.testing.algorithms import SPACES, AlgorithmContract, Rehearsal
 from evotune.trial import Failed
 

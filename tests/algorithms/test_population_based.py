@@ -7,9 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evotune.algorithms.births import Population
-from evotune.algorithms.intervals import Growing
-from evotune.algorithms.population_based import PopulationBasedTraining
+from evotune.algorithms.population_based import GrowingInterval, Population, PopulationBasedTraining
 from evotune.errors import AlgorithmError, GenomeError
 from evotune.evolution.exploitation import Binary, Everyone, Quantile
 from evotune.evolution.selection import RelativeExponential, Truncation
@@ -165,7 +163,7 @@ def test_an_ensembles_networks_come_from_two_donors():
 
 
 def test_a_growing_interval_doubles_when_nothing_gets_better():
-    algorithm = pbt(interval=Growing(initial=2, patience=2, at_most=6))
+    algorithm = pbt(interval=GrowingInterval(initial=2, patience=2, at_most=6))
     rehearsal = Rehearsal(algorithm, value=lambda trial: 1.0 + trial.number).run(80)
     assert [trials[0].budget for trials in generations(rehearsal)] == [
         *(2, 2, 2),
@@ -180,7 +178,7 @@ def test_a_growing_interval_stays_while_it_gets_better():
 
 
 def test_a_restart_draws_new_genes_and_keeps_the_weights():
-    algorithm = pbt(interval=Growing(patience=1, restart=True), mutation=STILL)
+    algorithm = pbt(interval=GrowingInterval(patience=1, restart=True), mutation=STILL)
     rehearsal = Rehearsal(algorithm, value=lambda trial: 1.0 + trial.number).run(24)
     first, _, restarted = generations(rehearsal)
     known = {value for trial in first for value in trial.genome.values()}
@@ -189,7 +187,7 @@ def test_a_restart_draws_new_genes_and_keeps_the_weights():
 
 
 def test_one_growing_interval_serves_two_algorithms():
-    shared = Growing(patience=1)
+    shared = GrowingInterval(patience=1)
     Rehearsal(pbt(interval=shared), value=lambda trial: 1.0 + trial.number).run(40)
     assert pbt(interval=shared).interval == 1
 
@@ -392,9 +390,9 @@ def test_options_that_make_no_sense_say_so(options, message):
     [
         lambda: Quantile(0.0),
         lambda: Quantile(0.6),
-        lambda: Growing(initial=0),
-        lambda: Growing(factor=1),
-        lambda: Growing(initial=4, at_most=2),
+        lambda: GrowingInterval(initial=0),
+        lambda: GrowingInterval(factor=1),
+        lambda: GrowingInterval(initial=4, at_most=2),
     ],
 )
 def test_operators_out_of_bounds_say_so(make):

@@ -1,7 +1,6 @@
 """Population-based training in all its modes against the contract of every algorithm."""
 
-from evotune.algorithms.intervals import Growing
-from evotune.algorithms.population_based import PopulationBasedTraining
+from evotune.algorithms.population_based import GrowingInterval, PopulationBasedTraining
 from evotune.evolution.selection import StochasticUniversal
 from evotune.protocols import Algorithm
 from evotune.space import Space
@@ -71,5 +70,5 @@ class TestGrowingInterval(AlgorithmContract):
 
     def make(self, space: Space) -> Algorithm:
         return PopulationBasedTraining(
-            space, population_size=12, interval=Growing(patience=1, restart=True)
+            space, population_size=12, interval=GrowingInterval(patience=1, restart=True)
         )

@@ -12,7 +12,7 @@ from evotune.algorithms.random_search import RandomSearch
 from evotune.errors import AlgorithmError
 from evotune.objectives import Constraint
 from evotune.space import Choice, Fixed, Float, Space
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.testing.algorithms import SPACES, AlgorithmContract, Rehearsal, sphere
 
 SPACE = SPACES["continuous"]

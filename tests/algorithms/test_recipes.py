@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from evotune.algorithms import recipes
-from evotune.evolution.schedules import Decay
+from evotune.evolution.rates import Decay
 from evotune.evolution.selection import Boltzmann, RelativeExponential, Truncation
 from evotune.space import Float, Int, Space
 from evotune.space.crossover import KPoint, Uniform
 from evotune.space.mutation import Creep
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.testing.algorithms import Rehearsal
 from helpers_algorithms import best, numbers
 

@@ -5,7 +5,7 @@ import numpy as np
 from evotune.algorithms import recipes
 from evotune.algorithms.recipes import regularised_evolution
 from evotune.space import Choice, Float, Int, Space
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.testing.algorithms import AlgorithmContract, Rehearsal
 from helpers_algorithms import numbers
 

@@ -7,7 +7,7 @@ from evotune.algorithms.swarm import FASTEST, ParticleSwarm
 from evotune.errors import AlgorithmError, GenomeError
 from evotune.seeding import generator
 from evotune.space import Choice, Fixed, Float, Int, Space
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.testing.algorithms import AlgorithmContract, Rehearsal
 from evotune.trial import Trial
 from helpers_algorithms import numbers

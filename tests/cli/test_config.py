@@ -9,7 +9,7 @@ from evotune.cli import config
 from evotune.cli.config import load, location
 from evotune.errors import ConfigError
 from evotune.evolution.exploitation import Binary, Everyone, Quantile
-from evotune.evolution.schedules import Decay
+from evotune.evolution.rates import Decay
 from evotune.evolution.selection import Tournament
 from evotune.objectives import Constraint, Objective, WeightedSum
 from evotune.space import Choice, Fixed, Float, Int
@@ -79,7 +79,7 @@ PBT = 'name = "PopulationBasedTraining"\n'
 
 def test_population_based_training(study_file):
     options = (
-        'population_size = 6\ninterval = { name = "Growing", initial = 2, patience = 5 }\n'
+        'population_size = 6\ninterval = { name = "GrowingInterval", initial = 2, patience = 5 }\n'
         'parents = 1\nexploit = { name = "Quantile", share = 0.2 }\nshrink_perturb = [0.4, 0.1]\n'
         'crossover = "Segment"\nmutation = { name = "Perturb", factors = [0.5, 2.0] }\n'
         "seeds = [{ lr = 0.1 }]"
@@ -260,7 +260,7 @@ BAD = {
     ),
     "no interval": (
         {"algorithm": PBT + 'interval = "often"'},
-        "'interval' must be a whole number or \"auto\" or { name = \"Growing\", ... }, got 'often'",
+        "'interval' must be a whole number or \"auto\" or { name = \"GrowingInterval\", ... }, got 'often'",
     ),
     "interval option": (
         {"algorithm": PBT + "interval = { inital = 1 }"},

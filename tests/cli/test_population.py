@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import evotune as et
+from evotune.analysis.statistics import Comparison
 from evotune.cli.source import read_study
-from evotune.report.comparison import Comparison
 
 
 @pytest.fixture

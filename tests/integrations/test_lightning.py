@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from evotune.training.schedules import Schedule, Segment
+from evotune.schedules.schedule import Schedule, Segment
 
 pytest.importorskip("lightning")
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evotune.report.data import prepare
+from evotune.analysis.data import prepare
 from evotune.report.findings import findings
 from evotune.space import Float, Space
 from evotune.trial import Failure, Trial

@@ -14,10 +14,10 @@ from plotly.offline import get_plotlyjs
 
 import evotune as et
 from evotune.algorithms.population_based import PopulationBasedTraining
+from evotune.analysis.statistics import Comparison
 from evotune.errors import StudyError
 from evotune.objectives import Constraint
 from evotune.protocols import StudyDefinition
-from evotune.report.comparison import Comparison
 from evotune.report.page import write_report
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Space
 from evotune.trial import Failure, Trial

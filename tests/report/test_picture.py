@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from evotune.algorithms.population_based import PopulationBasedTraining
+from evotune.analysis.data import prepare
+from evotune.analysis.lineage import weights_line
 from evotune.errors import StudyError
-from evotune.report.data import prepare
-from evotune.report.lineage import weights_line
 from evotune.report.picture import write_picture
 from evotune.trial import Trial
 from helpers_population import SCHEDULED, train_population

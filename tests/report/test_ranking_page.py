@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from evotune.report.ranking import compare
-from evotune.report.ranking_figures import anytime, critical_differences, ranks_over_time
+from evotune.analysis.ranking import compare
+from evotune.report.figures.ranking import anytime, critical_differences, ranks_over_time
 from helpers_ranking import runs
 
 

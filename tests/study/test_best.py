@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import evotune as et
-from evotune.report.data import prepare
+from evotune.analysis.data import prepare
 
 
 class Scripted(et.RandomSearch):

@@ -6,8 +6,8 @@ import pickle
 import pytest
 
 import evotune as et
+from evotune.analysis.data import prepare
 from evotune.errors import StudyError
-from evotune.report.data import prepare
 from helpers_study import decisions
 
 SPACE = et.Space(slope=et.Float(0.1, 1.0), width=et.Int(1, 64, log=True))

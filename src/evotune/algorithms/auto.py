@@ -23,8 +23,8 @@ ALGORITHMS = {
     "Hybrid": "hybrid",
     "ParticleSwarm": "swarm",
     "EstimationOfDistribution": "estimation",
-    "Nsga2": "nsga",
-    "Nsga3": "nsga",
+    "Nsga2": "recipes",
+    "Nsga3": "recipes",
     "PopulationBasedTraining": "population_based",
 }
 

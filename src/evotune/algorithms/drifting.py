@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evotune.algorithms.nesting import check_algorithm, disowned, unwrap, wrap
+from evotune.algorithms.wrapping import check_algorithm, disowned, unwrap, wrap
 from evotune.checks import check_whole, is_number
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first

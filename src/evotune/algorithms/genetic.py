@@ -15,8 +15,8 @@ from evotune.algorithms.generations import Generation, StartingPopulation
 from evotune.algorithms.variation import Variation
 from evotune.checks import check_operator, check_whole
 from evotune.errors import AlgorithmError
+from evotune.evolution.rates import Constant, Progress, Schedule
 from evotune.evolution.repeats import merge_repeats
-from evotune.evolution.schedules import Constant, Progress, Schedule
 from evotune.evolution.selection import Positions, Selection, Tournament
 from evotune.evolution.survival import Survival, best_first, scalar_values
 from evotune.space import Space

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from evotune.algorithms.nesting import check_algorithm, disowned, unwrap, wrap
 from evotune.algorithms.phases import Phases
+from evotune.algorithms.wrapping import check_algorithm, disowned, unwrap, wrap
 from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evotune.algorithms.nesting import disowned, unwrap, wrap
+from evotune.algorithms.wrapping import disowned, unwrap, wrap
 from evotune.checks import check_whole, did_you_mean
 from evotune.errors import AlgorithmError, GenomeError
 from evotune.evolution.survival import best_first

@@ -6,24 +6,298 @@ al. (2017), the classic with one parent; Chebykin et al. (2025), intervals that 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from evotune.algorithms.births import Birth, Breeding, Population
 from evotune.algorithms.generations import Generation, StartingPopulation
-from evotune.algorithms.intervals import Growing, interval_of
 from evotune.algorithms.variation import Variation
 from evotune.checks import check_operator, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.exploitation import Exploitation, exploitation_named
 from evotune.evolution.selection import RelativeExponential, Selection, Truncation
-from evotune.evolution.survival import best_first
+from evotune.evolution.survival import best_first, scalar_values
 from evotune.space import Space
 from evotune.space.crossover import Crossover, Uniform
 from evotune.space.designs import Design, design_named
 from evotune.space.mutation import Creep, Mutation, Perturb
 from evotune.trial import Proposal, Trial
+
+
+class Interval(Protocol):
+    """Epochs of the running generation."""
+
+    @property
+    def epochs(self) -> int: ...
+
+    def after(self, generation: int, population: Sequence[Trial]) -> None:
+        """Take note of the population that a generation has left, best first."""
+
+    def restarts(self, generation: int) -> bool:
+        """Tell whether the children of a generation get new genes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedInterval:
+    """The same number of epochs each time.
+
+    Args:
+        epochs: From 1 up.
+    """
+
+    epochs: int = 1
+
+    def __post_init__(self) -> None:
+        check_whole("PopulationBasedTraining", "interval", self.epochs, 1)
+
+    def __str__(self) -> str:
+        return str(self.epochs)
+
+    def after(self, generation: int, population: Sequence[Trial]) -> None: ...
+
+    def restarts(self, generation: int) -> bool:
+        return False
+
+
+@dataclass(slots=True)
+class GrowingInterval:
+    """An interval that grows when the population stagnates.
+
+    A short interval is greedy: it prefers what helps at once. Whoever stagnates with it is given
+    more time (IPBT: Chebykin, Alderliesten and Bosman, 2025, whose restarts draw new genes from a
+    Bayesian model; here they are drawn at random).
+
+    Args:
+        initial: Epochs at the beginning.
+        factor: By how much the interval grows.
+        patience: Generations without a better best after which it grows.
+        at_most: Epochs that it does not grow beyond; None is no limit.
+        restart: After it has grown, the children of one generation get new genes.
+    """
+
+    initial: int = 1
+    factor: int = 2
+    patience: int = 3
+    at_most: int | None = None
+    restart: bool = False
+    epochs: int = field(init=False)
+    _best: tuple[float, tuple[float, ...]] | None = field(default=None, init=False, repr=False)
+    _idle: int = field(default=0, init=False, repr=False)
+    _restarting: int | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("initial", "patience"):
+            check_whole("GrowingInterval", name, getattr(self, name), 1)
+        check_whole("GrowingInterval", "factor", self.factor, 2)
+        if self.at_most is not None:
+            check_whole("GrowingInterval", "at_most", self.at_most, self.initial)
+        self.epochs = self.initial
+
+    def fresh(self) -> "GrowingInterval":
+        """Return one with the same settings that has seen nothing."""
+        return GrowingInterval(self.initial, self.factor, self.patience, self.at_most, self.restart)
+
+    def after(self, generation: int, population: Sequence[Trial]) -> None:
+        """Grow when ``patience`` generations have brought nothing better."""
+        if not population:
+            return
+        best = (population[0].violation, population[0].values or ())
+        if self._best is None or best < self._best:
+            self._best, self._idle = best, 0
+            return
+        self._idle += 1
+        if self._idle >= self.patience:
+            longer = self.epochs * self.factor
+            self.epochs = longer if self.at_most is None else min(longer, self.at_most)
+            self._idle = 0
+            self._restarting = generation + 1
+
+    def restarts(self, generation: int) -> bool:
+        """See `Interval.restarts`."""
+        return self.restart and generation == self._restarting
+
+
+def interval_of(given: Any) -> Interval:
+    """Return the interval that a user means: epochs, ``"auto"``, or a `GrowingInterval`.
+
+    Raises:
+        AlgorithmError: It is none of these.
+    """
+    if isinstance(given, GrowingInterval):
+        return given.fresh()
+    if given == "auto":
+        return GrowingInterval()
+    if isinstance(given, str):
+        raise AlgorithmError(
+            f'PopulationBasedTraining: interval is a number of epochs, "auto" or GrowingInterval(...), '
+            f"got {given!r}"
+        )
+    return FixedInterval(given)
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """How the next trial of a member comes about.
+
+    Attributes:
+        member: Its place in the population.
+        a: Its genes come from this trial ...
+        b: ... and from this one.
+        donors: Where its weights come from: one trial, or one for each network of an ensemble.
+        replaces: The member's last trial gives way to a child; False when it just goes on.
+    """
+
+    member: int
+    a: Trial
+    b: Trial
+    donors: tuple[Trial, ...]
+    replaces: bool
+
+
+@dataclass(slots=True)
+class Population:
+    """The members' latest trials that have weights.
+
+    Attributes:
+        members: By the member's place.
+        ranked: The same, best first.
+        weights_only: Numbers of migrants that bring weights, but no genes.
+    """
+
+    members: dict[int, Trial] = field(default_factory=dict)
+    ranked: list[Trial] = field(default_factory=list)
+    weights_only: set[int] = field(default_factory=set)
+
+    @property
+    def fertile(self) -> list[Trial]:
+        """Those that may be parents of genes, best first; all when there is no native left."""
+        return [t for t in self.ranked if t.number not in self.weights_only] or self.ranked
+
+    def genes_of(self, trial: Trial) -> Trial:
+        """Return whose genes a trial goes on with: its own, or the best native's for a migrant."""
+        return self.fertile[0] if trial.number in self.weights_only else trial
+
+    def renew(self, survivors: list[Trial], size: int) -> None:
+        """Become the survivors, each in a place of its own: the one that it had, if it is free."""
+        self.ranked = survivors
+        self.members, homeless = {}, []
+        for trial in survivors:
+            member = trial.note.get("member", size)
+            if member < size and member not in self.members:
+                self.members[member] = trial
+            else:
+                homeless.append(trial)
+        free = (k for k in range(size) if k not in self.members)
+        self.members.update(zip(free, homeless, strict=False))
+
+    def settle(self, member: int, trial: Trial | None) -> None:
+        """Put a trial in a member's place; None leaves the place empty."""
+        if trial is None:
+            self.members.pop(member, None)
+        else:
+            self.members[member] = trial
+        self.ranked = best_first(list(self.members.values()))
+
+    def oust(self, immigrant: Trial) -> None:
+        """Let an immigrant take the place of the worst member, if it is better."""
+        if not self.ranked:
+            self.settle(0, immigrant)
+            return
+        worst = best_first([*self.ranked, immigrant])[-1]
+        for member, trial in list(self.members.items()):
+            if trial is worst:
+                self.settle(member, immigrant)
+
+
+@dataclass(frozen=True, slots=True)
+class Breeding:
+    """The rules by which births are drawn; see `PopulationBasedTraining` for each.
+
+    Attributes:
+        parents: 3, 2 or 1.
+        selection: Who becomes a parent.
+        exploit: Who is replaced.
+        elitism: How many of the best are not.
+        both_children: Every two births share their parents, the other way round.
+        networks: Networks of a member.
+    """
+
+    parents: int
+    selection: Selection
+    exploit: Exploitation
+    elitism: int
+    both_children: bool
+    networks: int
+
+    def births(
+        self,
+        population: Population,
+        members: Sequence[int],
+        rng: np.random.Generator,
+        age: int,
+    ) -> list[Birth]:
+        """Draw the next births of these members.
+
+        All at once, because a selection such as universal sampling needs the whole plan.
+
+        Args:
+            population: Those who may be parents.
+            members: Whose next trial is drawn.
+            rng: Random stream of the draw.
+            age: Number of the generation.
+        """
+        genes, weights = (
+            self._pairs(pool, len(members), rng, age)
+            for pool in (population.fertile, population.ranked)
+        )
+        births = [
+            self._birth(population, member, genes[k], weights[k], rng)
+            for k, member in enumerate(members)
+        ]
+        if self.both_children:
+            births = [
+                replace(birth, a=births[k - 1].b, b=births[k - 1].a) if k % 2 else birth
+                for k, birth in enumerate(births)
+            ]
+        return births
+
+    def _pairs(
+        self, pool: list[Trial], count: int, rng: np.random.Generator, age: int
+    ) -> list[tuple[Trial, Trial]]:
+        places = self.selection(scalar_values(pool), 2 * count, rng, age).tolist()
+        return [(pool[places[2 * k]], pool[places[2 * k + 1]]) for k in range(count)]
+
+    def _birth(
+        self,
+        population: Population,
+        member: int,
+        genes: tuple[Trial, Trial],
+        weights: tuple[Trial, Trial],
+        rng: np.random.Generator,
+    ) -> Birth:
+        own = population.members.get(member)
+        if own is not None and not self._gives_way(population, own, rng):
+            same = population.genes_of(own)
+            return Birth(member, same, same, (own,) * self.networks, replaces=False)
+        (a, b), (donor, second) = genes, weights
+        if self.parents < 3 and donor.number not in population.weights_only:
+            a = donor
+        elif self.parents == 1 and own is not None:
+            a = population.genes_of(own)  # a migrant's weights only
+        if self.parents == 1:
+            b = a
+        donors: tuple[Trial, ...] = (donor,)
+        if self.networks > 1:
+            first = rng.random(self.networks) < 0.5
+            donors = tuple(donor if yes else second for yes in first.tolist())
+        return Birth(member, a, b, donors, replaces=True)
+
+    def _gives_way(self, population: Population, own: Trial, rng: np.random.Generator) -> bool:
+        ranked = population.ranked
+        rank = next(k for k, trial in enumerate(ranked) if trial.number == own.number)
+        return self.exploit(rank, len(ranked), rng) and rank >= self.elitism
+
 
 #: How many of the best keep their weights to the end of a generation, for children whose donor's
 #: cannot be read.
@@ -40,12 +314,12 @@ class PopulationBasedTraining:
     The evaluate function calls ``trial.resume(...)``, trains for ``trial.epochs()`` and ends with
     ``trial.keep(...)``; a `SupervisedTask` does so by itself. Say how long with
     ``study.run(train, epochs=20)``. Genes that change the shape of the weights cannot change along
-    a line: keep them `Fixed`.
+    a line: keep them `FixedInterval`.
 
     Args:
         space: What may be scheduled.
         population_size: Members.
-        interval: Epochs between two selections; or ``Growing(...)``, or ``"auto"`` for one that
+        interval: Epochs between two selections; or ``GrowingInterval(...)``, or ``"auto"`` for one that
             doubles whenever the population stagnates.
         parents: 3 is the paper's; 2 takes the weights from the first parent of the genes; 1 copies
             genes and weights from one better member, and mutates them, the classic.
@@ -83,7 +357,7 @@ class PopulationBasedTraining:
         space: Space,
         *,
         population_size: int = 16,
-        interval: int | Literal["auto"] | Growing = 1,
+        interval: int | Literal["auto"] | GrowingInterval = 1,
         parents: int = 3,
         selection: Selection | None = None,
         crossover: Crossover = Uniform(0.33),
@@ -149,7 +423,7 @@ class PopulationBasedTraining:
                 f"{name}: elitism must be below population_size={self.population_size}, or nobody "
                 f"would ever be replaced; got {how.elitism}"
             )
-        if self.asynchronous and (how.both_children or isinstance(self._schedule, Growing)):
+        if self.asynchronous and (how.both_children or isinstance(self._schedule, GrowingInterval)):
             raise AlgorithmError(
                 f"{name}: both_children and a growing interval need generations; leave "
                 "asynchronous out"

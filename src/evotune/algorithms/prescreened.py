@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from scipy.special import ndtri
 
-from evotune.algorithms.nesting import check_algorithm
+from evotune.algorithms.wrapping import check_algorithm
 from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first

@@ -18,10 +18,10 @@ OPERATORS = {
     "selection": ("evolution.selection", "__call__"),
     "crossover": ("space.crossover", "__call__"),
     "mutation": ("space.mutation", "__call__"),
-    "mutation_rate": ("evolution.schedules", "next"),
+    "mutation_rate": ("evolution.rates", "next"),
     "refinement": ("space.refine", "refine"),
     "exploit": ("evolution.exploitation", "__call__"),
-    "interval": ("algorithms.intervals", "fresh"),
+    "interval": ("algorithms.population_based", "fresh"),
     "stopping": ("evolution.stopping", "fresh"),
 }
 #: Options for which the algorithm itself knows names, such as "quantile" and "auto".
@@ -30,7 +30,7 @@ _NAMED_THERE = ("exploit", "interval")
 #: Algorithms around one other algorithm, and their modules.
 WRAPPERS = {
     "Drifting": "drifting",
-    "Hyperband": "hyperband",
+    "Hyperband": "halving",
     "Prescreened": "prescreened",
     "Racing": "racing",
     "SuccessiveHalving": "halving",

@@ -8,6 +8,10 @@ from typing import Any
 
 from rich.console import Console
 
+from evotune.analysis.ranking import compare
+from evotune.analysis.runs import RunLike
+from evotune.analysis.statistics import runs_needed
+from evotune.analysis.text import count, number
 from evotune.cli.algorithms import algorithm_table, make_algorithm
 from evotune.cli.config import Config, load, setting_of
 from evotune.cli.console import is_live, make_console
@@ -16,11 +20,7 @@ from evotune.cli.run import INTERRUPTED, print_interrupted
 from evotune.cli.source import Record, open_source
 from evotune.cli.watch import run_watched
 from evotune.errors import ConfigError, NoResultError
-from evotune.report.ranking import compare
-from evotune.report.ranks import runs_needed
-from evotune.report.runs import RunLike
-from evotune.report.text import count, number
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.training.command import CommandTask
 
 #: Between the name of a method and the seed of its run, in the name of the study.

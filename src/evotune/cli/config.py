@@ -46,7 +46,7 @@ the study::
     [algorithm]                       # ... or for schedules, with epochs above
     name = "PopulationBasedTraining"
     population_size = 16
-    interval = 1                      # or "auto", or { name = "Growing", initial = 1 }
+    interval = 1                      # or "auto", or { name = "GrowingInterval", initial = 1 }
     parents = 3                       # or 2, 1
     exploit = "quantile"              # or { name = "Quantile", share = 0.2 }
     mutation = { name = "Perturb", factors = [0.8, 1.2] }
@@ -74,17 +74,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evotune.checkpoints.store import Checkpoints
 from evotune.cli.algorithms import make_algorithm, make_operator
 from evotune.cli.registry import at, build, check_names, check_types, make_domain
 from evotune.cli.task import make_task
 from evotune.errors import ConfigError
-from evotune.limits import Limits
 from evotune.objectives import Constraint, Objectives, WeightedSum, parse_objectives
 from evotune.protocols import Algorithm, Evaluate
-from evotune.running import executor_for
 from evotune.space import Space
-from evotune.study import Study
-from evotune.training.checkpoints import Checkpoints
+from evotune.study.run import Limits, executor_for
+from evotune.study.study import Study
 
 Table = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from rich.console import Console
 
-from evotune.report.text import number
+from evotune.analysis.text import number
 from evotune.trial import State
 
 #: Colour of each state of a trial.

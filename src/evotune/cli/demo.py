@@ -7,15 +7,15 @@ from rich.console import Console
 from rich.table import Table
 
 import evotune as et
-from evotune import locking
+from evotune.analysis.text import count, duration
 from evotune.cli.console import make_console, print_next
 from evotune.cli.run import INTERRUPTED, print_interrupted
 from evotune.cli.tables import table
 from evotune.cli.watch import run_watched
 from evotune.errors import ConfigError, StorageError, StudyMismatchError
 from evotune.protocols import Algorithm, Evaluate, Storage
-from evotune.report.text import count, duration
 from evotune.storage import open_storage
+from evotune.study import lock
 
 
 def demo(
@@ -83,7 +83,7 @@ def _open(folder: Path, forget: tuple[str, ...]) -> Storage:
     storage = open_storage(folder / "demo.db")
     for name in forget:
         if storage.load(name) is not None:
-            locking.acquire(storage, name)  # not while another process is at it
+            lock.acquire(storage, name)  # not while another process is at it
             storage.delete(name)
     return storage
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
+from evotune.analysis.steps import Step
+from evotune.analysis.text import number
 from evotune.cli.tables import score_texts, state_text, table
 from evotune.objectives import Objectives
-from evotune.report.steps import Step
-from evotune.report.text import number
 
 #: Characters of the columns member, trial, epochs, state, weights and came.
 OWN_COLUMNS = 56

@@ -8,12 +8,12 @@ from typing import Any
 
 from rich.table import Table
 
+from evotune.analysis.frame import to_frame
+from evotune.analysis.lineage import weights_line
+from evotune.analysis.text import shorten
 from evotune.cli.console import make_console, params_text
 from evotune.cli.source import Record, read_study
 from evotune.cli.tables import best_table, table, whole_table
-from evotune.report.lineage import weights_line
-from evotune.report.tables import to_frame
-from evotune.report.text import shorten
 from evotune.trial import Trial
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from rich.console import Console
 
+from evotune.analysis.steps import inherits_weights
+from evotune.analysis.text import count
 from evotune.cli.config import load
 from evotune.cli.console import make_console, print_next
 from evotune.cli.source import Record
 from evotune.cli.tables import best_table
 from evotune.cli.watch import run_watched
-from evotune.report.steps import inherits_weights
-from evotune.report.text import count
-from evotune.study import Study
+from evotune.study.study import Study
 
 #: What the shell itself gives a program that Ctrl-C ended.
 INTERRUPTED = 130

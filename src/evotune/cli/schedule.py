@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from evotune.analysis.lineage import weights_line, winner
 from evotune.cli.console import make_console
 from evotune.cli.source import Record, read_study
 from evotune.errors import ConfigError
-from evotune.report.lineage import weights_line, winner
-from evotune.training.schedules import Schedule
+from evotune.schedules.schedule import Schedule
 
 
 def schedule(source: str, name: str | None, output: Path | None, trial: int | None) -> None:

@@ -8,17 +8,17 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from evotune.analysis.generations import generation_of
+from evotune.analysis.steps import Step, latest
+from evotune.analysis.text import constraint_text, number
 from evotune.cli.console import make_console
 from evotune.cli.members import OWN_COLUMNS, members_table
 from evotune.cli.source import Record, open_source, read_study
 from evotune.cli.tables import best_table, genes_that_fit, table
-from evotune.locking import has_ended
 from evotune.objectives import Objectives
 from evotune.protocols import Driver
-from evotune.report.generations import generation_of
-from evotune.report.steps import Step, latest
-from evotune.report.text import constraint_text, number
 from evotune.space import Space
+from evotune.study.lock import has_ended
 from evotune.trial import Trial
 
 GENERATIONS_AT_MOST = 20

@@ -8,16 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
+from evotune.analysis.steps import Step, inherits_weights, steps
 from evotune.checks import did_you_mean
 from evotune.cli.config import location
 from evotune.errors import NoResultError, StorageError, StudyError
-from evotune.ledger import Ledger
 from evotune.objectives import Objectives
 from evotune.protocols import Driver, Storage, StudyDefinition
-from evotune.report.steps import Step, inherits_weights, steps
 from evotune.space import Space
 from evotune.storage import open_storage
 from evotune.storage.tables import schema_version
+from evotune.study.ledger import Ledger
 from evotune.trial import Trial
 
 

@@ -7,13 +7,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from evotune.analysis.lineage import weights_line
+from evotune.analysis.steps import Step
+from evotune.analysis.text import count, number
 from evotune.cli.console import STYLES, params_text
 from evotune.cli.source import Record
 from evotune.evolution.hypervolume import knee
 from evotune.objectives import Objectives
-from evotune.report.lineage import weights_line
-from evotune.report.steps import Step
-from evotune.report.text import count, number
 from evotune.space import Domain, Space
 from evotune.trial import Trial
 

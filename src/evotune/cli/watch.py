@@ -17,15 +17,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from evotune.analysis.generations import generation_of
+from evotune.analysis.steps import Step, latest, steps
+from evotune.analysis.text import count, duration, shorten
 from evotune.cli.console import STYLES, clock, is_live, make_console, params_text
 from evotune.cli.members import OWN_COLUMNS, members_table
 from evotune.cli.tables import genes_that_fit, score_texts, trials_table
 from evotune.errors import NoResultError, StorageError
 from evotune.protocols import Evaluate
-from evotune.report.generations import generation_of
-from evotune.report.steps import Step, latest, steps
-from evotune.report.text import count, duration, shorten
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.trial import ENDED, Trial
 
 #: Seconds between two looks for the best trial: it is a long search with several objectives.

@@ -5,11 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from evotune import __version__
+from evotune.checks import write_whole
 from evotune.cli.results import to_json
 from evotune.cli.source import open_source, read_study
-from evotune.comparing import find_comparison
-from evotune.files import write_whole
-from evotune.report.write import write
+from evotune.report.page import write
+from evotune.study.controls import find_comparison
 
 
 def report(source: str, name: str | None, output: Path | None) -> None:

@@ -3,8 +3,8 @@
 import importlib
 from typing import Any
 
-from evotune.training.scheduler import ScheduledOptimizer
-from evotune.training.schedules import Schedule
+from evotune.schedules.schedule import Schedule
+from evotune.schedules.torch import ScheduledOptimizer
 
 
 def _callback_bases() -> tuple[type, ...]:

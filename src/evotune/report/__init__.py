@@ -12,6 +12,6 @@ __all__ = ["compare"]
 def __getattr__(name: str) -> Any:
     if name != "compare":
         raise AttributeError(f"module 'evotune.report' has no attribute {name!r}")
-    from evotune.report.ranking import compare
+    from evotune.analysis.ranking import compare
 
     return compare

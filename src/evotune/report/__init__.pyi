@@ -1,3 +1,3 @@
 """The public name for type checkers and editors; ``__init__.py`` loads it lazily."""
 
-from evotune.report.ranking import compare as compare
+from evotune.analysis.ranking import compare as compare

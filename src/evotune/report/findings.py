@@ -5,11 +5,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from evotune.report.collapse import alarms
-from evotune.report.data import StudyData
-from evotune.report.diversity import diversity
-from evotune.report.scales import units
-from evotune.report.text import count, number, percent, shorten
+from evotune.analysis.data import StudyData
+from evotune.analysis.diversity import alarms, diversity
+from evotune.analysis.scales import units
+from evotune.analysis.text import count, number, percent, shorten
 
 #: A gene of the best trials lies at an end of its range when it is within this share of it.
 _NEAR = 0.03

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from evotune.analysis.data import StudyData
+from evotune.analysis.generations import generation_of
+from evotune.analysis.steps import Step
+from evotune.analysis.text import constraint_text, count, duration, number, shorten
+from evotune.evolution.survival import best_first
 from evotune.objectives import AnyObjective
-from evotune.report.data import StudyData
-from evotune.report.generations import generation_of
-from evotune.report.steps import Step
-from evotune.report.text import constraint_text, count, duration, number, shorten
 from evotune.trial import Trial
 
 ROWS_AT_MOST = 20
@@ -231,3 +232,28 @@ def _reason(message: str, trials: Sequence[Trial]) -> str:
         f"<details><summary>params and traceback of trial {first.number}</summary>"
         f"<pre>{escape(body)}</pre></details>"
     )
+
+
+def rung_table(data: StudyData) -> str:
+    """Return a table of the rungs as HTML, nothing for a study without them."""
+    by_budget: dict[float, list[Trial]] = {}
+    for trial in data.trials:
+        if "rung" in trial.note:
+            by_budget.setdefault(trial.note["rung"], []).append(trial)
+    if not by_budget:
+        return ""
+    promoted = {trial.note.get("promotes") for trial in data.trials}
+    rows = [_row(data, b, by_budget[b], promoted) for b in sorted(by_budget)]
+    best = f"best {data.objective.metric}"
+    head = ["budget", "trials", "done", "promoted", best]
+    return table(head, rows)
+
+
+def _row(
+    data: StudyData, budget: float, trials: Sequence[Trial], promoted: set[object]
+) -> list[str]:
+    done = [trial for trial in trials if trial.is_done]
+    best = best_first(done)[:1]
+    score = number(data.objective.score((best[0].values or (0.0,))[0])) if best else "–"
+    went_on = sum(trial.number in promoted for trial in trials)
+    return [f"{budget:g}", str(len(trials)), str(len(done)), str(went_on), score]

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
-from evotune.files import write_whole
+from evotune.analysis.data import StudyData, prepare
+from evotune.analysis.statistics import Comparison
+from evotune.analysis.text import count
+from evotune.checks import write_whole
 from evotune.protocols import StudyDefinition
-from evotune.report.comparison import Comparison
-from evotune.report.data import StudyData, prepare
+from evotune.report.figures.theme import Section, template
+from evotune.report.figures.versus import verdicts_of
 from evotune.report.findings import findings
 from evotune.report.markup import (
     ROWS_AT_MOST,
@@ -19,15 +22,12 @@ from evotune.report.markup import (
     escape,
     facts,
     failed_table,
+    rung_table,
     sentences,
     tiles,
 )
-from evotune.report.rungs import rung_table
-from evotune.report.section import Section
+from evotune.report.picture import write_picture
 from evotune.report.sections import sections
-from evotune.report.text import count
-from evotune.report.theme import template
-from evotune.report.versus import verdicts_of
 from evotune.trial import Trial
 
 # The browser itself forbids every request. Plotly compiles its WebGL drawing code: unsafe-eval.
@@ -168,3 +168,28 @@ def card(key: str, title: str, caption: str, body: str) -> str:
         f'<section class="card" id="{key}"><h2>{title}</h2><p class="caption">{caption}</p>'
         f"{body}</section>"
     )
+
+
+def write(
+    path: Path,
+    definition: StudyDefinition,
+    trials: Sequence[Trial],
+    comparison: Comparison | None = None,
+) -> Path:
+    """Write an SVG picture to a path that ends in ``.svg``, a whole HTML page to any other.
+
+    Args:
+        path: Where to; missing folders are made.
+        definition: The study.
+        trials: Its trials.
+        comparison: What came of comparing it with random search, for the page.
+
+    Returns:
+        The path.
+
+    Raises:
+        StudyError: The path cannot be written.
+    """
+    if path.suffix.lower() == ".svg":
+        return write_picture(path, definition, trials)
+    return write_report(path, definition, trials, comparison=comparison)

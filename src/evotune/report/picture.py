@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from evotune.files import write_whole
+from evotune.analysis.data import StudyData, prepare
+from evotune.analysis.generations import quantiles
+from evotune.analysis.scales import Floats, Scale
+from evotune.analysis.text import number, shorten
+from evotune.checks import write_whole
 from evotune.protocols import StudyDefinition
-from evotune.report.data import StudyData, prepare
-from evotune.report.generations import quantiles
-from evotune.report.scales import Floats, Scale
-from evotune.report.text import number, shorten
 from evotune.trial import Trial
 
 _WIDTH, _HEIGHT = 920, 360

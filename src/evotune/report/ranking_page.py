@@ -3,12 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from evotune.files import write_whole
-from evotune.report.markup import escape, sentences, table
-from evotune.report.page import card, document, figure
-from evotune.report.ranking import Ranking
-from evotune.report.ranking_figures import anytime, critical_differences, ranks_over_time
-from evotune.report.ranking_text import (
+from evotune.analysis.ranking import (
+    Ranking,
     friedman_text,
     gain_name,
     gain_texts,
@@ -16,8 +12,12 @@ from evotune.report.ranking_text import (
     result_texts,
     verdicts,
 )
-from evotune.report.section import Section
-from evotune.report.text import count, number
+from evotune.analysis.text import count, number
+from evotune.checks import write_whole
+from evotune.report.figures.ranking import anytime, critical_differences, ranks_over_time
+from evotune.report.figures.theme import Section
+from evotune.report.markup import escape, sentences, table
+from evotune.report.page import card, document, figure
 
 TASKS_AT_MOST = 12
 

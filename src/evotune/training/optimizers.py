@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch.nn import Parameter
 
+from evotune.checkpoints.hyperparameters import ALIASES, NO_GENES
 from evotune.errors import TaskError
-from evotune.training.hyperparameters import ALIASES, NO_GENES
 from evotune.training.params import ReadParams, pick
 
 #: ``(parameters, params) -> optimizer``, where params are the trial's genes.

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from evotune.training.hyperparameters import BuiltSettings, set_dropout
+from evotune.checkpoints.handover import TrialWeights
+from evotune.checkpoints.hyperparameters import BuiltSettings, set_dropout
+from evotune.checkpoints.state import snapshot
 from evotune.training.stacked.groups import Member
-from evotune.training.state import snapshot
-from evotune.training.weights import TrialWeights
 
 
 def resume(member: Member) -> None:

@@ -1,0 +1,307 @@
+"""What all figures and tables of one report share, prepared once."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from evotune.analysis.generations import Groups, group
+from evotune.analysis.importance import Importance, Method, importance
+from evotune.analysis.lineage import ancestors, main_line, weights_line
+from evotune.analysis.scales import Scale, score_scale
+from evotune.analysis.steps import Step, inherits_weights, steps
+from evotune.evolution.hypervolume import knee
+from evotune.evolution.pareto import non_dominated
+from evotune.evolution.repeats import average, bound, root, squares
+from evotune.objectives import AnyObjective, Objective, Objectives
+from evotune.protocols import StudyDefinition
+from evotune.space import Space
+from evotune.trial import Trial
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+FAMILY_AT_MOST = 400
+
+
+@dataclass(frozen=True)  # no slots: what costs time is worked out once, when first asked for
+class StudyData:
+    """A study, ready to be drawn.
+
+    Attributes:
+        definition: Name, seed and settings of the study.
+        space: The space.
+        objectives: The objectives.
+        trials: All trials, by number.
+        groups: Generation of each of ``trials``.
+        done: Trials with finite values, by number; trials that repeat each other all have the
+            mean of their metrics and values.
+        places: Position in ``trials`` of each of ``done``, shape ``(done,)``.
+        values: Objectives, minimised, shape ``(done, objectives)``.
+        scores: Objectives as the user means them, shape ``(done, objectives)``.
+        front: Which of ``done`` no other dominates, shape ``(done,)``; feasible ones only, where
+            there are any, and no repeats. With one objective it is the best, as `Study.best` says.
+        ranking: Positions in ``done`` without repeats, best first: the front before the rest,
+            stopped trials last, feasible before infeasible, then by the first objective.
+        inherits: Trials go on from the weights of others, so that one with more epochs behind it
+            is better whatever its genes.
+    """
+
+    definition: StudyDefinition
+    space: Space
+    objectives: Objectives
+    trials: tuple[Trial, ...]
+    groups: Groups
+    done: tuple[Trial, ...]
+    places: Indices
+    values: Floats
+    scores: Floats
+    front: npt.NDArray[np.bool_]
+    ranking: Indices
+    inherits: bool = False
+
+    @cached_property
+    def importance(self) -> Importance:
+        """What decides the first objective, among trials that can be compared."""
+        return self.comparable.importance if self.inherits else self.importance_by("fanova")
+
+    def importance_by(self, method: Method) -> Importance:
+        """Return what decides the first objective; see `evotune.analysis.importance`."""
+        data = self.comparable
+        trials = [data.done[k] for k in np.sort(data.ranking)]
+        return importance(self.space, trials, method=method)
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """Each of ``trials`` as a step of its member."""
+        return tuple(steps(self.trials))
+
+    @cached_property
+    def step_of(self) -> dict[int, Step]:
+        """The steps by number of their trial."""
+        return {step.trial.number: step for step in self.steps}
+
+    @cached_property
+    def score_of(self) -> dict[int, float]:
+        """The first objective of each of ``done``, as the user means it, by trial number."""
+        pairs = zip(self.done, self.first_scores.tolist(), strict=True)
+        return {trial.number: score for trial, score in pairs}
+
+    @cached_property
+    def comparable(self) -> "StudyData":
+        """The same study, where weights are inherited each trial scored among those of its age."""
+        return _at_equal_age(self) if self.inherits else self
+
+    @property
+    def objective(self) -> AnyObjective:
+        """The first objective."""
+        return self.objectives.objectives[0]
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial, or None when none is done."""
+        return self.done[self.ranking[0]] if self.done else None
+
+    @cached_property
+    def knee(self) -> int | None:
+        """Position in ``done`` of the front's knee, None where fewer than three trials make it."""
+        front = np.flatnonzero(self.front)
+        return int(front[knee(self.values[front])]) if len(front) > 2 else None
+
+    @property
+    def infeasible(self) -> list[Trial]:
+        """The done trials that break a constraint."""
+        return [trial for trial in self.done if trial.violation > 0]
+
+    @property
+    def failed(self) -> list[Trial]:
+        """The trials that failed."""
+        return [trial for trial in self.trials if trial.state == "failed"]
+
+    @property
+    def done_groups(self) -> npt.NDArray[np.int64]:
+        """Generation of each of ``done``, shape ``(done,)``."""
+        return self.groups.of[self.places]
+
+    @property
+    def first_scores(self) -> Floats:
+        """The first objective as the user means it, shape ``(done,)``."""
+        return self.scores[:, 0]
+
+    @cached_property
+    def score_scale(self) -> tuple[Scale, int]:
+        """The axis of the first objective, and how many trials lie beyond its bad end."""
+        return score_scale(self.first_scores, self.objective.direction)
+
+    @cached_property
+    def best_so_far(self) -> Indices:
+        """Position in ``done`` of the best up to and with each, shape ``(done,)``."""
+        return self._running_best(np.arange(len(self.done)))
+
+    def best_by_group(self) -> tuple[npt.NDArray[np.int64], Indices]:
+        """Return each group and the position in ``done`` of the best in it and those before."""
+        # Not by number: islands, and members that do not wait, are in different generations.
+        order = np.argsort(self.done_groups, kind="stable")
+        groups = self.done_groups[order]
+        last = np.flatnonzero(np.diff(groups, append=groups[-1:] + 1))
+        return groups[last], self._running_best(order)[last]
+
+    def _running_best(self, order: Indices) -> Indices:
+        """Return the position in ``done`` of the best up to and with each place of an order."""
+        pairs = zip(self.done, self.values, strict=True)
+        keys = [(t.state == "stopped", t.violation, *row) for t, row in pairs]
+        best = order.copy()
+        for k in range(1, len(order)):
+            best[k] = order[k] if keys[order[k]] < keys[best[k - 1]] else best[k - 1]
+        return best
+
+    def family(self) -> list[Trial]:
+        """Return the best trial's latest ancestors that have a value, and itself, oldest first.
+
+        Where weights are inherited, the trials that its weights went through are among them.
+        """
+        if self.best is None:
+            return []
+        found = {t.number: t for t in ancestors(self.done, self.best.number)[-FAMILY_AT_MOST:]}
+        found |= {t.number: t for t in self.best_path()} if self.inherits else {}
+        return [found[number] for number in sorted(found)]
+
+    def best_path(self) -> list[Trial]:
+        """Return the line that leads to the best trial, oldest first.
+
+        It goes back through the weights where these are inherited, else through the better parent
+        each time.
+        """
+        if self.best is None:
+            return []
+        if self.inherits:
+            return weights_line(self.done, self.best.number)
+        return main_line(ancestors(self.done, self.best.number)[-FAMILY_AT_MOST:])
+
+    @property
+    def path_name(self) -> str:
+        """What `best_path` is, for a legend."""
+        return "line of its weights" if self.inherits else "line of the best parents"
+
+    def thinned(self, limit: int) -> Indices:
+        """Return at most ``limit`` positions in ``done``: a fifth the best, the others drawn."""
+        if len(self.done) <= limit:
+            return np.arange(len(self.done))
+        best = self.ranking[: limit // 5]
+        rest = np.setdiff1d(np.arange(len(self.done)), best)
+        drawn = np.random.default_rng(0).choice(rest, limit - len(best), replace=False)
+        return np.sort(np.concatenate([best, drawn]))
+
+
+def prepare(definition: StudyDefinition, trials: Sequence[Trial]) -> StudyData:
+    """Collect what a report needs.
+
+    Args:
+        definition: The study.
+        trials: Its trials, in any order and state.
+    """
+    space = Space.from_json(definition.space)
+    objectives = Objectives.from_json(definition.objectives)
+    ordered = tuple(sorted(trials, key=lambda trial: trial.number))
+    places = np.array([k for k, t in enumerate(ordered) if _is_finite(t)], dtype=np.intp)
+    done, noise = _averaged([ordered[k] for k in places], objectives)
+    count = len(objectives.objectives)
+    values = np.array([t.values for t in done], dtype=float).reshape(len(done), count)
+    signs = np.array([objective.score(1.0) for objective in objectives.objectives])
+    at_worst = values.copy()
+    if count == 1:
+        at_worst[:, 0] = [bound(v, t, noise) for v, t in zip(values[:, 0], done, strict=True)]
+    front = _front(done, at_worst)
+    return StudyData(
+        definition=definition,
+        space=space,
+        objectives=objectives,
+        trials=ordered,
+        groups=group(ordered),
+        done=done,
+        places=places,
+        values=values,
+        scores=values * signs + 0.0,  # no -0.0
+        front=front,
+        ranking=_ranking(done, at_worst, front),
+        inherits=inherits_weights(ordered),
+    )
+
+
+def _at_equal_age(data: StudyData) -> StudyData:
+    """Return the study with one objective: of how many trials of its age a trial is better.
+
+    Of the same age are trials whose weights have been trained for the same number of epochs.
+    """
+    from scipy.stats import rankdata  # takes half a second to load
+
+    ages = np.array([data.steps[k].end for k in data.places])
+    keys = np.array(
+        [(t.violation, value) for t, value in zip(data.done, data.values[:, 0], strict=True)]
+    )
+    places = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
+    scores = np.full(len(ages), 50.0)
+    for age in np.unique(ages):
+        peers = ages == age
+        if peers.sum() > 1:
+            scores[peers] = 100 * (peers.sum() - rankdata(places[peers])) / (peers.sum() - 1)
+    pairs = zip(data.done, scores.tolist(), strict=True)
+    done = [replace(trial, values=(-score,)) for trial, score in pairs]
+    return replace(
+        data,
+        objectives=Objectives((Objective(f"{data.objective.metric} rank, %", "max"),)),
+        done=tuple(done),
+        values=-scores[:, None],
+        scores=scores[:, None],
+        inherits=False,
+    )
+
+
+def _is_finite(trial: Trial) -> bool:
+    return trial.values is not None and all(map(math.isfinite, trial.values))
+
+
+def _averaged(done: Sequence[Trial], objectives: Objectives) -> tuple[tuple[Trial, ...], float]:
+    """Return the trials with the means of their repeats, and the noise of a single first value."""
+    groups: dict[tuple[int, bool], list[Trial]] = {}
+    for trial in done:
+        groups.setdefault(_group(trial), []).append(trial)
+    freedom = len(done) - len(groups)
+    noise = math.sqrt(sum(map(squares, groups.values())) / freedom) if freedom else 0.0
+    return tuple(average(trial, groups[_group(trial)], objectives) for trial in done), noise
+
+
+def _group(trial: Trial) -> tuple[int, bool]:
+    """Return what repeats share; a stopped trial is none, as it was given less time."""
+    stopped = trial.state == "stopped"
+    return trial.number if stopped else root(trial), stopped
+
+
+def _front(done: Sequence[Trial], values: Floats) -> npt.NDArray[np.bool_]:
+    fresh = _fresh(done)
+    feasible = np.array([trial.violation == 0 for trial in done], dtype=bool) & fresh
+    whole = np.array([trial.state != "stopped" for trial in done], dtype=bool) & fresh
+    choices = (feasible & whole, whole, feasible, fresh)
+    eligible = np.flatnonzero(next((choice for choice in choices if choice.any()), fresh))
+    front = np.zeros(len(done), dtype=bool)
+    front[eligible] = non_dominated(values[eligible])
+    return front
+
+
+def _ranking(done: Sequence[Trial], values: Floats, front: npt.NDArray[np.bool_]) -> Indices:
+    violations = np.array([trial.violation for trial in done], dtype=float)
+    # numpy's last key counts most; with one objective the front is just the best.
+    stopped = np.array([trial.state == "stopped" for trial in done], dtype=bool)
+    keys = (*values.T[::-1], violations, stopped, ~front)
+    order = np.lexsort(keys)
+    return order[_fresh(done)[order]]
+
+
+def _fresh(done: Sequence[Trial]) -> npt.NDArray[np.bool_]:
+    """Return which trials are the first with their params, shape ``(done,)``."""
+    fresh = np.zeros(len(done), dtype=bool)
+    fresh[np.unique([root(trial) for trial in done], return_index=True)[1]] = True
+    return fresh

@@ -1,0 +1,145 @@
+"""How different the trials of one generation are from each other."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from evotune.analysis.data import StudyData
+from evotune.analysis.scales import units, varied_genes
+from evotune.analysis.text import percent
+from evotune.space import Domain, Space
+from evotune.trial import Trial
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Diversity:
+    """Diversity over time: 1 as with random sampling, 0 when all are equal.
+
+    Attributes:
+        groups: The generations, shape ``(groups,)``.
+        genes: Names of the varied genes.
+        per_gene: Shape ``(genes, groups)``; NaN where fewer than two trials have the gene active.
+        total: Mean over the genes, shape ``(groups,)``.
+    """
+
+    groups: npt.NDArray[np.int64]
+    genes: tuple[str, ...]
+    per_gene: Floats
+    total: Floats
+
+
+def diversity(space: Space, trials: Sequence[Trial], groups: npt.NDArray[np.int64]) -> Diversity:
+    """Return the mean distance of all pairs of trials within each group.
+
+    The distance of an ordered gene is taken in the unit interval (in log scale where the domain
+    has it); of a gene without order it is 1 for two different values. Both are divided by what
+    two random genomes have on average, so that genes compare.
+
+    Args:
+        space: The space of the trials.
+        trials: Failed ones count too: they were proposed.
+        groups: Generation of every trial, shape ``(trials,)``.
+    """
+    genes = varied_genes(space)
+    names = np.unique(groups)
+    cube = units(space, genes, trials)
+    per_gene = np.full((len(genes), len(names)), math.nan)
+    for column, name in enumerate(names):
+        members = cube[groups == name]
+        for row, gene in enumerate(genes):
+            active = members[~np.isnan(members[:, row]), row]
+            if active.size >= 2:
+                distance = _spread(active) if space[gene].ordered else _differing(active)
+                per_gene[row, column] = distance / _random_level(space[gene])
+    known = ~np.isnan(per_gene)
+    sums = np.where(known, per_gene, 0.0).sum(axis=0)
+    counts = known.sum(axis=0)
+    total = np.divide(sums, counts, out=np.full(len(names), math.nan), where=counts > 0)
+    return Diversity(names, tuple(genes), per_gene, total)
+
+
+def _spread(values: Floats) -> float:
+    """Return the mean distance of all pairs, from the sorted values in one pass."""
+    n = len(values)
+    weights = 2 * np.arange(n) - n + 1
+    return float(np.sort(values) @ weights / (n * (n - 1) / 2))
+
+
+def _differing(values: Floats) -> float:
+    """Return the share of pairs that differ."""
+    _, counts = np.unique(values, return_counts=True)
+    n = len(values)
+    return float(1.0 - np.sum(counts * (counts - 1)) / (n * (n - 1)))
+
+
+def _random_level(domain: Domain) -> float:
+    """Return the mean distance of two values drawn at random."""
+    if domain.ordered:  # of k equally likely steps; a third for a continuous gene
+        return 1 / 3 if domain.size == math.inf else (domain.size**2 - 1) / (3 * domain.size**2)
+    weights = getattr(domain, "weights", None)
+    chances = np.array(weights) if weights else np.ones(int(domain.size))
+    return float(1.0 - np.sum((chances / chances.sum()) ** 2))
+
+
+#: A gene has collapsed when its spread is below this share of what it was at first ...
+LIMIT = 0.05
+#: ... in so many last generations, or more.
+PATIENCE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Collapse:
+    """A gene that has lost its variety.
+
+    Attributes:
+        gene: Its name.
+        since: The first generation, or block, from which on its spread stayed below the limit.
+        share: Its spread in the last one, relative to the first one that had any.
+    """
+
+    gene: str
+    since: int
+    share: float
+
+
+def collapses(result: Diversity) -> list[Collapse]:
+    """Return the genes whose spread collapsed and did not recover, the longest ago first."""
+    found = []
+    for gene, row in zip(result.genes, result.per_gene, strict=True):
+        known = np.flatnonzero(~np.isnan(row))
+        if not known.size or not row[known[0]] > 0:
+            continue
+        shares = row[known] / row[known[0]]
+        wide = np.flatnonzero(_smooth(shares) >= LIMIT)
+        first = int(wide[-1]) + 1 if wide.size else 0
+        if len(shares) - first >= PATIENCE:
+            since = int(result.groups[known[first]])
+            found.append(Collapse(gene, since, float(shares[-1])))
+    return sorted(found, key=lambda collapse: collapse.since)
+
+
+def _smooth(shares: Floats) -> Floats:
+    """Return each value's median with its two neighbours: one odd generation proves nothing."""
+    ends = np.concatenate([shares[:1], shares, shares[-1:]])
+    return np.asarray(np.median([ends[:-2], ends[1:-1], ends[2:]], axis=0))
+
+
+def alarms(data: StudyData) -> Iterator[str]:
+    """Yield a sentence for the genes that have collapsed: which, since when, and what to do."""
+    found = collapses(diversity(data.space, data.trials, data.groups.of))
+    if not found:
+        return
+    unit = "generation" if data.groups.born_name == "generation" else "trial"
+    genes = ", ".join(f"{c.gene} (since {unit} {c.since})" for c in found)
+    last = int(data.groups.of.max())
+    yield (
+        f"Diversity has collapsed in {genes}: up to the end, {unit} {last}, the spread over the "
+        f"population stayed below {percent(LIMIT)} of what it was at first, so there was nothing "
+        "left to select. A good end looks the same; if it was too early, what helps a population "
+        "is a larger mutation, a larger population, or Islands."
+    )

@@ -1,0 +1,83 @@
+"""The trials as a pandas table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from evotune.analysis.generations import generation_of
+from evotune.trial import Trial
+
+_OWN = (
+    "number",
+    "state",
+    "generation",
+    "budget",
+    "weights_from",
+    "parents",
+    "repeat_of",
+    "violation",
+)
+_LAST = ("started", "ended", "failure")
+
+
+def to_frame(trials: Sequence[Trial]) -> pd.DataFrame:
+    """Return one row for each trial.
+
+    Columns: ``number``, ``state``, ``generation`` (where the algorithm notes one), ``budget``,
+    ``weights_from``, ``parents`` (a tuple of numbers), ``repeat_of``, ``violation`` (of all
+    constraints, relative; 0 is feasible); then every metric under its
+    own name (``metrics_`` goes before a name that is taken); then every gene as ``params_<gene>``,
+    missing where it is not active; then ``started`` and ``ended`` (UTC) and ``failure``, the
+    message. ``train_seconds`` and ``evaluation_seconds`` are metrics, in seconds.
+
+    Args:
+        trials: The trials of a study, in the order that the rows shall have.
+    """
+    metrics = _names(trial.metrics for trial in trials)
+    genes = _names(trial.params for trial in trials)
+    columns = [*_OWN, *(_metric(name) for name in metrics), *map(_gene, genes), *_LAST]
+    frame = pd.DataFrame([_row(trial) for trial in trials], columns=columns)
+    whole = ("generation", "weights_from", "repeat_of")
+    numbers = dict.fromkeys(("budget", "violation"), "float64")
+    frame = frame.astype(dict.fromkeys(whole, "Int64") | numbers)
+    return frame if frame["generation"].notna().any() else frame.drop(columns="generation")
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    own = {
+        "number": trial.number,
+        "state": trial.state,
+        "generation": generation_of(trial),
+        "budget": trial.budget,
+        "weights_from": trial.weights_from,
+        "parents": trial.parents,
+        "repeat_of": trial.repeat_of,
+        "violation": trial.violation if trial.is_done else None,
+        "started": _time(trial.started),
+        "ended": _time(trial.ended),
+        "failure": trial.failure.message if trial.failure else None,
+    }
+    metrics = {_metric(name): value for name, value in trial.metrics.items()}
+    return own | metrics | {_gene(name): value for name, value in trial.params.items()}
+
+
+def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    found: dict[str, None] = {}
+    for mapping in mappings:
+        found.update(dict.fromkeys(mapping))
+    return list(found)
+
+
+def _metric(name: str) -> str:
+    taken = name in _OWN or name in _LAST or name.startswith("params_")
+    return f"metrics_{name}" if taken else name
+
+
+def _gene(name: str) -> str:
+    return f"params_{name}"
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,167 @@
+"""The axis of a gene or an objective: its ends, whether it is logarithmic, its tick labels."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evotune.analysis.text import label, number
+from evotune.space import Domain, Float, Int, Space
+from evotune.trial import Trial
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """An axis.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end.
+        log: Logarithmic.
+        labels: Texts for 0, 1, 2, ... where the axis lists values instead of measuring them.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    labels: tuple[str, ...] = ()
+
+    def position(self, values: Floats) -> Floats:
+        """Return where values lie on a linear axis, those beyond its ends at its ends."""
+        inside = np.clip(values, self.low, self.high)
+        return np.log10(inside) if self.log else inside
+
+    def ends(self) -> tuple[float, float]:
+        """Return the positions of the two ends."""
+        low, high = self.position(np.array([self.low, self.high]))
+        return float(low), float(high)
+
+    def at(self, share: float) -> float:
+        """Return the value at a share of the axis' length from its lower end, also beyond it."""
+        low, high = self.ends()
+        place = low + share * ((high - low) or 1.0)
+        return float(10.0**place) if self.log else place
+
+    def ticks(self, wanted: int = 5) -> tuple[list[float], list[str]]:
+        """Return values worth a tick and their labels."""
+        if self.labels:
+            return [float(k) for k in range(len(self.labels))], list(self.labels)
+        values = _log_ticks(self.low, self.high, wanted) if self.log else []
+        values = values or _linear_ticks(self.low, self.high, wanted)
+        return values, [f"{value:.6g}" for value in values]
+
+    def axis(self, padding: float = 0.03) -> dict[str, Any]:
+        """Return the layout of a Cartesian Plotly axis with this scale."""
+        low, high = self.ends()
+        room = padding * ((high - low) or 1.0)
+        layout: dict[str, Any] = {
+            "type": "log" if self.log else "linear",
+            "range": [low - room, high + room],
+            "nticks": 7,
+        }
+        if self.log or self.labels:
+            values, texts = self.ticks()
+            layout |= {"tickvals": values, "ticktext": texts}
+        return layout
+
+
+def _log_ticks(low: float, high: float, wanted: int) -> list[float]:
+    for steps in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        values = [float(f"{step}e{decade}") for decade in decades for step in steps]
+        inside = [v for v in values if low * (1 - 1e-9) <= v <= high * (1 + 1e-9)]
+        if len(inside) >= min(3, wanted):
+            return inside[:: math.ceil(len(inside) / (wanted + 2))]
+    return []
+
+
+def _linear_ticks(low: float, high: float, wanted: int) -> list[float]:
+    if not high > low:
+        return [low]
+    rough = (high - low) / wanted
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= 0.75 * rough)
+    first = math.ceil(low / step - 1e-9)
+    count = math.floor(high / step + 1e-9) - first + 1
+    return [float(f"{(first + k) * step:.10g}") for k in range(count)]
+
+
+def is_listed(domain: Domain) -> bool:
+    """Tell whether a gene's values are listed on its axis instead of measured."""
+    return not isinstance(domain, Float | Int)
+
+
+def gene_scale(domain: Domain) -> Scale:
+    """Return the axis of a gene."""
+    if isinstance(domain, Float | Int):
+        return Scale(domain.low, domain.high, domain.log)
+    labels = tuple(label(number(value), 16) for value in domain.values())
+    return Scale(-0.4, len(labels) - 0.6, labels=labels)
+
+
+def gene_values(domain: Domain, trials: Iterable[Trial], name: str) -> Floats:
+    """Return a gene of each trial as its axis shows it, NaN where it is not active.
+
+    Returns:
+        Shape ``(trials,)``: numbers as they are, positions in the list for listed values.
+    """
+    if not is_listed(domain):
+        return np.array([t.params.get(name, math.nan) for t in trials], dtype=float)
+    place = {_typed(value): k for k, value in enumerate(domain.values())}
+    missing = object()
+    return np.array(
+        [place.get(_typed(t.params.get(name, missing)), math.nan) for t in trials], dtype=float
+    )
+
+
+def _typed(value: Any) -> tuple[bool, Any]:
+    return isinstance(value, bool), value  # True == 1 in Python, but not to a user
+
+
+def varied_genes(space: Space) -> list[str]:
+    """Return the genes that have more than one value, in the order of the space."""
+    return [name for name in space if space[name].size > 1]
+
+
+def units(space: Space, genes: Sequence[str], trials: Sequence[Trial]) -> Floats:
+    """Return genes of trials in the unit cube, shape ``(trials, genes)``, NaN where not active."""
+    cube = np.full((len(trials), len(genes)), math.nan)
+    for column, name in enumerate(genes):
+        to_unit = space[name].to_unit
+        for row, trial in enumerate(trials):
+            if name in trial.params:
+                cube[row, column] = to_unit(trial.params[name])
+    return cube
+
+
+def score_scale(scores: Floats, direction: str) -> tuple[Scale, int]:
+    """Return an axis for scores that a few very bad ones do not squash.
+
+    Args:
+        scores: In the user's sign, finite, shape ``(trials,)``.
+        direction: ``"max"`` or ``"min"``.
+
+    Returns:
+        The axis, and how many scores lie beyond its bad end.
+    """
+    if not scores.size:
+        return Scale(0.0, 1.0), 0
+    best, worst = float(scores.max()), float(scores.min())
+    if direction == "min":
+        best, worst = worst, best
+    if direction == "min" and best > 0 and np.median(scores) > 50 * best:
+        return Scale(best, worst, log=True), 0
+    usual = float(np.quantile(scores, 0.05 if direction == "max" else 0.95))
+    reach = best - usual
+    end = usual - 0.5 * reach
+    if reach == 0 or abs(best - worst) <= 2.5 * abs(reach):
+        end = worst
+    if end == best:
+        return Scale(best - (abs(best) or 1.0) / 2, best + (abs(best) or 1.0) / 2), 0
+    hidden = int(np.sum(scores < end) if direction == "max" else np.sum(scores > end))
+    return Scale(min(best, end), max(best, end)), hidden

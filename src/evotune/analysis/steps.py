@@ -1,0 +1,144 @@
+"""Trials as steps of members that train on: whose weights, how many epochs, who was replaced."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evotune.analysis.generations import generation_of
+from evotune.trial import Trial
+
+Lane = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One trial as a step of a member.
+
+    Attributes:
+        trial: The trial.
+        generation: Its generation, 0 where the algorithm notes none.
+        lane: The islands around the member, outermost first, and its place among the members;
+            empty where the algorithm notes no members.
+        start: Epochs that the weights had been trained for when it began.
+        end: Epochs that they have been trained for at its end, or shall be while it runs.
+        replaces: The trial that gave way to this child, if there was one.
+        is_child: A child has taken a place; False when a member went on, or began afresh.
+        mutated: Genes of a child that mutation changed.
+    """
+
+    trial: Trial
+    generation: int
+    lane: Lane
+    start: float
+    end: float
+    replaces: int | None
+    is_child: bool
+    mutated: tuple[str, ...]
+
+    @property
+    def member(self) -> str:
+        """Name of the member for people: ``3``, or ``1.3`` for member 3 of island 1."""
+        return ".".join(map(str, self.lane))
+
+    @property
+    def epochs(self) -> str:
+        """The epochs that it trains, for people: ``4-7``."""
+        first, last = f"{self.start:g}", f"{self.end - 1:g}"
+        return first if self.end <= self.start + 1 else f"{first}-{last}"
+
+
+def own_note(trial: Trial) -> Mapping[str, Any]:
+    """Return what the algorithm that asked for a trial noted; wrappers put it inside theirs."""
+    note = trial.note
+    while isinstance(note.get("note"), Mapping):
+        note = note["note"]
+    return note
+
+
+def inherits_weights(trials: Iterable[Trial]) -> bool:
+    """Tell whether any trial started from the weights of another, with genes of its own.
+
+    A trial that halving has promoted goes on as what it was: that is one longer training.
+    """
+    return any(trial.donors and "promotes" not in trial.note for trial in trials)
+
+
+def steps(trials: Sequence[Trial]) -> list[Step]:
+    """Return each trial as a step.
+
+    Args:
+        trials: All trials of a study, in the order of their numbers.
+    """
+    ends: dict[int, float] = {}
+    made = []
+    for trial in trials:
+        start = max((ends.get(donor, 0.0) for donor in trial.donors), default=0.0)
+        ends[trial.number] = end = _end(trial, start)
+        made.append(_step(trial, start, end))
+    return made
+
+
+def _end(trial: Trial, start: float) -> float:
+    if trial.checkpoint is not None:
+        return trial.checkpoint.epochs
+    return start if trial.state == "failed" else start + (trial.budget or 0.0)
+
+
+def _step(trial: Trial, start: float, end: float) -> Step:
+    note = own_note(trial)
+    member = note.get("member")
+    return Step(
+        trial,
+        generation_of(trial) or 0,
+        () if member is None else (*_islands(trial.note), int(member)),
+        start,
+        end,
+        note.get("replaces"),
+        "replaces" in note,
+        tuple(note.get("mutated", ())),
+    )
+
+
+def _islands(note: Mapping[str, Any]) -> Lane:
+    found: list[int] = []
+    while isinstance(note.get("note"), Mapping):
+        found += [int(note["island"])] if "island" in note else []
+        note = note["note"]
+    return tuple(found)
+
+
+def latest(made: Sequence[Step]) -> list[Step]:
+    """Return the latest step of each member, by member.
+
+    Where a crossing's two children live side by side until the better half is kept, a generation
+    has more members than the first one.
+    """
+    lanes: dict[Lane, Step] = {}
+    for step in made:
+        if step.lane:
+            lanes[step.lane] = step
+    return [lanes[lane] for lane in sorted(lanes)]
+
+
+def survivors(made: Sequence[Step]) -> list[Step]:
+    """Return the steps in which the lines of weights end that are still alive.
+
+    These are the latest done steps of all members, or, where no members are noted, the done ones
+    whose weights nobody took over.
+    """
+    done = [step for step in made if step.trial.is_done and step.end > 0]
+    if any(step.lane for step in done):
+        return latest(done)
+    donors = {donor for step in made for donor in step.trial.donors}
+    return [step for step in done if step.trial.number not in donors]
+
+
+def gain(step: Step, donor: Step | None) -> float:
+    """Return by how much a step ended better than its donor, in the first objective's value.
+
+    Positive is better; NaN where one of them has no finite value.
+    """
+    if donor is None or not step.trial.values or not donor.trial.values:
+        return math.nan
+    return donor.trial.values[0] - step.trial.values[0]

@@ -1,0 +1,267 @@
+"""What one running trial may do with weights: start from donors', and keep its own."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from evotune.checkpoints.hyperparameters import BuiltSettings, set_dropout
+from evotune.checkpoints.state import State, is_tensor, restore, snapshot
+from evotune.checkpoints.store import Checkpoints
+from evotune.errors import CheckpointError
+from evotune.trial import Checkpoint, Trial
+
+_IN_LIST = re.compile(r"(?:.*?\.)?networks\.(\d+)\.")
+_FIRST = re.compile(r"(\d+)\.")
+
+
+class TrialWeights:
+    """The weights that one trial inherits and keeps; see `evotune.trial.Weights`.
+
+    It can be sent to another process: the store's files are read and written there.
+
+    Args:
+        store: Where weights are kept.
+        number: The trial.
+        donors: Records of the weights that it may inherit, by trial number.
+        wanted: True when another trial may ask for this trial's weights.
+        write: True when they are to be written to a file too.
+    """
+
+    def __init__(
+        self,
+        store: Checkpoints,
+        number: int,
+        donors: Mapping[int, Checkpoint],
+        *,
+        wanted: bool,
+        write: bool,
+    ) -> None:
+        self.wanted = wanted
+        self._store = store
+        self._number = number
+        self._donors = dict(donors)
+        self._write = write
+        self._kept: tuple[State, float] | None = None
+
+    def resume(self, trial: Trial, objects: Mapping[str, Any]) -> float:
+        """Load the donor's state, and apply the trial's params to optimizers and dropout modules.
+
+        Settings of optimizers and schedulers stay those of this trial, see
+        `evotune.checkpoints.hyperparameters.BuiltSettings`.
+
+        Args:
+            trial: Says which donors, and how their weights are taken over.
+            objects: What was freshly built, by name.
+
+        Returns:
+            Epochs that the weights have been trained for; 0 for fresh ones.
+
+        Raises:
+            CheckpointError: The donor's weights are missing, damaged, or do not fit.
+        """
+        built = BuiltSettings.of(objects)
+        modules = {name: thing for name, thing in objects.items() if _is_module(thing)}
+        found = self.load(trial)
+        if found is None:
+            built.apply(trial.params)
+        else:
+            restore(objects, _mixed_with_fresh(found[0], trial.inherit, modules))
+            built.put_back(trial.params)
+        for module in modules.values():
+            set_dropout(module, trial.params, built=True)
+        return 0.0 if found is None else found[1]
+
+    def load(self, trial: Trial) -> tuple[State, float] | None:
+        """Return what the trial inherits, without shrinking and perturbing it.
+
+        Of a network that has no donor there is nothing in the state: it stays fresh.
+
+        Returns:
+            The state, shared with the store (not to be changed), and the epochs that it has been
+            trained for; None for a trial without donors.
+
+        Raises:
+            CheckpointError: A donor's weights are missing or damaged, or networks cannot be told
+                apart in them.
+        """
+        if not trial.donors:
+            return None
+        loaded = {number: self._load_one(number) for number in trial.donors}
+        state, epochs = loaded[trial.donors[0]]
+        networks = trial.inherit.get("networks", ())
+        if len(networks) > 1:
+            states = [None if number is None else loaded[number][0] for number in networks]
+            state = combine_networks(states, state)
+        return state, epochs
+
+    def keep(self, objects: Mapping[str, Any], epochs: float) -> None:
+        """Take a snapshot of the objects' state; the last one counts."""
+        self._kept = (snapshot(objects), epochs)
+
+    def keep_state(self, state: State, epochs: float) -> None:
+        """Keep a state as it is: its tensors are handed over, not copied."""
+        self._kept = (state, epochs)
+
+    def written(self) -> Checkpoint | None:
+        """Hand what was kept to the store, as a file where that is due.
+
+        Raises:
+            CheckpointError: It could not be written.
+        """
+        if self._kept is None:
+            return None
+        checkpoint = self._store.keep(self._number, *self._kept)
+        return self._store.write(self._number, checkpoint) if self._write else checkpoint
+
+    def _load_one(self, number: int) -> tuple[State, float]:
+        if number not in self._donors:
+            raise CheckpointError(
+                f"trial {self._number} inherits from trial {number}, which has kept no weights; "
+                "call trial.keep(...) in the evaluate function",
+                number,
+            )
+        return self._store.load(number, self._donors[number])
+
+
+def shrink_and_perturb(
+    state: Mapping[str, Any], fresh: Mapping[str, Any], shrink: float, perturb: float
+) -> dict[str, Any]:
+    """Return shrink · donor's + perturb · fresh for every floating-point parameter.
+
+    Source: Ash and Adams (2020), "On Warm-Starting Neural Network Training", section 4.
+
+    Args:
+        state: The donor's parameters by name, no buffers.
+        fresh: Freshly initialised parameters, at least these names, of the same shapes.
+        shrink: Factor of the donor's, 1 keeps them.
+        perturb: Factor of the fresh ones, 0 leaves them out.
+
+    Returns:
+        New tensors on the device of ``state``; those of whole numbers are the donor's.
+
+    Raises:
+        CheckpointError: A shape differs.
+    """
+    mixed = dict(state)
+    for name, own in state.items():
+        other = fresh[name]
+        if own.shape != other.shape:
+            raise CheckpointError(
+                f"{name} has shape {tuple(own.shape)} in the donor and {tuple(other.shape)} here; "
+                "genes that change shapes cannot change along a line of weights"
+            )
+        if own.is_floating_point() or own.is_complex():
+            mixed[name] = own.detach() * shrink + other.detach().to(own.device) * perturb
+    return mixed
+
+
+def combine_networks(states: Sequence[State | None], base: State) -> State:
+    """Return an ensemble's state whose i-th network is the i-th network of the i-th state.
+
+    Networks are told apart by the names of their tensors, ``networks.<i>.`` after anything, or
+    ``<i>.`` in front (a ModuleList); an optimizer's state by cutting the parameters of each param
+    group into as many equal, consecutive parts as there are networks.
+
+    Args:
+        states: One for each network; None leaves out all that belongs to it.
+        base: Where everything else comes from.
+
+    Raises:
+        CheckpointError: No such networks are found, or they cannot be cut equally.
+    """
+    combined = dict(base)
+    found = False
+    for name, part in base.items():
+        sources = [None if state is None else state.get(name) for state in states]
+        if _is_optimizer_state(part):
+            combined[name] = _combine_optimizers(name, part, sources)
+        elif pattern := _network_pattern(part, len(states)):
+            combined[name] = _combine_models(part, sources, pattern)
+            found = True
+    if not found:
+        raise CheckpointError(
+            f"no kept object holds {len(states)} networks; keep a module whose networks are in a "
+            "ModuleList, such as self.networks = nn.ModuleList(...)"
+        )
+    return combined
+
+
+def _combine_models(
+    base: Mapping[str, Any], sources: Sequence[Any], pattern: re.Pattern[str]
+) -> dict[str, Any]:
+    combined = {key: value for key, value in base.items() if not pattern.match(key)}
+    for index, source in enumerate(sources):
+        for key, value in (source or {}).items():
+            match = pattern.match(key)
+            if match and int(match[1]) == index:
+                combined[key] = value
+    return combined
+
+
+def _combine_optimizers(
+    name: str, base: Mapping[str, Any], sources: Sequence[Any]
+) -> dict[str, Any]:
+    combined = {}
+    for group in base["param_groups"]:
+        size, rest = divmod(len(group["params"]), len(sources))
+        if rest:
+            raise CheckpointError(
+                f"{name}: a param group of {len(group['params'])} parameters cannot be cut into "
+                f"{len(sources)} networks; give every network the same parameters"
+            )
+        for position, index in enumerate(group["params"]):
+            source = sources[position // size]
+            if source is not None and index in source["state"]:
+                combined[index] = source["state"][index]
+    return {**base, "state": combined}
+
+
+def _is_optimizer_state(part: Any) -> bool:
+    return isinstance(part, Mapping) and "param_groups" in part and "state" in part
+
+
+def _network_pattern(part: Any, count: int) -> re.Pattern[str] | None:
+    """Return how the names of an ensemble's tensors begin; None when it is no ensemble."""
+    if not isinstance(part, Mapping):
+        return None
+    names = [name for name in part if isinstance(name, str)]
+    for pattern in (_IN_LIST, _FIRST):
+        indices = {int(match[1]) for name in names if (match := pattern.match(name))}
+        if indices:
+            return pattern if indices == set(range(count)) else None
+    return None
+
+
+def _mixed_with_fresh(
+    state: State, inherit: Mapping[str, Any], modules: Mapping[str, Any]
+) -> State:
+    """Return the donor's state, shrunk and perturbed, and completed by networks without donor."""
+    shrink, perturb = inherit.get("shrink", 1.0), inherit.get("perturb", 0.0)
+    partial = None in inherit.get("networks", ())
+    mixed = dict(state)
+    for name, module in modules.items():
+        donated = state.get(name)
+        if not isinstance(donated, Mapping):
+            continue
+        fresh = module.state_dict()
+        if (shrink, perturb) != (1.0, 0.0):
+            names = _parameter_names(module, donated, fresh)
+            own = {key: donated[key] for key in names}
+            donated = {**donated, **shrink_and_perturb(own, fresh, shrink, perturb)}
+        if partial and _network_pattern(fresh, len(inherit["networks"])):
+            donated = {**fresh, **donated}
+        mixed[name] = donated
+    return mixed
+
+
+def _parameter_names(
+    module: Any, donated: Mapping[str, Any], fresh: Mapping[str, Any]
+) -> Iterable[str]:
+    named = module.named_parameters(remove_duplicate=False)
+    return [name for name, _ in named if is_tensor(donated.get(name)) and name in fresh]
+
+
+def _is_module(thing: Any) -> bool:
+    return callable(getattr(thing, "named_modules", None)) and callable(
+        getattr(thing, "state_dict", None)
+    )

@@ -1,0 +1,86 @@
+"""The figure of what decides the objective: bars for the whole space, and for the best."""
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from evotune.analysis.importance import Importance
+from evotune.analysis.text import label
+from evotune.report.figures.theme import BLUE, GREY, ORANGE, faded, finish
+
+BARS_AT_MOST = 20
+
+
+def importance_bars(whole: Importance, best: Importance) -> go.Figure:
+    """Return the share of each gene, largest on top.
+
+    Args:
+        whole: What decides over the whole space, by fANOVA.
+        best: What decides about being among the best, by PED-ANOVA.
+    """
+    names, groups = _rows(whole, best)
+    total, alone, among = (
+        [100 * sum(shares[gene] for gene in group) for group in groups]
+        for shares in (whole.shares, whole.alone, best.shares)
+    )
+    together = [t - a for t, a in zip(total, alone, strict=True)]
+    blue, orange = (BLUE, ORANGE) if whole.is_reliable else (GREY, GREY)
+    figure = go.Figure(
+        [
+            _bars("over the space, by itself", alone, names, blue),
+            _bars("over the space, with others", together, names, faded(blue, 0.35), total),
+            _bars("among the best tenth", among, names, orange, among, group="best"),
+        ]
+    )
+    return finish(
+        figure,
+        height=130 + 44 * len(names),
+        barmode="stack",
+        bargap=0.3,
+        margin={"t": 36, "r": 50},
+        legend={"traceorder": "normal"},
+        xaxis={"title": {"text": "share of importance, %"}, "rangemode": "tozero"},
+        yaxis={
+            "tickvals": list(range(len(names))),
+            "ticktext": names,
+            "autorange": "reversed",
+            "tickcolor": "rgba(0,0,0,0)",
+        },
+    )
+
+
+def _rows(whole: Importance, best: Importance) -> tuple[list[str], list[list[str]]]:
+    """Return the names of the bars and the genes of each: those that hardly count share one."""
+    genes = whole.genes
+    shown = [g for g in genes[:BARS_AT_MOST] if max(whole.shares[g], best.shares[g]) >= 0.005]
+    rest = [gene for gene in genes if gene not in shown]
+    names, groups = [label(gene) for gene in shown], [[gene] for gene in shown]
+    if rest:
+        names.append(label(rest[0]) if len(rest) == 1 else f"{len(rest)} other genes")
+        groups.append(rest)
+    return names, groups
+
+
+def _bars(
+    name: str,
+    values: Sequence[float],
+    genes: Sequence[str],
+    colour: str,
+    written: Sequence[float] = (),
+    *,
+    group: str = "whole",
+) -> go.Bar:
+    text: Mapping[str, object] = {"text": [f"{value:.0f} %" for value in written]}
+    return go.Bar(
+        name=name,
+        x=list(values),
+        y=list(range(len(values))),
+        orientation="h",
+        offsetgroup=group,
+        marker={"color": colour},
+        textposition="outside",
+        cliponaxis=False,
+        customdata=list(genes),
+        hovertemplate=f"%{{customdata}}, {name}: %{{x:.1f}} %<extra></extra>",
+        **(text if written else {}),
+    )

@@ -1,0 +1,98 @@
+"""The hyperparameters per epoch of every line of weights that is alive at the end."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from evotune.analysis.data import StudyData
+from evotune.analysis.lineage import weights_line
+from evotune.analysis.scales import gene_scale, gene_values
+from evotune.analysis.steps import Step, survivors
+from evotune.analysis.text import number
+from evotune.report.figures.theme import GREY, ORANGE, Panel, finish, grid
+
+#: More lines than this cover each other.
+LINES_AT_MOST = 64
+
+Line = list[Step]
+
+
+def surviving_lines(data: StudyData) -> list[Line]:
+    """Return the lines of weights that are alive at the end, best first, each oldest first."""
+    ends = survivors(data.steps)
+    ends.sort(key=lambda step: (step.trial.violation, step.trial.values or ()))
+    return [line_of(data, step.trial.number) for step in ends]
+
+
+def line_of(data: StudyData, number: int) -> Line:
+    """Return the steps that a trial's weights went through, oldest first."""
+    return [data.step_of[trial.number] for trial in weights_line(data.trials, number)]
+
+
+def schedule_panels(data: StudyData, lines: Sequence[Line]) -> go.Figure:
+    """Return each gene over the epochs: the best trial's line in orange, the other ones grey.
+
+    Args:
+        data: The study.
+        lines: The other lines.
+    """
+    figure, panels, height = grid(data)
+    best = [] if data.best is None else line_of(data, data.best.number)
+    last = max(line[-1].end for line in [*lines, best] if line)
+    for panel in panels:
+        panel.add(figure, _others(data, panel, lines[:LINES_AT_MOST]), _best(data, panel, best))
+        x_axis, y_axis = panel.axes(figure)
+        x_axis.update(title="epoch", range=[-0.01 * last, 1.01 * last], nticks=8)
+        y_axis.update(gene_scale(data.space[panel.gene]).axis())
+    return finish(figure, height=height, legend={"y": 1 + 30 / height}, margin={"t": 60})
+
+
+def _others(data: StudyData, panel: Panel, lines: Sequence[Line]) -> go.Scatter:
+    x: list[Any] = []
+    y: list[Any] = []
+    for line in lines:
+        epochs, values = _corners(data, panel.gene, line)
+        x += [*epochs, None]
+        y += [*values, None]
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="lines",
+        line={"color": GREY, "width": 1},
+        opacity=0.55,
+        name="other members at the end",
+        legendgroup="others",
+        showlegend=panel.index == 0,
+        hoverinfo="skip",
+    )
+
+
+def _best(data: StudyData, panel: Panel, line: Line) -> go.Scatter:
+    x, y = _corners(data, panel.gene, line)
+    texts = [
+        f"epochs {step.epochs}, trial {step.trial.number}: "
+        f"{number(step.trial.params.get(panel.gene, '–'))}"
+        for step in line
+        for _ in range(2)
+    ]
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="lines",
+        line={"color": ORANGE, "width": 3},
+        customdata=texts,
+        hovertemplate="%{customdata}<extra></extra>",
+        name="best trial",
+        legendgroup="best",
+        showlegend=panel.index == 0,
+    )
+
+
+def _corners(data: StudyData, gene: str, line: Line) -> tuple[list[float], list[float | None]]:
+    """Return the corners of a gene's step line; None breaks it where the gene is dormant."""
+    values = gene_values(data.space[gene], [step.trial for step in line], gene)
+    known: list[float | None] = [None if np.isnan(v) else float(v) for v in values]
+    x = [epoch for step in line for epoch in (step.start, step.end)]
+    return x, [value for value in known for _ in range(2)]

@@ -1,0 +1,291 @@
+"""What a schedule is worth: trained anew beside constant settings, and beside random search.
+
+The runs are studies of their own in the same storage, named after the study they belong to, so
+that they too go on after they were killed, and so that a report finds them.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from evotune.algorithms.random_search import RandomSearch
+from evotune.algorithms.replay import Plan, Replay
+from evotune.analysis.statistics import Comparison
+from evotune.errors import NoResultError, StudyError
+from evotune.evolution.survival import by_first
+from evotune.objectives import Objectives
+from evotune.protocols import Algorithm, Evaluate, Storage
+from evotune.schedules.schedule import Schedule
+from evotune.trial import Trial
+
+#: Settings of a schedule that are tried as constants.
+CONSTANTS = 5
+EVOLUTION, RANDOM = "evolution", "random search"
+SCHEDULE, CONSTANT, BASELINE = "schedule", "constant", "baseline"
+
+
+class StudyLike(Protocol):
+    """What is needed of a study here."""
+
+    algorithm: Algorithm
+    objectives: Objectives
+    storage: Storage
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def trials(self) -> tuple[Trial, ...]: ...
+    def sibling(self, algorithm: Algorithm | None, name: str, seed: int) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Epochs that a study has trained.
+
+    Attributes:
+        total: Over all trials.
+        line: Along the longest line of weights.
+    """
+
+    total: float
+    line: float
+
+
+def lines(trials: Sequence[Trial]) -> dict[int, float]:
+    """Return the epochs that the weights of each trial were trained for, along their line."""
+    found: dict[int, float] = {}
+    for trial in trials:
+        start = max((found.get(donor, 0.0) for donor in trial.donors), default=0.0)
+        found[trial.number] = start + (trial.budget or 0.0)
+    return found
+
+
+def spent(trials: Sequence[Trial]) -> Spent:
+    """Return the epochs that trials have trained; trials without a budget count none."""
+    longest = max(lines(trials).values(), default=0.0)
+    return Spent(sum(trial.budget or 0.0 for trial in trials), longest)
+
+
+def compare_with_random(
+    study: StudyLike, evaluate: Evaluate, *, runs: int = 6, **options: Any
+) -> Comparison:
+    """Run the same search with other seeds, and random search with as many epochs beside it.
+
+    The result of a run is the best of those networks that were trained for all epochs: who looks at
+    a line after every epoch, and takes its best moment, has more chances than who looks once.
+
+    Args:
+        study: A finished study; it is the first run.
+        evaluate: What it ran.
+        runs: Seeds, this study's own included; with fewer than six no test can reach 5 %.
+        **options: As for `Study.run`.
+
+    Raises:
+        StudyError: The study has several objectives, or nothing to compare yet.
+        KeyboardInterrupt: Ctrl-C; call it again to go on.
+    """
+    _check_one_objective(study)
+    if runs < 2:
+        raise StudyError(f"runs must be at least 2, to say anything about chance; got {runs!r}")
+    used = spent(study.trials)
+    if not any(trial.is_done for trial in study.trials):
+        raise NoResultError(f"study {study.name!r} has no trials to compare; run it first")
+    per_trial = {"epochs": used.line} if used.line else {}
+    control = max(1, round(used.total / used.line)) if used.line else len(study.trials)
+    ended = {EVOLUTION: [study.trials], RANDOM: []}
+    for run in range(runs):
+        if run:
+            with study.sibling(None, _again(study.name, run), study.seed + run) as again:
+                _run(again, evaluate, trials=len(study.trials), **per_trial, **options)
+                ended[EVOLUTION].append(again.trials)
+        search = RandomSearch(study.algorithm.space)
+        with study.sibling(search, _random(study.name, run), study.seed + run) as random:
+            _run(random, evaluate, trials=control, **per_trial, **options)
+            ended[RANDOM].append(random.trials)
+    return _comparison(study.objectives, ended)
+
+
+def find_comparison(storage: Storage, name: str) -> Comparison | None:
+    """Return the comparison with random search that a storage has for a study, if any."""
+    definition = storage.load(name)
+    if definition is None or storage.load(_random(name, 1)) is None:
+        return None
+    objectives = Objectives.from_json(definition.objectives)
+    ended: dict[str, list[Sequence[Trial]]] = {EVOLUTION: [], RANDOM: []}
+    run = 0
+    while storage.load(_random(name, run)) is not None:
+        for arm, sibling in ((EVOLUTION, _again(name, run)), (RANDOM, _random(name, run))):
+            ended[arm].append(storage.trials(sibling))
+        run += 1
+    runs = [trials for arm in ended.values() for trials in arm]
+    if run < 2 or not all(any(trial.is_done for trial in trials) for trials in runs):
+        return None
+    return _comparison(objectives, ended)
+
+
+def replay(
+    study: StudyLike,
+    evaluate: Evaluate,
+    schedule: Schedule,
+    *,
+    runs: int = 5,
+    epochs: int | None = None,
+    baseline: Mapping[str, Any] | Schedule | None = None,
+    **options: Any,
+) -> Comparison:
+    """Train anew with a schedule, with the best constant setting, and with a user's baseline.
+
+    Args:
+        study: The study that has found it; its space, objectives and seed are used.
+        evaluate: What it ran.
+        schedule: The schedule.
+        runs: Trainings of each, from fresh weights with other seeds.
+        epochs: Length; the schedule is stretched to it. By default its own.
+        baseline: Params to train with all the time, or a schedule.
+        **options: As for `Study.run`.
+
+    Raises:
+        StudyError: The study has several objectives, or every run of an arm has failed.
+    """
+    _check_one_objective(study)
+    length = len(schedule) if epochs is None else epochs
+    constant = _best_constant(study, evaluate, schedule, length, options)
+    arms: dict[str, Plan] = {
+        SCHEDULE: _plan(schedule.stretched(length)),
+        CONSTANT: [(length, constant)],
+    }
+    if baseline is not None:
+        if isinstance(baseline, Schedule):
+            arms[BASELINE] = _plan(baseline.stretched(length))
+        else:
+            arms[BASELINE] = [(length, baseline)]
+    values = _trained(study, evaluate, arms, "replay", runs, options)
+    objective = study.objectives.objectives[0]
+    return Comparison(
+        objective.metric,
+        objective.direction,
+        {arm: tuple(found) for arm, found in values.items()},
+        are_paired=False,
+        epochs=dict.fromkeys(values, float(length)),
+        settings={arm: plan[0][1] for arm, plan in arms.items() if len(plan) == 1},
+    )
+
+
+def _run(study: Any, evaluate: Evaluate, **options: Any) -> None:
+    study.run(evaluate, **options)
+    if study.stop_reason == "interrupted":  # a half-finished arm must not be compared
+        raise KeyboardInterrupt
+
+
+def _best_constant(
+    study: StudyLike,
+    evaluate: Evaluate,
+    schedule: Schedule,
+    epochs: int,
+    options: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """Return the best of some constant settings, each trained once for all epochs.
+
+    They are some of the schedule itself, and the best that random search has found, if it was run.
+    """
+    segments = schedule.segments
+    chosen = sorted({k * (len(segments) - 1) // (CONSTANTS - 1) for k in range(CONSTANTS)})
+    candidates = [segments[k].params for k in chosen]
+    control = [t for t in study.storage.trials(_random(study.name, 0)) if t.is_done]
+    if control:
+        candidates.append(min(control, key=by_first).params)
+    arms: dict[str, Plan] = {str(k): [(epochs, params)] for k, params in enumerate(candidates)}
+    scores = _trained(study, evaluate, arms, "constants", 1, options)
+    objective = study.objectives.objectives[0]
+    best = (max if objective.direction == "max" else min)(scores, key=lambda arm: scores[arm][0])
+    return candidates[int(best)]
+
+
+def _trained(
+    study: StudyLike,
+    evaluate: Evaluate,
+    arms: Mapping[str, Plan],
+    what: str,
+    runs: int,
+    options: Mapping[str, Any],
+) -> dict[str, list[float]]:
+    """Train plans in a study of their own; return the scores at the end of each arm's runs."""
+    algorithm = Replay(study.algorithm.space, arms, runs=runs)
+    length = max(sum(epochs for epochs, _ in plan) for plan in arms.values())
+    # The name carries the plan: another schedule is another replay, the same one goes on.
+    plan = hashlib.sha256(repr(sorted(arms.items())).encode()).hexdigest()[:8]
+    name = f"{study.name} · {what} {plan}"
+    with study.sibling(algorithm, name, study.seed + 1) as again:
+        _run(again, evaluate, trials=algorithm.size, epochs=length, **options)
+        values = {arm: _finals(again, arm, len(steps)) for arm, steps in arms.items()}
+    found = {arm: scores for arm, scores in values.items() if scores}
+    if len(found) < len(arms) and (what == "replay" or not found):
+        failed = ", ".join(arm for arm in arms if arm not in found)
+        raise StudyError(f"every run of {failed} has failed; see study {name!r}")
+    return found
+
+
+def _plan(schedule: Schedule) -> Plan:
+    return [(segment.epochs, segment.params) for segment in schedule.segments]
+
+
+def _finals(study: Any, arm: str, steps: int) -> list[float]:
+    """Return the score at the end of each complete run of an arm."""
+    done: dict[int, list[Trial]] = {}
+    for trial in study.trials:
+        if trial.note.get("arm") == arm and trial.is_done:
+            done.setdefault(trial.note["run"], []).append(trial)
+    return [_score(study, run[-1]) for _, run in sorted(done.items()) if len(run) == steps]
+
+
+def _score(study: Any, trial: Trial) -> float:
+    return _value(study.objectives, trial)
+
+
+def _value(objectives: Objectives, trial: Trial) -> float:
+    return float(objectives.objectives[0].score((trial.values or (float("nan"),))[0]))
+
+
+def _comparison(
+    objectives: Objectives, ended: Mapping[str, Sequence[Sequence[Trial]]]
+) -> Comparison:
+    objective = objectives.objectives[0]
+    return Comparison(
+        objective.metric,
+        objective.direction,
+        {arm: tuple(_value(objectives, _final(t)) for t in runs) for arm, runs in ended.items()},
+        are_paired=True,
+        epochs={
+            arm: sum(spent(trials).total or len(trials) for trials in runs) / len(runs)
+            for arm, runs in ended.items()
+        },
+    )
+
+
+def _final(trials: Sequence[Trial]) -> Trial:
+    """Return the best of the trials whose weights were trained for the longest time."""
+    done = [trial for trial in trials if trial.is_done]
+    if not done:
+        raise NoResultError("a run of the comparison has no finished trial; see its study")
+    epochs = lines(trials)
+    longest = max(epochs[trial.number] for trial in done)
+    return min((t for t in done if epochs[t.number] == longest), key=by_first)
+
+
+def _check_one_objective(study: StudyLike) -> None:
+    if len(study.objectives.objectives) > 1:
+        raise StudyError(
+            "a comparison needs one objective to compare by, and study "
+            f"{study.name!r} has {len(study.objectives.objectives)}"
+        )
+
+
+def _again(name: str, run: int) -> str:
+    return name if run == 0 else f"{name} · again {run}"
+
+
+def _random(name: str, run: int) -> str:
+    return f"{name} · random {run}"

@@ -1,0 +1,362 @@
+"""What moves a study on: propose, record, tell, and rebuild all of it from the record."""
+
+import atexit
+import logging
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from evotune.checkpoints.store import Checkpoints
+from evotune.errors import StorageError, StudyError, StudyLockedError
+from evotune.objectives import Objectives
+from evotune.protocols import Algorithm, Driver, Storage, StudyDefinition
+from evotune.seeding import generator, trial_seed
+from evotune.study import lock
+from evotune.study.keeper import Keeper
+from evotune.study.ledger import Ledger, judge
+from evotune.trial import Checkpoint, Failure, Outcome, Proposal, Trial
+
+log = logging.getLogger("evotune")
+
+Duplicates = Literal["redraw", "repeat", "allow"]
+
+#: How often a proposal that is not new is drawn again before it becomes a repeat.
+REDRAWS = 20
+
+
+class Engine:
+    """Algorithm, storage and ledger of one study, kept in step.
+
+    Memory is changed first and written last, in one transaction: a killed process resumes from
+    what was written, and one whose disk was full still knows everything and writes it next time.
+
+    Args:
+        algorithm: A new algorithm.
+        objectives: Objectives of the study.
+        storage: Where its trials are.
+        definition: What it is.
+        checkpoints: Where weights are, opened for this study.
+        duplicates: What happens to params that were proposed before.
+        take_over: Become the driver although another process is.
+
+    Attributes:
+        ledger: The trials in memory.
+        keeper: Their weights.
+        untold: Numbers of the trials whose results the algorithm does not know yet, ascending.
+        exhausted: True once every point of a finite space has been proposed.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        objectives: Objectives,
+        storage: Storage,
+        definition: StudyDefinition,
+        *,
+        checkpoints: Checkpoints,
+        duplicates: Duplicates,
+        take_over: bool,
+    ) -> None:
+        self.algorithm = algorithm
+        self.objectives = objectives
+        self.storage = storage
+        self.definition = definition
+        self.duplicates = duplicates
+        self.ledger = Ledger(algorithm.space, objectives)
+        self.keeper = Keeper(checkpoints, self.ledger, algorithm)
+        self.untold: dict[int, None] = {}
+        self.exhausted = False
+        self._told: set[int] = set()
+        self._unsaved: list[Trial] = []
+        self._driver: Driver | None = None
+        self._refusal: StudyLockedError | StorageError | None = None
+        self._acquire(take_over)
+        self._replay()
+
+    # -- opening and closing ------------------------------------------------------------------
+
+    def _acquire(self, take_over: bool) -> None:
+        """Become the driver, or remember why not: a study may be looked at while it runs."""
+        name = self.definition.name
+        _release_abandoned()
+        try:
+            self._driver = lock.acquire(self.storage, name, take_over=take_over)
+        except (StudyLockedError, StorageError) as refusal:
+            self._refusal = refusal
+        else:
+            self._finalizer = weakref.finalize(
+                self, _abandoned.append, (self.storage, name, self._driver)
+            )
+
+    @property
+    def driver(self) -> Driver:
+        """This process as the study's driver.
+
+        Raises:
+            StudyLockedError: Another process drives the study.
+            StorageError: The storage can be read only.
+            StudyError: The study was closed.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        if self._driver is None:
+            raise StudyError(f"study {self.definition.name!r} was closed; open it again to go on")
+        return self._driver
+
+    def check_driver(self) -> None:
+        """Raise what `driver` raises, if it does."""
+        _ = self.driver
+
+    def close(self) -> None:
+        """Give the study free for another process."""
+        if self._driver is not None:
+            self._finalizer.detach()
+            _release(self.storage, self.definition.name, self._driver)
+            self._driver = None
+        self.keeper.store.close()
+
+    def _replay(self) -> None:
+        """Tell the recorded trials again: each start after as many results as it had seen."""
+        trials = self.storage.trials(self.definition.name)
+        results = {t.result_order: t for t in trials if t.result_order is not None}
+        for trial in trials:
+            self.ledger.put(trial)
+        self.keeper.load()
+        for trial in trials:
+            while len(self._told) < trial.results_seen:
+                self._tell(results[len(self._told)])
+            self.algorithm.tell(_as_started(trial))
+            self.untold[trial.number] = None
+        # Whether the next proposal came before or after further results, only a run can know;
+        # to generational algorithms it is all the same.
+        while self.algorithm.generational and len(self._told) in results:
+            self._tell(results[len(self._told)])
+
+    # -- starting trials ----------------------------------------------------------------------
+
+    def told(self) -> list[Trial]:
+        """Return the trials whose results were told, in that order."""
+        told = [trial for trial in self.ledger.trials if trial.number in self._told]
+        return sorted(told, key=lambda trial: trial.result_order or 0)
+
+    def unfinished(self) -> list[Trial]:
+        """Return the trials that have started, in this process or an earlier one, but not ended."""
+        return [t for n in self.untold if not (t := self.ledger.trials[n]).has_ended]
+
+    def restart(self, trial: Trial) -> Trial:
+        """Mark an unfinished trial as running again; the algorithm was told of it before."""
+        started = replace(trial, state="running", started=time.time())
+        self._write([started])
+        return started
+
+    def suspend(self) -> None:
+        """Mark unfinished trials as waiting, because nobody runs them now."""
+        waiting = [replace(t, state="waiting") for t in self.unfinished() if t.state != "waiting"]
+        if waiting:
+            self._write(waiting)
+
+    def propose(self, epochs: float | None = None) -> Trial | None:
+        """Ask the algorithm for a trial, record it as running, and tell of its start.
+
+        Args:
+            epochs: No weights are trained for more epochs than this, over all trials of their
+                line; a trial without a budget gets what is left.
+
+        Returns:
+            The trial; None when the algorithm has nothing to propose until more results are told,
+            or only what has been trained for ``epochs`` already.
+        """
+        self.check_driver()  # before the algorithm is asked
+        number = len(self.ledger.trials)
+        rng = generator(self.definition.seed, number)
+        proposal = self.algorithm.ask(rng)
+        if proposal is None:
+            return None
+        proposal, first = self._checked_new(proposal, rng)
+        if epochs is not None:
+            trained = self.keeper.epochs(proposal.weights_from)
+            left = epochs - (trained if proposal.clock is None else proposal.clock)
+            if left <= 0:
+                return None
+            budget = left if proposal.budget is None else min(proposal.budget, left)
+            proposal = replace(proposal, budget=budget)
+        trial = self._started(number, proposal, first)
+        if self.keeper.is_deleted(trial.donors) and self._has_news():
+            return None  # an ended trial that it has not heard of yet may be why they were removed
+        self.untold[number] = None
+        self.algorithm.tell(trial)
+        self._write([trial])
+        return trial
+
+    def _has_news(self) -> bool:
+        return any(self.ledger.trials[number].has_ended for number in self.untold)
+
+    def _started(self, number: int, proposal: Proposal, first: int | None) -> Trial:
+        return Trial(
+            number=number,
+            genome=dict(proposal.genome),
+            params=self.algorithm.space.params(proposal.genome),
+            state="running",
+            seed=trial_seed(self.definition.seed, number),
+            budget=proposal.budget,
+            weights_from=proposal.weights_from,
+            inherit=proposal.inherit,
+            parents=proposal.parents,
+            note=proposal.note,
+            repeat_of=first,
+            results_seen=len(self._told),
+            started=time.time(),
+        )
+
+    def _checked_new(self, proposal: Proposal, rng: Any) -> tuple[Proposal, int | None]:
+        """Return the proposal, or a new one in place of a duplicate, and whom it repeats."""
+        if getattr(self.algorithm, "inherits", False):
+            return proposal, None  # with other weights the same params are another trial
+        first = self.ledger.first(self.algorithm.space.key(proposal.genome))
+        policy = getattr(self.algorithm, "duplicates", None) or self.duplicates
+        if first is not None and policy == "redraw":
+            return self._redraw(proposal, first, rng)
+        return proposal, None if policy == "allow" else first
+
+    def _redraw(self, proposal: Proposal, first: int, rng: Any) -> tuple[Proposal, int | None]:
+        """Draw again until the params are new; return the proposal and whom it repeats."""
+        space = self.algorithm.space
+        if not self.exhausted:
+            for _ in range(REDRAWS):
+                drawn = self.algorithm.ask(rng)
+                if drawn is None:
+                    break
+                if self.ledger.first(space.key(drawn.genome)) is None:
+                    return drawn, None
+            unseen = space.unseen(proposal.genome, self.ledger.seen, rng)
+            if unseen is not None:
+                return replace(proposal, genome=unseen), None
+            self._notice_exhaustion(space.size())
+        return proposal, first
+
+    def _notice_exhaustion(self, size: float) -> None:
+        if len(self.ledger.seen) >= size:
+            self.exhausted = True
+            log.warning(
+                "study %r has tried all %d points of its space; from now on trials are repeats",
+                self.definition.name,
+                size,
+            )
+
+    # -- ending trials ------------------------------------------------------------------------
+
+    def record(self, results: Mapping[int, Outcome | Failure], *, in_order: bool) -> None:
+        """Record ended trials in one transaction; the algorithm is told of them separately.
+
+        Args:
+            results: What was collected, by trial number.
+            in_order: They will be told in the order of trial numbers, by `tell_next`, and not as
+                they came, by `tell_ended`.
+        """
+        ranks = {number: k for k, number in enumerate(self.untold if in_order else results)}
+        ended, now = [], time.time()
+        for number, result in results.items():
+            trial = judge(self.ledger.trials[number], result, self.objectives)
+            trial = replace(trial, checkpoint=self.keeper.take(number, trial.checkpoint))
+            order = len(self._told) + ranks[number]
+            ended.append(replace(trial, result_order=order, ended=now))
+        self._write(ended)
+        for trial in ended:  # only now: another process may have taken the study over
+            self.keeper.discard(trial.number)
+
+    def tell_next(self) -> Trial | None:
+        """Tell the result of the first untold trial, if it has ended, and return its record."""
+        first = next(iter(self.untold), None)
+        if first is None or not self.ledger.trials[first].has_ended:
+            return None
+        return self._tell(self.ledger.trials[first])
+
+    def tell_ended(self) -> list[Trial]:
+        """Tell the results of all ended trials, in the order in which they came."""
+        kept = [t for n in self.untold if (t := self.ledger.trials[n]).has_ended]
+        kept.sort(key=lambda trial: trial.result_order or 0)
+        # Those that an ordered run kept back for their turn get the place that they have now.
+        places = range(len(self._told), len(self._told) + len(kept))
+        placed = [replace(t, result_order=k) for t, k in zip(kept, places, strict=True)]
+        if placed != kept:
+            self._write(placed)
+        return [self._tell(trial) for trial in placed]
+
+    def _tell(self, trial: Trial) -> Trial:
+        self.algorithm.tell(self.ledger.average(trial, self._told))
+        self._told.add(trial.number)
+        self.untold.pop(trial.number, None)
+        return trial
+
+    def clean(self) -> None:
+        """Remove weights that nobody needs any more; the records follow with the next write."""
+        for trial in self.keeper.clean():
+            self.ledger.put(trial)
+            self._unsaved.append(trial)
+
+    def open_weights(self, *, shares_memory: bool) -> None:
+        """Make weights ready for trials that run in this process, or elsewhere."""
+        self._unsaved += self.keeper.open(shares_memory=shares_memory)
+
+    def save_weights(self) -> None:
+        """Write needed weights that are in memory only.
+
+        Raises:
+            CheckpointError: The quota or the disk is full; what was written is recorded.
+        """
+        try:
+            self._unsaved += self.keeper.write_out()
+        finally:
+            if self._unsaved:
+                self._write([])
+
+    def restored(self, trial: Trial, checkpoint: Checkpoint | None) -> None:
+        """Take note of weights that were trained again after they went with a process."""
+        record = self.keeper.take(trial.number, checkpoint)
+        self._write([replace(trial, checkpoint=record or trial.checkpoint)])
+
+    def _write(self, trials: Sequence[Trial]) -> None:
+        """Store trials; what cannot be stored is kept and goes first the next time."""
+        driver = self.driver
+        for trial in trials:
+            self.ledger.put(trial)
+        newest = {trial.number: trial for trial in (*self._unsaved, *trials)}
+        self._unsaved = list(newest.values())
+        self.storage.write(self.definition.name, self._unsaved, driver)
+        self._unsaved = []
+
+
+def _as_started(trial: Trial) -> Trial:
+    """Return a trial as it was when it started, which is how an algorithm first hears of it."""
+    return replace(
+        trial,
+        state="running",
+        metrics={},
+        values=None,
+        violation=0.0,
+        failure=None,
+        reports=(),
+        result_order=None,
+        ended=None,
+        checkpoint=None,
+    )
+
+
+#: Holds of studies that were dropped without being closed. They are released at a safe moment: the
+#: garbage collector may come amid another study's transaction, where the database is locked.
+_abandoned: list[tuple[Storage, str, Driver]] = []
+
+
+@atexit.register
+def _release_abandoned() -> None:
+    while _abandoned:
+        _release(*_abandoned.pop())
+
+
+def _release(storage: Storage, name: str, driver: Driver) -> None:
+    try:
+        storage.release(name, driver)
+    except Exception as error:  # at exit the disk may be gone; a dead process is replaced anyway
+        log.debug("could not release study %r: %s", name, error)

@@ -1,0 +1,271 @@
+"""Which weights of a study are kept: handed to trials, written, and removed once nobody needs them.
+
+Weights are needed while they are a donor's (`Algorithm.donors`), while a trial that starts from
+them is not over, and while they are the best trial's. Of needed weights that are in memory only,
+the last ancestors on disk are kept too: from those they can be trained again.
+"""
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evotune.checkpoints.handover import TrialWeights
+from evotune.checkpoints.store import Checkpoints
+from evotune.errors import CheckpointError, StudyError
+from evotune.protocols import Algorithm, StudyDefinition
+from evotune.study.ledger import Ledger
+from evotune.trial import Checkpoint, Trial
+
+log = logging.getLogger("evotune")
+
+
+class Keeper:
+    """Keeps the weights of one study.
+
+    Args:
+        store: Where they are.
+        ledger: The trials.
+        algorithm: Says which weights may still be asked for.
+    """
+
+    def __init__(self, store: Checkpoints, ledger: Ledger, algorithm: Algorithm) -> None:
+        self.store = store
+        self.ledger = ledger
+        self.algorithm = algorithm
+        self._kept: dict[int, Checkpoint] = {}
+        self._largest = 0
+
+    def load(self) -> None:
+        """Take over what the records say."""
+        for trial in self.ledger.trials:
+            if trial.checkpoint is not None and not trial.checkpoint.deleted:
+                self._kept[trial.number] = trial.checkpoint
+                self._largest = max(self._largest, trial.checkpoint.size)
+
+    def open(self, *, shares_memory: bool) -> list[Trial]:
+        """Make ready for trials that run in this process, or elsewhere, where they need files.
+
+        Returns:
+            The records that this changes.
+
+        Raises:
+            StudyError: The study's trials inherit weights, and this algorithm would let them go.
+        """
+        inherits = getattr(self.algorithm, "inherits", False)
+        if not inherits and any(trial.donors for trial in self.ledger.trials):
+            raise StudyError(
+                f"the trials of this study inherit weights, which {self.algorithm!r} has no use "
+                "for: a run would remove them. Go on with the study's own algorithm, or give the "
+                "new study another name="
+            )
+        self.store.tidy(self._kept)
+        if shares_memory:
+            return []
+        self.store.ensure_location()
+        return self.write_out()
+
+    @property
+    def has_weights(self) -> bool:
+        """True when some trial has kept weights."""
+        return bool(self._kept)
+
+    def epochs(self, number: int | None) -> float:
+        """Return the epochs that a trial's weights have been trained for; 0 without any."""
+        record = None if number is None else self.ledger.trials[number].checkpoint
+        return 0.0 if record is None else record.epochs
+
+    def is_deleted(self, trial_numbers: Collection[int]) -> bool:
+        """Tell whether weights that a trial would start from have been removed."""
+        records = (self.ledger.trials[n].checkpoint for n in trial_numbers)
+        return any(record is not None and record.deleted for record in records)
+
+    # -- before a trial -----------------------------------------------------------------------
+
+    def weights(self, trial: Trial, *, shares_memory: bool) -> TrialWeights:
+        """Return what a trial may do with weights."""
+        records = ((n, self._kept.get(n) or self.ledger.trials[n].checkpoint) for n in trial.donors)
+        donors = {number: record for number, record in records if record is not None}
+        # A trial that has ended runs again because its weights are needed and were lost.
+        wanted = trial.has_ended or trial.number in self.algorithm.donors()
+        due = self.store.is_due(trial.note.get("generation", 0))
+        return TrialWeights(
+            self.store,
+            trial.number,
+            donors,
+            wanted=wanted,
+            write=not shares_memory or (self.store.has_location and due),
+        )
+
+    def has_room(self, running: int) -> bool:
+        """Tell whether one more trial may write, beside those that run.
+
+        Args:
+            running: Trials that run and may write.
+
+        Raises:
+            CheckpointError: Nothing runs, and what is needed already fills the quota.
+        """
+        quota = self.store.quota
+        if quota is None or not self.store.has_location:
+            return True
+        if running and not self._largest:
+            return False  # nobody knows yet how much one takes
+        # Those in memory only are to be written too, when the run ends.
+        used = sum(record.size for record in self._kept.values())
+        if used + (running + 1) * self._largest <= quota:
+            return True
+        if running:
+            return False
+        raise CheckpointError(
+            f"the quota of {quota:,} bytes for checkpoints is too small: {len(self._kept)} that "
+            f"are needed take {used:,} bytes, and the next one takes about {self._largest:,}; "
+            "nothing was removed. Raise the quota of Checkpoints(..., quota=) to "
+            f"{2 * (used + self._largest)} or more, and run again"
+        )
+
+    def external(self, trial: Trial) -> Checkpoint | None:
+        """Return the record of weights that whoever drives the study by ask and tell keeps."""
+        if trial.number not in self.algorithm.donors():
+            return None
+        epochs = self.epochs(trial.weights_from) + (trial.budget or 0.0)
+        return Checkpoint(epochs, 0, external=True)
+
+    def restore(self, trial: Trial, objects: Mapping[str, Any]) -> None:
+        """Load a trial's weights into objects.
+
+        Raises:
+            CheckpointError: They are gone, damaged, or do not fit.
+        """
+        from evotune.checkpoints.state import restore
+
+        record = self._kept.get(trial.number, trial.checkpoint)
+        if record is None or record.external:
+            raise CheckpointError(f"the weights of trial {trial.number} are not kept by the study")
+        restore(objects, self.store.load(trial.number, record)[0])
+
+    # -- after a trial ------------------------------------------------------------------------
+
+    def take(self, number: int, checkpoint: Checkpoint | None) -> Checkpoint | None:
+        """Take note of what an evaluation kept; return it as it is to be recorded."""
+        if checkpoint is None:
+            return None
+        self._kept[number] = checkpoint
+        self._largest = max(self._largest, checkpoint.size)
+        # A temporary folder does not outlive this process, so the record does not promise a file.
+        return replace(checkpoint, file="") if self.store.is_temporary else checkpoint
+
+    def discard(self, number: int) -> None:
+        """Remove what a trial without a result may have written, now or in a killed attempt."""
+        if number not in self._kept:
+            self._remove(number)
+
+    def clean(self) -> list[Trial]:
+        """Remove weights that nobody needs any more; return the records that this changes."""
+        if not self._kept:
+            return []
+        changed = []
+        for number in set(self._kept).difference(self._needed()):
+            del self._kept[number]
+            self._remove(number)
+            changed.append(self._deleted(self.ledger.trials[number]))
+        return changed
+
+    def _remove(self, number: int) -> None:
+        try:
+            self.store.delete(number)
+        except Exception as error:  # a file too many is no reason to end a run
+            log.warning("the weights of trial %d could not be removed: %s", number, error)
+
+    def _deleted(self, trial: Trial) -> Trial:
+        record = trial.checkpoint
+        return trial if record is None else replace(trial, checkpoint=replace(record, deleted=True))
+
+    def _needed(self) -> set[int]:
+        needed = set(self.algorithm.donors())
+        for number in self.ledger.unfinished:
+            needed.update(self.ledger.trials[number].donors)
+        best = self.ledger.best_with_weights()
+        if best is not None:
+            needed.add(best)
+        if self.store.has_location and self.store.write_every != 1:
+            needed |= self._on_disk_before(needed)
+        return needed
+
+    def _on_disk_before(self, numbers: Collection[int]) -> set[int]:
+        """Return the last ancestors, on disk, of weights that are in memory only."""
+        found, seen, waiting = set(), set(numbers), list(numbers)
+        while waiting:
+            number = waiting.pop()
+            record = self._kept.get(number)
+            if record is not None and record.file:
+                found.add(number)
+                continue
+            more = set(self.ledger.trials[number].donors).difference(seen)
+            seen |= more
+            waiting += more
+        return found
+
+    def write_out(self) -> list[Trial]:
+        """Write weights that are in memory only; return the records that this changes.
+
+        Raises:
+            CheckpointError: One could not be written; the records of all others have changed.
+        """
+        changed: list[Trial] = []
+        if not self.store.has_location:
+            return changed
+        for number, record in list(self._kept.items()):
+            if not record.file and not record.external and self.store.available(number, record):
+                written = self.store.write(number, record)
+                self._kept[number] = written
+                if not self.store.is_temporary:
+                    trial = replace(self.ledger.trials[number], checkpoint=written)
+                    self.ledger.put(trial)
+                    changed.append(trial)
+        return changed
+
+    def give_up(self, number: int) -> None:
+        """Take weights for lost that could neither be read nor trained again."""
+        record = self._kept.pop(number, None)
+        if record is not None and record.file:  # train it again, from its own donors
+            self._kept[number] = replace(record, file="", digest="")
+            self.store.delete(number)
+
+    # -- after a killed process ---------------------------------------------------------------
+
+    def lost(self) -> list[Trial]:
+        """Return trials whose weights are needed but went with a process, oldest first.
+
+        They were never on disk. Training them again, with the same seed from the same weights,
+        which may have to be trained again too, brings them back.
+        """
+        found = {n for n in self._needed() if self._went_with_memory(n)}
+        waiting = list(found)
+        while waiting:
+            donors = self.ledger.trials[waiting.pop()].donors
+            more = {n for n in donors if n not in found and not self._is_available(n)}
+            found |= more
+            waiting += more
+        return [self.ledger.trials[number] for number in sorted(found)]
+
+    def _went_with_memory(self, number: int) -> bool:
+        record = self._kept.get(number)
+        if record is None or record.file or record.external:
+            return False
+        return not self.store.available(number, record)
+
+    def _is_available(self, number: int) -> bool:
+        return self.store.available(number, self._kept.get(number))
+
+
+def default_folder(storage: Any) -> Path | None:
+    """Return the folder for checkpoints beside a storage that is a file, else None."""
+    path: Path | None = getattr(storage, "path", None)
+    return None if path is None else path.with_name(f"{path.name}.checkpoints")
+
+
+def owner_of(definition: StudyDefinition) -> str:
+    """Return what tells a study from any other, also from one of the same name."""
+    return f"{definition.name} {definition.seed} {definition.created!r}"

@@ -1,0 +1,446 @@
+"""One call of `Study.run`: the loop, and how Ctrl-C ends it."""
+
+import logging
+import math
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Any
+
+from evotune.errors import (
+    CheckpointError,
+    StorageError,
+    StudyError,
+    StudyLockedError,
+    TaskError,
+    TooManyFailuresError,
+)
+from evotune.evolution.stopping import SameEnd, Stopping
+from evotune.execution.inline import InlineExecutor
+from evotune.execution.processes import ProcessExecutor
+from evotune.execution.stacked import StackedExecutor
+from evotune.objectives import Objectives
+from evotune.protocols import Algorithm, Evaluate, Executor
+from evotune.study import lock
+from evotune.study.engine import Engine
+from evotune.trial import Bar, Failure, Outcome, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a run ends.
+
+    Args:
+        trials: Trials of the whole study.
+        epochs: Epochs that any weights are trained for, over all trials of their line.
+        timeout: Seconds after which no trial is started any more.
+        target: Value of the first objective that is good enough, in the user's own sign.
+        stagnation: Generations without a better best.
+        max_failures: Share of this call's trials that may fail.
+
+    Raises:
+        StudyError: No rule at all, or one out of bounds.
+    """
+
+    trials: float | None
+    timeout: float | None
+    target: float | None
+    stagnation: int | None
+    max_failures: float
+    epochs: float | None = None
+
+    def __post_init__(self) -> None:
+        rules = (self.trials, self.timeout, self.target, self.stagnation, self.epochs)
+        if all(rule is None for rule in rules):
+            raise StudyError(
+                "run() needs to know when to stop: write trials=100, timeout=3600 (seconds), "
+                "target=, stagnation=, or epochs=20 where weights are inherited"
+            )
+        for name in ("trials", "timeout", "stagnation", "epochs"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise StudyError(f"{name} must be positive, got {value!r}")
+        if self.epochs is not None and self.epochs != int(self.epochs):
+            raise StudyError(f"epochs must be a whole number, got {self.epochs!r}")
+        if not 0 <= self.max_failures <= 1:
+            raise StudyError(f"max_failures is a share in [0, 1], got {self.max_failures!r}")
+
+
+class Stagnation:
+    """Counts the generations since the best value got better."""
+
+    def __init__(self, generations: int | None, objectives: Objectives) -> None:
+        self.generations = generations
+        if generations is not None and len(objectives.objectives) > 1:
+            raise StudyError("stagnation= needs a single objective; use trials= or timeout=")
+        self._best: tuple[float, tuple[float, ...]] = (math.inf, ())
+        self._since = 0
+
+    def __call__(self, trial: Trial) -> bool:
+        if self.generations is None or not trial.has_ended:
+            return False
+        generation = trial.note.get("generation")
+        if generation is None:
+            raise StudyError(
+                "stagnation= counts generations, which this algorithm has not; "
+                "use trials=, timeout= or target="
+            )
+        if trial.state == "done" and trial.values and (trial.violation, trial.values) < self._best:
+            self._best, self._since = (trial.violation, trial.values), generation
+        # The generation after the last idle one has begun, or is as good as begun.
+        return bool(generation - self._since > self.generations)
+
+
+def check_epochs(algorithm: Algorithm, epochs: float | None) -> None:
+    """Refuse a run that would end trials before the algorithm has compared them all.
+
+    Raises:
+        StudyError: ``epochs`` lies below the largest budget that the algorithm gives.
+    """
+    longest = max(getattr(algorithm, "budgets", ()), default=0)
+    if epochs is not None and epochs < longest:
+        raise StudyError(
+            f"epochs={epochs:g} ends trials before their longest budget, {longest:g}: write "
+            f"{type(algorithm).__name__}(..., maximum={epochs:g}), or leave epochs= out"
+        )
+
+
+log = logging.getLogger("evotune")
+
+#: No run is stopped for its failures before so many trials have ended.
+FAILURES_COUNT_FROM = 10
+
+
+class Run:
+    """The loop of one call.
+
+    Args:
+        engine: What moves the study on.
+        executor: Where trials run.
+        limits: When it ends.
+        deterministic: Tell results in trial order.
+        after: Called with each trial whose result was told.
+        stopping: Which trials end early.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        executor: Executor,
+        limits: Limits,
+        deterministic: bool,
+        after: Callable[[Trial], None],
+        *,
+        stopping: Stopping | None = None,
+    ) -> None:
+        self.engine = engine
+        self.executor = executor
+        self.limits = limits
+        self.in_order = deterministic
+        self.after = after
+        self.stop_reason = ""
+        self._shares_memory = getattr(executor, "shares_memory", False)
+        self._began = time.monotonic()
+        self._running: set[int] = set()
+        self._leftovers: deque[Trial] = deque()
+        self._ended = self._failed = 0
+        self._stagnation = Stagnation(limits.stagnation, engine.objectives)
+        self._standards = None if stopping is None else stopping.fresh(engine.objectives)
+        self._told: deque[Trial] = deque()  # that the standards do not know yet
+        self._known = 0
+
+    def __call__(self, evaluate: Evaluate) -> str:
+        """Run to the end and return why it ended."""
+        token = self.engine.driver.token
+        lock.running_tokens.add(token)
+        try:
+            with _Interrupts() as interrupts:
+                self.engine.open_weights(shares_memory=self._shares_memory)
+                self.executor.open(evaluate)
+                self._restore(interrupts)
+                self._loop(interrupts)
+        except KeyboardInterrupt:
+            self.stop_reason = "interrupted"
+        finally:
+            self.executor.close()
+            lock.running_tokens.discard(token)
+            # A trial left "running" restarts like a waiting one; the error that got us here counts.
+            with suppress(StorageError, StudyLockedError):
+                self.engine.suspend()
+            self._save_weights()
+        return self.stop_reason
+
+    def _save_weights(self) -> None:
+        try:
+            self.engine.save_weights()
+        except (StorageError, StudyLockedError, CheckpointError) as error:
+            if not self.stop_reason:  # an error is on its way, and says more
+                log.warning("weights in memory were not written: %s", error)
+            elif isinstance(error, CheckpointError):
+                raise
+
+    def _restore(self, interrupts: "_Interrupts") -> None:
+        """Train lost weights again, each after those that it started from."""
+        while lost := self.engine.keeper.lost():
+            numbers = {trial.number for trial in lost}
+            ready = [t for t in lost if not numbers.intersection(t.donors)]
+            batch = ready[: self.executor.capacity]
+            log.info("training the weights of trials %s again", sorted(t.number for t in batch))
+            for trial in batch:
+                left = len(trial.reports) if trial.state == "stopped" else math.inf
+                self._submit(trial, interrupts, SameEnd(left) if trial.reports else None)
+            waiting = {trial.number: trial for trial in batch}
+            while waiting:
+                with interrupts.allowed():
+                    results = self.executor.collect()
+                for number, result in results:
+                    trial = waiting.pop(number)
+                    if isinstance(result, Failure) and result.donor is not None:
+                        self.engine.keeper.give_up(result.donor)
+                    elif isinstance(result, Failure) or result.checkpoint is None:
+                        log.warning("%s", _not_restored(number, result))
+                        self.engine.keeper.give_up(number)
+                    else:
+                        self.engine.restored(trial, result.checkpoint)
+
+    def _bar(self, trial: Trial) -> Bar | None:
+        """Return what a trial must reach: by the results that it was proposed after, no others."""
+        if self._standards is None:
+            return None
+        while self._known < trial.results_seen:
+            self._standards.tell(self._told.popleft())
+            self._known += 1
+        return self._standards.bar()
+
+    def _submit(self, trial: Trial, interrupts: "_Interrupts", bar: Bar | None) -> None:
+        weights = self.engine.keeper.weights(trial, shares_memory=self._shares_memory)
+        with interrupts.allowed():
+            self.executor.submit(replace(trial, weights=weights, bar=bar))
+
+    def _loop(self, interrupts: "_Interrupts") -> None:
+        for trial in self.engine.ledger.trials:
+            self._check_result(trial)
+        self._leftovers.extend(self.engine.unfinished())
+        self._told.extend(() if self._standards is None else self.engine.told())
+        self._tell(interrupts)  # what an earlier run recorded and kept back
+        while True:
+            self._fill(interrupts)
+            if not self._running:
+                break
+            with interrupts.allowed():
+                results = dict(self.executor.collect())
+            self._record(results)
+            self._tell(interrupts)
+
+    # -- starting -----------------------------------------------------------------------------
+
+    def _fill(self, interrupts: "_Interrupts") -> None:
+        while self._may_start():
+            trial = self._next()
+            if trial is None:
+                break
+            self._running.add(trial.number)
+            self._submit(trial, interrupts, self._bar(trial))
+
+    def _may_start(self) -> bool:
+        if len(self._running) >= self.executor.capacity:
+            return False
+        self._check_time()
+        if self.stop_reason or not self.engine.keeper.has_room(len(self._running)):
+            return False
+        if self._leftovers:
+            return True
+        limit = math.inf if self.limits.trials is None else self.limits.trials
+        if len(self.engine.ledger.trials) >= limit:
+            self.stop_reason = "trials"
+            return False
+        # What a generation-free algorithm proposes, and what is demanded of a trial, depends on
+        # which results there are: in order, a trial may start only after a fixed number of them.
+        indifferent = self.engine.algorithm.generational and self._standards is None
+        free = indifferent or not self.in_order
+        return free or len(self.engine.untold) < self.executor.capacity
+
+    def _next(self) -> Trial | None:
+        if self._leftovers:
+            return self.engine.restart(self._leftovers.popleft())
+        trial = self.engine.propose(self.limits.epochs)
+        if trial is None and not self.engine.untold:
+            trained = self.limits.epochs is not None and self.engine.keeper.has_weights
+            self.stop_reason = "epochs" if trained else "the algorithm has nothing more to propose"
+        return trial
+
+    def _check_time(self) -> None:
+        limit = self.limits.timeout
+        if limit is not None and time.monotonic() - self._began >= limit:
+            self.stop_reason = self.stop_reason or "timeout"
+
+    # -- ending -------------------------------------------------------------------------------
+
+    def _record(self, results: dict[int, Any]) -> None:
+        fatal = [r for r in results.values() if isinstance(r, Failure) and r.fatal]
+        kept = {n: r for n, r in results.items() if not (isinstance(r, Failure) and r.fatal)}
+        self._running.difference_update(results)
+        self.engine.record(kept, in_order=self.in_order)
+        if fatal:
+            kind = CheckpointError if fatal[0].kind == "checkpoint" else TaskError
+            raise kind(fatal[0].message)
+
+    def _tell(self, interrupts: "_Interrupts") -> None:
+        if not self.in_order:
+            for trial in self.engine.tell_ended():
+                self._react(trial)
+            return
+        while (told := self.engine.tell_next()) is not None:
+            self._react(told)
+            # Two results that come together must lead where they would have led one by one.
+            self._fill(interrupts)
+
+    def _react(self, trial: Trial) -> None:
+        if self._standards is not None:
+            self._told.append(trial)
+        self.engine.clean()
+        self._check_result(trial)
+        self._check_failures(trial)
+        self.after(trial)
+
+    def stop(self, reason: str) -> None:
+        """Start no more trials; the first reason counts."""
+        self.stop_reason = self.stop_reason or reason
+
+    def _check_result(self, trial: Trial) -> None:
+        target, objective = self.limits.target, self.engine.objectives.objectives[0]
+        if target is not None and trial.state == "done" and trial.values and not trial.violation:
+            reached = objective.score(trial.values[0])
+            if reached == target or (reached > target) == (objective.direction == "max"):
+                self.stop("target")
+        if self._stagnation(trial):
+            self.stop("stagnation")
+
+    def _check_failures(self, trial: Trial) -> None:
+        self._ended += 1
+        self._failed += trial.failure is not None
+        if trial.failure is None or self._ended < FAILURES_COUNT_FROM:
+            return
+        if self._failed > self.limits.max_failures * self._ended:
+            raise TooManyFailuresError(
+                f"{self._failed} of {self._ended} trials failed, more than max_failures="
+                f"{self.limits.max_failures:g} allows (1 goes on whatever fails); "
+                f"trial {trial.number}: "
+                f"{trial.failure.message}\n{trial.failure.traceback}".rstrip()
+            )
+
+
+def _not_restored(number: int, result: Outcome | Failure) -> str:
+    why = result.message if isinstance(result, Failure) else "it kept no weights this time"
+    return (
+        f"the weights of trial {number} were in memory only and went with the process that had "
+        f"them; training them again failed: {why}"
+    )
+
+
+class _Interrupts:
+    """Lets Ctrl-C through while trials are waited for, and holds it back amid bookkeeping."""
+
+    def __init__(self) -> None:
+        self._pending = self._open = self._installed = False
+
+    def __enter__(self) -> "_Interrupts":
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._handle)
+            self._installed = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        self._pending = True
+        if self._open:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Let an interrupt through inside the block, also one that came before it."""
+        self._open = True
+        try:
+            if self._pending:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._open = False
+
+
+def after_each(
+    study: Any, callbacks: Sequence[Callable[[Any, Trial], None]]
+) -> Callable[[Trial], None]:
+    """Return one function that calls every callback with the study and a trial."""
+
+    def call(trial: Trial) -> None:
+        for callback in callbacks:
+            callback(study, trial)
+
+    return call
+
+
+def executor_for(
+    executor: Executor | None,
+    workers: int | None,
+    trial_timeout: float | None,
+    *,
+    stacked: bool = False,
+    stopping: Stopping | None = None,
+) -> Executor:
+    """Return the executor that the options of `Study.run` ask for.
+
+    Args:
+        executor: Goes before all else.
+        workers: Processes.
+        trial_timeout: Seconds.
+        stacked: Train a whole generation as one model where nothing else was asked for.
+        stopping: Rule by which trials end early.
+
+    Raises:
+        StudyError: The options contradict each other or are out of bounds.
+    """
+    if stopping is not None:
+        check_stopping(stopping, executor)
+    if executor is not None:
+        if workers is not None or trial_timeout is not None:
+            raise StudyError(
+                "workers= and trial_timeout= belong to the executor when you give one: "
+                "write executor=ProcessExecutor(workers=2, trial_timeout=600)"
+            )
+        return executor
+    if workers is not None and (
+        isinstance(workers, bool) or workers < 1 or workers != int(workers)
+    ):
+        raise StudyError(f"workers must be a whole number of at least 1, got {workers!r}")
+    if trial_timeout is not None and not trial_timeout > 0:
+        raise StudyError(f"trial_timeout must be positive (seconds), got {trial_timeout!r}")
+    if stacked and stopping is None and workers is None and trial_timeout is None:
+        return StackedExecutor()
+    if workers is None or workers == 1:
+        return InlineExecutor(trial_timeout=trial_timeout)
+    return ProcessExecutor(workers, trial_timeout=trial_timeout)
+
+
+def check_stopping(stopping: object, executor: object = None) -> None:
+    """Check a rule, and that the executor can follow it.
+
+    Raises:
+        StudyError: It is no rule, or the executor trains several trials as one.
+    """
+    if isinstance(stopping, type) or not hasattr(stopping, "fresh"):
+        raise StudyError(f"stopping= must be a rule such as MedianStopping(), got {stopping!r}")
+    if isinstance(executor, StackedExecutor):
+        raise StudyError(
+            "StackedExecutor trains its trials as one model, out of which none can end early; "
+            "leave out stopping=, or write workers= instead of executor="
+        )

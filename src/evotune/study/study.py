@@ -1,0 +1,521 @@
+"""The study: what users hold in their hands."""
+
+import copy
+import time
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from evotune.analysis.importance import Importance, Method
+from evotune.analysis.lineage import weights_line, winner
+from evotune.analysis.statistics import Comparison
+from evotune.checkpoints.store import Checkpoints
+from evotune.errors import CheckpointError, NoResultError, StudyError
+from evotune.evolution.hypervolume import knee
+from evotune.evolution.stopping import Stopping
+from evotune.execution.evaluate import read_metrics
+from evotune.execution.stacked import can_stack
+from evotune.objectives import Constraint, Objectives, ObjectiveSpec, parse_objectives
+from evotune.protocols import Algorithm, Evaluate, Executor, Storage, StudyDefinition
+from evotune.schedules.schedule import Schedule
+from evotune.storage import open_storage
+from evotune.study import controls
+from evotune.study.controls import find_comparison
+from evotune.study.definition import check_new, open_definition
+from evotune.study.engine import Duplicates, Engine
+from evotune.study.keeper import Keeper, default_folder, owner_of
+from evotune.study.ledger import Ledger
+from evotune.study.run import Limits, Run, after_each, check_epochs, executor_for
+from evotune.trial import Failed, Failure, Outcome, Trial
+
+
+class Results:
+    """The results of a study, read only; `Study` adds what moves it on.
+
+    Attributes:
+        definition: Name, seed, space and objectives as stored.
+        objectives: Objectives and constraints.
+        storage: Where its trials are.
+    """
+
+    definition: StudyDefinition
+    objectives: Objectives
+    storage: Storage
+    _engine: Engine
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._engine.ledger
+
+    @property
+    def _keeper(self) -> Keeper:
+        return self._engine.keeper
+
+    @property
+    def name(self) -> str:
+        """Name of the study in its storage."""
+        return self.definition.name
+
+    @property
+    def seed(self) -> int:
+        """Seed of all its random streams."""
+        return self.definition.seed
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The records of all trials, by number."""
+        return tuple(self._ledger.trials)
+
+    @property
+    def best(self) -> Trial:
+        """The best trial, its metrics averaged over repeats.
+
+        With several objectives it is the best in the first one; see `front` for all of them. Where
+        params were repeated, what counts is the lower confidence bound of the score, mean −
+        1.645·σ/√repeats (upper, and plus, when minimising), with σ pooled over all repeats, so that
+        one lucky run is not ahead of a good one that was tested well. A stopped trial is the best
+        only as long as none is done.
+
+        Raises:
+            NoResultError: No trial is done yet.
+        """
+        best = self._ledger.best()
+        if best is None:
+            raise NoResultError(self._nothing_done())
+        return best
+
+    @property
+    def front(self) -> list[Trial]:
+        """The feasible trials that no other dominates, repeats averaged, by number."""
+        return self._ledger.front()
+
+    @property
+    def knee(self) -> Trial:
+        """The trial of the front from which any step costs most: a compromise to begin with.
+
+        It lies farthest from the line, or plane, through the front's extremes, each objective
+        scaled to the front's range (Das, 1999). With one objective it is the best feasible trial.
+
+        Raises:
+            NoResultError: No feasible trial is done yet.
+        """
+        front = self.front
+        if not front:
+            raise NoResultError(
+                f"study {self.name!r} has no finished trial that keeps all constraints"
+                if self._ledger.best()
+                else self._nothing_done()
+            )
+        return front[knee(np.array([trial.values for trial in front]))]
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many trials are in each state."""
+        return {state: count for state, count in self._ledger.counts.items() if count}
+
+    @property
+    def exhausted(self) -> bool:
+        """True once every point of a finite space has been proposed."""
+        return self._engine.exhausted
+
+    def averaged(self) -> list[Trial]:
+        """Return one trial for each distinct params that is done, repeats averaged, by number."""
+        return self._ledger.averaged()
+
+    def lineage(self, number: int) -> list[Trial]:
+        """Return a trial and all its ancestors, oldest first.
+
+        Raises:
+            StudyError: There is no trial of that number.
+        """
+        self._record(number)
+        from evotune.analysis.lineage import ancestors
+
+        return ancestors(self.trials, number)
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame with one row a trial."""
+        from evotune.analysis.frame import to_frame
+
+        return to_frame(self.trials)
+
+    def importance(self, method: Method = "fanova") -> Importance:
+        """Return how much each gene decides the first objective.
+
+        Args:
+            method: ``"fanova"``, over the whole space, or ``"ped_anova"``, about being among the
+                best tenth of the trials.
+
+        Raises:
+            StudyError: Another method.
+        """
+        from evotune.analysis.data import prepare
+
+        return prepare(self.definition, self.trials).importance_by(method)
+
+    def report(self, path: str | PathLike[str]) -> Path:
+        """Write one self-contained HTML page about the study, or a picture, and return its path.
+
+        Args:
+            path: Where to; ``"report.html"``, or ``"picture.svg"`` for a small picture.
+        """
+        from evotune.report.page import write
+
+        return write(
+            Path(path), self.definition, self.trials, find_comparison(self.storage, self.name)
+        )
+
+    def restore(self, number: int | None = None, **objects: Any) -> Trial:
+        """Load weights that a trial has kept into a model, as ``study.restore(model=model)``.
+
+        Args:
+            number: The trial; by default the best one that has kept its weights.
+            **objects: What was given to ``trial.keep``, or a part of it, by the same names.
+
+        Returns:
+            The trial.
+
+        Raises:
+            NoResultError: No trial has kept its weights.
+            CheckpointError: They are gone, damaged, or do not fit.
+        """
+        if not isinstance(number, int | None):
+            raise StudyError(f"write study.restore(model={type(number).__name__.lower()})")
+        number = self._ledger.best_with_weights() if number is None else number
+        if number is None:
+            raise NoResultError(f"no trial of study {self.name!r} has kept its weights")
+        trial = self._record(number)
+        if trial.checkpoint is None:
+            raise CheckpointError(f"trial {number} has kept no weights")
+        self._keeper.restore(trial, objects)
+        return trial
+
+    def schedule(self, number: int | None = None) -> Schedule:
+        """Return the hyperparameters per epoch along the line of weights that ends in a trial.
+
+        Args:
+            number: The trial; by default the best of those that were trained for the longest time,
+                so that the schedule is as long as the run. The best moment of all may have come
+                earlier: that is ``study.best.number``.
+
+        Raises:
+            NoResultError: No trial is done yet.
+            ScheduleError: Its trials have no budget in epochs.
+        """
+        best = winner(self.trials) or self.best
+        line = weights_line(self.trials, best.number if number is None else number)
+        return Schedule.from_line(
+            line, self.definition.space, study=self.name, metrics=self.objectives.needed
+        )
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {state}" for state, count in self.counts.items())
+        return f"Study({self.name!r}, {self.objectives}, {counts or 'no trials'})"
+
+    def _nothing_done(self) -> str:
+        failed = [t for t in self._ledger.trials if t.failure is not None]
+        if not failed:
+            return f"study {self.name!r} has no finished trial yet"
+        last = failed[-1]
+        reason = last.failure.message if last.failure else ""
+        return (
+            f"study {self.name!r} has no finished trial: {len(failed)} failed, "
+            f"trial {last.number} with: {reason}"
+        )
+
+    def _record(self, number: int) -> Trial:
+        if not 0 <= number < len(self._ledger.trials):
+            raise StudyError(
+                f"there is no trial {number}; study {self.name!r} has {len(self.trials)} trials"
+            )
+        return self._ledger.trials[number]
+
+
+Callback = Callable[["Study", Trial], None]
+
+
+class Study(Results):
+    """A search: an algorithm, objectives, and the record of all trials.
+
+    Opening a study that is stored already goes on with it: its trials are told to the algorithm
+    again, in the order in which they were told before.
+
+    Args:
+        algorithm: A new algorithm, not used in another study.
+        objectives: ``"max accuracy"``, ``"min loss"``, a `WeightedSum`, or a list of these;
+            `Constraint`s may stand in the list.
+        storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` keeps it on disk.
+        name: Name of the study in its storage.
+        seed: Seed of all random streams; drawn and recorded when left out.
+        constraints: Further constraints.
+        duplicates: What happens to a proposal whose params were proposed before: ``"redraw"``
+            asks again, up to 20 times, then repeats; ``"repeat"`` runs it again and averages;
+            ``"allow"`` keeps it as a trial of its own.
+        take_over: Become the driver although another process is.
+        checkpoints: Where inherited weights are kept: a folder, any fsspec URL, or `Checkpoints`
+            with a quota. By default in a folder beside the SQLite file, or in memory.
+
+    Raises:
+        ObjectiveError: An objective that is not understood.
+        CheckpointError: The folder cannot be used.
+        StudyMismatchError: The storage has this study with another space, other objectives or
+            another seed.
+        StorageError: The storage cannot be opened or read.
+
+    Attributes:
+        stop_reason: Why the last run ended.
+    """
+
+    def __init__(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
+        self,
+        algorithm: Algorithm,
+        objectives: ObjectiveSpec,
+        *,
+        storage: str | PathLike[str] | Storage | None = None,
+        name: str = "study",
+        seed: int | None = None,
+        constraints: Constraint | Sequence[Constraint] = (),
+        duplicates: Duplicates = "redraw",
+        take_over: bool = False,
+        checkpoints: str | PathLike[str] | Checkpoints | None = None,
+    ) -> None:
+        if duplicates not in ("redraw", "repeat", "allow"):
+            raise StudyError(
+                f'duplicates must be "redraw", "repeat" or "allow", got {duplicates!r}'
+            )
+        check_new(algorithm)
+        self._blank = copy.deepcopy(algorithm)  # for further runs with other seeds
+        self.algorithm = algorithm
+        self.objectives = parse_objectives(objectives, constraints)
+        self.storage = open_storage(storage)
+        self._owns_storage = self.storage is not storage
+        self.definition = open_definition(self.storage, algorithm, self.objectives, name, seed)
+        self.stop_reason = ""
+        self._run: Run | None = None
+        self._handed_out: set[int] = set()
+        store = checkpoints if isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
+        place, owner = default_folder(self.storage), owner_of(self.definition)
+        store.open(self.name, place, owner, lasts=storage is not None)
+        self._engine = Engine(
+            algorithm,
+            self.objectives,
+            self.storage,
+            self.definition,
+            checkpoints=store,
+            duplicates=duplicates,
+            take_over=take_over,
+        )
+
+    # -- ask and tell -------------------------------------------------------------------------
+
+    def ask(self) -> Trial | None:
+        """Propose the next trial and record it as running.
+
+        A trial that an earlier process left unfinished is handed out again first.
+
+        Returns:
+            The trial; None when the algorithm has nothing to propose until more results are told.
+
+        Raises:
+            StudyLockedError: Another process drives this study.
+        """
+        self._engine.tell_ended()
+        for trial in self._engine.unfinished():
+            if trial.number not in self._handed_out:
+                self._handed_out.add(trial.number)
+                return self._engine.restart(trial)
+        proposed = self._engine.propose()
+        if proposed is not None:
+            self._handed_out.add(proposed.number)
+        return proposed
+
+    def tell(self, trial: Trial | int, result: float | Mapping[str, float] | Failed) -> Trial:
+        """Record the result of a trial that `ask` gave.
+
+        Args:
+            trial: The trial, or its number.
+            result: A number, a dict of metrics, or ``Failed("why")``.
+
+        Returns:
+            The ended record.
+
+        Raises:
+            StudyError: There is no such trial, or it has ended already.
+            StudyLockedError: Another process drives this study.
+        """
+        record = self._record(trial if isinstance(trial, int) else trial.number)
+        if record.has_ended:
+            raise StudyError(f"trial {record.number} has ended already: it is {record.state}")
+        metrics = read_metrics(result)
+        if not isinstance(metrics, Failure):
+            metrics.setdefault("train_seconds", max(time.time() - (record.started or 0.0), 0.0))
+            metrics.setdefault("evaluation_seconds", 0.0)
+        outcome = (
+            metrics
+            if isinstance(metrics, Failure)
+            else Outcome(metrics, checkpoint=self._engine.keeper.external(record))
+        )
+        self._engine.record({record.number: outcome}, in_order=False)
+        self._engine.tell_ended()
+        self._engine.clean()
+        return self._engine.ledger.trials[record.number]
+
+    # -- run ----------------------------------------------------------------------------------
+
+    def run(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
+        self,
+        evaluate: Evaluate,
+        trials: float | None = None,
+        *,
+        epochs: float | None = None,
+        timeout: float | None = None,
+        target: float | None = None,
+        stagnation: int | None = None,
+        stopping: Stopping | None = None,
+        workers: int | None = None,
+        executor: Executor | None = None,
+        trial_timeout: float | None = None,
+        deterministic: bool | None = None,
+        max_failures: float = 0.5,
+        callbacks: Callback | Sequence[Callback] = (),
+    ) -> Self:
+        """Run trials until one of its limits is reached; run the same command again to go on.
+
+        Running trials are finished before it returns. Ctrl-C returns at once: finished trials are
+        kept, running ones run again the next time.
+
+        Args:
+            evaluate: Function of a running trial that returns a number or a dict of metrics.
+            trials: Trials of the whole study, not of this call.
+            epochs: Epochs that any weights are trained for, over all trials that inherit them from
+                one another; population-based training ends when all its members have them. To
+                other algorithms it is the budget of a trial.
+            timeout: Seconds after which no trial is started any more.
+            target: Stop when the first objective is as good as this, in the user's own sign.
+            stagnation: Stop after so many generations without a better best.
+            stopping: Rule that ends single trials early, such as ``MedianStopping()``, by what they
+                give to ``trial.report``. A `SupervisedTask` then reports after every epoch.
+            workers: Processes; 1 runs in this process, one trial after another. Left out, a
+                `SupervisedTask` with ``epochs=`` trains a whole generation stacked into one model.
+            executor: Where trials run, instead of ``workers``.
+            trial_timeout: Seconds after which a trial is failed.
+            deterministic: Tell results in trial order, so that the same seed gives the same study.
+                By default so where it costs nothing: with one worker, or with generational
+                algorithms unless ``stopping`` is given.
+            max_failures: Share of this call's trials that may fail, from the tenth on; 1 goes on
+                whatever fails.
+            callbacks: One or several, called as ``callback(study, trial)`` after each result; may
+                call `stop`.
+
+        Returns:
+            The study itself.
+
+        Raises:
+            StudyError: No limit, or an option out of bounds.
+            StudyLockedError: Another process drives this study.
+            TooManyFailuresError: More trials failed than ``max_failures`` allows.
+            ExecutionError: The function cannot be run where it should.
+            StorageError: A result cannot be stored; it is kept in memory, and stored first when
+                ``run`` is called again on this study.
+        """
+        if not callable(evaluate):
+            raise StudyError(
+                f"run() needs a function of a trial, such as def train(trial): ...; "
+                f"got {evaluate!r}"
+            )
+        if trials is None:
+            trials = getattr(self.algorithm, "size", None)
+        check_epochs(self.algorithm, epochs)
+        limits = Limits(trials, timeout, target, stagnation, max_failures, epochs)
+        stacked = epochs is not None and self.algorithm.generational and can_stack(evaluate)
+        executor = executor_for(
+            executor, workers, trial_timeout, stacked=stacked, stopping=stopping
+        )
+        if deterministic is None:
+            free = self.algorithm.generational and stopping is None
+            deterministic = free or executor.capacity == 1
+        after = after_each(self, [callbacks] if callable(callbacks) else callbacks)
+        self._run = Run(self._engine, executor, limits, deterministic, after, stopping=stopping)
+        self.stop_reason = self._run(evaluate)
+        return self
+
+    def replay(
+        self, evaluate: Evaluate, schedule: Schedule | None = None, **options: Any
+    ) -> Comparison:
+        """Train anew with the schedule found, beside the best constant setting and a baseline.
+
+        The best constant setting is the best of five that the schedule itself goes through, and of
+        what `compare_with_random` has found, if it was run.
+
+        Args:
+            evaluate: The task, or the training function, of this study.
+            schedule: By default that of the best trial.
+            **options: ``runs=5`` trainings of each arm with other seeds, ``epochs=`` for another
+                length, ``baseline={...}`` of your own; and options of `run`.
+
+        Returns:
+            The results of each arm, and what they allow to say.
+
+        Raises:
+            StudyError: The study has several objectives, or every run of an arm has failed.
+        """
+        return controls.replay(self, evaluate, schedule or self.schedule(), **options)
+
+    def compare_with_random(self, evaluate: Evaluate, **options: Any) -> Comparison:
+        """Repeat this search with other seeds, and run random search for as many epochs beside it.
+
+        The report of this study says the outcome from then on.
+
+        Args:
+            evaluate: The task, or the training function, of this study.
+            **options: ``runs=6`` seeds, this study's included; and options of `run`.
+
+        Returns:
+            The best result of each run, compared in pairs by seed.
+
+        Raises:
+            StudyError: The study has several objectives, or has not run.
+        """
+        return controls.compare_with_random(self, evaluate, **options)
+
+    def sibling(self, algorithm: Algorithm | None, name: str, seed: int) -> "Study":
+        """Return another study of the same objectives in the same storage.
+
+        Args:
+            algorithm: None takes this study's own, as it was before it was told anything.
+            name: Its name.
+            seed: Its seed.
+        """
+        return Study(
+            copy.deepcopy(self._blank) if algorithm is None else algorithm,
+            list(self.objectives.objectives),
+            constraints=self.objectives.constraints,
+            storage=self.storage,
+            name=name,
+            seed=seed,
+            duplicates=self._engine.duplicates,
+            checkpoints=self._engine.keeper.store.another(),
+        )
+
+    def stop(self) -> None:
+        """Let the running `run` end after the trials that are running now."""
+        if self._run is not None:
+            self._run.stop("stopped")
+
+    def close(self) -> None:
+        """Leave the study to another process; results stay readable. Harmless when repeated.
+
+        A storage that was given as an object is left open.
+        """
+        self._engine.close()
+        if self._owns_storage:
+            self.storage.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,80 @@
+"""A whole search in one call."""
+
+import inspect
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+from evotune.algorithms.auto import auto, named
+from evotune.checks import did_you_mean
+from evotune.errors import StudyError
+from evotune.objectives import ObjectiveSpec, parse_objectives
+from evotune.protocols import Algorithm, Evaluate, Storage
+from evotune.space import Space
+from evotune.study.study import Study
+
+_OF_STUDY = ("constraints", "duplicates", "take_over")
+_RENAMED = {
+    "n_trials": "; write trials=",
+    "n_jobs": "; write workers=",
+    "seeds": "; write algorithm=Hybrid(space, seeds=[{...}])",
+}
+
+
+def tune(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
+    evaluate: Evaluate,
+    space: Space,
+    objectives: ObjectiveSpec,
+    *,
+    trials: int | None = None,
+    algorithm: str | Algorithm = "auto",
+    storage: str | PathLike[str] | Storage | None = None,
+    name: str = "study",
+    seed: int | None = None,
+    **options: Any,
+) -> Study:
+    """Search a space for the best params in one call.
+
+    Args:
+        evaluate: Function of a running trial that returns a number or a dict of metrics.
+        space: What may be searched.
+        objectives: ``"max accuracy"``, ``"min loss"``, a `WeightedSum`, or a list of these.
+        trials: Trials of the whole study.
+        algorithm: ``"auto"``, the name of a search algorithm, or an algorithm on this space.
+        storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` on disk.
+        name: Name of the study in its storage.
+        seed: Seed of all random streams.
+        **options: Further options of `Study` (constraints, duplicates, take_over) and of
+            `Study.run` (timeout, workers, callbacks, ...).
+
+    Returns:
+        The study, with ``best``, ``front``, ``trials`` and ``report(path)``.
+
+    Raises:
+        EvotuneError: As `Study` and `Study.run` do.
+    """
+    if not isinstance(space, Space):
+        raise StudyError(
+            f"tune() needs a space, such as Space(lr=Float(1e-4, 1.0, log=True)); got {space!r}"
+        )
+    known = inspect.signature(Study.run).parameters.keys() | set(_OF_STUDY)
+    for option in options:
+        if option not in known:
+            hint = _RENAMED.get(option) or did_you_mean(option, known) or ""
+            raise StudyError(f"tune() has no option {option!r}{hint}")
+    if algorithm == "auto":
+        algorithm = _auto(space, objectives, trials, options)
+    elif isinstance(algorithm, str):
+        algorithm = named(algorithm, space)
+    of_study = {name: options.pop(name) for name in _OF_STUDY if name in options}
+    study = Study(algorithm, objectives, storage=storage, name=name, seed=seed, **of_study)
+    return study.run(evaluate, trials, **options)
+
+
+def _auto(
+    space: Space, objectives: ObjectiveSpec, trials: int | None, options: Mapping[str, Any]
+) -> Algorithm:
+    count = len(parse_objectives(objectives).objectives)
+    executor = options.get("executor")
+    workers = options.get("workers") if executor is None else executor.capacity
+    return auto(space, trials=trials, objectives=count, workers=workers or 1)

@@ -1,0 +1,75 @@
+"""What runs of two methods allow to say."""
+
+import pytest
+from scipy import stats
+
+from evotune.analysis.statistics import Comparison, paired, unpaired
+from evotune.errors import StudyError
+
+
+def comparison(a, b, *, direction="max", are_paired=True) -> Comparison:
+    return Comparison("accuracy", direction, {"ours": a, "theirs": b}, are_paired, {"ours": 10})
+
+
+def test_pairs_are_compared_by_their_gaps():
+    a, b = [1.0, 2.0, 3.5, 4.0], [0.5, 1.0, 3.0, 4.5]
+    found = paired(a, b)
+    gaps = [x - y for x, y in zip(a, b, strict=True)]
+    interval = stats.ttest_1samp(gaps, 0).confidence_interval(0.95)
+    assert found.mean == pytest.approx(sum(gaps) / 4)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.p == pytest.approx(stats.wilcoxon(gaps).pvalue)
+    assert (found.larger, found.pairs) == (3, 4)
+
+
+def test_independent_runs_are_compared_by_welchs_interval():
+    a, b = [1.0, 2.0, 3.5], [0.5, 1.0, 3.0, 4.5]
+    found = unpaired(a, b)
+    assert found.p == pytest.approx(stats.mannwhitneyu(a, b).pvalue)
+    assert found.low < found.mean < found.high
+    assert (found.larger, found.pairs) == (6, 12)
+
+
+def test_equal_runs_say_nothing():
+    assert paired([1.0, 2.0], [1.0, 2.0]).p == 1.0
+    assert unpaired([1.0, 1.0], [1.0, 1.0]).sign == 0
+
+
+@pytest.mark.parametrize(("direction", "word"), [("max", "better"), ("min", "worse")])
+def test_the_verdict_follows_the_direction(direction, word):
+    a = tuple(0.9 + k / 1000 for k in range(8))
+    b = tuple(0.8 + k / 900 for k in range(8))
+    assert f"ours is {word} than theirs" in str(comparison(a, b, direction=direction))
+
+
+def test_few_runs_do_not_prove():
+    a, b = (0.9, 0.91, 0.92, 0.9), (0.8, 0.81, 0.82, 0.79)
+    assert "cannot be told apart" in comparison(a, b).verdict("theirs")
+    assert "cannot be told apart" in comparison(a, (0.9, 0.93, 0.88, 0.91)).verdict("theirs")
+
+
+@pytest.mark.parametrize(("direction", "gain"), [("max", "+0.1"), ("min", "-0.1")])
+def test_the_verdict_says_which_is_higher(direction, gain):
+    a, b = (0.9, 0.91, 0.92), (0.8, 0.81, 0.82)
+    said = comparison(a, b, direction=direction).verdict("theirs")
+    assert "its accuracy is 0.1 higher on average" in said
+    assert f"gain {gain}" in said
+
+
+def test_arms_that_do_not_exist_and_single_runs_are_refused():
+    with pytest.raises(StudyError, match=r"'third'.*ours, theirs"):
+        comparison((1.0, 2.0), (1.0, 2.0)).against("third")
+    with pytest.raises(StudyError, match="two or more"):
+        comparison((1.0,), (1.0,)).against("theirs")
+    with pytest.raises(StudyError, match="two or more"):
+        comparison((1.0,), (1.0,), are_paired=False).against("theirs")
+
+
+def test_wilcoxon_is_exact():
+    assert paired([2.0, 3.0, 4.0, 5.0, 6.0], [1.0] * 5).p == pytest.approx(2 / 2**5)
+
+
+def test_the_sign_needs_an_interval_without_zero():
+    assert paired([1.0, 1.1, 1.2], [0.0, 0.0, 0.1]).sign == 1
+    assert paired([0.0, 0.0, 0.1], [1.0, 1.1, 1.2]).sign == -1
+    assert paired([1.0, -1.0, 0.5], [0.0, 0.0, 0.0]).sign == 0

@@ -1,0 +1,363 @@
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from evotune.checkpoints.store import Checkpoints
+from evotune.errors import CheckpointError
+from evotune.trial import Checkpoint
+
+STATE = {"model": {"weight": torch.arange(100.0)}}
+
+
+def opened(location=None, study="study", **options):
+    store = Checkpoints(location, **options)
+    store.open(study)
+    return store
+
+
+def written(store, number=3, state=STATE, epochs=2.0):
+    return store.write(number, store.keep(number, state, epochs))
+
+
+def another(store):
+    """The same store as another process has it."""
+    return pickle.loads(pickle.dumps(store))
+
+
+def assert_holds(store, number, checkpoint, state=STATE, epochs=2.0):
+    loaded, trained = store.load(number, checkpoint)
+    assert torch.equal(loaded["model"]["weight"], state["model"]["weight"])
+    assert trained == epochs
+
+
+def test_memory_alone_needs_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = opened()
+    kept = written(store)
+    assert kept == Checkpoint(2.0, 400)
+    assert store.load(3, kept)[0] is STATE
+    assert store.used() == 0
+    store.forget(3)
+    assert not store.available(3, kept)
+    with pytest.raises(CheckpointError, match=r"memory of a process that has ended.*Checkpoints\("):
+        store.load(3, kept)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["directory", "file URL", "memory URL"])
+def test_written_weights_are_read_by_another_process(kind, tmp_path):
+    location = {
+        "directory": tmp_path,
+        "file URL": f"file://{tmp_path}",
+        "memory URL": f"memory://{tmp_path.name}/runs",
+    }[kind]
+    store = opened(location)
+    kept = written(store)
+    assert kept.file == "trial-3.safetensors"
+    assert kept.size == store.used() > 400
+    other = another(store)
+    assert other.available(3, kept)
+    assert_holds(other, 3, kept)
+    again = opened(location)  # as after a restart
+    assert_holds(again, 3, kept)
+    written(again, state={"model": {"weight": torch.zeros(2)}})
+    again.delete(3)
+    again.delete(3)
+    assert not other.available(3, kept)
+    assert again.used() == 0
+    with pytest.raises(CheckpointError, match=r"trial 3 are missing.*study/trial-3.safetensors"):
+        other.load(3, kept)
+
+
+def test_nothing_is_created_before_the_first_write(tmp_path):
+    store = opened(tmp_path / "runs")
+    store.keep(1, STATE, 0.0)
+    assert not (tmp_path / "runs").exists()
+    written(store)
+    assert (tmp_path / "runs" / "study" / "trial-3.safetensors").exists()
+
+
+def test_the_default_folder_serves_where_no_location_was_given(tmp_path):
+    store = Checkpoints()
+    store.open("lenet", tmp_path / "beside")
+    assert store.has_location
+    written(store)
+    assert (tmp_path / "beside" / "lenet" / "trial-3.safetensors").exists()
+
+
+def test_every_nth_generation_is_due():
+    assert [Checkpoints(write_every=3).is_due(n) for n in range(6)] == [False, False, True] * 2
+    assert Checkpoints().is_due(0)
+    assert not Checkpoints(write_every=None).is_due(5)
+
+
+def test_another_store_has_the_same_settings_and_another_folder(tmp_path):
+    store = opened(tmp_path, quota=5000, write_every=2)
+    other = store.another()
+    other.open("other")
+    assert (other.quota, other.write_every) == (5000, 2)
+    written(other)
+    assert store.used() == 0
+
+
+def test_studies_with_similar_names_do_not_share_a_folder(tmp_path):
+    for name in ("a/b", "a b", "A-B", "a-b", "..", "é", "x" * 300):
+        store = opened(tmp_path, name)
+        written(store)
+        store.close()
+    folders = list(tmp_path.iterdir())
+    assert len(folders) == 7
+    assert (tmp_path / "a-b").is_dir()
+
+
+def test_one_store_serves_one_study_at_a_time(tmp_path):
+    store = opened(tmp_path)
+    kept = store.keep(1, STATE, 0.0)
+    store.open("study")
+    with pytest.raises(CheckpointError, match="weights of study 'study'; give study 'other'"):
+        store.open("other")
+    store.close()
+    store.open("study")
+    assert store.available(1, kept)
+    store.close()
+    store.open("other")
+    assert not store.available(1, kept)
+
+
+def test_a_written_file_needs_no_second_writing(tmp_path):
+    store = opened(tmp_path)
+    kept = written(store)
+    store.forget(3)
+    assert store.write(3, kept) == kept
+    with pytest.raises(CheckpointError, match="trial 4 are not in memory"):
+        store.write(4, Checkpoint(1.0, 10))
+
+
+def flip(path, data):
+    middle = len(data) // 2
+    path.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (lambda path, data: path.unlink(), "missing"),
+        (lambda path, data: path.write_bytes(b""), "damaged: the file has 0 bytes"),
+        (lambda path, data: path.write_bytes(data[:-1]), "damaged: the file has"),
+        (flip, "damaged: the file's SHA-256"),
+        (lambda path, data: (path.unlink(), path.mkdir()), "cannot be read"),
+    ],
+    ids=["missing", "empty", "truncated", "a bit flipped", "a directory"],
+)
+def test_damage_is_found_and_named(harm, why, tmp_path):
+    store = opened(tmp_path)
+    kept = written(store)
+    path = tmp_path / "study" / kept.file
+    harm(path, path.read_bytes())
+    assert_holds(store, 3, kept)  # the copy in memory is still good
+    store.forget(3)
+    with pytest.raises(CheckpointError, match=f"(?s)trial 3.*{why}") as caught:
+        store.load(3, kept)
+    assert str(path) in str(caught.value)
+
+
+def test_deleted_weights_are_said_to_be_deleted(tmp_path):
+    gone = Checkpoint(1.0, 10, "trial-1.safetensors", "", deleted=True)
+    assert not opened(tmp_path).available(1, gone)
+    with pytest.raises(CheckpointError, match="were deleted"):
+        opened(tmp_path).load(1, gone)
+
+
+def test_only_our_own_leftovers_are_removed(tmp_path):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    others = ["notes.tmp", "trial-1.safetensors", "trial-1.safetensors.bak", "trial-1.tmp"]
+    for name in ["trial-1.safetensors.0123abcd.tmp", *others]:
+        (folder / name).write_text("x")
+    store = opened(tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(others)
+    store.delete(1)
+    assert not (folder / "trial-1.safetensors").exists()
+
+
+def test_a_file_that_another_process_is_writing_is_no_leftover(tmp_path, monkeypatch):
+    store = opened(tmp_path)
+    sync = os.fsync
+
+    def open_in_the_meantime(descriptor):
+        opened(tmp_path)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", open_in_the_meantime)
+    kept = written(store)
+    assert_holds(another(store), 3, kept)
+
+
+def test_old_leftovers_at_a_url_are_removed(tmp_path):
+    import fsspec
+
+    files = fsspec.filesystem("memory")
+    folder = f"/{tmp_path.name}/left/study"
+    for name in ("trial-1.safetensors.0123abcd.tmp", "trial-2.safetensors.0123abcd.tmp", "a.tmp"):
+        files.pipe_file(f"{folder}/{name}", b"x")
+        if not name.startswith("trial-2"):
+            files.store[f"{folder}/{name}"].modified -= timedelta(hours=2)
+    opened(f"memory://{tmp_path.name}/left")
+    left = [path.rpartition("/")[2] for path in files.ls(folder, detail=False)]
+    assert sorted(left) == ["a.tmp", "trial-2.safetensors.0123abcd.tmp"]
+
+
+def test_the_quota_is_kept_and_says_what_to_write(tmp_path):
+    store = opened(tmp_path, quota=1500)
+    kept = written(store, 1)
+    assert kept.size < 750
+    written(store, 2)
+    with pytest.raises(CheckpointError, match=r"trial 3 need \d+ bytes.*quota=(\d+)") as caught:
+        written(store, 3)
+    assert store.used() == 2 * kept.size
+    assert len(list((tmp_path / "study").iterdir())) == 2
+    assert f"quota={3 * kept.size}" in str(caught.value)
+    written(store, 1)  # replacing a file needs no more room
+    store.delete(2)
+    written(store, 3)
+
+
+def test_the_quota_counts_what_other_processes_wrote(tmp_path):
+    store = opened(tmp_path, quota=1000)
+    other = another(store)
+    written(other, 1)
+    with pytest.raises(CheckpointError, match="quota of 1000 bytes"):
+        written(store, 2)
+
+
+@pytest.mark.parametrize(
+    ("quota", "size"),
+    [("2 GB", 2e9), ("500MiB", 500 * 2**20), ("1.5kB", 1500), ("64 b", 64), ("10", 10), (7, 7)],
+)
+def test_quotas_are_read(quota, size):
+    assert Checkpoints(quota=quota).quota == size
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quota": "much"},
+        {"quota": 0},
+        {"quota": -5},
+        {"quota": True},
+        {"quota": float("nan")},
+        {"quota": "2 PB"},
+        {"write_every": 0},
+        {"write_every": 1.5},
+        {"write_every": True},
+        {"location": 7},
+        {"location": ""},
+    ],
+    ids=str,
+)
+def test_bad_options_are_refused(options):
+    with pytest.raises(CheckpointError, match=f"Checkpoints: {next(iter(options))} must be"):
+        Checkpoints(**options)
+
+
+def test_places_that_cannot_be_used_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"nosuch://bucket.*fsspec knows"):
+        opened("nosuch://bucket")
+    (tmp_path / "study").write_text("a file")
+    with pytest.raises(CheckpointError, match="which is a file; give a directory"):
+        opened(tmp_path)
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
+    store = opened(tmp_path)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CheckpointError, match=r"could not be written to .*No space left"):
+        written(store)
+    assert list((tmp_path / "study").iterdir()) == []
+
+
+def test_a_temporary_directory_lasts_as_long_as_its_owner():
+    store = opened()
+    store.ensure_location()
+    kept = written(store)
+    other = another(store)
+    folder = Path(other._where(kept)).parent
+    assert folder.name.startswith("evotune-")
+    assert store.is_temporary
+    assert_holds(other, 3, kept)
+    other.close()
+    assert folder.exists()
+    store.close()
+    assert not folder.exists()
+    assert_holds(store, 3, kept)  # the copy in memory stays
+
+
+def test_a_temporary_directory_is_removed_at_exit():
+    code = """
+from evotune.checkpoints.store import Checkpoints
+store = Checkpoints()
+store.open("study")
+store.ensure_location()
+print(store._folder)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    folder = Path(done.stdout.strip())
+    assert folder.name.startswith("evotune-")
+    assert not folder.exists()
+
+
+def test_ensure_location_leaves_a_given_location(tmp_path):
+    store = opened(tmp_path)
+    store.ensure_location()
+    store.close()
+    store.open("study")
+    written(store)
+    assert (tmp_path / "study").exists()
+
+
+KILLED = """
+import sys
+import numpy as np
+from evotune.checkpoints.store import Checkpoints
+store = Checkpoints(sys.argv[1])
+store.open("study")
+print("ready", flush=True)
+step = 0
+while True:
+    step += 1
+    store.write(1, store.keep(1, {"model": {"weight": np.full(500_000, step)}}, float(step)))
+"""
+
+
+def test_a_kill_while_writing_leaves_the_old_file_or_the_new_one(tmp_path):
+    from evotune.checkpoints.state import unpack
+
+    path = tmp_path / "study" / "trial-1.safetensors"
+    for wait in (0.05, 0.09, 0.13):
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE
+        )
+        process.stdout.readline()
+        while not path.exists():
+            time.sleep(0.01)
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        state, epochs = unpack(path.read_bytes())
+        np.testing.assert_array_equal(state["model"]["weight"], epochs)
+    opened(tmp_path)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
