@@ -63,7 +63,7 @@ def auto(
     """
     name, why = _choose(space, trials, objectives, workers)
     algorithm = named(name, space)
-    if workers > getattr(algorithm, "population_size", workers):
+    if workers > (algorithm.traits.population_size or workers):
         algorithm = named(name, space, population_size=workers)
     if budget is not None:
         from evotune.algorithms.halving import SuccessiveHalving

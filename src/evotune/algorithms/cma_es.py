@@ -19,6 +19,7 @@ from evotune.algorithms.generations import Generation
 from evotune.checks import check_whole, is_number
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first
+from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.trial import Proposal, Trial
 
@@ -53,8 +54,6 @@ class CmaEs:
         GenomeError: A seed genome lies outside the space.
     """
 
-    generational = True
-
     def __init__(
         self,
         space: Space,
@@ -76,6 +75,7 @@ class CmaEs:
         self.separable = separable
         self.learning_rate_adaptation = learning_rate_adaptation
         self._check()
+        self.traits = Traits(generational=True, population_size=population_size)
         if isinstance(seeds, Mapping):
             raise AlgorithmError(f"seeds is a list of genomes: write seeds=[{dict(seeds)!r}]")
         self._seeds = [space.complete(genome) for genome in seeds]
@@ -121,12 +121,13 @@ class CmaEs:
         generation = self._generation
         if generation.is_full:
             return None
-        note = generation.note(rng)
+        seed = generation.draw_seed(rng)
         if self._is_seeding:
-            return Proposal(dict(self._seeds[generation.started]), note={**note, "sample": None})
+            given = dict(self._seeds[generation.started])
+            return generation.stamp(Proposal(given, note={"sample": None}), seed)
         sample = self._current().sample(rng)
         drawn = {"sample": list(sample.point), "choices": list(sample.choices)}
-        return Proposal(self._layout.decode(sample), note={**note, **drawn})
+        return generation.stamp(Proposal(self._layout.decode(sample), note=drawn), seed)
 
     @property
     def _is_seeding(self) -> bool:

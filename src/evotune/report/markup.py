@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from evotune.analysis.data import StudyData
-from evotune.analysis.generations import generation_of
 from evotune.analysis.steps import Step
 from evotune.analysis.text import constraint_text, count, duration, number, shorten
 from evotune.evolution.survival import best_first
@@ -61,7 +60,7 @@ def tiles(data: StudyData) -> str:
     cells.append(("training time", duration(_train_seconds(data)), _training_note(data, finished)))
     if data.inherits:
         cells.append(_epochs_tile(data))
-    generations = {g for g in map(generation_of, data.trials) if g is not None}
+    generations = {g for g in (trial.origin.generation for trial in data.trials) if g is not None}
     if generations:
         cells.append(("generations", f"{len(generations):,}", _per_generation(data, generations)))
     drawn = "".join(
@@ -156,7 +155,7 @@ def sentences(lines: Sequence[str]) -> str:
 def best_table(data: StudyData) -> str:
     """Return the best trials, their objectives and all their genes."""
     genes = list(data.space)
-    generations = any(generation_of(trial) is not None for trial in data.trials)
+    generations = any(trial.origin.generation is not None for trial in data.trials)
     head = ["", "trial", *(["generation"] if generations else [])]
     head += ["epochs", "weights from"] if data.inherits else []
     head += [escape(o.metric) for o in data.objectives.objectives]
@@ -165,7 +164,7 @@ def best_table(data: StudyData) -> str:
     for rank, k in enumerate(data.ranking[:ROWS_AT_MOST], start=1):
         trial = data.done[k]
         row = [str(rank), str(trial.number)]
-        row += [_maybe(generation_of(trial))] if generations else []
+        row += [_maybe(trial.origin.generation)] if generations else []
         row += _origin(data, trial) if data.inherits else []
         scores = zip(data.objectives.objectives, data.scores[k], strict=True)
         row += [f"<b>{escape(number(float(s), 5))}</b>{_repeats(trial, o)}" for o, s in scores]
@@ -238,11 +237,11 @@ def rung_table(data: StudyData) -> str:
     """Return a table of the rungs as HTML, nothing for a study without them."""
     by_budget: dict[float, list[Trial]] = {}
     for trial in data.trials:
-        if "rung" in trial.note:
-            by_budget.setdefault(trial.note["rung"], []).append(trial)
+        if trial.origin.rung is not None:
+            by_budget.setdefault(trial.origin.rung, []).append(trial)
     if not by_budget:
         return ""
-    promoted = {trial.note.get("promotes") for trial in data.trials}
+    promoted = {trial.origin.promotes for trial in data.trials}
     rows = [_row(data, b, by_budget[b], promoted) for b in sorted(by_budget)]
     best = f"best {data.objective.metric}"
     head = ["budget", "trials", "done", "promoted", best]

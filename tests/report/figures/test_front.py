@@ -15,7 +15,7 @@ from evotune.report.figures.front import (
     volumes,
 )
 from evotune.space import Float, Space
-from evotune.trial import Trial
+from evotune.trial import Origin, Trial
 from helpers_report import definition, scatter
 
 SPACE = Space(x=Float(0, 1))
@@ -27,7 +27,9 @@ def study(
     points: list[tuple[float, ...]], objectives: list[str], broken: tuple[int, ...] = ()
 ) -> StudyData:
     trials: list[Trial] = [
-        replace(t, values=p, violation=float(t.number in broken), note={"generation": t.number})
+        replace(
+            t, values=p, violation=float(t.number in broken), origin=Origin(generation=t.number)
+        )
         for t, p in zip(scatter(SPACE, len(points)), points, strict=True)
     ]
     return prepare(definition(SPACE, objectives), trials)
