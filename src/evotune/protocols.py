@@ -10,7 +10,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from evotune.names import own_names
 from evotune.trial import Failure, Outcome, Proposal, RunningTrial, Trial
+
+__dir__ = own_names(__name__)
 
 Genome = Mapping[str, Any]
 Evaluate = Callable[[RunningTrial], Any]

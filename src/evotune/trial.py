@@ -236,7 +236,7 @@ class Bar(Protocol):
 
 
 class Weights(Protocol):
-    """What one running trial may do with weights; `evotune.checkpoints.handover` has the real one."""
+    """What one running trial may do with weights; see `evotune.checkpoints.handover`."""
 
     @property
     def wanted(self) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 from evotune.algorithms.cma_distribution import Distribution, Kind, Layout, Sample
 from evotune.algorithms.generations import Generation
-from evotune.checks import check_whole, is_number
+from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first
 from evotune.protocols import Traits
@@ -88,8 +88,7 @@ class CmaEs:
 
     def _check(self) -> None:
         check_whole("CmaEs", "population_size", self.population_size, 4)
-        if not is_number(self.step_size) or not 0 < self.step_size <= 1:
-            raise AlgorithmError(f"CmaEs: step_size must lie in (0, 1], got {self.step_size!r}")
+        check_in("CmaEs", "step_size", self.step_size, "(0, 1]")
         if self.restarts not in ("ipop", "bipop", None):
             raise AlgorithmError(
                 f'CmaEs: restarts is "ipop", "bipop" or None, got {self.restarts!r}'

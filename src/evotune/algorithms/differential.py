@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from evotune.algorithms.generations import Generations
-from evotune.checks import check_operator, check_whole, is_number
+from evotune.checks import check_in, check_operator, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.control import Constant, Control, SelfAdaptive, Setting, SuccessHistory
 from evotune.evolution.repeats import merge_repeats
@@ -131,15 +131,8 @@ class DifferentialEvolution:
                 'DifferentialEvolution: adaptation is None, "jde" or "shade", '
                 f"got {self.adaptation!r}"
             )
-        if not is_number(self.scale) or not 0 < self.scale <= 2:
-            raise AlgorithmError(
-                f"DifferentialEvolution: scale must lie in (0, 2], got {self.scale!r}"
-            )
-        if not is_number(self.crossover_rate) or not 0 <= self.crossover_rate <= 1:
-            raise AlgorithmError(
-                "DifferentialEvolution: crossover_rate must lie in [0, 1], "
-                f"got {self.crossover_rate!r}"
-            )
+        check_in("DifferentialEvolution", "scale", self.scale, "(0, 2]")
+        check_in("DifferentialEvolution", "crossover_rate", self.crossover_rate, "[0, 1]")
 
     def _new_control(self) -> Control:
         if self.adaptation == "jde":

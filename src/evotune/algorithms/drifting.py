@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from evotune.algorithms.wrapping import check_algorithm, disowned, unwrap, wrap
-from evotune.checks import check_whole, is_number
+from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first
 from evotune.protocols import Algorithm, Traits
@@ -61,8 +61,7 @@ class Drifting:
             )
         check_whole("Drifting", "every", every, 2)
         check_whole("Drifting", "keep", keep, 1)
-        if not is_number(tolerance) or not tolerance > 0:
-            raise AlgorithmError(f"Drifting: tolerance must be positive, got {tolerance!r}")
+        check_in("Drifting", "tolerance", tolerance, "(0, inf]")
         self.space = algorithm.space
         self.algorithm = algorithm
         self.every = every

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evotune.algorithms.generations import Generations
-from evotune.checks import check_operator, check_whole, is_number
-from evotune.errors import AlgorithmError
+from evotune.checks import check_in, check_operator, check_whole
 from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.selection import draw
 from evotune.evolution.survival import Survival, best_first
@@ -192,12 +191,8 @@ class EstimationOfDistribution:
         name = type(self).__name__
         check_whole(name, "population_size", self.population_size, 2)
         check_operator(name, "survival", self.survival, "survival.best_first")
-        if not is_number(self.elite) or not 0 < self.elite <= 1:
-            raise AlgorithmError(f"{name}: elite must lie in (0, 1], got {self.elite!r}")
-        if not is_number(self.smallest_spread) or not 0 <= self.smallest_spread <= 0.5:
-            raise AlgorithmError(
-                f"{name}: smallest_spread must lie in [0, 0.5], got {self.smallest_spread!r}"
-            )
+        check_in(name, "elite", self.elite, "(0, 1]")
+        check_in(name, "smallest_spread", self.smallest_spread, "[0, 0.5]")
 
     def __repr__(self) -> str:
         return (

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from evotune.algorithms.generations import Generations
-from evotune.checks import check_whole
+from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.survival import Survival, best_first
@@ -108,11 +108,7 @@ class EvolutionStrategy:
                 f"EvolutionStrategy: (μ, λ) needs at least as many offspring as parents, got "
                 f"parents={self.parents}, offspring={self.offspring}"
             )
-        if not 0 < self.step_size <= STEP_BOUNDS[1]:
-            raise AlgorithmError(
-                f"EvolutionStrategy: step_size must lie in (0, {STEP_BOUNDS[1]}], "
-                f"got {self.step_size!r}"
-            )
+        check_in("EvolutionStrategy", "step_size", self.step_size, f"(0, {STEP_BOUNDS[1]}]")
 
     def __repr__(self) -> str:
         sign = "+" if self.replacement == "plus" else ","

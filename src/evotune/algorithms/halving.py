@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from evotune.algorithms.wrapping import check_algorithm, disowned, unwrap, wrap
-from evotune.checks import check_whole, is_number
+from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first
 from evotune.protocols import Algorithm, Traits
@@ -327,8 +327,7 @@ class SuccessiveHalving:
 
 def _check_budgets(name: str, minimum: Any, maximum: Any) -> None:
     for what, budget in (("minimum", minimum), ("maximum", maximum)):
-        if not is_number(budget) or not 0 < budget < float("inf"):
-            raise AlgorithmError(f"{name}: {what} must be a number above 0, got {budget!r}")
+        check_in(name, what, budget, "(0, inf)")
     if not minimum < maximum:
         raise AlgorithmError(
             f"{name}: minimum must be below maximum, or there is nothing to promote to; got "

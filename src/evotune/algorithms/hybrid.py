@@ -17,7 +17,6 @@ from scipy.special import log_ndtr
 from evotune.algorithms.generations import Generations
 from evotune.checks import check_whole
 from evotune.evolution.pareto import non_dominated
-from evotune.execution.devices import one_thread
 from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.space.designs import sobol
@@ -26,6 +25,7 @@ from evotune.surrogates.candidates import evolve
 from evotune.surrogates.model import Model, Surrogate
 from evotune.surrogates.observations import Observation
 from evotune.surrogates.rows import Array, Mask, Rows
+from evotune.surrogates.threads import one_thread
 from evotune.trial import Proposal, Trial
 
 #: Best trials whose genes the first candidates inherit.

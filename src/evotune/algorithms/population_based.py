@@ -131,8 +131,8 @@ def interval_of(given: Any) -> Interval:
         return GrowingInterval()
     if isinstance(given, str):
         raise AlgorithmError(
-            f'PopulationBasedTraining: interval is a number of epochs, "auto" or GrowingInterval(...), '
-            f"got {given!r}"
+            'PopulationBasedTraining: interval is a number of epochs, "auto" or '
+            f"GrowingInterval(...), got {given!r}"
         )
     return FixedInterval(given)
 
@@ -320,8 +320,8 @@ class PopulationBasedTraining:
     Args:
         space: What may be scheduled.
         population_size: Members.
-        interval: Epochs between two selections; or ``GrowingInterval(...)``, or ``"auto"`` for one that
-            doubles whenever the population stagnates.
+        interval: Epochs between two selections; or ``GrowingInterval(...)``, or ``"auto"`` for one
+            that doubles whenever the population stagnates.
         parents: 3 is the paper's; 2 takes the weights from the first parent of the genes; 1 copies
             genes and weights from one better member, and mutates them, the classic.
         selection: Who becomes a parent; by default in proportion to exp(−σ²·relative value) (P3),

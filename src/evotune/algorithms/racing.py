@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evotune.algorithms.wrapping import check_algorithm, disowned, unwrap, wrap
-from evotune.checks import check_whole, is_number
+from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
 from evotune.protocols import Algorithm, Traits
 from evotune.trial import Proposal, Trial
@@ -59,8 +59,7 @@ class Racing:
                 f"them again to see them change; write Drifting(Racing(...)), got {algorithm!r}"
             )
         check_whole("Racing", "repeats", repeats, 2)
-        if not is_number(caution) or not 0 <= caution < math.inf:
-            raise AlgorithmError(f"Racing: caution must be a number from 0 up, got {caution!r}")
+        check_in("Racing", "caution", caution, "[0, inf)")
         self.space = algorithm.space
         self.algorithm = algorithm
         self.at_most = repeats

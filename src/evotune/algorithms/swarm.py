@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evotune.algorithms.generations import Generations
-from evotune.checks import check_operator, check_whole, is_number
+from evotune.checks import check_in, check_operator, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.replacement import no_worse
 from evotune.evolution.selection import draw
@@ -175,12 +175,9 @@ class ParticleSwarm:
             raise AlgorithmError(
                 f'ParticleSwarm: topology is "global" or "ring", got {self.topology!r}'
             )
-        if not is_number(self.inertia) or not 0 <= self.inertia < 1:
-            raise AlgorithmError(f"ParticleSwarm: inertia must lie in [0, 1), got {self.inertia!r}")
-        for name in ("cognitive", "social"):
-            pull = getattr(self, name)
-            if not is_number(pull) or not 0 <= pull <= 4:
-                raise AlgorithmError(f"ParticleSwarm: {name} must lie in [0, 4], got {pull!r}")
+        check_in("ParticleSwarm", "inertia", self.inertia, "[0, 1)")
+        check_in("ParticleSwarm", "cognitive", self.cognitive, "[0, 4]")
+        check_in("ParticleSwarm", "social", self.social, "[0, 4]")
 
     def __repr__(self) -> str:
         return (

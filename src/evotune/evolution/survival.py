@@ -6,7 +6,10 @@ import numpy as np
 
 from evotune.evolution import pareto
 from evotune.evolution.pareto import Array, Indices
+from evotune.names import own_names
 from evotune.trial import Trial
+
+__dir__ = own_names(__name__)
 
 Survival = Callable[[Sequence[Trial]], list[Trial]]
 

@@ -241,7 +241,7 @@ def rung_table(data: StudyData) -> str:
             by_budget.setdefault(trial.origin.rung, []).append(trial)
     if not by_budget:
         return ""
-    promoted = {trial.origin.promotes for trial in data.trials}
+    promoted: set[object] = {trial.origin.promotes for trial in data.trials}
     rows = [_row(data, b, by_budget[b], promoted) for b in sorted(by_budget)]
     best = f"best {data.objective.metric}"
     head = ["budget", "trials", "done", "promoted", best]
