@@ -59,7 +59,7 @@ def test_completion_offers_what_a_public_module_defines(name):
     for offered in dir(module):
         assert not offered.startswith("_")
         owner = getattr(getattr(module, offered), "__module__", f"{module.__name__}.")
-        assert owner.startswith(module.__name__) or owner.startswith("evotune.analysis.")
+        assert owner.startswith((module.__name__, "evotune.analysis."))
     assert dir(module)
 
 
