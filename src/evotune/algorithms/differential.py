@@ -19,8 +19,7 @@ from evotune.checks import check_in, check_operator, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.control import Constant, Control, SelfAdaptive, Setting, SuccessHistory
 from evotune.evolution.repeats import merge_repeats
-from evotune.evolution.replacement import no_worse
-from evotune.evolution.survival import Survival, best_first
+from evotune.evolution.survival import Survival, best_first, no_worse
 from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.space.designs import Design, design_named

@@ -15,7 +15,7 @@ from evotune.algorithms.generations import Generation, Generations
 from evotune.algorithms.variation import Variation
 from evotune.checks import check_operator, check_whole
 from evotune.errors import AlgorithmError
-from evotune.evolution.rates import Constant, Progress, Schedule
+from evotune.evolution.rates import Constant, Progress, RateSchedule
 from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.selection import Positions, Selection, Tournament
 from evotune.evolution.survival import Survival, best_first, scalar_values
@@ -75,7 +75,7 @@ class Genetic:
         crossover: Crossover = Blend(0.3),
         crossover_rate: float = 0.9,
         mutation: Mutation = Gaussian(),
-        mutation_rate: float | Schedule | None = None,
+        mutation_rate: float | RateSchedule | None = None,
         self_adaptive: bool = False,
         both_children: bool = False,
         refinement: Refinement | None = None,
@@ -271,5 +271,5 @@ class Genetic:
         return self._best is None or self.survival([self._best, trial])[0] is not self._best
 
 
-def _schedule(rate: float | Schedule | None) -> Schedule | None:
+def _schedule(rate: float | RateSchedule | None) -> RateSchedule | None:
     return Constant(float(rate)) if isinstance(rate, int | float) else rate

@@ -19,9 +19,8 @@ from evotune.errors import AlgorithmError
 from evotune.evolution.exploitation import Quantile
 from evotune.evolution.niching import Niching
 from evotune.evolution.rates import Decay
-from evotune.evolution.replacement import Youngest
 from evotune.evolution.selection import Boltzmann, RelativeExponential, Tournament, Truncation
-from evotune.evolution.survival import best_first
+from evotune.evolution.survival import Youngest, best_first
 from evotune.names import own_names
 from evotune.protocols import Algorithm
 from evotune.space import Fixed, Space

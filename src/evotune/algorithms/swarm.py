@@ -14,9 +14,8 @@ import numpy.typing as npt
 from evotune.algorithms.generations import Generations
 from evotune.checks import check_in, check_operator, check_whole
 from evotune.errors import AlgorithmError
-from evotune.evolution.replacement import no_worse
 from evotune.evolution.selection import draw
-from evotune.evolution.survival import Survival, best_first
+from evotune.evolution.survival import Survival, best_first, no_worse
 from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.space.designs import Design, design_named

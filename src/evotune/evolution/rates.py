@@ -26,7 +26,7 @@ class Progress:
     diversity: float = 1.0
 
 
-class Schedule(Protocol):
+class RateSchedule(Protocol):
     """A rule for a rate; it keeps no state of its own."""
 
     @property
