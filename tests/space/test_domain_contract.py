@@ -42,7 +42,7 @@ class TestFloatStep(DomainContract):
         lambda low, step, count, beyond: Float(low, low + (count + beyond) * step, step=step),
         st.floats(-100, 100),
         st.floats(1e-3, 10),
-        st.integers(0, 300),
+        st.integers(1, 300),
         st.floats(0, 0.9),
     )
 

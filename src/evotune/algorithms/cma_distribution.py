@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evotune.space import Domain, Space
-from evotune.space.domains import reflect
+from evotune.space.folding import reflect
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -283,9 +283,8 @@ def _probabilities(layout: Layout, favourites: Sequence[int] | None) -> Array:
     most = max(len(layout.values[name]) for name in layout.unordered)
     table = np.zeros((len(layout.unordered), most))
     for row, name in enumerate(layout.unordered):
-        count = len(layout.values[name])
-        weights = np.array(getattr(layout.space[name], "weights", None) or [1.0] * count)
-        table[row, :count] = weights / weights.sum()
+        chances = np.array(layout.space[name].chances())
+        table[row, : len(chances)] = chances / chances.sum()
         if favourites is not None:
             table[row] /= 2
             table[row, favourites[row]] += 0.5

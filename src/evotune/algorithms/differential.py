@@ -23,8 +23,6 @@ from evotune.evolution.survival import Survival, best_first, no_worse
 from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.space.designs import Design, design_named
-from evotune.space.domains import reflect
-from evotune.space.listed import other_value
 from evotune.space.mutation import Gaussian
 from evotune.trial import Proposal, Trial
 
@@ -243,10 +241,10 @@ class DifferentialEvolution:
             total = sum(domain.to_unit(toward) - domain.to_unit(away) for toward, away in moves)
             # Rounded at random, or no step below half a lattice's would ever move a gene.
             blur = 0.0 if domain.size == math.inf else (float(rng.random()) - 0.5) / domain.size
-            return domain.from_unit(reflect(domain.to_unit(value) + scale * total + blur))
+            return domain.move(value, scale * total + blur)
         for toward, away in moves:
             if rng.random() < scale:
-                value = toward if value == away else other_value(domain, value, rng)
+                value = toward if value == away else domain.other(value, rng)
         return value
 
     # -- tell: the only change ----------------------------------------------------------------

@@ -21,7 +21,7 @@ from evotune.evolution.survival import Survival, best_first
 from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.space.designs import Design, design_named
-from evotune.space.domains import reflect
+from evotune.space.folding import reflect
 from evotune.trial import Proposal, Trial
 
 Array = npt.NDArray[np.float64]

@@ -19,8 +19,6 @@ from evotune.protocols import Traits
 from evotune.space import Domain, Space
 from evotune.space.crossover import Uniform
 from evotune.space.designs import Design, design_named
-from evotune.space.domains import reflect
-from evotune.space.listed import other_value
 from evotune.trial import Proposal, Trial
 
 Array = np.ndarray[tuple[int], np.dtype[np.float64]]
@@ -147,7 +145,7 @@ class EvolutionStrategy:
                 if domain.ordered:
                     genome[name] = _move(domain, genome[name], step, rng)
                 elif rng.random() < max(step, self._least_change):
-                    genome[name] = other_value(domain, genome[name], rng)
+                    genome[name] = domain.other(genome[name], rng)
         parents = tuple(dict.fromkeys(p.number for p in picked))
         return Proposal(genome, parents=parents, note={"steps": steps.tolist()})
 
@@ -173,7 +171,7 @@ class EvolutionStrategy:
 
 def _move(domain: Domain, value: Any, step: float, rng: np.random.Generator) -> Any:
     delta = step * float(rng.standard_normal())
-    moved = domain.from_unit(reflect(domain.to_unit(value) + delta))
+    moved = domain.move(value, delta)
     if moved == value and domain.size < math.inf and rng.random() < abs(delta) * domain.size:
         # A step too small for the lattice is rounded at random, so that it is right on average.
         return domain.neighbour(value, 1 if delta > 0 else -1)

@@ -19,7 +19,7 @@ from evotune.evolution.survival import Survival, best_first, no_worse
 from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.space.designs import Design, design_named
-from evotune.space.domains import reflect_all
+from evotune.space.folding import reflect_all
 from evotune.trial import Proposal, Trial
 
 Array = npt.NDArray[np.float64]

@@ -81,8 +81,7 @@ def _random_level(domain: Domain) -> float:
     """Return the mean distance of two values drawn at random."""
     if domain.ordered:  # of k equally likely steps; a third for a continuous gene
         return 1 / 3 if domain.size == math.inf else (domain.size**2 - 1) / (3 * domain.size**2)
-    weights = getattr(domain, "weights", None)
-    chances = np.array(weights) if weights else np.ones(int(domain.size))
+    chances = np.array(domain.chances())
     return float(1.0 - np.sum((chances / chances.sum()) ** 2))
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from evotune.analysis.scales import units, varied_genes
 from evotune.errors import StudyError
-from evotune.space import Choice, Space
+from evotune.space import Space
 from evotune.trial import Trial
 
 Floats = npt.NDArray[np.float64]
@@ -289,7 +289,7 @@ def importance(
         if method == "fanova":
             effects = fanova(cube, _ranks(targets), rng)
         else:
-            unordered = np.array([isinstance(space[name], Choice) for name in genes])
+            unordered = np.array([not space[name].ordered for name in genes])
             variances = ped_anova(cube, targets, unordered)
             effects = Effects(variances, variances, math.nan)
     whole = effects.total.sum() or 1.0

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evotune.analysis.text import label, number
-from evotune.space import Domain, Float, Int, Space
+from evotune.space import Domain, Space
 from evotune.trial import Trial
 
 Floats = npt.NDArray[np.float64]
@@ -93,14 +93,15 @@ def _linear_ticks(low: float, high: float, wanted: int) -> list[float]:
 
 def is_listed(domain: Domain) -> bool:
     """Tell whether a gene's values are listed on its axis instead of measured."""
-    return not isinstance(domain, Float | Int)
+    return bool(domain.axis().values)
 
 
 def gene_scale(domain: Domain) -> Scale:
     """Return the axis of a gene."""
-    if isinstance(domain, Float | Int):
-        return Scale(domain.low, domain.high, domain.log)
-    labels = tuple(label(number(value), 16) for value in domain.values())
+    axis = domain.axis()
+    if not axis.values:
+        return Scale(axis.low, axis.high, axis.log)
+    labels = tuple(label(number(value), 16) for value in axis.values)
     return Scale(-0.4, len(labels) - 0.6, labels=labels)
 
 
@@ -110,17 +111,13 @@ def gene_values(domain: Domain, trials: Iterable[Trial], name: str) -> Floats:
     Returns:
         Shape ``(trials,)``: numbers as they are, positions in the list for listed values.
     """
-    if not is_listed(domain):
+    listed = domain.axis().values
+    if not listed:
         return np.array([t.params.get(name, math.nan) for t in trials], dtype=float)
-    place = {_typed(value): k for k, value in enumerate(domain.values())}
-    missing = object()
-    return np.array(
-        [place.get(_typed(t.params.get(name, missing)), math.nan) for t in trials], dtype=float
-    )
-
-
-def _typed(value: Any) -> tuple[bool, Any]:
-    return isinstance(value, bool), value  # True == 1 in Python, but not to a user
+    place = {domain.key(value): k for k, value in enumerate(listed)}
+    missing = object()  # lies in no domain
+    values = [t.params.get(name, missing) for t in trials]
+    return np.array([place[domain.key(v)] if domain.contains(v) else math.nan for v in values])
 
 
 def varied_genes(space: Space) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from evotune.checks import did_you_mean
 from evotune.errors import ConfigError, EvotuneError
 from evotune.space import Domain
-from evotune.space.listed import KINDS, domain_from_json
+from evotune.space.domains import KINDS, domain_from_json
 
 T = TypeVar("T")
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}

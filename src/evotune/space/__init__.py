@@ -1,8 +1,7 @@
 """What may be searched, and how a genome is varied."""
 
 from evotune.space.conditions import Range
-from evotune.space.domains import Domain, Float, Int
-from evotune.space.listed import Bool, Choice, Fixed, Ordinal
+from evotune.space.domains import Bool, Choice, Domain, Fixed, Float, Int, Ordinal
 from evotune.space.space import Space
 
 __all__ = ["Bool", "Choice", "Domain", "Fixed", "Float", "Int", "Ordinal", "Range", "Space"]

@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from evotune.errors import SpaceError
+from evotune.space.plain import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,13 @@ class Range:
     high: float = math.inf
 
     def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            bound = getattr(self, name)
+            if bound not in (-math.inf, math.inf):
+                bound = plain(f"Range: {name}", bound)
+            if isinstance(bound, bool) or not isinstance(bound, int | float):
+                raise SpaceError(f"Range: {name} must be a number, got {bound!r}")
+            object.__setattr__(self, name, bound)
         if not self.low <= self.high:
             raise SpaceError(f"Range({self.low!r}, {self.high!r}): low lies above high")
 
@@ -32,7 +42,7 @@ class Range:
 When = tuple[tuple[str, Range | tuple[Any, ...]], ...]
 
 
-def normalise_when(when: Mapping[str, Any] | None) -> When:
+def normalise_when(when: Mapping[str, Any] | When | None) -> When:
     """Bring what a user or a file writes into one form.
 
     Raises:
@@ -40,6 +50,8 @@ def normalise_when(when: Mapping[str, Any] | None) -> When:
     """
     if when is None:
         return ()
+    if isinstance(when, tuple):  # in that form already
+        return when
     if not isinstance(when, Mapping):
         raise SpaceError(f'when= must be a mapping such as {{"optimizer": "sgd"}}, got {when!r}')
     return tuple((str(gene), _allowed(gene, allowed)) for gene, allowed in when.items())
@@ -55,11 +67,13 @@ def _allowed(gene: str, allowed: Any) -> Range | tuple[Any, ...]:
         return Range(**{k: v for k, v in allowed.items() if v is not None})
     if isinstance(allowed, set | frozenset):
         allowed = sorted(allowed, key=repr)
-    if isinstance(allowed, Sequence) and not isinstance(allowed, str):
-        if not allowed:
-            raise SpaceError(f"when={{{gene!r}: {allowed!r}}} allows no value at all")
-        return tuple(allowed)
-    return (allowed,)
+    if isinstance(allowed, np.ndarray):
+        allowed = np.atleast_1d(allowed).tolist()
+    if not isinstance(allowed, Sequence) or isinstance(allowed, str | bytes | bytearray):
+        allowed = (allowed,)
+    if not allowed:
+        raise SpaceError(f"when={{{gene!r}: {allowed!r}}} allows no value at all")
+    return tuple(plain(f"when={{{gene!r}: ...}}: allowed values", value) for value in allowed)
 
 
 def when_to_json(when: When) -> dict[str, Any]:

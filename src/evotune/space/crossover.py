@@ -16,7 +16,7 @@ import numpy as np
 from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.names import own_names
-from evotune.space.domains import Domain, reflect
+from evotune.space.domains.base import Mix
 from evotune.space.space import Genome, Space
 
 __dir__ = own_names(__name__)
@@ -175,23 +175,15 @@ def _mix_ordered(
     a: Genome,
     b: Genome,
     rng: np.random.Generator,
-    mix: Callable[[float, float, float], float],
+    mix: Mix,
 ) -> dict[str, Any]:
     """Mix ordered genes in the unit interval; exchange the others with probability one half."""
     draws = rng.random(len(space.names)).tolist()
     asleep = space.dormant(a) | space.dormant(b)
     child = {}
     for (name, domain), draw in zip(space.domains.items(), draws, strict=True):
-        if domain.ordered and name not in asleep and a[name] != b[name]:
-            child[name] = _mixed(domain, a[name], b[name], draw, mix)
-        else:
+        if name in asleep:
             child[name] = b[name] if draw < 0.5 else a[name]
+        else:
+            child[name] = domain.cross(a[name], b[name], draw, mix)
     return _inherit_tested(space, a, b, child)
-
-
-def _mixed(
-    domain: Domain, a: Any, b: Any, draw: float, mix: Callable[[float, float, float], float]
-) -> Any:
-    u = domain.to_unit(a)
-    mixed = mix(u, domain.to_unit(b), draw)
-    return a if mixed == u else domain.from_unit(reflect(mixed))

@@ -14,7 +14,7 @@ import numpy as np
 from evotune.errors import AlgorithmError
 from evotune.names import own_names
 from evotune.space.domains import Domain
-from evotune.space.listed import other_value
+from evotune.space.domains.lattice import FINE
 from evotune.space.space import Genome, Space
 
 __dir__ = own_names(__name__)
@@ -69,7 +69,7 @@ class UniformReset:
 
     def __call__(self, space: Space, genome: Genome, rng: np.random.Generator) -> dict[str, Any]:
         def change(name: str, domain: Domain, value: Any) -> Any:
-            return domain.from_unit(float(rng.random()))
+            return domain.draw(rng)
 
         return _vary(space, genome, rng, self, change)
 
@@ -96,25 +96,13 @@ class Creep:
     def __call__(self, space: Space, genome: Genome, rng: np.random.Generator) -> dict[str, Any]:
         def change(name: str, domain: Domain, value: Any) -> Any:
             if not domain.ordered:
-                return other_value(domain, value, rng)
+                return domain.other(value, rng)
             draw, amount = float(rng.random()), float(rng.random())
             share = (0.01 * amount) if draw < 0.5 else (0.1 + 0.1 * amount)
             sign = 1 if int(draw * 4) % 2 else -1
-            return _creep(domain, value, sign, share)
+            return domain.grow(value, sign * share)
 
         return _vary(space, genome, rng, self, change)
-
-
-def _creep(domain: Domain, value: Any, sign: int, share: float) -> Any:
-    low, high = getattr(domain, "low", None), getattr(domain, "high", None)
-    if low is None or high is None:  # an ordinal has no percentages: one step along it
-        return domain.neighbour(value, sign)
-    moved = value + sign * share * (abs(value) or high - low)
-    if domain.size == math.inf:
-        return min(max(moved, low), high)
-    # Onto the lattice of whole numbers or steps, at least one step away.
-    moved = domain.from_unit(domain.to_unit(min(max(moved, low), high)))
-    return domain.neighbour(value, sign) if moved == value else moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +144,7 @@ class Gaussian:
 
         def change(name: str, domain: Domain, value: Any) -> Any:
             if not domain.ordered:
-                return other_value(domain, value, rng)
+                return domain.other(value, rng)
             if isinstance(scale, Mapping) and name not in scale:
                 raise AlgorithmError(f"Gaussian: scale has no number for gene {name!r}: {scale!r}")
             sigma = scale[name] if isinstance(scale, Mapping) else scale
@@ -187,7 +175,7 @@ class Polynomial:
     def __call__(self, space: Space, genome: Genome, rng: np.random.Generator) -> dict[str, Any]:
         def change(name: str, domain: Domain, value: Any) -> Any:
             if not domain.ordered:
-                return other_value(domain, value, rng)
+                return domain.other(value, rng)
             unit, draw = domain.to_unit(value), float(rng.random())
             power = 1.0 / (self.eta + 1.0)
             if draw < 0.5:
@@ -242,9 +230,11 @@ class Perturb:
         def change(name: str, domain: Domain, value: Any) -> Any:
             anew, draw = float(rng.random()) < self.resample, float(rng.random())
             if not domain.ordered:
-                return other_value(domain, value, rng) if anew else value
+                return domain.other(value, rng) if anew else value
             if anew:
-                drawn = domain.from_unit(draw)
+                drawn = (
+                    domain.draw(rng) if FINE < domain.size < math.inf else domain.from_unit(draw)
+                )
                 stays = drawn == value and 1 < domain.size < math.inf
                 return domain.neighbour(value, 1 if draw < 0.5 else -1) if stays else drawn
             return _multiply(domain, value, self.factors[int(draw * len(self.factors))])
@@ -253,15 +243,10 @@ class Perturb:
 
 
 def _multiply(domain: Domain, value: Any, factor: float) -> Any:
-    low, high = getattr(domain, "low", None), getattr(domain, "high", None)
-    if low is None or high is None:  # an ordinal cannot be multiplied: one step along it
-        return domain.neighbour(value, 1 if factor > 1 else -1)
-    step = (factor - 1) * (value or high - low)
-    moved = min(max(value + step, low), high)
-    if moved == value:
-        step = -step
-        moved = min(max(value + step, low), high)
-    if domain.size == math.inf:
-        return moved
-    moved = domain.from_unit(domain.to_unit(moved))
-    return domain.neighbour(value, 1 if step > 0 else -1) if moved == value else moved
+    share = factor - 1
+    ends = domain.ends()
+    if ends is not None:
+        share = -share if value < 0 else share
+        if value == ends[share > 0]:  # the bound would hold it in place
+            share = -share
+    return domain.grow(value, share)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.names import own_names
-from evotune.space.domains import Domain, Float, Int
-from evotune.space.listed import Choice
 from evotune.space.space import Genome, Space
 
 __dir__ = own_names(__name__)
@@ -62,41 +60,18 @@ class Refinement:
         domains = {}
         for name, domain in full.domains.items():
             values = [genome[name] for genome, asleep in awake if name not in asleep]
-            shrunk = self._shrink(domain, now.domains[name], values) if values else None
-            domains[name] = shrunk or now.domains[name]
+            domains[name] = now.domains[name]
+            if values:
+                domains[name] = domain.narrowed(
+                    domains[name],
+                    values,
+                    margin=self.margin,
+                    narrowest=self.narrowest,
+                    floor=self.floor,
+                )
         return full.narrowed(domains)
-
-    def _shrink(self, full: Domain, now: Domain, values: Sequence[object]) -> Domain | None:
-        if isinstance(full, Float | Int) and isinstance(now, Float | Int):
-            return self._shrink_range(full, now, values)
-        if isinstance(full, Choice):
-            shares = [max(self.floor, values.count(v) / len(values)) for v in full.options]
-            return Choice(*full.options, weights=shares, when=dict(full.when))
-        return None  # ordinals and fixed genes keep all their values
-
-    def _shrink_range(
-        self, full: Float | Int, now: Float | Int, values: Sequence[object]
-    ) -> Domain:
-        begin, end = full.to_unit(now.low), full.to_unit(now.high)
-        # An elite trial may lie outside: it came from before, or from elsewhere.
-        units = sorted(min(max(full.to_unit(value), begin), end) for value in values)
-        margin = self.margin * (end - begin)
-        low, high = units[0] - margin, units[-1] + margin
-        if high - low < self.narrowest:
-            middle = (units[0] + units[-1]) / 2
-            low, high = middle - self.narrowest / 2, middle + self.narrowest / 2
-        low, high = max(low, begin), min(high, end)
-        when = dict(full.when)
-        if isinstance(full, Int):
-            return Int(full.from_unit(low), full.from_unit(high), log=full.log, when=when)
-        bounds = full.from_unit(low), full.from_unit(high)
-        return Float(*bounds, log=full.log, step=full.step, when=when)
 
 
 def into(space: Space, genome: Genome) -> dict[str, object]:
     """Return a genome with every number brought inside the ranges of a refined space."""
-    inside = dict(genome)
-    for name, domain in space.domains.items():
-        if isinstance(domain, Float | Int):
-            inside[name] = min(max(genome[name], domain.low), domain.high)
-    return inside
+    return dict(genome) | {n: d.clip(genome[n]) for n, d in space.domains.items()}

@@ -1,6 +1,7 @@
 """The space: named domains, their conditions, and everything one does with whole genomes."""
 
 import math
+import sys
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -10,9 +11,9 @@ import numpy.typing as npt
 
 from evotune.checks import did_you_mean
 from evotune.errors import GenomeError, SpaceError
-from evotune.space.conditions import Range, in_order
-from evotune.space.domains import Domain, Float, Int
-from evotune.space.listed import domain_from_json
+from evotune.space.conditions import Range, When, in_order
+from evotune.space.domains import Domain, domain_from_json
+from evotune.space.domains.lattice import FINE
 
 Genome = Mapping[str, Any]
 
@@ -39,6 +40,7 @@ class Space:
         domains: Domain of each gene, by name.
         names: Names of all genes.
         variable: Names of the genes that have more than one value.
+        conditions: Conditions of each gene that has some, in the values that other genes take.
 
     Example:
         ``Space(lr=Float(1e-4, 1.0, log=True), depth=Int(1, 9, when={"booster": "tree"}),
@@ -58,20 +60,22 @@ class Space:
                     f"got {domain!r}. For a constant write Fixed({domain!r})"
                 )
         self._index()
-        for name in self._conditional:
-            for other, allowed in self.domains[name].when:
-                impossible = _impossible(self.domains[other], allowed)
-                if impossible:
-                    raise SpaceError(
-                        f"gene {name!r} is active when {other!r} is {impossible[0]!r}, "
-                        f"which {other!r} can never be: {self.domains[other].to_json()}"
-                    )
+        for name, when in self.conditions.items():
+            for other, allowed in when:
+                _check_possible(name, other, self.domains[other], allowed)
 
     def _index(self) -> None:
         self.names: tuple[str, ...] = tuple(self.domains)
         self.variable: tuple[str, ...] = tuple(n for n, d in self.domains.items() if d.size > 1)
-        self._conditional = tuple(name for name, d in self.domains.items() if d.when)
         self._order = in_order({name: d.when for name, d in self.domains.items()})
+        self.conditions: dict[str, When] = {
+            name: tuple((other, _canonical(self.domains[other], part)) for other, part in d.when)
+            for name, d in self.domains.items()
+            if d.when
+        }
+        self._conditional = tuple(self.conditions)
+        # The unit interval is too coarse for these.
+        self._fine = tuple(n for n, d in self.domains.items() if FINE < d.size < math.inf)
 
     def narrowed(self, domains: Mapping[str, Domain]) -> "Space":
         """Return this space with narrower domains, in which some conditions may never hold.
@@ -115,7 +119,7 @@ class Space:
             return frozenset()
         asleep: set[str] = set()
         for name in self._order:
-            if not _holds(self.domains[name], genome, asleep):
+            if name in self.conditions and not _holds(self.conditions[name], genome, asleep):
                 asleep.add(name)
         return frozenset(asleep)
 
@@ -127,9 +131,11 @@ class Space:
     def key(self, genome: Genome) -> Hashable:
         """Return a key that two genomes share exactly when their active genes agree."""
         asleep = self.dormant(genome)
-        if not asleep:
-            return tuple([genome[name] for name in self.names])
-        return tuple([_INACTIVE if n in asleep else genome[n] for n in self.names])
+        keys = [
+            _INACTIVE if name in asleep else domain.key(genome[name])
+            for name, domain in self.domains.items()
+        ]
+        return tuple(keys)
 
     # -- genomes in ---------------------------------------------------------------------------
 
@@ -181,7 +187,10 @@ class Space:
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """Draw a genome, every gene uniformly on its own scale."""
-        return self._from_units(rng.random(len(self.names)).tolist())
+        genome = self._from_units(rng.random(len(self.names)).tolist())
+        for name in self._fine:
+            genome[name] = self.domains[name].draw(rng)
+        return genome
 
     # -- unit cube ----------------------------------------------------------------------------
 
@@ -221,8 +230,11 @@ class Space:
     @cached_property
     def _size(self) -> float:
         sizes = [domain.size for domain in self.domains.values()]
-        if not self._conditional or math.inf in sizes:
-            return math.prod(sizes)
+        if math.inf in sizes:
+            return math.inf
+        if not self._conditional:
+            size = math.prod(sizes)
+            return size if size < sys.float_info.max else math.inf
         count = 0
         for count, _ in enumerate(self.points(), start=1):
             if count > 100_000:
@@ -246,7 +258,7 @@ class Space:
             return
         name = self._order[len(genome)]
         domain = self.domains[name]
-        if _holds(domain, genome, asleep):
+        if _holds(self.conditions.get(name, ()), genome, asleep):
             for value in domain.values():
                 yield from self._points({**genome, name: value}, asleep)
         else:
@@ -265,9 +277,15 @@ class Space:
         left = [point for point in self._listed if self.key(point) not in seen]
         if not left:
             return None
-        distance = np.array([sum(v != genome[n] for n, v in self.params(p).items()) for p in left])
+        distance = np.array([self._distance(self.params(point), genome) for point in left])
         found: dict[str, Any] = left[rng.choice(np.flatnonzero(distance == distance.min()))]
         return found | {name: genome[name] for name in self.dormant(found)}
+
+    def _distance(self, params: Genome, genome: Genome) -> int:
+        keys = (
+            (d.key(params[n]), d.key(genome[n])) for n, d in self.domains.items() if n in params
+        )
+        return sum(a != b for a, b in keys)
 
     @cached_property
     def _listed(self) -> list[dict[str, Any]]:
@@ -289,22 +307,32 @@ class Space:
         return cls({name: domain_from_json(domain) for name, domain in data.items()})
 
 
-def _holds(domain: Domain, genome: Genome, asleep: Collection[str]) -> bool:
-    for other, allowed in domain.when:  # a plain loop: this runs for every gene of every proposal
+def _holds(when: When, genome: Genome, asleep: Collection[str]) -> bool:
+    # A plain loop is faster, and this runs for every gene of every proposal.
+    for other, allowed in when:  # noqa: SIM110
         if other in asleep or genome[other] not in allowed:
             return False
     return True
 
 
-def _impossible(domain: Domain, allowed: Range | tuple[Any, ...]) -> list[Any]:
-    """Return what a condition allows and the domain can never be."""
-    if isinstance(allowed, tuple):
-        return [value for value in allowed if not domain.contains(value)]
-    if isinstance(domain, Float | Int):
-        possible = domain.low <= allowed.high and allowed.low <= domain.high
-    else:
-        possible = any(value in allowed for value in domain.values())
-    return [] if possible else [allowed]
+def _canonical(domain: Domain, allowed: Range | tuple[Any, ...]) -> Range | tuple[Any, ...]:
+    """Return the allowed values as the domain writes them; one that it has not stays as it is."""
+    if isinstance(allowed, Range):
+        return allowed
+    return tuple(domain.canonical(v) if domain.contains(v) else v for v in allowed)
+
+
+def _check_possible(
+    name: str, other: str, domain: Domain, allowed: Range | tuple[Any, ...]
+) -> None:
+    parts: list[Any] = [allowed] if isinstance(allowed, Range) else [(v,) for v in allowed]
+    for part in parts:
+        if not domain.allows(part):
+            value = part if isinstance(part, Range) else part[0]
+            raise SpaceError(
+                f"gene {name!r} is active when {other!r} is {value!r}, "
+                f"which {other!r} can never be: {domain.to_json()}"
+            )
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

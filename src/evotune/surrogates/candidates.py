@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from evotune.space.domains import reflect_all
+from evotune.space.folding import reflect_all
 from evotune.surrogates.rows import Array, Mask, Rows
 
 #: Judges rows, shape ``(rows, columns)``, given which genes are active: the higher, the better.

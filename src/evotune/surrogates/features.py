@@ -25,8 +25,7 @@ class Layout:
 class Features:
     """Turns rows into features.
 
-    Two different values of an unordered gene lie at distance 1, as far as the two ends of an
-    ordered one; a dormant gene sits in the middle.
+    Genes without an order are what `Domain.features` says; a dormant gene sits in the middle.
 
     Args:
         rows: The rows of the space.
@@ -39,8 +38,7 @@ class Features:
         self._rows = rows
         self._numbers = np.flatnonzero(rows.ordered)
         self._listed = np.flatnonzero(~rows.ordered)
-        sizes = rows.sizes[self._listed].astype(int)
-        self._levels = [np.arange(size) for size in sizes]
+        sizes = [len(rows.features(k, 0)) for k in self._listed]
         first = len(self._numbers)
         gene = [np.arange(first), *(np.full(n, first + k) for k, n in enumerate(sizes))]
         self.layout = Layout(first, len(rows.names), np.concatenate(gene).astype(np.intp))
@@ -54,7 +52,8 @@ class Features:
         """
         numbers = np.where(active, rows, 0.5)[:, self._numbers]
         blocks = [numbers]
-        for k, levels in zip(self._listed, self._levels, strict=True):
-            hot = (rows[:, k, None] == levels) & active[:, k, None]
-            blocks.append(hot * np.sqrt(0.5))  # so that two values differ by a distance of 1
+        for k in self._listed:
+            found, place = np.unique(rows[:, k].astype(np.intp), return_inverse=True)
+            seen = np.array([self._rows.features(k, index) for index in found])
+            blocks.append(seen[place] * active[:, k, None])
         return np.concatenate(blocks, axis=1)

@@ -5,14 +5,14 @@ interval, discrete ones in the middle of their cell; an unordered gene is the in
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from evotune.errors import AlgorithmError
-from evotune.space import Domain, Int, Range, Space
+from evotune.space import Domain, Range, Space
 from evotune.space.conditions import in_order
 
 Array = npt.NDArray[np.float64]
@@ -43,7 +43,7 @@ class Rows:
     def __init__(self, space: Space) -> None:
         self.space = space
         self.names = space.variable
-        domains = [space[name] for name in self.names]
+        self._domains = domains = [space[name] for name in self.names]
         self.ordered = np.array([d.ordered for d in domains], dtype=bool)
         self.sizes = np.array([d.size for d in domains], dtype=float)
         for name, domain in zip(self.names, domains, strict=True):
@@ -53,17 +53,20 @@ class Rows:
                     "needs; search this space with Genetic"
                 )
         self._values = [None if d.ordered else list(d.values()) for d in domains]
-        self._index = [v and {value: k for k, value in enumerate(v)} for v in self._values]
+        self._index: list[dict[Hashable, int] | None] = [
+            None if v is None else {d.key(value): k for k, value in enumerate(v)}
+            for d, v in zip(domains, self._values, strict=True)
+        ]
         self._column = {name: k for k, name in enumerate(self.names)}
         self._fixed = {n: space[n].from_unit(0.5) for n in space if n not in self._column}
-        self._log_ints = [k for k, d in enumerate(domains) if isinstance(d, Int) and d.log]
-        self._cells = self.ordered & np.isfinite(self.sizes)
-        self._cells[self._log_ints] = False
+        discrete = self.ordered & np.isfinite(self.sizes)
+        self._cells = discrete & np.array([d.even for d in domains], dtype=bool)
+        self._uneven = np.flatnonzero(discrete & ~self._cells).tolist()
         self._order = in_order({name: space[name].when for name in space})
         self._tests = {
-            (n, other): _Test(space[other], allowed)
-            for n in space
-            for other, allowed in space[n].when
+            (name, other): _Test(space[other], allowed)
+            for name, when in space.conditions.items()
+            for other, allowed in when
         }
 
     # -- one genome ---------------------------------------------------------------------------
@@ -72,8 +75,8 @@ class Rows:
         """Return a genome's row, shape ``(columns,)``."""
         return np.array(
             [
-                self.space[name].to_unit(genome[name]) if index is None else index[genome[name]]
-                for name, index in zip(self.names, self._index, strict=True)
+                domain.to_unit(genome[name]) if index is None else index[domain.key(genome[name])]
+                for name, domain, index in zip(self.names, self._domains, self._index, strict=True)
             ],
             dtype=float,
         )
@@ -85,6 +88,10 @@ class Rows:
             unit = float(cell)
             genome[name] = self.space[name].from_unit(unit) if values is None else values[int(unit)]
         return {name: genome[name] for name in self.space}
+
+    def features(self, column: np.intp, index: int | np.intp) -> Array:
+        """Return what a surrogate sees of a value of an unordered gene, shape ``(features,)``."""
+        return self._domains[column].features((self._values[column] or [])[index])
 
     # -- many rows ----------------------------------------------------------------------------
 
@@ -101,10 +108,8 @@ class Rows:
         size = self.sizes[self._cells]
         cells = np.clip(np.floor(rows[:, self._cells] * size), 0, size - 1)
         snapped[:, self._cells] = (cells + 0.5) / size
-        for k in self._log_ints:
-            low, width = self._log_scale(k)
-            value = self._whole(rows[:, k], k)
-            snapped[:, k] = (np.log(value) - low) / width
+        for k in self._uneven:
+            snapped[:, k] = self._domains[k].snap(rows[:, k])
         return snapped
 
     def shift_cells(self, rows: Array, directions: Array) -> Array:
@@ -118,12 +123,9 @@ class Rows:
         size = self.sizes[self._cells]
         index = np.floor(rows[:, self._cells] * size)
         moved[:, self._cells] = (_step(index, directions[:, self._cells], size) + 0.5) / size
-        for k in self._log_ints:
-            low, width = self._log_scale(k)
-            value = self._whole(rows[:, k], k)
-            first = value - self._positions(rows[:, k], k)
-            value = first + _step(value - first, directions[:, k], self.sizes[k])
-            moved[:, k] = np.where(directions[:, k] == 0, rows[:, k], (np.log(value) - low) / width)
+        for k in self._uneven:
+            stepped = self._domains[k].snap(rows[:, k], directions[:, k])
+            moved[:, k] = np.where(directions[:, k] == 0, rows[:, k], stepped)
         return moved
 
     def active(self, rows: Array) -> Mask:
@@ -134,7 +136,7 @@ class Rows:
         awake: dict[str, Mask] = {}
         for name in self._order:
             awake[name] = np.ones(len(rows), dtype=bool)
-            for other, _ in self.space[name].when:
+            for other, _ in self.space.conditions.get(name, ()):
                 awake[name] &= awake[other] & self._holds(name, other, rows)
             if name in self._column:
                 active[:, self._column[name]] = awake[name]
@@ -152,29 +154,16 @@ class Rows:
         k = self._column[other]
         if test.table is None:
             return test.on_units(rows[:, k])
-        held: Mask = test.table[self._positions(rows[:, k], k)]
+        held: Mask = test.table[self._positions(rows[:, k], k, test)]
         return held
 
-    def _positions(self, cells: Array, k: int) -> Indices:
+    def _positions(self, cells: Array, k: int, test: "_Test") -> Indices:
         """Return the positions of a discrete gene's values in its domain."""
-        if k in self._log_ints:
-            domain: Any = self.space[self.names[k]]
-            cells = self._whole(cells, k) - domain.low
-        elif self.ordered[k]:
+        if self._cells[k]:
             cells = np.clip(cells * self.sizes[k], 0, self.sizes[k] - 1)
+        elif self.ordered[k]:
+            return np.searchsorted(test.limits, cells)
         return np.asarray(cells.astype(np.intp))
-
-    def _log_scale(self, k: int) -> tuple[float, float]:
-        domain: Any = self.space[self.names[k]]
-        low, high = math.log(domain.low - 0.5), math.log(domain.high + 0.5)
-        return low, high - low
-
-    def _whole(self, units: Array, k: int) -> Array:
-        """Return the whole numbers at points of a logarithmic gene's unit interval."""
-        domain: Any = self.space[self.names[k]]
-        low, width = self._log_scale(k)
-        whole: Array = np.clip(np.floor(np.exp(low + units * width) + 0.5), domain.low, domain.high)
-        return whole
 
 
 class _Test:
@@ -184,8 +173,13 @@ class _Test:
         self._domain = domain
         self._allowed = allowed
         self.table: Mask | None = None
+        self.limits: Array = np.zeros(0)
         if domain.size <= TABLE:
-            self.table = np.array([self.holds(value) for value in domain.values()], dtype=bool)
+            values = list(domain.values())
+            self.table = np.array([self.holds(value) for value in values], dtype=bool)
+            if domain.ordered and not domain.even:
+                units = np.array([domain.to_unit(value) for value in values])
+                self.limits = (units[1:] + units[:-1]) / 2  # half way between the values
 
     def holds(self, value: Any) -> bool:
         return value in self._allowed

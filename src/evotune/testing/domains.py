@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evotune.space import Domain
-from evotune.space.listed import domain_from_json
+from evotune.space.domains import domain_from_json
 
 units = st.floats(0.0, 1.0)
 steps = st.floats(-1.0, 1.0)

@@ -1,0 +1,21 @@
+"""Values in a meaningful order."""
+
+from typing import ClassVar
+
+from evotune.space.domains.listed import Listed
+
+
+class Ordinal(Listed):
+    """Values in a meaningful order, e.g. ``Ordinal(16, 32, 64, 128)``; variation moves along it.
+
+    Args:
+        *values: The values in order: texts, numbers, True, False or None.
+        when: Conditions.
+
+    Raises:
+        SpaceError: No values, one that stands twice, or one that JSON cannot hold.
+    """
+
+    kind: ClassVar[str] = "ordinal"
+    ordered: ClassVar[bool] = True
+    even: ClassVar[bool] = True
