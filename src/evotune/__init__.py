@@ -54,6 +54,7 @@ _MODULES = (
 )
 _WHERE = {name: home for home, names in _HOMES.items() for name in names}
 _WHERE_MODULES = {path.rpartition(".")[2]: path for path in _MODULES}
+_WHERE_MODULES["plot"] = "report.figures"
 
 __all__ = ["__version__", *sorted(_WHERE), *sorted(_WHERE_MODULES)]
 

@@ -22,7 +22,7 @@ from evotune.report.page import write_report
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Space
 from evotune.trial import Failure, Trial
 from helpers_population import SCHEDULED, train_population
-from helpers_report import SPACE, definition, scatter, simulate
+from helpers_report import SPACE, Recorded, definition, scatter, simulate
 
 HOSTILE = "<img src=x onerror=\"document.body.dataset.hacked='yes'\"><script>alert(1)</script>"
 ALL_FIGURES = ["progress", "parallel", "importance", "slices", "distributions", "family",
@@ -30,7 +30,9 @@ ALL_FIGURES = ["progress", "parallel", "importance", "slices", "distributions", 
 
 
 def page_of(tmp_path: Path, study: StudyDefinition, trials: list[Trial], **options: Any) -> str:
-    return write_report(tmp_path / "report.html", study, trials, **options).read_text("utf-8")
+    return write_report(tmp_path / "report.html", Recorded(study, trials), **options).read_text(
+        "utf-8"
+    )
 
 
 def own_part(page: str) -> str:
@@ -217,7 +219,7 @@ def test_few_trials_are_called_too_few(tmp_path: Path) -> None:
 def test_an_old_report_is_replaced_and_no_part_is_left(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "report.html"
     for name in ("first", "second"):
-        assert write_report(target, definition(name=name), []) == target
+        assert write_report(target, Recorded(definition(name=name), [])) == target
     assert "<h1>second</h1>" in target.read_text("utf-8")
     assert [path.name for path in target.parent.iterdir()] == ["report.html"]
 
@@ -225,9 +227,9 @@ def test_an_old_report_is_replaced_and_no_part_is_left(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StudyError, match=r"cannot write .*file"):
-        write_report(tmp_path / "file" / "report.html", definition(), [])
+        write_report(tmp_path / "file" / "report.html", Recorded(definition(), []))
     with pytest.raises(StudyError, match="cannot write"):
-        write_report(tmp_path, definition(), [])
+        write_report(tmp_path, Recorded(definition(), []))
     assert (tmp_path / "file").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -262,7 +264,7 @@ def test_a_browser_draws_every_figure(tmp_path: Path) -> None:
         for t in simulate(80)
     ]
     study = definition(space, ["max accuracy", "min train_seconds"], name=HOSTILE)
-    path = write_report(tmp_path / "report.html", study, trials)
+    path = write_report(tmp_path / "report.html", Recorded(study, trials))
     page = drawn(path, tmp_path / "profile")
     assert_drawn(page, len(ALL_FIGURES) + 2)
     assert not re.search(r"<body[^>]*data-hacked", page)
@@ -276,8 +278,7 @@ def test_a_browser_draws_every_figure_of_a_population(tmp_path: Path) -> None:
     runs = {"evolution": (0.9, 0.8), "random search": (0.7, 0.8)}
     path = write_report(
         tmp_path / "report.html",
-        definition(SCHEDULED),
-        trials,
+        Recorded(definition(SCHEDULED), trials),
         comparison=Comparison("accuracy", "max", runs, are_paired=True, epochs={}),
     )
     shown = len(figures(path.read_text("utf-8")))

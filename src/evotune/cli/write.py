@@ -21,7 +21,7 @@ def report(source: str, name: str | None, output: Path | None) -> None:
     finally:
         storage.close()
     path = output or Path(re.sub(r"[^\w.-]+", "-", record.name) + ".html")
-    print(write(path, record.definition, record.trials, comparison))
+    print(write(path, record, comparison))
 
 
 def export(source: str, name: str | None, output: Path | None) -> None:
