@@ -9,8 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
+from plotly.utils import PlotlyJSONEncoder
 
 from evotune.report.figures.theme import template
 from evotune.report.parts import Page
@@ -78,15 +78,12 @@ def _figure_json(figure: go.Figure) -> Markup:
             first = places.setdefault(tuple(texts), place)
             if first != place:
                 trace["customdata"] = first
-    return _inert(to_json_plotly(drawn))
+    return _inert_json(drawn)
 
 
 def _inert_json(value: Any) -> Markup:
-    return _inert(json.dumps(value))
-
-
-def _inert(text: str) -> Markup:
     """Return JSON that no text inside it can turn into markup."""
+    text = json.dumps(value, cls=PlotlyJSONEncoder, ensure_ascii=False, separators=(",", ":"))
     escapes = (("<", "\\u003c"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
     for character, escape in escapes:
         text = text.replace(character, escape)

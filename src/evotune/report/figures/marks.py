@@ -61,8 +61,10 @@ def line_mode(points: int) -> str:
     return "lines+markers" if points <= 50 else "lines"
 
 
-def symbols(data: StudyData, shown: Sequence[int] | Indices) -> list[str]:
-    """Return the marker of each trial: hollow where it breaks a constraint."""
+def symbols(data: StudyData, shown: Sequence[int] | Indices) -> str | list[str]:
+    """Return the marker of each trial, hollow where it breaks a constraint; one if all are full."""
+    if not data.infeasible:
+        return "circle"
     return ["circle-open" if data.done[k].violation else "circle" for k in shown]
 
 

@@ -34,9 +34,9 @@ def schedules(study: Recorded) -> go.Figure:
     """
     data = opened(study, "schedules")
     require_genes(data, "schedules")
-    lines, best = data.surviving_lines, data.best_line
-    trains_on = data.inherits and bool(lines)
-    require(data, trains_on, "schedules", "a trial that goes on from another one's weights")
+    lines = data.surviving_lines if data.inherits else []
+    require(data, bool(lines), "schedules", "a trial that goes on from another one's weights")
+    best = data.best_line
     figure, panels, height = grid(data)
     last = max(line[-1].end for line in [*lines, best] if line)
     for panel in panels:

@@ -14,7 +14,7 @@ from evotune.report.figures.theme import ORANGE, PURPLE, finish, opened, require
 from evotune.trial import Trial
 
 #: Points of all panels together: each is an element of the page.
-POINTS_AT_MOST = 9000
+POINTS_AT_MOST = 6000
 FAILED_AT_MOST = 200
 
 
