@@ -19,7 +19,7 @@ from evotune.analysis.statistics import Comparison
 from evotune.errors import StudyError
 from evotune.objectives import Constraint
 from evotune.protocols import StudyDefinition
-from evotune.report.page import write, write_report
+from evotune.report.page import write
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Space
 from evotune.trial import Failure, Trial
 from helpers_population import SCHEDULED, train_population
@@ -31,9 +31,7 @@ ALL_FIGURES = ["progress", "parallel", "importance", "slices", "distributions", 
 
 
 def page_of(tmp_path: Path, study: StudyDefinition, trials: list[Trial], **options: Any) -> str:
-    return write_report(tmp_path / "report.html", Recorded(study, trials), **options).read_text(
-        "utf-8"
-    )
+    return write(tmp_path / "report.html", Recorded(study, trials), **options).read_text("utf-8")
 
 
 def browser() -> str | None:
@@ -110,7 +108,7 @@ def hostile() -> Recorded:
 
 def test_hostile_names_and_messages_stay_text(tmp_path: Path) -> None:
     comparison = Comparison(HOSTILE, "min", {HOSTILE: (1.0, 2.0), "b": (2.0, 3.0)}, True, {})
-    path = write_report(tmp_path / "report.html", hostile(), comparison=comparison)
+    path = write(tmp_path / "report.html", hostile(), comparison=comparison)
     page = own_part(path.read_text("utf-8"))
     assert "<img" not in page
     assert "<script>alert" not in page
@@ -138,7 +136,7 @@ def test_texts_that_panels_share_stand_in_the_page_once(tmp_path: Path, study: l
 
 @pytest.mark.skipif(browser() is None, reason="needs Chromium or Chrome to draw the page")
 def test_a_browser_runs_nothing_of_a_hostile_study(tmp_path: Path) -> None:
-    path = write_report(tmp_path / "report.html", hostile())
+    path = write(tmp_path / "report.html", hostile())
     page = drawn(path, tmp_path / "profile")
     assert_drawn(page, len(figures(path.read_text("utf-8"))))
     assert not re.search(r"<body[^>]*data-hacked", page)
@@ -203,7 +201,7 @@ def test_sixty_genes_are_cut_to_the_most_important(tmp_path: Path) -> None:
     page = page_of(tmp_path, definition(space, "min loss"), scatter(space, 60))
     assert "Of 60 genes the 12 most important are drawn." in page
     distributions = page[page.index('id="distributions"') :].split("</section>")[0]
-    assert len(set(re.findall(r"\\u003cb\\u003e(g\d\d)", distributions))) == 12
+    assert len(set(re.findall(r"\\u003cb>(g\d\d)", distributions))) == 12
     assert "g00" in distributions  # the one that decides
 
 
@@ -262,7 +260,7 @@ def test_few_trials_are_called_too_few(tmp_path: Path) -> None:
 def test_an_old_report_is_replaced_and_no_part_is_left(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "report.html"
     for name in ("first", "second"):
-        assert write_report(target, Recorded(definition(name=name), [])) == target
+        assert write(target, Recorded(definition(name=name), [])) == target
     assert "<h1>second</h1>" in target.read_text("utf-8")
     assert [path.name for path in target.parent.iterdir()] == ["report.html"]
 
@@ -270,9 +268,9 @@ def test_an_old_report_is_replaced_and_no_part_is_left(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StudyError, match=r"cannot write .*file"):
-        write_report(tmp_path / "file" / "report.html", Recorded(definition(), []))
+        write(tmp_path / "file" / "report.html", Recorded(definition(), []))
     with pytest.raises(StudyError, match="cannot write"):
-        write_report(tmp_path, Recorded(definition(), []))
+        write(tmp_path, Recorded(definition(), []))
     assert (tmp_path / "file").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -302,7 +300,7 @@ def test_a_browser_draws_every_figure(tmp_path: Path) -> None:
         for t in simulate(80)
     ]
     study = definition(space, ["max accuracy", "min train_seconds"], name=HOSTILE)
-    path = write_report(tmp_path / "report.html", Recorded(study, trials))
+    path = write(tmp_path / "report.html", Recorded(study, trials))
     page = drawn(path, tmp_path / "profile")
     assert_drawn(page, len(ALL_FIGURES) + 2)
     assert not re.search(r"<body[^>]*data-hacked", page)
@@ -314,7 +312,7 @@ def test_a_browser_draws_every_figure_of_a_population(tmp_path: Path) -> None:
         PopulationBasedTraining(SCHEDULED, population_size=6), 36, failing={9}
     )
     runs = {"evolution": (0.9, 0.8), "random search": (0.7, 0.8)}
-    path = write_report(
+    path = write(
         tmp_path / "report.html",
         Recorded(definition(SCHEDULED), trials),
         comparison=Comparison("accuracy", "max", runs, are_paired=True, epochs={}),

@@ -18,7 +18,7 @@ from evotune.report.figures.curves import learning_curves
 from evotune.report.figures.family import inheritance, replacements
 from evotune.report.figures.schedules import schedules
 from evotune.report.findings import findings
-from evotune.report.page import write_report
+from evotune.report.page import write
 from evotune.report.sections import sections
 from evotune.space import Choice, Float, Space
 from evotune.trial import Trial
@@ -85,7 +85,7 @@ ODD = {
 @pytest.mark.parametrize("case", ODD)
 def test_every_odd_population_has_a_report(tmp_path: Path, case: str) -> None:
     study = definition(SCHEDULED, "max accuracy", name=case)
-    page = write_report(tmp_path / "report.html", Recorded(study, ODD[case])).read_text("utf-8")
+    page = write(tmp_path / "report.html", Recorded(study, ODD[case])).read_text("utf-8")
     assert f"<h1>{case}</h1>" in page
 
 
@@ -98,7 +98,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
         params = {name: trial.params["lr"], "momentum": name}
         note = {**trial.note, **mutated}
         trials.append(replace(trial, params=params, genome=params, note=note))
-    path = write_report(tmp_path / "r.html", Recorded(definition(space, f"max {name}"), trials))
+    path = write(tmp_path / "r.html", Recorded(definition(space, f"max {name}"), trials))
     assert "<img" not in path.read_text("utf-8")
 
 
@@ -328,8 +328,6 @@ def test_a_best_that_came_early_is_noticed() -> None:
 
 
 def test_the_page_says_how_long_a_member_trained(data: StudyData, tmp_path: Path) -> None:
-    page = write_report(tmp_path / "a.html", Recorded(data.definition, data.trials)).read_text(
-        "utf-8"
-    )
+    page = write(tmp_path / "a.html", Recorded(data.definition, data.trials)).read_text("utf-8")
     assert re.search(r"epochs of a member</span><b>8</b><small>64 of all", page)
     assert "<th>weights from</th>" in page

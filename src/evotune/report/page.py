@@ -14,39 +14,21 @@ from evotune.report.tables import best, facts, tiles
 from evotune.report.templating import render_page
 
 
-def write(path: Path, study: Recorded, comparison: Comparison | None = None) -> Path:
+def write(
+    path: str | Path,
+    study: Recorded,
+    comparison: Comparison | None = None,
+    *,
+    title: str | None = None,
+) -> Path:
     """Write an SVG picture to a path that ends in ``.svg``, a whole HTML page to any other.
 
     Args:
-        path: Where to; missing folders are made.
+        path: Where to; missing folders are made, and a file that stands there is replaced at once,
+            never half written.
         study: The study, or another record of its definition and trials.
         comparison: What came of comparing it with random search, for the page.
-
-    Returns:
-        The path.
-
-    Raises:
-        StudyError: The path cannot be written.
-    """
-    if path.suffix.lower() == ".svg":
-        return write_picture(path, study)
-    return write_report(path, study, comparison=comparison)
-
-
-def write_report(
-    path: str | Path,
-    study: Recorded,
-    *,
-    title: str | None = None,
-    comparison: Comparison | None = None,
-) -> Path:
-    """Write the report of a study as one self-contained HTML page.
-
-    Args:
-        path: Where to; a file that stands there is replaced at once, never half written.
-        study: The study, or another record of its definition and trials.
-        title: Headline; the study's name by default.
-        comparison: What came of comparing it with random search, if that was done.
+        title: Headline of the page; the study's name by default.
 
     Returns:
         The path that was written.
@@ -54,6 +36,8 @@ def write_report(
     Raises:
         StudyError: The path cannot be written.
     """
+    if Path(path).suffix.lower() == ".svg":
+        return write_picture(path, study)
     data = prepare(study)
     return write_whole(path, render_page(_page(data, title or data.definition.name, comparison)))
 

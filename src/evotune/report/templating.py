@@ -5,7 +5,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -69,12 +68,8 @@ def _figure_json(figure: go.Figure) -> Markup:
     drawn = figure.to_plotly_json()
     places: dict[tuple[str, ...], int] = {}
     for place, trace in enumerate(drawn["data"]):
-        texts = trace.get("customdata")
-        if (
-            isinstance(texts, list | tuple | np.ndarray)
-            and len(texts)
-            and isinstance(texts[0], str)
-        ):
+        texts = list(trace.get("customdata", ()))
+        if texts and isinstance(texts[0], str):
             first = places.setdefault(tuple(texts), place)
             if first != place:
                 trace["customdata"] = first
