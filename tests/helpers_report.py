@@ -1,6 +1,8 @@
 """A study as a genetic algorithm would leave it, made without training anything."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,14 @@ def definition(
         "created": 1_760_000_000.0,
     }
     return StudyDefinition(**(settings | changed))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a report reads of a study."""
+
+    definition: StudyDefinition
+    trials: Sequence[Trial]
 
 
 def accuracy(params: dict[str, Any], noise: float) -> float:

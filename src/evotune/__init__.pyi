@@ -45,6 +45,7 @@ from evotune.execution.stacked import StackedExecutor as StackedExecutor
 from evotune.objectives import Constraint as Constraint
 from evotune.objectives import Objective as Objective
 from evotune.objectives import WeightedSum as WeightedSum
+from evotune.report import figures as plot
 from evotune.schedules.schedule import Schedule as Schedule
 from evotune.space import Bool as Bool
 from evotune.space import Choice as Choice
@@ -70,3 +71,5 @@ from evotune.trial import RunningTrial as RunningTrial
 from evotune.trial import Trial as Trial
 
 __version__: str
+
+__all__ = ["plot"]  # exported although its name at home is another

@@ -42,7 +42,7 @@ class TooManyFailuresError(StudyError):
 
 
 class NoResultError(StudyError):
-    """A result was asked for before any trial has finished."""
+    """A result or a figure was asked for that the study has nothing for, or nothing yet."""
 
 
 class StorageError(EvotuneError):

@@ -10,7 +10,7 @@ from evotune.analysis.diversity import Collapse, Diversity, collapses
 from evotune.report.findings import findings
 from evotune.report.sections import sections
 from evotune.trial import Trial
-from helpers_report import definition, simulate
+from helpers_report import Recorded, definition, simulate
 
 
 def diversity_of(*rows: list[float]) -> Diversity:
@@ -56,7 +56,7 @@ def collapsed() -> list[Trial]:
 
 
 def test_the_report_of_a_plain_search_rings_too_and_says_what_to_do() -> None:
-    data = prepare(definition(), collapsed())
+    data = prepare(Recorded(definition(), collapsed()))
     section = next(s for s in sections(data) if s.key == "diversity")
     assert "lr (since generation 3)" in section.warning
     for remedy in ("larger mutation", "larger population", "Islands"):
@@ -65,6 +65,6 @@ def test_the_report_of_a_plain_search_rings_too_and_says_what_to_do() -> None:
 
 
 def test_a_search_that_stays_varied_has_no_alarm() -> None:
-    data = prepare(definition(), simulate(160))
+    data = prepare(Recorded(definition(), simulate(160)))
     assert next(s for s in sections(data) if s.key == "diversity").warning == ""
     assert not any("collapsed" in line for line in findings(data))

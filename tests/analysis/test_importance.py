@@ -10,10 +10,10 @@ import pytest
 import evotune as et
 from evotune.analysis.importance import Importance, importance
 from evotune.errors import StudyError
-from evotune.report.figures.importance import importance_bars
+from evotune.report.figures.importance import importance as bars
 from evotune.space import Choice, Fixed, Float, Int, Space
 from evotune.trial import Trial
-from helpers_report import scatter
+from helpers_report import Recorded, definition, scatter
 
 NUMBERS = Space(a=Float(1e-4, 1, log=True), b=Float(0, 1), c=Int(1, 9), fixed=Fixed(1))
 
@@ -135,8 +135,7 @@ def test_a_study_tells_what_decides() -> None:
 
 def test_bars_show_per_cent_of_both() -> None:
     trials = scored(NUMBERS, 150, lambda p: p["b"] * p["c"])
-    whole, best = (importance(NUMBERS, trials, method=m) for m in ("fanova", "ped_anova"))
-    alone, together, among = importance_bars(whole, best).data
+    alone, together, among = bars(Recorded(definition(NUMBERS, "min loss"), trials)).data
     total = [a + b for a, b in zip(alone.x, together.x, strict=True)]
     assert sum(total) == pytest.approx(100.0)
     assert total == sorted(total, reverse=True)
@@ -146,8 +145,7 @@ def test_bars_show_per_cent_of_both() -> None:
 def test_genes_that_hardly_count_share_a_bar() -> None:
     space = Space({f"g{k}": Float(0, 1) for k in range(40)})
     trials = scored(space, 200, lambda p: p["g3"])
-    whole, best = (importance(space, trials, method=m) for m in ("fanova", "ped_anova"))
-    figure = importance_bars(whole, best)
+    figure = bars(Recorded(definition(space, "min loss"), trials))
     names = figure.layout.yaxis.ticktext
     assert names[0] == "g3"
     assert names[-1].endswith("other genes")

@@ -8,13 +8,13 @@ from evotune.analysis.data import prepare
 from evotune.report.findings import findings
 from evotune.space import Float, Space
 from evotune.trial import Failure, Trial
-from helpers_report import definition, scatter, simulate
+from helpers_report import Recorded, definition, scatter, simulate
 
 SPACE = Space(rate=Float(0, 1), other=Float(0, 1))
 
 
 def told(trials: list[Trial]) -> str:
-    return "\n".join(findings(prepare(definition(SPACE, "min loss"), trials)))
+    return "\n".join(findings(prepare(Recorded(definition(SPACE, "min loss"), trials))))
 
 
 def with_values(trials: list[Trial], values: list[float]) -> list[Trial]:
@@ -51,7 +51,7 @@ def test_failures_are_counted_with_their_most_frequent_reason() -> None:
 def test_a_settled_search_is_noticed() -> None:
     trials = simulate(60)
     same = [replace(t, genome=trials[0].genome, params=trials[0].params) for t in trials[40:]]
-    text = "\n".join(findings(prepare(definition(), trials[:40] + same)))
+    text = "\n".join(findings(prepare(Recorded(definition(), trials[:40] + same))))
     assert "Diversity has fallen to 0 %" in text
 
 

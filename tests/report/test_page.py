@@ -1,5 +1,6 @@
 """The report holds what it should, in every kind of study, and cannot be broken by its contents."""
 
+import json
 import math
 import re
 import shutil
@@ -18,11 +19,11 @@ from evotune.analysis.statistics import Comparison
 from evotune.errors import StudyError
 from evotune.objectives import Constraint
 from evotune.protocols import StudyDefinition
-from evotune.report.page import write_report
+from evotune.report.page import write
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Space
 from evotune.trial import Failure, Origin, Trial
 from helpers_population import SCHEDULED, train_population
-from helpers_report import SPACE, definition, scatter, simulate
+from helpers_report import SPACE, Recorded, definition, scatter, simulate
 
 HOSTILE = "<img src=x onerror=\"document.body.dataset.hacked='yes'\"><script>alert(1)</script>"
 ALL_FIGURES = ["progress", "parallel", "importance", "slices", "distributions", "family",
@@ -30,7 +31,12 @@ ALL_FIGURES = ["progress", "parallel", "importance", "slices", "distributions", 
 
 
 def page_of(tmp_path: Path, study: StudyDefinition, trials: list[Trial], **options: Any) -> str:
-    return write_report(tmp_path / "report.html", study, trials, **options).read_text("utf-8")
+    return write(tmp_path / "report.html", Recorded(study, trials), **options).read_text("utf-8")
+
+
+def browser() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 def own_part(page: str) -> str:
@@ -87,16 +93,53 @@ def test_the_title_may_be_given(tmp_path: Path, study: list[Trial]) -> None:
     assert "<h1>Tuesday &amp; more</h1>" in page
 
 
-def test_hostile_names_and_messages_stay_text(tmp_path: Path) -> None:
-    space = Space({HOSTILE: Float(0, 1), "c": Choice(HOSTILE, "b")})
-    trials = scatter(space, 30)
+def hostile() -> Recorded:
+    """Return a study with markup and quotes in every name and text that a user may choose."""
+    space = Space({HOSTILE: Float(0, 1), "c": Choice(HOSTILE, "b"), "d'\"": Float(0, 1)})
+    trials = [
+        replace(t, metrics={HOSTILE: t.values[0], "'\"": 1.0}) if t.values else t
+        for t in scatter(space, 30)
+    ]
     failure = Failure("exception", HOSTILE, HOSTILE + "</pre>")
     trials[3] = replace(trials[3], state="failed", values=None, failure=failure)
-    study = definition(space, f"min {HOSTILE}", name=HOSTILE, algorithm=HOSTILE)
-    page = own_part(page_of(tmp_path, study, trials))
+    goals = [f"min {HOSTILE}", Constraint(HOSTILE, at_most=99)]
+    return Recorded(definition(space, goals, name=HOSTILE, algorithm=HOSTILE), trials)
+
+
+def test_hostile_names_and_messages_stay_text(tmp_path: Path) -> None:
+    comparison = Comparison(HOSTILE, "min", {HOSTILE: (1.0, 2.0), "b": (2.0, 3.0)}, True, {})
+    path = write(tmp_path / "report.html", hostile(), comparison=comparison)
+    page = own_part(path.read_text("utf-8"))
     assert "<img" not in page
     assert "<script>alert" not in page
-    assert "&lt;script&gt;alert" in page
+    for key in ("comparison", "failed", "table"):
+        part = page[page.index(f'id="{key}"') :].split("</section>")[0]
+        assert "&lt;script&gt;alert(1)" in part
+    top = page[: page.index('id="best"')]
+    assert top.count("&lt;script&gt;alert(1)") >= 4  # title twice, objective, algorithm
+
+
+@pytest.mark.parametrize("ending", ["html", "svg"])
+def test_hostile_names_stay_text_in_every_format(tmp_path: Path, ending: str) -> None:
+    text = write(tmp_path / f"report.{ending}", hostile()).read_text("utf-8")
+    assert "<img" not in text.replace(get_plotlyjs(), "")
+
+
+def test_texts_that_panels_share_stand_in_the_page_once(tmp_path: Path, study: list[Trial]) -> None:
+    page = page_of(tmp_path, definition(), study)
+    slices = page[page.index('id="slices"') :].split("</section>")[0]
+    drawn = json.loads(re.search(r'class="figure">(.*?)</script>', slices)[1])
+    shared = [t["customdata"] for t in drawn["data"] if isinstance(t.get("customdata"), int)]
+    assert len(shared) == 3 * (len(SPACE) - 1)  # points, failures and star of each further panel
+    assert slices.count("trial 7\\u003c/b>,") == 1
+
+
+@pytest.mark.skipif(browser() is None, reason="needs Chromium or Chrome to draw the page")
+def test_a_browser_runs_nothing_of_a_hostile_study(tmp_path: Path) -> None:
+    path = write(tmp_path / "report.html", hostile())
+    page = drawn(path, tmp_path / "profile")
+    assert_drawn(page, len(figures(path.read_text("utf-8"))))
+    assert not re.search(r"<body[^>]*data-hacked", page)
 
 
 ODD = {
@@ -158,7 +201,7 @@ def test_sixty_genes_are_cut_to_the_most_important(tmp_path: Path) -> None:
     page = page_of(tmp_path, definition(space, "min loss"), scatter(space, 60))
     assert "Of 60 genes the 12 most important are drawn." in page
     distributions = page[page.index('id="distributions"') :].split("</section>")[0]
-    assert len(set(re.findall(r"\\u003cb\\u003e(g\d\d)", distributions))) == 12
+    assert len(set(re.findall(r"\\u003cb>(g\d\d)", distributions))) == 12
     assert "g00" in distributions  # the one that decides
 
 
@@ -217,7 +260,7 @@ def test_few_trials_are_called_too_few(tmp_path: Path) -> None:
 def test_an_old_report_is_replaced_and_no_part_is_left(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "report.html"
     for name in ("first", "second"):
-        assert write_report(target, definition(name=name), []) == target
+        assert write(target, Recorded(definition(name=name), [])) == target
     assert "<h1>second</h1>" in target.read_text("utf-8")
     assert [path.name for path in target.parent.iterdir()] == ["report.html"]
 
@@ -225,16 +268,11 @@ def test_an_old_report_is_replaced_and_no_part_is_left(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StudyError, match=r"cannot write .*file"):
-        write_report(tmp_path / "file" / "report.html", definition(), [])
+        write(tmp_path / "file" / "report.html", Recorded(definition(), []))
     with pytest.raises(StudyError, match="cannot write"):
-        write_report(tmp_path, definition(), [])
+        write(tmp_path, Recorded(definition(), []))
     assert (tmp_path / "file").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def browser() -> str | None:
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 def drawn(page: Path, profile: Path) -> str:
@@ -262,7 +300,7 @@ def test_a_browser_draws_every_figure(tmp_path: Path) -> None:
         for t in simulate(80)
     ]
     study = definition(space, ["max accuracy", "min train_seconds"], name=HOSTILE)
-    path = write_report(tmp_path / "report.html", study, trials)
+    path = write(tmp_path / "report.html", Recorded(study, trials))
     page = drawn(path, tmp_path / "profile")
     assert_drawn(page, len(ALL_FIGURES) + 2)
     assert not re.search(r"<body[^>]*data-hacked", page)
@@ -274,10 +312,9 @@ def test_a_browser_draws_every_figure_of_a_population(tmp_path: Path) -> None:
         PopulationBasedTraining(SCHEDULED, population_size=6), 36, failing={9}
     )
     runs = {"evolution": (0.9, 0.8), "random search": (0.7, 0.8)}
-    path = write_report(
+    path = write(
         tmp_path / "report.html",
-        definition(SCHEDULED),
-        trials,
+        Recorded(definition(SCHEDULED), trials),
         comparison=Comparison("accuracy", "max", runs, are_paired=True, epochs={}),
     )
     shown = len(figures(path.read_text("utf-8")))

@@ -14,13 +14,13 @@ from evotune.errors import StudyError
 from evotune.report.picture import write_picture
 from evotune.trial import Origin, Trial
 from helpers_population import SCHEDULED, train_population
-from helpers_report import definition, simulate
+from helpers_report import Recorded, definition, simulate
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def picture(tmp_path: Path, trials: list[Trial], **changed: object) -> ElementTree.Element:
-    path = write_picture(tmp_path / "study.svg", definition(**changed), trials)
+    path = write_picture(tmp_path / "study.svg", Recorded(definition(**changed), trials))
     return ElementTree.fromstring(path.read_text("utf-8"))
 
 
@@ -48,7 +48,9 @@ def test_everything_lies_inside_the_picture(tmp_path: Path) -> None:
 
 
 def test_it_needs_no_other_file(tmp_path: Path) -> None:
-    text = write_picture(tmp_path / "a.svg", definition(), simulate(40)).read_text("utf-8")
+    text = write_picture(tmp_path / "a.svg", Recorded(definition(), simulate(40))).read_text(
+        "utf-8"
+    )
     assert text.count("http") == 1  # the name of the SVG language itself
     assert "href" not in text
 
@@ -64,13 +66,13 @@ def test_odd_studies_have_a_picture(tmp_path: Path, count: int) -> None:
 
 def test_a_path_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="cannot write"):
-        write_picture(tmp_path, definition(), [])
+        write_picture(tmp_path, Recorded(definition(), []))
 
 
 def test_the_orange_line_of_a_population_is_that_of_its_weights(tmp_path: Path) -> None:
     trials = train_population(PopulationBasedTraining(SCHEDULED, population_size=6), 36)
     root = picture(tmp_path, trials, space=SCHEDULED)
-    data = prepare(definition(SCHEDULED), trials)
+    data = prepare(Recorded(definition(SCHEDULED), trials))
     line = weights_line(trials, data.best.number)
     assert "line of its weights" in texts(root)
     orange = [p for p in root.iter(f"{SVG}polyline") if p.attrib["class"] == "best"][-1]

@@ -81,7 +81,7 @@ def test_asked_after_every_trial_it_is_what_the_formula_says(seed, tmp_path):
         callbacks=lambda study, _: found.append(study.best.params["point"]),
     )
     assert found == [best(count) for count in range(1, 61)]
-    assert prepare(made.definition, made.trials).best.params["point"] == found[-1]
+    assert prepare(made).best.params["point"] == found[-1]
     made.close()
     again = et.Study(Scripted(points), "min loss", **options)
     assert again.best.params["point"] == found[-1]

@@ -157,7 +157,7 @@ def test_a_stopped_trial_is_the_best_only_while_none_is_done():
     done.tell(done.ask(), {"loss": 0.99, "width": 1})
     assert done.best.number == 4
     assert done.averaged() == [done.best]
-    data = prepare(done.definition, done.trials)
+    data = prepare(done)
     assert data.best.number == 4
     assert data.done[data.best_so_far[-1]].number == 4
 

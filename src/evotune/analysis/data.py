@@ -4,15 +4,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from evotune.analysis.diversity import Diversity, diversity
 from evotune.analysis.generations import Groups, group
 from evotune.analysis.importance import Importance, Method, importance
 from evotune.analysis.lineage import ancestors, main_line, weights_line
 from evotune.analysis.scales import Scale, score_scale
-from evotune.analysis.steps import Step, inherits_weights, steps
+from evotune.analysis.steps import Step, inherits_weights, steps, survivors
+from evotune.errors import StudyError
 from evotune.evolution.hypervolume import knee
 from evotune.evolution.pareto import non_dominated
 from evotune.evolution.repeats import average, bound, root, squares
@@ -25,6 +28,15 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 FAMILY_AT_MOST = 400
+
+
+class Recorded(Protocol):
+    """What is read of a study; a `StudyData` has it too."""
+
+    @property
+    def definition(self) -> StudyDefinition: ...
+    @property
+    def trials(self) -> Sequence[Trial]: ...
 
 
 @dataclass(frozen=True)  # no slots: what costs time is worked out once, when first asked for
@@ -91,6 +103,11 @@ class StudyData:
         return {trial.number: score for trial, score in pairs}
 
     @cached_property
+    def diversity(self) -> Diversity:
+        """How diverse the trials of each generation are."""
+        return diversity(self.space, self.trials, self.groups.of)
+
+    @cached_property
     def comparable(self) -> "StudyData":
         """The same study, where weights are inherited each trial scored among those of its age."""
         return _at_equal_age(self) if self.inherits else self
@@ -99,6 +116,11 @@ class StudyData:
     def objective(self) -> AnyObjective:
         """The first objective."""
         return self.objectives.objectives[0]
+
+    @property
+    def has_several_objectives(self) -> bool:
+        """Whether there is a front instead of one best trial."""
+        return len(self.objectives.objectives) > 1
 
     @property
     def best(self) -> Trial | None:
@@ -141,8 +163,9 @@ class StudyData:
         """Position in ``done`` of the best up to and with each, shape ``(done,)``."""
         return self._running_best(np.arange(len(self.done)))
 
+    @cached_property
     def best_by_group(self) -> tuple[npt.NDArray[np.int64], Indices]:
-        """Return each group and the position in ``done`` of the best in it and those before."""
+        """Each group, and the position in ``done`` of the best in it and those before."""
         # Not by number: islands, and members that do not wait, are in different generations.
         order = np.argsort(self.done_groups, kind="stable")
         groups = self.done_groups[order]
@@ -181,6 +204,41 @@ class StudyData:
             return weights_line(self.done, self.best.number)
         return main_line(ancestors(self.done, self.best.number)[-FAMILY_AT_MOST:])
 
+    def line_of(self, number: int) -> list[Step]:
+        """Return the steps that a trial's weights went through, oldest first."""
+        return [self.step_of[trial.number] for trial in weights_line(self.trials, number)]
+
+    @cached_property
+    def best_line(self) -> list[Step]:
+        """The line of weights that ends in the best trial, oldest first."""
+        return [] if self.best is None else self.line_of(self.best.number)
+
+    @cached_property
+    def surviving_lines(self) -> list[list[Step]]:
+        """The lines of weights that are alive at the end, best first, each oldest first."""
+        ends = survivors(self.steps)
+        ends.sort(key=lambda step: (step.trial.violation, step.trial.values or ()))
+        return [self.line_of(step.trial.number) for step in ends]
+
+    @cached_property
+    def family_of_members(self) -> list[Step]:
+        """The best trial and all from which its weights and genes come, oldest first."""
+        if self.best is None:
+            return []
+        found, waiting = {self.best.number}, [self.best.number]
+        while waiting:
+            trial = self.step_of[waiting.pop()].trial
+            for origin in (*trial.parents, *trial.donors):
+                if origin in self.step_of and origin not in found:
+                    found.add(origin)
+                    waiting.append(origin)
+        return [self.step_of[number] for number in sorted(found) if self.step_of[number].lane]
+
+    @property
+    def has_members(self) -> bool:
+        """Whether the algorithm noted which member of a population each trial trains."""
+        return any(step.lane for step in self.steps)
+
     @property
     def path_name(self) -> str:
         """What `best_path` is, for a legend."""
@@ -196,13 +254,24 @@ class StudyData:
         return np.sort(np.concatenate([best, drawn]))
 
 
-def prepare(definition: StudyDefinition, trials: Sequence[Trial]) -> StudyData:
-    """Collect what a report needs.
+def prepare(study: Recorded) -> StudyData:
+    """Collect what figures and tables share, once for all of them.
 
     Args:
-        definition: The study.
-        trials: Its trials, in any order and state.
+        study: A study, or another record of its definition and its trials, which may be in any
+            order and state. What was prepared already is returned as it is.
+
+    Raises:
+        StudyError: It is something else.
     """
+    if isinstance(study, StudyData):
+        return study
+    try:
+        definition, trials = study.definition, study.trials
+    except AttributeError:
+        raise StudyError(
+            f"a study is needed, got {study!r}; give the study itself, as et.plot.progress(study)"
+        ) from None
     space = Space.from_json(definition.space)
     objectives = Objectives.from_json(definition.objectives)
     ordered = tuple(sorted(trials, key=lambda trial: trial.number))

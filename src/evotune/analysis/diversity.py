@@ -1,15 +1,13 @@
 """How different the trials of one generation are from each other."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from evotune.analysis.data import StudyData
 from evotune.analysis.scales import units, varied_genes
-from evotune.analysis.text import percent
 from evotune.space import Domain, Space
 from evotune.trial import Trial
 
@@ -126,19 +124,3 @@ def _smooth(shares: Floats) -> Floats:
     """Return each value's median with its two neighbours: one odd generation proves nothing."""
     ends = np.concatenate([shares[:1], shares, shares[-1:]])
     return np.asarray(np.median([ends[:-2], ends[1:-1], ends[2:]], axis=0))
-
-
-def alarms(data: StudyData) -> Iterator[str]:
-    """Yield a sentence for the genes that have collapsed: which, since when, and what to do."""
-    found = collapses(diversity(data.space, data.trials, data.groups.of))
-    if not found:
-        return
-    unit = "generation" if data.groups.born_name == "generation" else "trial"
-    genes = ", ".join(f"{c.gene} (since {unit} {c.since})" for c in found)
-    last = int(data.groups.of.max())
-    yield (
-        f"Diversity has collapsed in {genes}: up to the end, {unit} {last}, the spread over the "
-        f"population stayed below {percent(LIMIT)} of what it was at first, so there was nothing "
-        "left to select. A good end looks the same; if it was too early, what helps a population "
-        "is a larger mutation, a larger population, or Islands."
-    )

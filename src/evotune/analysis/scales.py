@@ -127,13 +127,13 @@ def varied_genes(space: Space) -> list[str]:
 
 def units(space: Space, genes: Sequence[str], trials: Sequence[Trial]) -> Floats:
     """Return genes of trials in the unit cube, shape ``(trials, genes)``, NaN where not active."""
-    cube = np.full((len(trials), len(genes)), math.nan)
-    for column, name in enumerate(genes):
-        to_unit = space[name].to_unit
-        for row, trial in enumerate(trials):
-            if name in trial.params:
-                cube[row, column] = to_unit(trial.params[name])
-    return cube
+    columns = [_unit_column(space[name], name, trials) for name in genes]
+    return np.array(columns, dtype=float).reshape(len(genes), len(trials)).T
+
+
+def _unit_column(domain: Domain, name: str, trials: Sequence[Trial]) -> list[float]:
+    to_unit = domain.to_unit
+    return [to_unit(t.params[name]) if name in t.params else math.nan for t in trials]
 
 
 def score_scale(scores: Floats, direction: str) -> tuple[Scale, int]:

@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from evotune.analysis.steps import Step, inherits_weights, steps
 from evotune.checks import did_you_mean
-from evotune.cli.config import location
 from evotune.errors import NoResultError, StorageError, StudyError
 from evotune.objectives import Objectives
 from evotune.protocols import Driver, Storage, StudyDefinition
@@ -92,6 +91,8 @@ def open_source(source: str) -> tuple[Storage, str | None]:
     """
     name, where = None, source if "://" in source else Path(source).expanduser()
     if source.endswith(".toml"):
+        from evotune.cli.config import location  # loads all that a study may be made of
+
         name, where = location(Path(source))
     elif source.startswith("sqlite:///"):
         where = Path(source.removeprefix("sqlite:///"))

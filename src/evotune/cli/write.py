@@ -1,6 +1,8 @@
 """``evotune report`` and ``export``: recorded studies as files."""
 
+import gc
 import re
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,14 +16,16 @@ from evotune.study.controls import find_comparison
 
 def report(source: str, name: str | None, output: Path | None) -> None:
     """Write the report of a study, or for a path that ends in .svg a picture; print its path."""
-    record = read_study(source, name)
-    storage, _ = open_source(source)
+    gc.disable()  # all that is read is needed to the end: looking for waste takes half a second
     try:
-        comparison = find_comparison(storage, record.name)
+        record = read_study(source, name)
+        storage, _ = open_source(source)
+        with closing(storage):
+            comparison = find_comparison(storage, record.name)
+        path = output or Path(re.sub(r"[^\w.-]+", "-", record.name) + ".html")
+        print(write(path, record, comparison))
     finally:
-        storage.close()
-    path = output or Path(re.sub(r"[^\w.-]+", "-", record.name) + ".html")
-    print(write(path, record.definition, record.trials, comparison))
+        gc.enable()
 
 
 def export(source: str, name: str | None, output: Path | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from evotune.analysis.data import StudyData
-from evotune.analysis.diversity import alarms, diversity
+from evotune.analysis.diversity import LIMIT, collapses
 from evotune.analysis.scales import units
 from evotune.analysis.text import count, number, percent, shorten
 
@@ -99,13 +99,29 @@ def _variety(data: StudyData) -> Iterator[str]:
     if found:
         yield from found
         return
-    total = diversity(data.space, data.trials, data.groups.of).total
+    total = data.diversity.total
     total = total[~np.isnan(total)]
     if len(total) >= 3 and total[-1] < 0.2:
         yield (
             f"Diversity has fallen to {percent(float(total[-1]))} of that of random sampling: "
             "the search has almost settled."
         )
+
+
+def alarms(data: StudyData) -> Iterator[str]:
+    """Yield a sentence for the genes that have collapsed: which, since when, and what to do."""
+    found = collapses(data.diversity)
+    if not found:
+        return
+    unit = "generation" if data.groups.born_name == "generation" else "trial"
+    genes = ", ".join(f"{c.gene} (since {unit} {c.since})" for c in found)
+    last = int(data.groups.of.max())
+    yield (
+        f"Diversity has collapsed in {genes}: up to the end, {unit} {last}, the spread over the "
+        f"population stayed below {percent(LIMIT)} of what it was at first, so there was nothing "
+        "left to select. A good end looks the same; if it was too early, what helps a population "
+        "is a larger mutation, a larger population, or Islands."
+    )
 
 
 def _failures(data: StudyData) -> Iterator[str]:

@@ -1,38 +1,59 @@
 """A study in one small SVG: best so far with spread, and the family of the best trial.
 
-Written by hand: it needs no browser and no image library.
+It needs no browser and no image library.
 """
 
-import html
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from evotune.analysis.data import StudyData, prepare
+from evotune.analysis.data import Recorded, StudyData, prepare
 from evotune.analysis.generations import quantiles
 from evotune.analysis.scales import Floats, Scale
 from evotune.analysis.text import number, shorten
 from evotune.checks import write_whole
-from evotune.protocols import StudyDefinition
-from evotune.trial import Trial
+from evotune.report.templating import render_picture
 
 _WIDTH, _HEIGHT = 920, 360
-# Tones that can be read on a white page and on a dark one: the background stays clear.
-_TEXT, _GRID, _BLUE, _ORANGE = "#7a8594", "#8a94a3", "#3b7dc9", "#e8830c"
-_STYLE = (
-    "text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;"
-    f"fill:{_TEXT}}}text.title{{font-size:14px;font-weight:600}}"
-    f"text.blue{{fill:{_BLUE}}}text.orange{{fill:{_ORANGE};font-weight:600}}"
-    f".grid{{stroke:{_GRID};stroke-opacity:.25}}.edge{{stroke:{_BLUE};stroke-opacity:.5}}"
-    f".median{{fill:none;stroke:{_BLUE};stroke-width:2}}"
-    f".best{{fill:none;stroke:{_ORANGE};stroke-width:3;stroke-linejoin:round}}"
-)
 
 Numbers = Floats | npt.NDArray[np.int64]
 Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text; places are in pixels, as SVG has them."""
+
+    x: str
+    y: str
+    text: str
+    anchor: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line through points, or the area inside it."""
+
+    points: str
+    kind: str
+    filled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Dot:
+    """A circle."""
+
+    x: str
+    y: str
+    radius: int
+    kind: str
+
+
+Shape = _Text | _Line | _Dot
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +84,12 @@ def _share(scale: Scale, values: Numbers) -> Floats:
     return (scale.position(values.astype(float)) - low) / (high - low)
 
 
-def write_picture(path: str | Path, definition: StudyDefinition, trials: Sequence[Trial]) -> Path:
+def write_picture(path: str | Path, study: Recorded) -> Path:
     """Write a picture of a study as SVG, 920 by 360 pixels.
 
     Args:
         path: Where to.
-        definition: The study.
-        trials: Its trials, in any order and state.
+        study: The study, or another record of its definition and trials.
 
     Returns:
         The path that was written.
@@ -77,18 +97,19 @@ def write_picture(path: str | Path, definition: StudyDefinition, trials: Sequenc
     Raises:
         StudyError: The path cannot be written.
     """
-    data = prepare(definition, trials)
-    title = html.escape(f"{definition.name}: {data.objectives}")
-    body = "\n".join(_drawn(data))
+    data = prepare(study)
     return write_whole(
         path,
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        f'width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{title}">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n{body}\n</svg>\n",
+        render_picture(
+            width=_WIDTH,
+            height=_HEIGHT,
+            title=f"{data.definition.name}: {data.objectives}",
+            shapes=_drawn(data),
+        ),
     )
 
 
-def _drawn(data: StudyData) -> Iterator[str]:
+def _drawn(data: StudyData) -> Iterator[Shape]:
     if not data.done:
         yield _text((_WIDTH / 2, _HEIGHT / 2), "No trial is done yet", "middle")
     elif len(data.family()) < 2:
@@ -98,17 +119,17 @@ def _drawn(data: StudyData) -> Iterator[str]:
         yield from _family(data, 530.0)
 
 
-def _progress(data: StudyData, right: float) -> Iterator[str]:
+def _progress(data: StudyData, right: float) -> Iterator[Shape]:
     x, bands = quantiles(data.done_groups, data.first_scores, (0.1, 0.25, 0.5, 0.75, 0.9))
     frame = _Frame(64.0, right, Scale(float(x[0]), float(x[-1])), data.score_scale[0])
     title = f"How {shorten(data.objective.metric, 30)} improved"
     legend = ("best so far", "median, middle 50 % and 80 %")
     yield from _axes(frame, (title, *legend, data.groups.name))
-    for low, high, opacity in ((0, 4, 0.18), (1, 3, 0.3)):
+    for low, high, kind in ((0, 4, "wide"), (1, 3, "narrow")):
         outline = [*frame.points(x, bands[low]), *frame.points(x, bands[high])[::-1]]
-        yield f'<polygon points="{_path(outline)}" fill="{_BLUE}" fill-opacity="{opacity}"/>'
+        yield _Line(_path(outline), kind, filled=True)
     yield _line(frame.points(x, bands[2]), "median")
-    groups, places = data.best_by_group()
+    groups, places = data.best_by_group
     best = frame.points(groups, data.first_scores[places])
     corners = [best[0]]
     for point in best[1:]:
@@ -118,7 +139,7 @@ def _progress(data: StudyData, right: float) -> Iterator[str]:
     yield _text((best[-1][0], best[-1][1] - 9), reached, "end", "orange")
 
 
-def _family(data: StudyData, left: float) -> Iterator[str]:
+def _family(data: StudyData, left: float) -> Iterator[Shape]:
     line = data.family()
     places = {trial.number: k for k, trial in enumerate(data.done)}
     rows = [places[trial.number] for trial in line]
@@ -134,11 +155,11 @@ def _family(data: StudyData, left: float) -> Iterator[str]:
     path = [trial.number for trial in data.best_path()]
     yield _line([at[n] for n in path], "best")
     for n, (x, y) in at.items():
-        colour, size = _ORANGE if n in path else _BLUE, 7 if n == line[-1].number else 4
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size}" fill="{colour}"/>'
+        kind, radius = "on-path" if n in path else "ancestor", 7 if n == line[-1].number else 4
+        yield _Dot(f"{x:.1f}", f"{y:.1f}", radius, kind)
 
 
-def _axes(frame: _Frame, words: tuple[str, str, str, str]) -> Iterator[str]:
+def _axes(frame: _Frame, words: tuple[str, str, str, str]) -> Iterator[Shape]:
     """Yield title, legend in the two colours, grid lines, ticks and the name of the x axis."""
     title, orange, blue, below = words
     yield _text((frame.left, 26), title, "start", "title")
@@ -155,13 +176,12 @@ def _axes(frame: _Frame, words: tuple[str, str, str, str]) -> Iterator[str]:
             yield _text((x, frame.bottom + 20), text, "middle")
 
 
-def _text(at: Point, text: str, anchor: str, kind: str = "") -> str:
-    where = f'x="{at[0]:.1f}" y="{at[1]:.1f}" text-anchor="{anchor}" class="{kind}"'
-    return f"<text {where}>{html.escape(text)}</text>"
+def _text(at: Point, text: str, anchor: str, kind: str = "") -> Shape:
+    return _Text(f"{at[0]:.1f}", f"{at[1]:.1f}", text, anchor, kind)
 
 
-def _line(points: Iterable[Point], kind: str) -> str:
-    return f'<polyline points="{_path(points)}" class="{kind}"/>'
+def _line(points: Iterable[Point], kind: str) -> Shape:
+    return _Line(_path(points), kind)
 
 
 def _path(points: Iterable[Point]) -> str:

@@ -15,9 +15,8 @@ from evotune.analysis.ranking import (
 from evotune.analysis.text import count, number
 from evotune.checks import write_whole
 from evotune.report.figures.ranking import anytime, critical_differences, ranks_over_time
-from evotune.report.figures.theme import Section
-from evotune.report.markup import escape, sentences, table
-from evotune.report.page import card, document, figure
+from evotune.report.parts import Cell, Page, Section, Table
+from evotune.report.templating import render_page
 
 TASKS_AT_MOST = 12
 
@@ -29,21 +28,24 @@ def write_ranking(path: Path, ranking: Ranking) -> Path:
         StudyError: The path cannot be written.
     """
     title = " · ".join(ranking.methods[:4]) + (" · …" if len(ranking.methods) > 4 else "")
-    body = sentences([*verdicts(ranking), *ranking.notes])
-    body += "".join(map(figure, _sections(ranking))) + _pairs(ranking)
-    return write_whole(path, document("evotune comparison", title, _facts(ranking), body))
+    page = Page(
+        "evotune comparison",
+        title,
+        _facts(ranking),
+        (*_sections(ranking), _pairs(ranking)),
+        findings=(*verdicts(ranking), *ranking.notes),
+    )
+    return write_whole(path, render_page(page))
 
 
-def _facts(ranking: Ranking) -> str:
+def _facts(ranking: Ranking) -> dict[str, str]:
     goals = dict.fromkeys(f"{task.direction} {task.metric}" for task in ranking.tasks)
-    parts = {
+    return {
         "objective": ", ".join(goals),
-        "methods": len(ranking.methods),
-        "runs of each": ranking.runs,
+        "methods": str(len(ranking.methods)),
+        "runs of each": str(ranking.runs),
         "compared at": f"{number(ranking.checkpoints[-1])} {ranking.unit}",
     }
-    items = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in parts.items())
-    return f'<dl class="facts">{items}</dl>'
 
 
 def _sections(ranking: Ranking) -> Iterator[Section]:
@@ -70,39 +72,36 @@ def _sections(ranking: Ranking) -> Iterator[Section]:
             "Each line is the median of the runs, the band its 95 % bootstrap interval, drawn from "
             "where every run has a result.",
             anytime(ranking, task),
-            (f"{count(left_out, 'more task')} not drawn.",) if last else (),
+            notes=(f"{count(left_out, 'more task')} not drawn.",) if last else (),
             table=_results(ranking, place),
         )
 
 
-def _ranks(ranking: Ranking) -> str:
-    head = ["method", *(f"mean rank at {number(point)}" for point in ranking.checkpoints)]
-    rows = [
-        [escape(m), *(f"{ranking.rank(m, point):.2f}" for point in ranking.checkpoints)]
+def _ranks(ranking: Ranking) -> Table:
+    head = ("method", *(f"mean rank at {number(point)}" for point in ranking.checkpoints))
+    rows = (
+        (m, *(f"{ranking.rank(m, point):.2f}" for point in ranking.checkpoints))
         for m in ranking.methods
-    ]
-    return table(head, rows)
+    )
+    return Table(head, tuple(rows))
 
 
-def _results(ranking: Ranking, place: int) -> str:
-    rows = [[escape(m), *result_texts(ranking, m, place)] for m in ranking.methods]
-    return table(["method", "median at the end", "worst to best"], rows)
+def _results(ranking: Ranking, place: int) -> Table:
+    rows = ((m, *result_texts(ranking, m, place)) for m in ranking.methods)
+    return Table(("method", "median at the end", "worst to best"), tuple(rows))
 
 
-def _pairs(ranking: Ranking) -> str:
-    head = ["first", "second", escape(gain_name(ranking)), "95 % interval", "wins", "ties"]
+def _pairs(ranking: Ranking) -> Section:
+    head = ("first", "second", gain_name(ranking), "95 % interval", "wins", "ties", "losses", "p")
     rows = []
     for pair in ranking.pairs:
         ties = ranking.runs - pair.wins - pair.losses
         tally = (str(pair.wins), str(ties), str(pair.losses))
-        p = escape(p_text(pair.p))
-        verdict = f"<b>{p}</b>" if pair.is_sure else p
-        gain = gain_texts(ranking, pair)
-        rows.append([escape(pair.first), escape(pair.second), *gain, *tally, verdict])
+        verdict = Cell(p_text(pair.p), strong=pair.is_sure)
+        rows.append((pair.first, pair.second, *gain_texts(ranking, pair), *tally, verdict))
     caption = (
         "The gain is positive where the first is better; its interval is a bootstrap (BCa), which "
         "is rather too narrow with fewer than ten runs. p is Wilcoxon's signed-rank test, "
         "corrected for the number of pairs by Holm's method; bold where it is below 5 %."
     )
-    body = table([*head, "losses", "p"], rows)
-    return card("pairs", "Every two methods", escape(caption), body)
+    return Section("pairs", "Every two methods", caption, table=Table(head, tuple(rows)))

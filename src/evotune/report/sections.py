@@ -1,180 +1,83 @@
-"""Which figures a report has, and the sentence that says how to read each."""
+"""Which figures and tables a report has, and the sentence that says how to read each."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import Any
 
+from evotune.analysis.credit import FEW, Credit, operator_credits
 from evotune.analysis.data import FAMILY_AT_MOST, StudyData
-from evotune.analysis.diversity import alarms
+from evotune.analysis.rungs import rungs
 from evotune.analysis.scales import varied_genes
 from evotune.analysis.statistics import Comparison
-from evotune.analysis.text import count, shorten
-from evotune.report.figures import progress as figures
-from evotune.report.figures.credit import FEW, credit_figure, credit_table, operator_credits
-from evotune.report.figures.distributions import distributions, diversity_over_time
-from evotune.report.figures.family import family_tree
-from evotune.report.figures.front import front_sections
-from evotune.report.figures.importance import importance_bars
-from evotune.report.figures.members import (
+from evotune.analysis.text import count, number, percent, shorten
+from evotune.analysis.volumes import reference
+from evotune.errors import NoResultError
+from evotune.report import figures
+from evotune.report.figures.credit import gain_range
+from evotune.report.figures.curves import EDGES_AT_MOST
+from evotune.report.figures.family import (
     ANCESTORS_AT_MOST,
     ARROWS_AT_MOST,
-    EDGES_AT_MOST,
     GENERATIONS_AT_MOST,
     MEMBERS_AT_MOST,
-    family_of_best,
-    inheritance,
-    learning_curves,
-    replacements,
     shown_steps,
 )
-from evotune.report.figures.parallel import AXES_AT_MOST, TRIALS_AT_MOST, parallel_coordinates
-from evotune.report.figures.schedules import LINES_AT_MOST, schedule_panels, surviving_lines
-from evotune.report.figures.slices import FAILED_AT_MOST, points_a_panel, slices
-from evotune.report.figures.theme import PANELS_AT_MOST, Section
-from evotune.report.figures.versus import versus
+from evotune.report.figures.front import PAIRS_AT_MOST
+from evotune.report.figures.marks import POINTS_AT_MOST
+from evotune.report.figures.panels import PANELS_AT_MOST
+from evotune.report.figures.parallel import AXES_AT_MOST, TRIALS_AT_MOST
+from evotune.report.figures.schedules import LINES_AT_MOST
+from evotune.report.figures.slices import FAILED_AT_MOST, points_a_panel
+from evotune.report.figures.versus import verdicts_of
+from evotune.report.findings import alarms
+from evotune.report.parts import Cell, Row, Section, Table
+from evotune.report.tables import best_trials, failed_trials
 
 
-def training_sections(data: StudyData) -> Iterator[Section]:
-    """Yield what there is to see of members that train on; nothing where weights are not kept."""
-    if not data.inherits:
-        return
-    yield from _schedules(data)
-    yield from _curves(data)
-    if any(step.lane for step in data.steps):
-        yield from _replacements(data)
-        yield from _inheritance(data)
-    yield from _credit(data)
-
-
-def _schedules(data: StudyData) -> Iterator[Section]:
-    lines = surviving_lines(data)
-    if not varied_genes(data.space) or not lines:
-        return
-    notes = []
-    if len(lines) > LINES_AT_MOST:
-        notes.append(f"Of {len(lines)} members at the end the {LINES_AT_MOST} best are drawn.")
-    genes = len(varied_genes(data.space))
-    if genes > PANELS_AT_MOST:
-        notes.append(f"Of {genes} genes the {PANELS_AT_MOST} most important are drawn.")
-    yield Section(
-        "schedules",
-        "Schedules",
-        "What each gene was at every epoch along the line of weights that ends in the best trial "
-        "(orange), and along those of the members at the end (grey); lines join where members "
-        "have a donor in common. To train with it: study.schedule(), or evotune schedule.",
-        schedule_panels(data, lines),
-        tuple(notes),
-    )
-
-
-def _curves(data: StudyData) -> Iterator[Section]:
-    notes = []
-    if len(data.done) > EDGES_AT_MOST:
-        notes.append(f"Of {len(data.done):,} trials {EDGES_AT_MOST:,} are drawn, at random.")
-    yield Section(
-        "curves",
-        f"How the members trained: {shorten(data.objective.metric, 50)}",
-        "Each grey line joins a trial with the one that gave it its weights: a line that ends "
-        "belongs to a member that was replaced, one that forks to a donor. The orange line leads "
-        "to the best trial.",
-        learning_curves(data),
-        tuple(notes),
-    )
-
-
-def _replacements(data: StudyData) -> Iterator[Section]:
-    shown, all_steps = shown_steps(data), [step for step in data.steps if step.lane]
-    if not any(step.is_child for step in shown):
-        return
-    notes = []
-    if len(shown) < len(all_steps):
-        notes.append(
-            f"Only the last {GENERATIONS_AT_MOST} generations and at most {MEMBERS_AT_MOST} "
-            "members are drawn."
-        )
-    if sum(step.is_child for step in shown) > ARROWS_AT_MOST:
-        notes.append("So many were replaced that only arrows on the best trial's line are drawn.")
-    yield Section(
-        "replaced",
-        "Who replaced whom",
-        "Each cell is one step of a member, the stronger its colour the better. An arrow ends "
-        "where a member gave way to a child and begins at the trial that gave the child its "
-        "weights; where none ends, the member went on with its own.",
-        replacements(data),
-        tuple(notes),
-    )
-
-
-def _inheritance(data: StudyData) -> Iterator[Section]:
-    family = family_of_best(data)
-    if len(family) < 2:
-        return
-    cut = (
-        f"Of its {len(family) - 1} ancestors those are drawn that its weights went through, and "
-        "those from which a gene came into that line."
-    )
-    yield Section(
-        "inheritance",
-        "Where the best trial comes from",
-        "The star is the best trial. Solid lines hand on weights, dotted ones genes: a child may "
-        "have its weights from another trial than its genes. The orange line is the training that "
-        "its weights went through.",
-        inheritance(data),
-        (cut,) if len(family) > ANCESTORS_AT_MOST else (),
-    )
-
-
-def _credit(data: StudyData) -> Iterator[Section]:
-    rows = operator_credits(data)
-    if not any(row.trials > row.failed for row in rows):
-        return
-    notes = [
-        "Donors are chosen for a good result, which is partly luck: even a child that changes "
-        "nothing falls back a little on average.",
-        "Better: ended with a better result than the donor of its weights had. Compared: median "
-        "of the gain minus the median gain of those that trained the same epochs, with its 95 % "
-        "interval (from order statistics).",
-    ]
-    if any(row.trials < FEW for row in rows):
-        notes.append(f"“few” and grey points: fewer than {FEW} trials, do not rely on them.")
-    yield Section(
-        "credit",
-        "What each operator is worth",
-        "How much trials improved on the donor of their weights, by what was done to their genes: "
-        "right of the dotted line they improved more than others of their generation. An interval "
-        "that crosses it proves nothing.",
-        credit_figure(data, rows),
-        tuple(notes),
-        table=credit_table(rows),
-    )
-
-
-def sections(data: StudyData, comparison: Comparison | None = None) -> list[Section]:
-    """Return the figures that this study has something for, in the order of the page.
+def sections(data: StudyData, comparison: Comparison | None = None) -> tuple[Section, ...]:
+    """Return what this study has something for, in the order of the page.
 
     Args:
         data: The study.
         comparison: What came of comparing it with random search.
     """
-    if not data.done:
-        return []
-    makers = (
+    makers: tuple[Callable[[StudyData], Section | None], ...] = (
         _progress,
-        front_sections,
-        training_sections,
+        _front,
+        _hypervolume,
+        _schedules,
+        _curves,
+        _replacements,
+        _inheritance,
+        _credit,
         _parallel,
         _importance,
         _slices,
         _distributions,
         _family,
         _diversity,
+        _rungs,
     )
-    made = [section for maker in makers for section in maker(data)]
-    return [*versus(comparison), *made]
+    made = [_unless_nothing(maker, data) for maker in makers]
+    if comparison is not None and data.done:
+        made.insert(0, _unless_nothing(_versus, comparison))
+    return tuple(s for s in (*made, failed_trials(data), best_trials(data)) if s)
 
 
-def _progress(data: StudyData) -> Iterator[Section]:
+def _unless_nothing(maker: Callable[[Any], Section | None], of: Any) -> Section | None:
+    """Return a section, None where its figure says that it has nothing to show."""
+    try:
+        return maker(of)
+    except NoResultError:
+        return None
+
+
+# -- every study ----------------------------------------------------------------------------------
+
+
+def _progress(data: StudyData) -> Section:
+    figure = figures.progress(data)
     scale, hidden = data.score_scale
-    notes = [*_first_only(data), *_thinned(data, figures.POINTS_AT_MOST)]
+    notes = [*_first_only(data), *_thinned(data, POINTS_AT_MOST)]
     if data.infeasible:
         notes.append(f"Hollow points break a constraint: {count(len(data.infeasible), 'trial')}.")
     if any(trial.repeats > 1 for trial in data.done):
@@ -186,123 +89,308 @@ def _progress(data: StudyData) -> Iterator[Section]:
             f"Results {end} lie outside the axis, so that they do not squash the rest: "
             f"{count(hidden, 'trial')}."
         )
-    yield Section(
+    return Section(
         "progress",
         f"How {_metric(data)} improved",
         "The orange line is the best result so far; the blue bands show where the middle half and "
         f"the middle 80 % of the trials of each {_unit(data)} lie, the blue line their median.",
-        figures.progress(data),
-        tuple(notes),
+        figure,
+        notes=tuple(notes),
     )
 
 
-def _parallel(data: StudyData) -> Iterator[Section]:
-    if not varied_genes(data.space):
-        return
+def _parallel(data: StudyData) -> Section:
     conditional = any(g in data.space.conditional for g in varied_genes(data.space))
     level = " A line at “–” means that the gene is not active in that trial." if conditional else ""
-    yield Section(
+    return Section(
         "parallel",
         "Which combinations work",
         "Each line is a trial, the stronger its colour the better, the best in orange: drag along "
         "an axis to keep only the lines through that range, drag an axis by its name to move it."
         + level
         + _ages(data),
-        parallel_coordinates(data.comparable),
-        (*_first_only(data), *_thinned(data, TRIALS_AT_MOST), *_capped(data, AXES_AT_MOST)),
+        figures.parallel_coordinates(data),
+        notes=(*_first_only(data), *_thinned(data, TRIALS_AT_MOST), *_capped(data, AXES_AT_MOST)),
     )
 
 
-def _importance(data: StudyData) -> Iterator[Section]:
-    result = data.importance
-    if math.isnan(result.quality) or not any(result.shares.values()):
-        return
+def _importance(data: StudyData) -> Section:
+    figure, result = figures.importance(data), data.importance
     why = "the forest hardly predicts the ranking, so the bars may be chance"
     if result.trials < 20:
         why = f"{result.trials} trials are too few to tell signal from chance"
-    yield Section(
+    explained = f"{100 * result.quality:.0f} %" if result.quality > 0 else "nothing"
+    return Section(
         "importance",
         f"What decides {_metric(data)}",
         "Blue: how much of a random forest's ranking of all points of the space varies with this "
         "gene, strong by itself, faded together with others (fANOVA); the forest explains "
-        f"{_explained(result.quality)} of the ranking (R²) on trials it has not seen. Orange: how "
-        "much the gene decides whether a trial is among the best tenth (PED-ANOVA)." + _ages(data),
-        importance_bars(result, data.importance_by("ped_anova")),
-        _first_only(data),
-        "" if result.is_reliable else f"Do not rely on this: {why}.",
+        f"{explained} of the ranking (R²) on trials it has not seen. Orange: how much the gene "
+        "decides whether a trial is among the best tenth (PED-ANOVA)." + _ages(data),
+        figure,
+        notes=_first_only(data),
+        warning="" if result.is_reliable else f"Do not rely on this: {why}.",
     )
 
 
-def _explained(quality: float) -> str:
-    return f"{100 * quality:.0f} %" if quality > 0 else "nothing"
-
-
-def _slices(data: StudyData) -> Iterator[Section]:
-    if not varied_genes(data.space):
-        return
+def _slices(data: StudyData) -> Section:
+    figure = figures.slices(data)
     notes = [*_first_only(data), *_thinned(data, points_a_panel(data)), *_capped(data)]
     if data.infeasible:
         notes.append("Hollow points break a constraint.")
-    crosses = f", crosses at the {_bad_end(data)} show where trials failed" if data.failed else ""
+    end = "foot" if data.objective.direction == "max" else "top"
+    crosses = f", crosses at the {end} show where trials failed" if data.failed else ""
     if len(data.failed) > FAILED_AT_MOST:
         notes.append(f"Of the failed trials only the last {FAILED_AT_MOST} are marked.")
-    yield Section(
+    return Section(
         "slices",
         f"Each gene against {_metric(data)}",
         "Each point is a trial, stronger in colour the later it came; the star is the best one"
         f"{crosses}.{_ages(data)}",
-        slices(data.comparable),
-        tuple(notes),
+        figure,
+        notes=tuple(notes),
     )
 
 
-def _distributions(data: StudyData) -> Iterator[Section]:
-    if not varied_genes(data.space):
-        return
-    yield Section(
+def _distributions(data: StudyData) -> Section:
+    return Section(
         "distributions",
         "Where the search went",
         f"For numbers, bands show the middle 80 % and 50 % of the values in each {_unit(data)}, "
         "with the median in blue and the best trial so far in orange; for options, bars show the "
         "share of each (point at one for its name).",
-        distributions(data),
-        _capped(data),
+        figures.distributions(data),
+        notes=_capped(data),
     )
 
 
-def _family(data: StudyData) -> Iterator[Section]:
+def _family(data: StudyData) -> Section | None:
+    if data.inherits and data.has_members:
+        return None  # inheritance shows both
     line = data.family()
-    if len(line) < 2 or (data.inherits and any(step.lane for step in data.steps)):
-        return  # where weights are inherited too, another tree shows both
     cut = f"Only its latest {FAMILY_AT_MOST - 1} ancestors are drawn."
-    yield Section(
+    back = "its weights" if data.inherits else "the better parent each time"
+    return Section(
         "family",
         "Where the best trial comes from",
         f"The star is the best trial and the points linked to it are its {len(line) - 1:,} "
-        f"ancestors; the orange line goes back through {_back(data)}, and pointing at a trial "
-        "shows which genes changed.",
-        family_tree(data),
-        (cut,) if len(line) == FAMILY_AT_MOST else (),
+        f"ancestors; the orange line goes back through {back}, and pointing at a trial shows "
+        "which genes changed.",
+        figures.family_tree(data),
+        notes=(cut,) if len(line) == FAMILY_AT_MOST else (),
     )
 
 
-def _back(data: StudyData) -> str:
-    return "its weights" if data.inherits else "the better parent each time"
-
-
-def _diversity(data: StudyData) -> Iterator[Section]:
-    if not varied_genes(data.space) or len(set(data.groups.of.tolist())) < 2:
-        return
-    if len(set(data.groups.of.tolist())) == len(data.trials):
-        return  # one trial each: there is nothing to compare
-    yield Section(
+def _diversity(data: StudyData) -> Section:
+    return Section(
         "diversity",
         "How diverse the trials stayed",
         f"100 % is as diverse as random sampling, 0 % means that all trials of a {_unit(data)} are "
         "alike; a row that fades shows a gene on which the search has settled.",
-        diversity_over_time(data),
+        figures.diversity(data),
         warning=" ".join(alarms(data)),
     )
+
+
+# -- several objectives ---------------------------------------------------------------------------
+
+
+def _front(data: StudyData) -> Section:
+    figure, knee, notes = figures.front(data), "", []
+    if data.knee is not None:
+        knee = (
+            f" The star is the knee, trial {data.done[data.knee].number}: of the front it lies "
+            "farthest from the straight line, or plane, between the extremes, so that any step "
+            "away from it costs most."
+        )
+    if len(data.done) > POINTS_AT_MOST:
+        notes.append(
+            f"Of {len(data.done):,} trials {POINTS_AT_MOST:,} are drawn: the front, and a random "
+            "choice of the others."
+        )
+    if len(data.objectives.objectives) > 4:
+        notes.append(f"Only the first {PAIRS_AT_MOST} pairs of objectives are drawn.")
+    if data.infeasible:
+        broken = count(len(data.infeasible), "trial")
+        notes.append(f"Hollow points break a constraint and cannot be on the front: {broken}.")
+    return Section(
+        "front",
+        "Trade-off between the objectives",
+        "The best compromises are orange: no trial is better than one of them in one objective "
+        f"without being worse in another; there are {int(data.front.sum()):,} of "
+        f"{count(len(data.ranking), 'trial')}.{knee}",
+        figure,
+        notes=tuple(notes),
+    )
+
+
+def _hypervolume(data: StudyData) -> Section:
+    figure = figures.hypervolume(data)
+    pairs = zip(data.objectives.objectives, reference(data).tolist(), strict=True)
+    point = ", ".join(f"{shorten(o.metric, 40)} = {number(o.score(value))}" for o, value in pairs)
+    return Section(
+        "hypervolume",
+        "How the front advanced",
+        "Share of the final front's hypervolume, the volume of everything that some trial beats in "
+        "all objectives: it grows when a new compromise is found, and stays when none is.",
+        figure,
+        notes=(
+            f"The volume reaches as far as the reference point {point}, a tenth of the final "
+            "front's range beyond its worst ends.",
+        ),
+    )
+
+
+# -- members that train on ------------------------------------------------------------------------
+
+
+def _schedules(data: StudyData) -> Section:
+    figure, lines, notes = figures.schedules(data), len(data.surviving_lines), []
+    if lines > LINES_AT_MOST:
+        notes.append(f"Of {lines} members at the end the {LINES_AT_MOST} best are drawn.")
+    return Section(
+        "schedules",
+        "Schedules",
+        "What each gene was at every epoch along the line of weights that ends in the best trial "
+        "(orange), and along those of the members at the end (grey); lines join where members "
+        "have a donor in common. To train with it: study.schedule(), or evotune schedule.",
+        figure,
+        notes=(*notes, *_capped(data)),
+    )
+
+
+def _curves(data: StudyData) -> Section:
+    cut = f"Of {len(data.done):,} trials {EDGES_AT_MOST:,} are drawn, at random."
+    return Section(
+        "curves",
+        f"How the members trained: {_metric(data)}",
+        "Each grey line joins a trial with the one that gave it its weights: a line that ends "
+        "belongs to a member that was replaced, one that forks to a donor. The orange line leads "
+        "to the best trial.",
+        figures.learning_curves(data),
+        notes=(cut,) if len(data.done) > EDGES_AT_MOST else (),
+    )
+
+
+def _replacements(data: StudyData) -> Section:
+    figure, shown, notes = figures.replacements(data), shown_steps(data), []
+    if len(shown) < sum(bool(step.lane) for step in data.steps):
+        notes.append(
+            f"Only the last {GENERATIONS_AT_MOST} generations and at most {MEMBERS_AT_MOST} "
+            "members are drawn."
+        )
+    if sum(step.is_child for step in shown) > ARROWS_AT_MOST:
+        notes.append("So many were replaced that only arrows on the best trial's line are drawn.")
+    return Section(
+        "replaced",
+        "Who replaced whom",
+        "Each cell is one step of a member, the stronger its colour the better. An arrow ends "
+        "where a member gave way to a child and begins at the trial that gave the child its "
+        "weights; where none ends, the member went on with its own.",
+        figure,
+        notes=tuple(notes),
+    )
+
+
+def _inheritance(data: StudyData) -> Section | None:
+    if not data.inherits:
+        return None
+    family = len(data.family_of_members)
+    cut = (
+        f"Of its {family - 1} ancestors those are drawn that its weights went through, and those "
+        "from which a gene came into that line."
+    )
+    return Section(
+        "inheritance",
+        "Where the best trial comes from",
+        "The star is the best trial. Solid lines hand on weights, dotted ones genes: a child may "
+        "have its weights from another trial than its genes. The orange line is the training that "
+        "its weights went through.",
+        figures.inheritance(data),
+        notes=(cut,) if family > ANCESTORS_AT_MOST else (),
+    )
+
+
+def _credit(data: StudyData) -> Section:
+    figure, rows = figures.credit(data), operator_credits(data)
+    notes = [
+        "Donors are chosen for a good result, which is partly luck: even a child that changes "
+        "nothing falls back a little on average.",
+        "Better: ended with a better result than the donor of its weights had. Compared: median "
+        "of the gain minus the median gain of those that trained the same epochs, with its 95 % "
+        "interval (from order statistics).",
+    ]
+    if any(row.trials < FEW for row in rows):
+        notes.append(f"“few” and grey points: fewer than {FEW} trials, do not rely on them.")
+    head = ("what was done", "trials", "failed", "better than donor", "median gain", "compared")
+    return Section(
+        "credit",
+        "What each operator is worth",
+        "How much trials improved on the donor of their weights, by what was done to their genes: "
+        "right of the dotted line they improved more than others of their generation. An interval "
+        "that crosses it proves nothing.",
+        figure,
+        Table(head, tuple(map(_credit_row, rows))),
+        tuple(notes),
+    )
+
+
+def _credit_row(row: Credit) -> Row:
+    known = row.trials > row.failed
+    return (
+        row.kind,
+        Cell(str(row.trials), small=("few",) if row.trials < FEW else ()),
+        str(row.failed or ""),
+        Cell(str(row.better), small=(f"({percent(row.better / row.trials)})",)),
+        number(row.gain, 3) if known else "–",
+        gain_range(row) if known else "–",
+    )
+
+
+# -- successive halving, and other searches -------------------------------------------------------
+
+
+def _rungs(data: StudyData) -> Section:
+    rows = tuple(
+        (
+            f"{rung.budget:g}",
+            str(len(rung.trials)),
+            str(sum(trial.is_done for trial in rung.trials)),
+            str(len(rung.promoted)),
+            number(data.score_of[rung.best.number]) if rung.best else "–",
+        )
+        for rung in rungs(data.trials)
+    )
+    return Section(
+        "rungs",
+        "Rungs",
+        "A rung is a budget, counted from fresh weights. The best of each (blue) are promoted to "
+        "the next one, as trials of their own; the orange line is the best result of each.",
+        figures.rungs(data),
+        Table(("budget", "trials", "done", "promoted", f"best {data.objective.metric}"), rows),
+    )
+
+
+def _versus(comparison: Comparison) -> Section:
+    paired = "; lines join the runs that had the same seed" if comparison.are_paired else ""
+    head = ("arm", "runs", "mean", "best", "worst", "epochs of a run", "every run")
+    rows = []
+    for name, values in comparison.arms.items():
+        ordered = sorted(values, reverse=comparison.direction == "max")
+        ends = (sum(values) / len(values), ordered[0], ordered[-1])
+        epochs = f"{comparison.epochs.get(name, 0.0):g}"
+        every = ", ".join(number(value, 5) for value in values[:12])
+        rows.append((name, str(len(values)), *(number(v, 5) for v in ends), epochs, every))
+    return Section(
+        "comparison",
+        "Whether evolution helped",
+        f"{' '.join(verdicts_of(comparison))} Each point is the best result of one run{paired}.",
+        figures.versus(comparison),
+        Table(head, tuple(rows)),
+    )
+
+
+# -- words that many have in common ---------------------------------------------------------------
 
 
 def _ages(data: StudyData) -> str:
@@ -315,10 +403,6 @@ def _ages(data: StudyData) -> str:
     )
 
 
-def _bad_end(data: StudyData) -> str:
-    return "foot" if data.objective.direction == "max" else "top"
-
-
 def _metric(data: StudyData) -> str:
     return shorten(data.objective.metric, 50)
 
@@ -328,7 +412,7 @@ def _unit(data: StudyData) -> str:
 
 
 def _first_only(data: StudyData) -> tuple[str, ...]:
-    if len(data.objectives.objectives) == 1:
+    if not data.has_several_objectives:
         return ()
     return (f"Of several objectives this is about the first, {_metric(data)}.",)
 

@@ -153,7 +153,7 @@ class Results:
         """
         from evotune.analysis.data import prepare
 
-        return prepare(self.definition, self.trials).importance_by(method)
+        return prepare(self).importance_by(method)
 
     def report(self, path: str | PathLike[str]) -> Path:
         """Write one self-contained HTML page about the study, or a picture, and return its path.
@@ -163,9 +163,7 @@ class Results:
         """
         from evotune.report.page import write
 
-        return write(
-            Path(path), self.definition, self.trials, find_comparison(self.storage, self.name)
-        )
+        return write(Path(path), self, find_comparison(self.storage, self.name))
 
     def restore(self, number: int | None = None, **objects: Any) -> Trial:
         """Load weights that a trial has kept into a model, as ``study.restore(model=model)``.

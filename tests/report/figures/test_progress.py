@@ -8,20 +8,21 @@ import plotly.graph_objects as go
 import pytest
 
 from evotune.analysis.data import StudyData, prepare
-from evotune.report.figures.distributions import distributions, diversity_over_time
+from evotune.report.figures.distributions import distributions
+from evotune.report.figures.diversity import diversity
 from evotune.report.figures.family import family_tree
-from evotune.report.figures.front import pareto_front
+from evotune.report.figures.front import front
 from evotune.report.figures.parallel import parallel_coordinates
 from evotune.report.figures.progress import progress
 from evotune.report.figures.slices import slices
 from evotune.space import Choice, Float, Space
 from evotune.trial import Origin
-from helpers_report import SPACE, definition, scatter, simulate
+from helpers_report import SPACE, Recorded, definition, scatter, simulate
 
 
 @pytest.fixture(scope="module")
 def data() -> StudyData:
-    return prepare(definition(), simulate(120))
+    return prepare(Recorded(definition(), simulate(120)))
 
 
 def trace(figure: go.Figure, name: str) -> go.Scatter:
@@ -45,7 +46,7 @@ def test_progress_shows_the_median_of_each_generation(data: StudyData) -> None:
 
 def test_a_minimised_objective_falls() -> None:
     space = Space(x=Float(0, 1))
-    figure = progress(prepare(definition(space, "min loss"), scatter(space, 60)))
+    figure = progress(prepare(Recorded(definition(space, "min loss"), scatter(space, 60))))
     best = trace(figure, "best so far").y
     assert list(best) == sorted(best, reverse=True)
 
@@ -53,7 +54,7 @@ def test_a_minimised_objective_falls() -> None:
 def test_feasible_trials_are_best_before_better_infeasible_ones() -> None:
     trials = [replace(t, violation=0.0 if t.number == 30 else 1.0) for t in simulate(60)]
     trials[30] = replace(trials[30], state="done", values=(-0.2,), metrics={"accuracy": 0.2})
-    data = prepare(definition(), trials)
+    data = prepare(Recorded(definition(), trials))
     assert data.best is not None
     assert data.best.number == 30
     assert trace(progress(data), "best so far").y[-1] == pytest.approx(0.2)
@@ -66,7 +67,7 @@ def test_a_few_terrible_results_do_not_squash_the_axis() -> None:
         replace(t, values=(1e6,), metrics={"accuracy": -1e6}) if t.number in wild else t
         for t in trials
     ]
-    data = prepare(definition(), trials)
+    data = prepare(Recorded(definition(), trials))
     low, high = progress(data).layout.yaxis.range
     assert high - low < 2
     assert 2 <= data.score_scale[1] <= 5
@@ -75,7 +76,7 @@ def test_a_few_terrible_results_do_not_squash_the_axis() -> None:
 def test_a_loss_over_many_decades_is_drawn_in_log_scale() -> None:
     space = Space(x=Float(0, 1))
     trials = [replace(t, values=(10.0 ** (-t.number / 10),)) for t in scatter(space, 80)]
-    figure = progress(prepare(definition(space, "min loss"), trials))
+    figure = progress(prepare(Recorded(definition(space, "min loss"), trials)))
     assert figure.layout.yaxis.type == "log"
 
 
@@ -102,7 +103,7 @@ def test_the_best_trial_has_the_strongest_colour_whatever_the_direction() -> Non
     space = Space(x=Float(0, 1))
     trials = scatter(space, 30)
     for direction in ("min", "max"):
-        data = prepare(definition(space, f"{direction} loss"), trials)
+        data = prepare(Recorded(definition(space, f"{direction} loss"), trials))
         [lines] = parallel_coordinates(data).data
         colours = lines.line.color[: len(trials)]
         assert int(np.argmax(colours)) == data.ranking[0]
@@ -115,7 +116,7 @@ def test_repeats_have_their_mean_and_are_ranked_once() -> None:
         replace(best, number=100 + k, repeat_of=best.number, values=(v,), metrics={"accuracy": -v})
         for k, v in enumerate((-0.1, -0.3))
     ]
-    data = prepare(definition(), [*trials, *worse])
+    data = prepare(Recorded(definition(), [*trials, *worse]))
     assert data.best is not None
     assert data.best.number != best.number
     averaged = next(t for t in data.done if t.number == best.number)
@@ -146,7 +147,7 @@ def test_distributions_show_shares_of_options(data: StudyData) -> None:
 
 def test_options_beyond_the_colours_are_put_together() -> None:
     space = Space(c=Choice(*[f"o{k}" for k in range(20)]))
-    figure = distributions(prepare(definition(space, "min loss"), scatter(space, 50)))
+    figure = distributions(prepare(Recorded(definition(space, "min loss"), scatter(space, 50))))
     names = [t.name for t in figure.data]
     assert names == ["o0", "o1", "o2", "o3", "o4", "o5", "others"]
     assert np.sum([t.y for t in figure.data], axis=0) == pytest.approx(100.0)
@@ -165,7 +166,7 @@ def test_the_family_tree_tells_what_changed(data: StudyData) -> None:
 
 
 def test_diversity_falls_as_the_search_settles(data: StudyData) -> None:
-    line, heat = diversity_over_time(data).data
+    line, heat = diversity(data).data
     assert line.y[-1] < 0.7 * line.y[0]
     assert np.shape(heat.z) == (len(SPACE), 6)
 
@@ -176,29 +177,29 @@ def test_the_front_is_what_no_trial_dominates() -> None:
     trials = [
         replace(t, values=(a, -b)) for t, (a, b) in zip(scatter(space, 5), points, strict=True)
     ]
-    data = prepare(definition(space, ["min a", "max b"]), trials)
-    front = trace(pareto_front(data), "Pareto front")
-    assert list(zip(front.x, front.y, strict=True)) == [(1.0, 9.0)]
-    low, high = pareto_front(data).layout.yaxis.range
+    data = prepare(Recorded(definition(space, ["min a", "max b"]), trials))
+    best = trace(front(data), "Pareto front")
+    assert list(zip(best.x, best.y, strict=True)) == [(1.0, 9.0)]
+    low, high = front(data).layout.yaxis.range
     assert low < 1.0
     assert high > 9.0
 
 
 def test_trials_are_put_together_by_generation() -> None:
     trials = [replace(t, origin=Origin(generation=3 + t.number // 10)) for t in simulate(30)]
-    assert set(prepare(definition(), trials).groups.of.tolist()) == {3, 4, 5}
+    assert set(prepare(Recorded(definition(), trials)).groups.of.tolist()) == {3, 4, 5}
 
 
 def test_without_generations_trials_are_put_in_blocks() -> None:
     trials = [replace(t, origin=Origin()) for t in simulate(100)]
-    groups = prepare(definition(), trials).groups
+    groups = prepare(Recorded(definition(), trials)).groups
     assert groups.name == "trial, in blocks of 5"
     assert groups.of.tolist()[:11] == [0] * 5 + [5] * 5 + [10]
 
 
 def test_thousands_of_generations_are_put_together() -> None:
     trials = [replace(t, origin=Origin(generation=t.number)) for t in scatter(SPACE, 1000)]
-    groups = prepare(definition(), trials).groups
+    groups = prepare(Recorded(definition(), trials)).groups
     assert len(set(groups.of.tolist())) == 200
     assert groups.name == "generation, 5 at a time"
 
@@ -207,6 +208,6 @@ def test_values_that_are_not_finite_are_not_drawn() -> None:
     trials = [
         replace(t, values=(math.nan,)) if t.is_done and t.number % 2 else t for t in simulate(60)
     ]
-    data = prepare(definition(), trials)
+    data = prepare(Recorded(definition(), trials))
     assert np.isfinite(data.scores).all()
     assert 0 < len(data.done) < 40

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from evotune.analysis.data import prepare
 from evotune.analysis.statistics import Comparison
-from evotune.report.figures.versus import dots, versus
+from evotune.errors import NoResultError
+from evotune.report.figures.versus import versus
 from evotune.report.page import write
 from evotune.report.sections import sections
-from helpers_report import definition, simulate
+from helpers_report import Recorded, definition, simulate
 
 HELPED = Comparison(
     "accuracy",
@@ -23,7 +26,9 @@ HELPED = Comparison(
 
 def test_the_verdict_stands_in_the_section_and_on_top(tmp_path: Path) -> None:
     verdict = "Evolution is better than random search: its accuracy is 0.03517 higher on average"
-    page = write(tmp_path / "a.html", definition(), simulate(40), HELPED).read_text("utf-8")
+    page = write(tmp_path / "a.html", Recorded(definition(), simulate(40)), HELPED).read_text(
+        "utf-8"
+    )
     top, section = page.index(verdict), page.index('id="comparison"')
     assert top < section < page.index(verdict, section) < page.index('id="progress"')
     assert "Whether evolution helped" in page
@@ -31,22 +36,24 @@ def test_the_verdict_stands_in_the_section_and_on_top(tmp_path: Path) -> None:
 
 
 def test_without_a_comparison_nothing_is_claimed(tmp_path: Path) -> None:
-    page = write(tmp_path / "a.html", definition(), simulate(40)).read_text("utf-8")
+    page = write(tmp_path / "a.html", Recorded(definition(), simulate(40))).read_text("utf-8")
     assert "Whether evolution helped" not in page
     assert "random search" not in page[page.index("<main>") : page.index('id="progress"')]
 
 
 def test_one_run_allows_no_verdict() -> None:
     one = Comparison("a", "max", {"evolution": (1.0,), "random search": (0.5,)}, True, {})
-    assert list(versus(one)) == []
-    assert "comparison" not in [s.key for s in sections(prepare(definition(), simulate(40)), one)]
+    with pytest.raises(NoResultError, match="needs two runs or more of two searches or more, got"):
+        versus(one)
+    data = prepare(Recorded(definition(), simulate(40)))
+    assert "comparison" not in [s.key for s in sections(data, one)]
 
 
 def test_runs_of_one_seed_are_joined() -> None:
-    lines, evolution, random = dots(HELPED).data
+    lines, evolution, random = versus(HELPED).data
     assert list(evolution.y)[:4] == [0.95, 0.96, 0.955, 0.962]
     assert list(lines.y)[:3] == [0.95, 0.91, None]
     assert list(lines.x)[:2] == [evolution.x[0], random.x[0]]
     assert len(set(evolution.x)) == 6  # equal results can be told apart
     unpaired = Comparison("a", "max", {"x": (1.0, 2.0), "y": (1.0, 2.0, 3.0)}, False, {})
-    assert [len(t.x) for t in dots(unpaired).data] == [2, 3]
+    assert [len(t.x) for t in versus(unpaired).data] == [2, 3]

@@ -1,1 +1,58 @@
-"""figures."""
+"""Figures of a study, each one function that returns a plotly Figure: ``et.plot``.
+
+Each takes a study, or what `prepare` made of it: who draws several figures of a large study
+prepares it once. A figure that has nothing to show for a study raises `NoResultError` and says what
+it needs.
+
+- Any study: `progress`, `parallel_coordinates`, `slices`, `importance`, `distributions`,
+  `diversity`, `family_tree`.
+- Several objectives: `front`, `hypervolume`.
+- Trials that go on from the weights of others: `schedules`, `learning_curves`, `replacements`,
+  `inheritance`, `credit`.
+- Successive halving: `rungs`.
+- Comparisons: `versus` takes a `Comparison`, what came of comparing a search with others;
+  `critical_differences`, `ranks_over_time` and `anytime` take what ``et.report.compare`` returned.
+"""
+
+from evotune.analysis.data import prepare
+from evotune.report.figures.credit import credit
+from evotune.report.figures.curves import learning_curves
+from evotune.report.figures.distributions import distributions
+from evotune.report.figures.diversity import diversity
+from evotune.report.figures.family import family_tree, inheritance, replacements
+from evotune.report.figures.front import front, hypervolume
+from evotune.report.figures.importance import importance
+from evotune.report.figures.parallel import parallel_coordinates
+from evotune.report.figures.progress import progress
+from evotune.report.figures.ranking import anytime, critical_differences, ranks_over_time
+from evotune.report.figures.rungs import rungs
+from evotune.report.figures.schedules import schedules
+from evotune.report.figures.slices import slices
+from evotune.report.figures.versus import versus
+
+__all__ = [
+    "anytime",
+    "credit",
+    "critical_differences",
+    "distributions",
+    "diversity",
+    "family_tree",
+    "front",
+    "hypervolume",
+    "importance",
+    "inheritance",
+    "learning_curves",
+    "parallel_coordinates",
+    "prepare",
+    "progress",
+    "ranks_over_time",
+    "replacements",
+    "rungs",
+    "schedules",
+    "slices",
+    "versus",
+]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

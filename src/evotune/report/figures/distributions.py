@@ -1,19 +1,17 @@
-"""What happens to the genes over time: their distributions, and how diverse they stay."""
+"""Where the search went: the values of each gene over time."""
 
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
-from plotly.subplots import make_subplots
 
-from evotune.analysis.data import Floats, StudyData
-from evotune.analysis.diversity import diversity
+from evotune.analysis.data import Floats, Recorded, StudyData
 from evotune.analysis.generations import quantiles
 from evotune.analysis.scales import gene_scale, gene_values, is_listed
-from evotune.analysis.text import label
-from evotune.report.figures.progress import LEVELS, band_traces, line_mode
-from evotune.report.figures.theme import BLUE, CATEGORIES, ORANGE, Panel, finish, grid
+from evotune.report.figures.marks import LEVELS, band_traces, line_mode
+from evotune.report.figures.panels import Panel, grid
+from evotune.report.figures.theme import CATEGORIES, ORANGE, finish, opened, require_genes
 from evotune.space import Domain
 
 #: Of more options than this the last share one colour.
@@ -22,8 +20,20 @@ _WIDTH = 1000  # pixels of all panels side by side
 _OTHERS, _DORMANT = "#9aa3af", "rgba(138,148,163,0.25)"
 
 
-def distributions(data: StudyData) -> go.Figure:
-    """Return how the values of each gene are spread in each generation."""
+def distributions(study: Recorded) -> go.Figure:
+    """Draw how the values of each gene are spread in each generation, one panel a gene.
+
+    For numbers, bands show the middle 80 % and 50 % of the values, the blue line their median and
+    the orange one the best trial so far. For options, bars show the share of each.
+
+    Args:
+        study: A study, or what `prepare` made of one.
+
+    Raises:
+        NoResultError: No trial is done, or every gene has one value only.
+    """
+    data = opened(study, "distributions")
+    require_genes(data, "distributions")
     figure, panels, height = grid(data)
     for panel in panels:
         if is_listed(data.space[panel.gene]):
@@ -44,7 +54,7 @@ def _draw_bands(figure: go.Figure, panel: Panel, data: StudyData) -> None:
 
 def _best(data: StudyData, gene: str) -> go.Scatter:
     """Return the gene's value in the best trial so far, at the end of each generation."""
-    groups, places = data.best_by_group()
+    groups, places = data.best_by_group
     best = [data.done[k] for k in places]
     return go.Scatter(
         x=groups,
@@ -108,55 +118,3 @@ def _options(domain: Domain, values: Floats) -> list[tuple[str, str, Any]]:
     if np.isnan(values).any():
         options.append(("–", _DORMANT, np.isnan(values)))
     return options
-
-
-def diversity_over_time(data: StudyData) -> go.Figure:
-    """Return the diversity of each generation: in total as a line, per gene as a heat map."""
-    result = diversity(data.space, data.trials, data.groups.of)
-    rows = 22 * len(result.genes) + 20
-    figure = make_subplots(
-        2,
-        1,
-        shared_xaxes=True,
-        vertical_spacing=30 / (rows + 200),
-        row_heights=[170 / (rows + 170), rows / (rows + 170)],
-    )
-    total = go.Scatter(
-        x=result.groups,
-        y=100 * result.total,
-        mode=line_mode(len(result.groups)),
-        line={"color": BLUE, "width": 3},
-        fill="tozeroy",
-        fillcolor="rgba(59,125,201,0.12)",
-        hovertemplate="all genes: %{y:.0f} %<extra></extra>",
-        showlegend=False,
-    )
-    heat = go.Heatmap(
-        x=result.groups,
-        y=list(range(len(result.genes))),
-        z=100 * result.per_gene,
-        coloraxis="coloraxis",
-        customdata=[[label(name)] * len(result.groups) for name in result.genes],
-        hovertemplate="%{customdata}: %{z:.0f} %<extra></extra>",
-        hoverongaps=False,
-        xgap=1,
-        ygap=2,
-    )
-    figure.add_trace(total, row=1, col=1)
-    figure.add_trace(heat, row=2, col=1)
-    figure.update_yaxes(row=1, col=1, rangemode="tozero", ticksuffix=" %", title_text="all genes")
-    figure.update_yaxes(
-        row=2,
-        col=1,
-        tickvals=list(range(len(result.genes))),
-        ticktext=[label(name) for name in result.genes],
-        autorange="reversed",
-        showgrid=False,
-        tickcolor="rgba(0,0,0,0)",
-    )
-    figure.update_xaxes(
-        row=2, col=1, title_text=data.groups.name, showgrid=False, **data.groups.axis()
-    )
-    bar = {"ticksuffix": " %", "len": figure.layout.yaxis2.domain[1], "y": 0, "yanchor": "bottom"}
-    colour = {"cmin": 0, "cmax": 100, "colorbar": bar}
-    return finish(figure, height=rows + 270, coloraxis=colour, margin={"t": 20})

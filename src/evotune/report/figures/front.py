@@ -6,76 +6,34 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from evotune.analysis.data import Floats, Indices, StudyData
+from evotune.analysis.data import Indices, Recorded, StudyData
 from evotune.analysis.scales import score_scale
-from evotune.analysis.text import count, label, number, shorten
-from evotune.evolution.hypervolume import hypervolume, reference_point
-from evotune.evolution.pareto import non_dominated
-from evotune.report.figures.progress import POINTS_AT_MOST, hover_texts, line_mode
-from evotune.report.figures.theme import GREY, ORANGE, PURPLE, Section, finish
+from evotune.analysis.text import label
+from evotune.analysis.volumes import OBJECTIVES_AT_MOST, eligible, volumes
+from evotune.report.figures.marks import POINTS_AT_MOST, hover_texts, line_mode
+from evotune.report.figures.theme import GREY, ORANGE, PURPLE, finish, opened, require
 
 PAIRS_AT_MOST = 6
-#: With more objectives the exact hypervolume of large fronts takes minutes.
-VOLUME_OBJECTIVES = 5
 
 
-def front_sections(data: StudyData) -> Iterator[Section]:
-    """Yield what several objectives have: the trade-off, and the hypervolume over time."""
-    if len(data.objectives.objectives) < 2:
-        return
-    yield Section(
-        "front",
-        "Trade-off between the objectives",
-        "The best compromises are orange: no trial is better than one of them in one objective "
-        f"without being worse in another; there are {int(data.front.sum()):,} of "
-        f"{count(len(data.ranking), 'trial')}.{_about_the_knee(data)}",
-        pareto_front(data),
-        tuple(_notes(data)),
-    )
-    if len(data.objectives.objectives) <= VOLUME_OBJECTIVES and _whole(data).any():
-        yield Section(
-            "hypervolume",
-            "How the front advanced",
-            "Share of the final front's hypervolume, the volume of everything that some trial "
-            "beats in all objectives: it grows when a new compromise is found, and stays when "
-            "none is.",
-            hypervolume_over_time(data),
-            (
-                f"The volume reaches as far as the reference point {_reference_text(data)}, a "
-                "tenth of the final front's range beyond its worst ends.",
-            ),
-        )
+def front(study: Recorded) -> go.Figure:
+    """Draw the trade-off between the objectives, one panel for each two of them.
 
+    The best compromises, the Pareto front, are orange: no trial is better than one of them in one
+    objective without being worse in another. The star is the front's knee: a step away from it
+    costs most. Hollow points break a constraint.
 
-def _about_the_knee(data: StudyData) -> str:
-    if data.knee is None:
-        return ""
-    return (
-        f" The star is the knee, trial {data.done[data.knee].number}: of the front it lies "
-        "farthest from the straight line, or plane, between the extremes, so that any step away "
-        "from it costs most."
-    )
+    Args:
+        study: A study with two objectives or more, or what `prepare` made of it.
 
-
-def _notes(data: StudyData) -> Iterator[str]:
-    if len(data.done) > POINTS_AT_MOST:
-        yield (
-            f"Of {len(data.done):,} trials {POINTS_AT_MOST:,} are drawn: the front, and a random "
-            "choice of the others."
-        )
-    if len(data.objectives.objectives) > 4:
-        yield f"Only the first {PAIRS_AT_MOST} pairs of objectives are drawn."
-    if data.infeasible:
-        broken = count(len(data.infeasible), "trial")
-        yield f"Hollow points break a constraint and cannot be on the front: {broken}."
-
-
-def pareto_front(data: StudyData) -> go.Figure:
-    """Return each pair of objectives: the front in orange, its knee, dominated and infeasible."""
+    Raises:
+        NoResultError: No trial is done, or there is one objective only.
+    """
+    data = opened(study, "front")
+    require(data, data.has_several_objectives, "front", "a second objective")
     pairs = list(combinations(range(len(data.objectives.objectives)), 2))[:PAIRS_AT_MOST]
     columns = min(len(pairs), 3)
     rows = -(-len(pairs) // columns)
@@ -126,8 +84,8 @@ def _points(
 
 
 def _front_points(data: StudyData, pair: tuple[int, int]) -> go.Scatter:
-    front = np.flatnonzero(data.front)
-    order = front[np.argsort(data.scores[front, pair[0]], kind="stable")]
+    best = np.flatnonzero(data.front)
+    order = best[np.argsort(data.scores[best, pair[0]], kind="stable")]
     hollow = ["circle-open" if data.done[k].violation else "circle" for k in order]
     marker = {"color": ORANGE, "size": 9, "symbol": hollow, "line": _EDGE}
     points = _points(data, order, pair, "Pareto front", marker)
@@ -142,8 +100,8 @@ def _front_points(data: StudyData, pair: tuple[int, int]) -> go.Scatter:
 def _axis(data: StudyData, k: int) -> dict[str, Any]:
     """Return the axis of an objective, long enough for the whole front."""
     scale, _ = score_scale(data.scores[:, k], data.objectives.objectives[k].direction)
-    front = data.scores[data.front, k]
-    low, high = min(scale.low, front.min()), max(scale.high, front.max())
+    best = data.scores[data.front, k]
+    low, high = min(scale.low, best.min()), max(scale.high, best.max())
     return replace(scale, low=float(low), high=float(high)).axis(0.05)
 
 
@@ -153,8 +111,24 @@ def _named(data: StudyData, k: int) -> str:
     return f"{label(objective.metric, 40)} ({better} is better)"
 
 
-def hypervolume_over_time(data: StudyData) -> go.Figure:
-    """Return the share of the final front's hypervolume that was reached by each generation."""
+def hypervolume(study: Recorded) -> go.Figure:
+    """Draw how the front advanced: the share of its final hypervolume reached by each generation.
+
+    The hypervolume is the volume of everything that some trial beats in all objectives, up to a
+    reference point a tenth of the final front's range beyond its worst ends. It grows when a new
+    compromise is found, and stays when none is.
+
+    Args:
+        study: A study with two to five objectives, or what `prepare` made of it.
+
+    Raises:
+        NoResultError: No trial is done that keeps all constraints, or the number of objectives is
+            another one.
+    """
+    data = opened(study, "hypervolume")
+    few = 2 <= len(data.objectives.objectives) <= OBJECTIVES_AT_MOST
+    require(data, few, "hypervolume", f"a study with 2 to {OBJECTIVES_AT_MOST} objectives")
+    require(data, bool(eligible(data).any()), "hypervolume", "a trial that keeps all constraints")
     groups, shares = volumes(data)
     line = go.Scatter(
         x=groups,
@@ -172,39 +146,3 @@ def hypervolume_over_time(data: StudyData) -> go.Figure:
         xaxis={"title": {"text": data.groups.name}, "showspikes": False, **data.groups.axis()},
         yaxis={"title": {"text": "hypervolume, % of the final"}, "range": [-3, 103]},
     )
-
-
-def volumes(data: StudyData) -> tuple[Indices, Floats]:
-    """Return each generation and the hypervolume of the front up to it, as a share of the last.
-
-    Only finished trials that break no constraint count.
-
-    Returns:
-        Two arrays of shape ``(generations,)``.
-    """
-    whole = np.flatnonzero(_whole(data))
-    order = whole[np.argsort(data.done_groups[whole], kind="stable")]
-    groups = data.done_groups[order]
-    last = np.flatnonzero(np.diff(groups, append=groups[-1:] + 1))
-    # In the unit cube between the best ends and the reference point no product overflows.
-    best, reference = data.values[data.front].min(axis=0), _reference(data)
-    cube = (data.values[order] - best) / (reference - best)
-    front, reached = cube[:0], []
-    for start, end in zip([0, *(last[:-1] + 1)], last + 1, strict=True):
-        front = np.concatenate([front, cube[start:end]])
-        front = front[non_dominated(front)]
-        reached.append(hypervolume(front, np.ones(cube.shape[1])))
-    return groups[last], np.array(reached) / reached[-1]
-
-
-def _whole(data: StudyData) -> npt.NDArray[np.bool_]:
-    return np.array([t.violation == 0 and t.state != "stopped" for t in data.done], dtype=bool)
-
-
-def _reference(data: StudyData) -> Floats:
-    return reference_point(data.values[data.front])
-
-
-def _reference_text(data: StudyData) -> str:
-    pairs = zip(data.objectives.objectives, _reference(data).tolist(), strict=True)
-    return ", ".join(f"{shorten(o.metric, 40)} = {number(o.score(value))}" for o, value in pairs)

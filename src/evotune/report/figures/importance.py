@@ -1,23 +1,36 @@
 """The figure of what decides the objective: bars for the whole space, and for the best."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from evotune.analysis.data import Recorded
 from evotune.analysis.importance import Importance
 from evotune.analysis.text import label
-from evotune.report.figures.theme import BLUE, GREY, ORANGE, faded, finish
+from evotune.report.figures.theme import BLUE, GREY, ORANGE, faded, finish, opened, require
 
 BARS_AT_MOST = 20
 
 
-def importance_bars(whole: Importance, best: Importance) -> go.Figure:
-    """Return the share of each gene, largest on top.
+def importance(study: Recorded) -> go.Figure:
+    """Draw how much each gene decides the first objective, the largest share on top.
+
+    Blue is the share over the whole space (fANOVA), strong by itself, faded together with other
+    genes; orange the share in whether a trial is among the best tenth (PED-ANOVA). Grey bars are
+    not to be relied on: too few trials, or a forest that hardly predicts them.
 
     Args:
-        whole: What decides over the whole space, by fANOVA.
-        best: What decides about being among the best, by PED-ANOVA.
+        study: A study, or what `prepare` made of one.
+
+    Raises:
+        NoResultError: Too few trials are done, or none differs from the others in its result.
     """
+    data = opened(study, "importance")
+    whole = data.importance
+    known = not math.isnan(whole.quality) and any(whole.shares.values())
+    require(data, known, "importance", "ten done trials or more with results that differ")
+    best = data.importance_by("ped_anova")
     names, groups = _rows(whole, best)
     total, alone, among = (
         [100 * sum(shares[gene] for gene in group) for group in groups]

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from evotune.analysis.data import Floats, StudyData
+from evotune.analysis.data import Floats, Recorded, StudyData
 from evotune.analysis.scales import Scale, gene_scale, gene_values, score_scale
 from evotune.analysis.text import label
-from evotune.report.figures.theme import BEST_SHARE, finish, panel_genes
+from evotune.report.figures.panels import panel_genes
+from evotune.report.figures.theme import BEST_SHARE, finish, opened, require_genes
 from evotune.trial import Trial
 
 AXES_AT_MOST = 11
@@ -19,8 +20,22 @@ _WIDTH = 1000  # pixels that names have side by side
 _INVISIBLE = {"color": "rgba(0,0,0,0)", "size": 1}
 
 
-def parallel_coordinates(data: StudyData) -> go.Figure:
-    """Return a line for each trial through its genes to its objectives, the best ones strong."""
+def parallel_coordinates(study: Recorded) -> go.Figure:
+    """Draw each trial as a line through its genes to its objectives: which combinations work.
+
+    The stronger its colour the better the trial; the best is orange. A line at "–" means that the
+    gene is not active in that trial. Drag along an axis to keep only the lines through that range,
+    drag an axis by its name to move it. Where trials go on from the weights of others, each is
+    ranked among those that end after as many epochs.
+
+    Args:
+        study: A study, or what `prepare` made of one.
+
+    Raises:
+        NoResultError: No trial is done, or every gene has one value only.
+    """
+    data = opened(study, "parallel_coordinates").comparable
+    require_genes(data, "parallel_coordinates")
     shown = data.thinned(TRIALS_AT_MOST)
     # All lines have one width: the best trial gets its own by being drawn side by side.
     shown = np.append(shown, np.repeat(data.ranking[:1], len(_ABREAST)))

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from evotune.analysis.data import StudyData
-from evotune.analysis.lineage import weights_line
+from evotune.analysis.data import Recorded, StudyData
 from evotune.analysis.scales import gene_scale, gene_values
-from evotune.analysis.steps import Step, survivors
+from evotune.analysis.steps import Step
 from evotune.analysis.text import number
-from evotune.report.figures.theme import GREY, ORANGE, Panel, finish, grid
+from evotune.report.figures.panels import Panel, grid
+from evotune.report.figures.theme import GREY, ORANGE, finish, opened, require, require_genes
 
 #: More lines than this cover each other.
 LINES_AT_MOST = 64
@@ -19,27 +19,25 @@ LINES_AT_MOST = 64
 Line = list[Step]
 
 
-def surviving_lines(data: StudyData) -> list[Line]:
-    """Return the lines of weights that are alive at the end, best first, each oldest first."""
-    ends = survivors(data.steps)
-    ends.sort(key=lambda step: (step.trial.violation, step.trial.values or ()))
-    return [line_of(data, step.trial.number) for step in ends]
+def schedules(study: Recorded) -> go.Figure:
+    """Draw what each gene was at every epoch, one panel a gene.
 
-
-def line_of(data: StudyData, number: int) -> Line:
-    """Return the steps that a trial's weights went through, oldest first."""
-    return [data.step_of[trial.number] for trial in weights_line(data.trials, number)]
-
-
-def schedule_panels(data: StudyData, lines: Sequence[Line]) -> go.Figure:
-    """Return each gene over the epochs: the best trial's line in orange, the other ones grey.
+    The orange line goes along the weights that end in the best trial, the grey ones along those of
+    the members that are alive at the end; lines join where members have a donor in common.
 
     Args:
-        data: The study.
-        lines: The other lines.
+        study: A study whose trials go on from the weights of others, or what `prepare` made of it.
+
+    Raises:
+        NoResultError: No trial is done, none went on from the weights of another, or every gene has
+            one value only.
     """
+    data = opened(study, "schedules")
+    require_genes(data, "schedules")
+    lines = data.surviving_lines if data.inherits else []
+    require(data, bool(lines), "schedules", "a trial that goes on from another one's weights")
+    best = data.best_line
     figure, panels, height = grid(data)
-    best = [] if data.best is None else line_of(data, data.best.number)
     last = max(line[-1].end for line in [*lines, best] if line)
     for panel in panels:
         panel.add(figure, _others(data, panel, lines[:LINES_AT_MOST]), _best(data, panel, best))

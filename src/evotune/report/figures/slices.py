@@ -5,20 +5,35 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from evotune.analysis.data import Floats, Indices, StudyData
+from evotune.analysis.data import Floats, Indices, Recorded, StudyData
 from evotune.analysis.scales import gene_scale, gene_values
 from evotune.analysis.text import label
-from evotune.report.figures.progress import hover_texts, symbols
-from evotune.report.figures.theme import ORANGE, PURPLE, Panel, finish, grid, panel_genes
+from evotune.report.figures.marks import hover_texts, symbols
+from evotune.report.figures.panels import Panel, grid, panel_genes
+from evotune.report.figures.theme import ORANGE, PURPLE, finish, opened, require_genes
 from evotune.trial import Trial
 
 #: Points of all panels together: each is an element of the page.
-POINTS_AT_MOST = 9000
+POINTS_AT_MOST = 6000
 FAILED_AT_MOST = 200
 
 
-def slices(data: StudyData) -> go.Figure:
-    """Return the objective against each gene, later trials darker, failed ones at the bad end."""
+def slices(study: Recorded) -> go.Figure:
+    """Draw the first objective against each gene, one panel a gene.
+
+    Each point is a trial, stronger in colour the later it came; the star is the best one, hollow
+    points break a constraint, crosses at the bad end show where trials failed. Points of one option
+    are spread a little sideways. Where trials go on from the weights of others, each is ranked
+    among those that end after as many epochs.
+
+    Args:
+        study: A study, or what `prepare` made of one.
+
+    Raises:
+        NoResultError: No trial is done, or every gene has one value only.
+    """
+    data = opened(study, "slices").comparable
+    require_genes(data, "slices")
     figure, panels, height = grid(data, shared_y=True)
     shown = data.thinned(points_a_panel(data))
     texts = hover_texts(data, shown)

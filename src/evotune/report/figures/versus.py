@@ -1,40 +1,29 @@
 """Whether evolution helped: a search beside random search at equal epochs, run by run."""
 
-from collections.abc import Iterator
-
 import plotly.graph_objects as go
 
 from evotune.analysis.statistics import Comparison
-from evotune.analysis.text import label, number
-from evotune.report.figures.theme import BLUE, GREY, ORANGE, Section, finish
-from evotune.report.markup import escape, table
+from evotune.analysis.text import label
+from evotune.errors import NoResultError
+from evotune.report.figures.theme import BLUE, GREY, ORANGE, finish
 
 
-def versus(comparison: Comparison | None) -> Iterator[Section]:
-    """Yield the section of a comparison, if there is one with two runs or more of each arm."""
-    if comparison is None or len(comparison.arms) < 2 or _runs(comparison) < 2:
-        return
-    verdicts = " ".join(verdicts_of(comparison))
-    paired = "; lines join the runs that had the same seed" if comparison.are_paired else ""
-    yield Section(
-        "comparison",
-        "Whether evolution helped",
-        f"{verdicts} Each point is the best result of one run{paired}.",
-        dots(comparison),
-        table=_table(comparison),
-    )
+def versus(comparison: Comparison) -> go.Figure:
+    """Draw a search beside others at equal cost: each point is the best result of one run.
 
+    Lines join the runs that had the same seed.
 
-def verdicts_of(comparison: Comparison | None) -> list[str]:
-    """Return what the numbers allow to say of the first arm beside each other one."""
-    if comparison is None or _runs(comparison) < 2:
-        return []
-    verdicts = [comparison.verdict(other) for other in list(comparison.arms)[1:]]
-    return [verdict[0].upper() + verdict[1:] for verdict in verdicts]
+    Args:
+        comparison: What came of comparing the searches.
 
-
-def dots(comparison: Comparison) -> go.Figure:
-    """Return a dot for each run, by arm; paired runs joined by a line."""
+    Raises:
+        NoResultError: There are not two runs or more of two searches or more.
+    """
+    if len(comparison.arms) < 2 or _runs(comparison) < 2:
+        given = ", ".join(f"{name} with {len(runs)}" for name, runs in comparison.arms.items())
+        raise NoResultError(
+            f"et.plot.versus needs two runs or more of two searches or more, got {given or 'none'}"
+        )
     arms = list(comparison.arms.items())
     figure = go.Figure()
     if comparison.are_paired:
@@ -76,23 +65,12 @@ def _aside(runs: int) -> list[float]:
     return [0.03 * (run - (runs - 1) / 2) for run in range(runs)]
 
 
-def _table(comparison: Comparison) -> str:
-    head = ("arm", "runs", "mean", "best", "worst", "epochs of a run", "every run")
-    rows = []
-    for name, values in comparison.arms.items():
-        ordered = sorted(values, reverse=comparison.direction == "max")
-        rows.append(
-            (
-                escape(name),
-                str(len(values)),
-                number(sum(values) / len(values), 5),
-                number(ordered[0], 5),
-                number(ordered[-1], 5),
-                f"{comparison.epochs.get(name, 0.0):g}",
-                ", ".join(number(value, 5) for value in values[:12]),
-            )
-        )
-    return table(head, rows)
+def verdicts_of(comparison: Comparison | None) -> list[str]:
+    """Return what the numbers allow to say of the first arm beside each other one."""
+    if comparison is None or _runs(comparison) < 2:
+        return []
+    verdicts = [comparison.verdict(other) for other in list(comparison.arms)[1:]]
+    return [verdict[0].upper() + verdict[1:] for verdict in verdicts]
 
 
 def _runs(comparison: Comparison) -> int:

@@ -14,6 +14,9 @@
     const place = source.previousElementSibling;
     try {
       const figure = JSON.parse(source.textContent);
+      for (const trace of figure.data) {  // texts of several traces stand in the first one
+        if (typeof trace.customdata === "number") trace.customdata = figure.data[trace.customdata].customdata;
+      }
       figure.layout.template = themes[dark.matches ? "dark" : "light"];
       await Plotly.react(place, figure.data, figure.layout, config);
     } catch (error) {

@@ -1,0 +1,132 @@
+"""What each operator is worth: how much its children improved on the donors of their weights."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evotune.analysis.data import StudyData
+from evotune.analysis.statistics import CONFIDENCE
+from evotune.analysis.steps import Step, gain
+
+#: With fewer trials a row says next to nothing.
+FEW = 10
+GENES_AT_MOST = 20
+UNCHANGED = "went on unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What came of all trials of one kind.
+
+    Attributes:
+        kind: What was done to their genes.
+        trials: How many there are, failed ones included.
+        failed: How many of them failed.
+        better: How many ended better than the donor of their weights.
+        gain: Median gain over the donor, in the objective's unit; positive is better.
+        advantage: Median of the gain minus the median gain of their generation.
+        low: Lower end of the 95 % interval of the advantage; NaN where so few allow none.
+        high: Upper end.
+    """
+
+    kind: str
+    trials: int
+    failed: int
+    better: int
+    gain: float
+    advantage: float
+    low: float
+    high: float
+
+
+def operator_credits(data: StudyData) -> list[Credit]:
+    """Return the credit of each kind of trial that inherits weights, then of each mutated gene.
+
+    The gain shrinks as training goes on, whatever is done to the genes; so a trial's gain is also
+    compared with the median of its generation (of those that trained the same epochs).
+    """
+    heirs = [step for step in data.steps if step.trial.donors and step.trial.has_ended]
+    digits = _digits(data)
+    gains = {s.trial.number: _gain(data, s, digits) for s in heirs}
+    usual = _usual(heirs, gains)
+    kinds: dict[str, list[Step]] = defaultdict(list, {UNCHANGED: []})
+    genes: dict[str, list[Step]] = defaultdict(list)
+    for step in heirs:
+        kinds[_kind(step)].append(step)
+        for gene in step.mutated:
+            genes[f"mutated {gene}"].append(step)
+    ordered = [UNCHANGED, *sorted(set(kinds) - {UNCHANGED})]
+    found = {kind: kinds[kind] for kind in ordered}
+    found |= dict(sorted(genes.items())[:GENES_AT_MOST])
+    return [_credit(kind, members, gains, usual) for kind, members in found.items() if members]
+
+
+def _gain(data: StudyData, step: Step, digits: int) -> float:
+    donors = [gain(step, data.step_of.get(donor)) for donor in step.trial.donors]
+    return round(float(np.mean(donors)), digits)
+
+
+def _digits(data: StudyData) -> int:
+    """Return the decimals that count: those beyond are noise of single precision."""
+    largest = float(np.abs(data.first_scores).max())
+    return 6 - math.floor(math.log10(largest)) if largest > 0 else 6
+
+
+def _kind(step: Step) -> str:
+    if not step.is_child:
+        return UNCHANGED
+    crossed = len(set(step.trial.parents)) > 1
+    origin = "two parents" if crossed else "one parent" if step.trial.parents else "new genes"
+    return f"child of {origin}, {'mutated' if step.mutated else 'not mutated'}"
+
+
+def _usual(heirs: Iterable[Step], gains: dict[int, float]) -> dict[tuple[float, float], float]:
+    """Return the median gain of all that trained the same epochs."""
+    spans: dict[tuple[float, float], list[float]] = defaultdict(list)
+    for step in heirs:
+        if not math.isnan(gains[step.trial.number]):
+            spans[step.start, step.trial.budget or 0.0].append(gains[step.trial.number])
+    return {span: float(np.median(found)) for span, found in spans.items()}
+
+
+def _credit(
+    kind: str,
+    members: Sequence[Step],
+    gains: Mapping[int, float],
+    usual: Mapping[tuple[float, float], float],
+) -> Credit:
+    done = [step for step in members if not math.isnan(gains[step.trial.number])]
+    own = np.array([gains[step.trial.number] for step in done])
+    others = np.array([usual[step.start, step.trial.budget or 0.0] for step in done])
+    if not done:
+        return Credit(kind, len(members), len(members), 0, *(math.nan,) * 4)
+    low, high = median_interval(own - others)
+    return Credit(
+        kind,
+        len(members),
+        len(members) - len(done),
+        int((own > 0).sum()),
+        float(np.median(own)),
+        float(np.median(own - others)),
+        low,
+        high,
+    )
+
+
+def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of a median, from order statistics: it assumes no distribution.
+
+    Returns:
+        Both ends; NaN where fewer than six values allow no such interval.
+    """
+    from scipy.stats import binom
+
+    ordered = np.sort(values)
+    n = len(ordered)
+    below = int(binom.ppf((1 - CONFIDENCE) / 2, n, 0.5)) if n else 0
+    if n < 6:
+        return math.nan, math.nan
+    return float(ordered[below - 1]), float(ordered[n - below])

@@ -1,0 +1,85 @@
+"""Pages and pictures as text: the one place that knows Jinja2."""
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+from plotly.utils import PlotlyJSONEncoder
+
+from evotune.report.figures.theme import template
+from evotune.report.parts import Page
+
+
+def render_page(page: Page) -> str:
+    """Return a page as HTML that needs no network and no other file."""
+    drawn = any(section.figure for section in page.sections)
+    return _render(
+        "page.html.j2",
+        page=page,
+        style=own_file("page.css"),
+        script=own_file("page.js"),
+        plotly=Markup(get_plotlyjs()) if drawn else "",
+        themes={k: template(dark=k == "dark").to_plotly_json() for k in ("light", "dark")},
+    )
+
+
+def render_picture(**content: Any) -> str:
+    """Return a picture as SVG."""
+    return _render("picture.svg.j2", style=own_file("picture.css"), **content)
+
+
+def own_file(name: str) -> Markup:
+    """Return one of our own files, which goes into a page as it is."""
+    return Markup(_templates().joinpath(name).read_text(encoding="utf-8"))
+
+
+def _templates() -> Any:
+    return files("evotune.report").joinpath("templates")
+
+
+def _render(name: str, **content: Any) -> str:
+    return _environment().get_template(name).render(**content)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("evotune.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {"figure_json": _figure_json, "inert_json": _inert_json}
+    return environment
+
+
+def _figure_json(figure: go.Figure) -> Markup:
+    """Return a figure as JSON; texts that several of its traces share stand there once.
+
+    A trace that has the texts of an earlier one names its place; page.js puts them back.
+    """
+    drawn = figure.to_plotly_json()
+    places: dict[tuple[str, ...], int] = {}
+    for place, trace in enumerate(drawn["data"]):
+        texts = list(trace.get("customdata", ()))
+        if texts and isinstance(texts[0], str):
+            first = places.setdefault(tuple(texts), place)
+            if first != place:
+                trace["customdata"] = first
+    return _inert_json(drawn)
+
+
+def _inert_json(value: Any) -> Markup:
+    """Return JSON that no text inside it can turn into markup."""
+    text = json.dumps(value, cls=PlotlyJSONEncoder, ensure_ascii=False, separators=(",", ":"))
+    escapes = (("<", "\\u003c"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
+    for character, escape in escapes:
+        text = text.replace(character, escape)
+    return Markup(text)
