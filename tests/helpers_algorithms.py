@@ -10,7 +10,7 @@ def generations(rehearsal: Rehearsal) -> list[list[Trial]]:
     """The trials of each generation, in order."""
     by_number: dict[int, list[Trial]] = {}
     for trial in rehearsal.trials:
-        by_number.setdefault(trial.note["generation"], []).append(trial)
+        by_number.setdefault(trial.origin.generation, []).append(trial)
     return [by_number[number] for number in sorted(by_number)]
 
 

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from evotune.algorithms.random_search import RandomSearch
+from evotune.protocols import Traits
 from evotune.seeding import generator
 from evotune.space import Float, Space
-from evotune.trial import Checkpoint, Failure, Proposal, Trial
+from evotune.trial import Checkpoint, Failure, Origin, Proposal, Trial
 
 SPACE = Space(x=Float(0, 1), y=Float(0, 1))
 
@@ -16,14 +17,12 @@ class Recorder:
     def __init__(self, size=3, *, interval=None, generational=True, space=SPACE):
         self.space = space
         self.population_size = size
-        self.generational = generational
         self.told = []
         self.weights = set()
         self._interval = interval
         self._started = {}
         self._ended = set()
-        if interval is not None:
-            self.interval = interval
+        self.traits = Traits(generational=generational, population_size=size, interval=interval)
 
     @property
     def foreign(self):
@@ -35,11 +34,13 @@ class Recorder:
 
     def ask(self, rng):
         generation, place = divmod(len(self._started), self.population_size)
-        if place == 0 and len(self._ended) < len(self._started) and self.generational:
+        if place == 0 and len(self._ended) < len(self._started) and self.traits.generational:
             return None
         note = {"generation": generation, "place": place, "mine": {"island": 99}}
         budget = None if self._interval is None else float(self._interval)
-        return replace(RandomSearch(self.space).ask(rng), budget=budget, note=note)
+        origin = Origin(generation=generation)
+        proposal = RandomSearch(self.space).ask(rng)
+        return replace(proposal, budget=budget, origin=origin, note=note)
 
     def tell(self, trial):
         self.told.append(trial)
@@ -81,6 +82,7 @@ class Driver:
             weights_from=proposal.weights_from,
             inherit=proposal.inherit,
             parents=proposal.parents,
+            origin=proposal.origin,
             note=proposal.note,
         )
         self.trials.append(trial)

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from evotune.space import Float, Space
-from evotune.trial import Trial
+from evotune.trial import Origin, Trial
 from helpers_islands import Driver
 
 SCHEDULED = Space(lr=Float(1e-4, 1.0, log=True), momentum=Float(0.0, 0.99))
@@ -49,7 +49,8 @@ def step(
 ):
     """One trial of a population; ``note`` may hold ``replaces``, ``mutated``, ``lr``."""
     params = {"lr": note.pop("lr", 0.1), "momentum": note.pop("momentum", 0.5)}
-    own = {"generation": generation, "member": member, **note}
+    mutated = tuple(note.pop("mutated", ())) if "replaces" in note else None
+    origin = Origin(generation=generation, member=member, mutated=mutated, **note)
     state = state or ("failed" if value is None else "done")
     values = None if value is None else (-value,)
     return Trial(
@@ -60,7 +61,7 @@ def step(
         budget=budget,
         weights_from=weights,
         parents=tuple(parents),
-        note=own,
+        origin=origin,
         values=values,
         metrics={} if value is None else {"accuracy": value},
     )

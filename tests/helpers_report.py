@@ -10,7 +10,7 @@ import numpy as np
 from evotune.objectives import parse_objectives
 from evotune.protocols import StudyDefinition
 from evotune.space import Choice, Float, Int, Ordinal, Space
-from evotune.trial import Failure, Trial
+from evotune.trial import Failure, Origin, Trial
 
 SPACE = Space(
     lr=Float(1e-4, 1.0, log=True),
@@ -70,7 +70,7 @@ def simulate(trials: int = 200, population: int = 20, seed: int = 0) -> list[Tri
 def _propose(
     done: list[Trial], generation: int, population: int, rng: np.random.Generator
 ) -> tuple[dict[str, Any], tuple[int, ...]]:
-    pool = [t for t in done if t.note["generation"] < generation]
+    pool = [t for t in done if t.origin.generation < generation]
     if not pool:
         return SPACE.sample(rng), ()
     elite = sorted(pool[-3 * population :], key=lambda t: t.values or ())[: population // 2]
@@ -94,7 +94,7 @@ def _run(
         "genome": genome,
         "params": params,
         "parents": parents,
-        "note": {"generation": generation},
+        "origin": Origin(generation=generation),
         "started": 1_760_000_000.0 + 5 * number,
         "ended": 1_760_000_004.0 + 5 * number,
     }

@@ -23,6 +23,7 @@ from recorder import Recorder
 
 import evotune as et
 from evotune.algorithms import auto, recipes
+from evotune.names import SEARCHES
 
 #: Searches until the recorder's budget is used up: ``(recorder, seed)``.
 Search = Callable[[Recorder, int], None]
@@ -181,7 +182,7 @@ def build(method: str, space: et.Space, trials: int) -> Any:
     recipe = getattr(recipes, name, None)
     if name == "auto":
         return auto.auto(space, trials=trials)
-    if name in auto.ALGORITHMS or recipe is None:
+    if name in SEARCHES or recipe is None:
         return auto.named(name, space, **options)
     return recipe(space, **options)
 

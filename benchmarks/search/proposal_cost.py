@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 import evotune as et
-from evotune.algorithms.auto import ALGORITHMS, named
+from evotune.algorithms.auto import named
+from evotune.names import SEARCHES
 from evotune.protocols import Algorithm
 from evotune.seeding import generator
 from evotune.testing.algorithms import sphere
@@ -133,7 +134,7 @@ def _distribution(optuna: object, domain: object) -> object:
 
 def evolution() -> Iterator[tuple[str, ...]]:
     """Yield rows of the table of every algorithm without a model."""
-    for name in ALGORITHMS:
+    for name in SEARCHES:
         if name in ("Hybrid", "Grid", "PopulationBasedTraining"):
             continue  # has a model; ends before; keeps weights, which nobody trains here
         run = Run(named(name, SPACE))

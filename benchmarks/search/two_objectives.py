@@ -214,9 +214,9 @@ def main() -> None:
 
 
 def _known() -> Sequence[str]:
-    from evotune.algorithms.auto import ALGORITHMS
+    from evotune.names import SEARCHES
 
-    return list(ALGORITHMS)
+    return list(SEARCHES)
 
 
 def _options() -> argparse.Namespace:

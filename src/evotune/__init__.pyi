@@ -1,7 +1,12 @@
-"""The public names for type checkers and editors; ``__init__.py`` loads them lazily."""
+"""The one list of public names: type checkers and editors read it, and so does the package.
+
+A line is ``from MODULE import NAME as PUBLIC``; `evotune` loads each name when it is first used.
+"""
 
 from evotune import errors as errors
+from evotune import protocols as protocols
 from evotune import report as report
+from evotune import testing as testing
 from evotune.algorithms import recipes as recipes
 from evotune.algorithms.auto import auto as auto
 from evotune.algorithms.cma_es import CmaEs as CmaEs
@@ -29,6 +34,8 @@ from evotune.errors import EvotuneError as EvotuneError
 from evotune.evolution import exploitation as exploitation
 from evotune.evolution import rates as rates
 from evotune.evolution import selection as selection
+from evotune.evolution import survival as survival
+from evotune.evolution import topology as topology
 from evotune.evolution.stopping import DominationStopping as DominationStopping
 from evotune.evolution.stopping import MedianStopping as MedianStopping
 from evotune.evolution.stopping import PercentileStopping as PercentileStopping
@@ -38,6 +45,7 @@ from evotune.execution.stacked import StackedExecutor as StackedExecutor
 from evotune.objectives import Constraint as Constraint
 from evotune.objectives import Objective as Objective
 from evotune.objectives import WeightedSum as WeightedSum
+from evotune.report import figures as plot
 from evotune.schedules.schedule import Schedule as Schedule
 from evotune.space import Bool as Bool
 from evotune.space import Choice as Choice

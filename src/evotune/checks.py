@@ -1,6 +1,7 @@
 """Checks of what users write, shared by many parts."""
 
 import difflib
+import math
 import os
 from collections.abc import Iterable
 from numbers import Integral, Real
@@ -25,6 +26,32 @@ def check_whole(owner: str, name: str, value: object, least: int) -> None:
         raise AlgorithmError(
             f"{owner}: {name} must be a whole number from {least} up, got {value!r}"
         )
+
+
+def check_in(owner: str, name: str, value: object, interval: str) -> None:
+    """Check an option that is a number between bounds.
+
+    Args:
+        owner: Class whose option it is.
+        name: Name of the option.
+        value: What was given.
+        interval: What is allowed, as the error writes it: ``"(0, 1]"`` is above 0 and at most 1,
+            ``"[0, inf)"`` is finite and not negative.
+
+    Raises:
+        AlgorithmError: It is no number, or lies outside.
+    """
+    low, high = map(float, interval[1:-1].split(","))
+    number = float(value) if isinstance(value, Real) and is_number(value) else math.nan
+    above = low <= number if interval[0] == "[" else low < number
+    below = number <= high if interval[-1] == "]" else number < high
+    if not (above and below):
+        words = f"must lie in {interval}"
+        if high == math.inf:
+            words = (
+                f"must be a number {f'from {low:g} up' if interval[0] == '[' else f'above {low:g}'}"
+            )
+        raise AlgorithmError(f"{owner}: {name} {words}, got {value!r}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,5 +1,9 @@
 """Every public exception. Each says what was given, what is needed and what to write."""
 
+from evotune.names import own_names
+
+__dir__ = own_names(__name__)
+
 
 class EvotuneError(ValueError):
     """Base of all errors that evotune raises on purpose."""

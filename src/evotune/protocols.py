@@ -6,11 +6,14 @@ public contract suite in `evotune.testing`.
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from evotune.names import own_names
 from evotune.trial import Failure, Outcome, Proposal, RunningTrial, Trial
+
+__dir__ = own_names(__name__)
 
 Genome = Mapping[str, Any]
 Evaluate = Callable[[RunningTrial], Any]
@@ -40,6 +43,37 @@ class SearchSpace(Protocol):
         """Return a JSON-able description from which the space can be built again."""
 
 
+Duplicates = Literal["repeat", "allow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a study, and an algorithm around it, must know of an algorithm.
+
+    Attributes:
+        generational: What it proposes next does not depend on the order in which the results of
+            the running generation arrive. Then a deterministic study may keep any number of workers
+            busy.
+        inherits: Its trials start from the weights of others: params that were tried before are no
+            duplicates then.
+        duplicates: What is to be done with params that it proposes again, before what the study
+            says: ``"repeat"`` tells it the means over all repeats, ``"allow"`` keeps them as trials
+            of their own. None leaves it to the study.
+        size: Trials after which it has nothing more to propose.
+        budgets: Budgets that it gives, ascending; empty where it gives none.
+        population_size: Trials of a generation, or members; None where it has no population.
+        interval: Epochs between two selections of a population that inherits weights.
+    """
+
+    generational: bool = False
+    inherits: bool = False
+    duplicates: Duplicates | None = None
+    size: int | None = None
+    budgets: tuple[float, ...] = ()
+    population_size: int | None = None
+    interval: int | None = None
+
+
 class Algorithm(Protocol):
     """A search method.
 
@@ -48,20 +82,14 @@ class Algorithm(Protocol):
 
     Attributes:
         space: The space it searches.
-        generational: True when what it proposes next does not depend on the order in which the
-            results of the running generation arrive. Then a deterministic study may keep any
-            number of workers busy.
-
-    An algorithm whose trials inherit weights says so by a further attribute, ``inherits = True``:
-    params that were tried before are no duplicates then. One that proposes params again on purpose
-    says ``duplicates = "repeat"`` to be told the means over all repeats, or ``"allow"`` for trials
-    of their own; that goes before what the study says of duplicates.
+        traits: What the study must know of it. They may change with what it is told, where one
+            algorithm follows another.
     """
 
     @property
     def space(self) -> Any: ...
     @property
-    def generational(self) -> bool: ...
+    def traits(self) -> Traits: ...
 
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose a trial; None when there is nothing to propose until more results arrive."""
@@ -73,13 +101,47 @@ class Algorithm(Protocol):
         """Return the numbers of trials whose weights may still be asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class TaskTraits:
+    """What must be known of an evaluate function that is more than a function.
+
+    Attributes:
+        stacks: Its trials may be trained as one stacked model.
+    """
+
+    stacks: bool = False
+
+
+def task_traits(evaluate: Evaluate) -> TaskTraits:
+    """Return the ``traits`` of a task; a plain function needs none and has the defaults."""
+    traits = getattr(evaluate, "traits", None)
+    return traits if isinstance(traits, TaskTraits) else TaskTraits()
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorTraits:
+    """What a study must know of an executor.
+
+    Attributes:
+        shares_memory: Its trials run in this process, so that they can hand weights over without
+            a file.
+        stacks: It trains several trials as one model, out of which none can end early.
+    """
+
+    shares_memory: bool = False
+    stacks: bool = False
+
+
 class Executor(Protocol):
     """Runs trials somewhere; knows neither the algorithm nor the storage.
 
-    An executor whose trials run in this process, so that they can hand weights over without a
-    file, says so by a further attribute, ``shares_memory = True``.
+    Attributes:
+        traits: What the study must know of it.
+        capacity: How many trials may be submitted and not yet collected.
     """
 
+    @property
+    def traits(self) -> ExecutorTraits: ...
     @property
     def capacity(self) -> int:
         """How many trials may be submitted and not yet collected."""

@@ -28,6 +28,38 @@ BARE_NUMBER = ""
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a proposal comes from: what others than its algorithm may read of it.
+
+    The note of a proposal is private to its algorithm; reports, stopping rules and algorithms
+    around this one read the origin instead.
+
+    Attributes:
+        generation: Its generation, from 0; None where the algorithm has none.
+        member: The line of continued training that it goes on with, from 0.
+        islands: Islands around the algorithm that asked, outermost first.
+        rung: Budget of the rung that it runs at.
+        promotes: Number of the trial whose genome it takes to the next rung.
+        replaces: Number of the member's trial that gave way to this child.
+        mutated: Genes that mutation changed; None for what is no child that takes a place.
+        arm: Name of the plan that it follows.
+    """
+
+    generation: int | None = None
+    member: int | None = None
+    islands: tuple[int, ...] = ()
+    rung: float | None = None
+    promotes: int | None = None
+    replaces: int | None = None
+    mutated: tuple[str, ...] | None = None
+    arm: str | None = None
+
+
+#: Of a proposal that says nothing of where it comes from.
+NOWHERE = Origin()
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """What an algorithm asks for.
 
@@ -39,6 +71,7 @@ class Proposal:
             (two numbers) make them shrink·donor's + perturb·fresh; ``networks`` (a list with one
             donor's number, or None for fresh weights, for each network of an ensemble).
         parents: Numbers of the trials whose genes were combined.
+        origin: What others may read of where it comes from.
         note: Private to the algorithm: JSON, stored, handed back untouched.
         clock: Epochs that count as trained before this trial where a run ends after a number of
             epochs; by default those of the donor's weights.
@@ -49,6 +82,7 @@ class Proposal:
     weights_from: int | None = None
     inherit: Mapping[str, Any] = field(default_factory=dict)
     parents: tuple[int, ...] = ()
+    origin: Origin = NOWHERE
     note: Mapping[str, Any] = field(default_factory=dict)
     clock: float | None = None
 
@@ -138,7 +172,8 @@ class Trial:
         weights: Access to the weights that it inherits and keeps, in the copy that an executor
             gets; it is not stored.
         bar: What its reports must reach, also in the executor's copy only.
-        budget: See `Proposal`, like ``weights_from``, ``inherit``, ``parents`` and ``note``.
+        budget: See `Proposal`, like ``weights_from``, ``inherit``, ``parents``, ``origin`` and
+            ``note``.
     """
 
     number: int
@@ -164,6 +199,7 @@ class Trial:
     ended: float | None = None
     checkpoint: Checkpoint | None = None
     inherit: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin = NOWHERE
     weights: "Weights | None" = field(default=None, repr=False, compare=False)
     bar: "Bar | None" = field(default=None, repr=False, compare=False)
 
@@ -200,7 +236,7 @@ class Bar(Protocol):
 
 
 class Weights(Protocol):
-    """What one running trial may do with weights; `evotune.checkpoints.handover` has the real one."""
+    """What one running trial may do with weights; see `evotune.checkpoints.handover`."""
 
     @property
     def wanted(self) -> bool:

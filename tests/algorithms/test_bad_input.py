@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import evotune as et
-from evotune.algorithms.auto import ALGORITHMS, named
+from evotune.algorithms.auto import named
+from evotune.names import SEARCHES
 
 SPACE = et.Space(
     x=et.Float(0.0, 1.0),
@@ -21,7 +22,7 @@ POINT = et.Space(x=et.Fixed(1), y=et.Float(2.0, 2.0))
 SEARCHES = {
     **{
         name: (lambda space, name=name: named(name, space))
-        for name in ALGORITHMS
+        for name in SEARCHES
         if name not in ("Grid", "PopulationBasedTraining")  # not searches of any space
     },
     "auto": et.auto,

@@ -178,7 +178,7 @@ class TestTrials:
         for trial in [run.start() for _ in range(5)]:
             assert run.ask() is None
             run.end(trial)
-        assert run.ask().note["generation"] == 1
+        assert run.ask().origin.generation == 1
 
     def test_results_of_a_past_generation_are_dropped(self):
         run = Rehearsal(CmaEs(SQUARE)).run(20)
@@ -266,7 +266,7 @@ class TestRestarts:
             return (float(value),), float(value > 994)  # the first generation of six
 
         drive(algorithm, judge, 300)
-        assert algorithm.ask(generator(0, 300)).note["generation"] == 50
+        assert algorithm.ask(generator(0, 300)).origin.generation == 50
 
     def test_bipop_has_small_populations_in_turn(self):
         run = Rehearsal(CmaEs(SQUARE, restarts="bipop"), value=lambda trial: 1.0).run(3000)

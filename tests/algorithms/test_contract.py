@@ -88,7 +88,7 @@ class TestEvolutionStrategyPlus(AlgorithmContract):
 
 class TestEvolutionStrategyComma(AlgorithmContract):
     def make(self, space: Space) -> Algorithm:
-        return EvolutionStrategy(space, parents=2, survival="comma", recombine=False)
+        return EvolutionStrategy(space, parents=2, replacement="comma", recombine=False)
 
 
 class TestPaperP1(AlgorithmContract):

@@ -71,7 +71,7 @@ def test_a_child_competes_with_its_own_target_only():
     for children in generations(rehearsal.run(60)):
         for child in children:
             values[child.number] = child.values
-        if children[0].note["generation"]:
+        if children[0].origin.generation:
             wins = [c.number for c in children if c.values <= values[c.parents[0]]]
             beaten = {c.parents[0] for c in children if c.number in wins}
             members = {*members} - beaten | {*wins}  # noqa: F821
@@ -274,7 +274,7 @@ def test_seeds_come_first_and_all_of_them():
     algorithm = DifferentialEvolution(SPACE, population_size=4, seeds=seeds)
     rehearsal = Rehearsal(algorithm).run(10)
     assert [dict(t.genome) for t in rehearsal.trials[:6]] == seeds
-    assert [t.note["generation"] for t in rehearsal.trials] == [0] * 6 + [1] * 4
+    assert [t.origin.generation for t in rehearsal.trials] == [0] * 6 + [1] * 4
 
 
 def test_a_converged_population_still_proposes_something_new():

@@ -154,7 +154,7 @@ def test_it_may_start_from_a_study_of_another_algorithm():
     [
         ({"every": 1}, "every must be a whole number from 2"),
         ({"keep": 0}, "keep must be"),
-        ({"tolerance": 0}, "tolerance must be positive, got 0"),
+        ({"tolerance": 0}, "tolerance must be a number above 0, got 0"),
     ],
 )
 def test_numbers_out_of_bounds(options, text):

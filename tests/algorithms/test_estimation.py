@@ -186,7 +186,7 @@ def test_seeds_come_first_and_all_of_them():
     algorithm = EstimationOfDistribution(SPACE, population_size=4, seeds=seeds)
     rehearsal = Rehearsal(algorithm).run(10)
     assert [dict(t.genome) for t in rehearsal.trials[:6]] == seeds
-    assert [t.note["generation"] for t in rehearsal.trials] == [0] * 6 + [1] * 4
+    assert [t.origin.generation for t in rehearsal.trials] == [0] * 6 + [1] * 4
 
 
 def test_several_objectives_and_constraints():

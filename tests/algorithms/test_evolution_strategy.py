@@ -16,19 +16,19 @@ def squares(trial):
     return sum((value - 0.4) ** 2 for value in trial.params.values())
 
 
-@pytest.mark.parametrize("survival", ["plus", "comma"])
-def test_plus_keeps_good_parents_and_comma_forgets_them(survival):
-    algorithm = EvolutionStrategy(SPACE, parents=3, offspring=6, survival=survival)
+@pytest.mark.parametrize("replacement", ["plus", "comma"])
+def test_plus_keeps_good_parents_and_comma_forgets_them(replacement):
+    algorithm = EvolutionStrategy(SPACE, parents=3, offspring=6, replacement=replacement)
     rehearsal = Rehearsal(algorithm, value=squares)
     members = []
     for generation in range(1, 7):
         children = rehearsal.run(6 * generation).trials[-6:]
-        members = best([*members, *children] if survival == "plus" else children, 3)
+        members = best([*members, *children] if replacement == "plus" else children, 3)
         assert numbers(algorithm.population) == numbers(members)
 
 
 def test_a_comma_generation_of_failures_keeps_its_parents():
-    algorithm = EvolutionStrategy(SPACE, parents=2, survival="comma")
+    algorithm = EvolutionStrategy(SPACE, parents=2, replacement="comma")
     rehearsal = Rehearsal(algorithm).run(8)
     before = algorithm.population
     rehearsal.run(16, failing=1.0)
@@ -37,7 +37,7 @@ def test_a_comma_generation_of_failures_keeps_its_parents():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"survival": "comma"}, {"survival": "comma", "offspring": 20, "step_sizes": "each"}],
+    [{}, {"replacement": "comma"}, {"replacement": "comma", "offspring": 20, "step_sizes": "each"}],
     ids=str,
 )
 @pytest.mark.parametrize("seed", range(2))
@@ -140,12 +140,12 @@ def test_seeds_come_first_and_all_of_them():
     seeds = [SPACE.decode([k / 10] * 5) for k in range(6)]
     rehearsal = Rehearsal(EvolutionStrategy(SPACE, parents=2, offspring=4, seeds=seeds)).run(10)
     assert [dict(t.genome) for t in rehearsal.trials[:6]] == seeds
-    assert [t.note["generation"] for t in rehearsal.trials] == [0] * 6 + [1] * 4
+    assert [t.origin.generation for t in rehearsal.trials] == [0] * 6 + [1] * 4
 
 
 def test_repr():
     assert repr(EvolutionStrategy(SPACE)) == "EvolutionStrategy((3 + 12))"
-    comma = EvolutionStrategy(SPACE, parents=2, survival="comma")
+    comma = EvolutionStrategy(SPACE, parents=2, replacement="comma")
     assert repr(comma) == "EvolutionStrategy((2 , 8))"
 
 
@@ -154,9 +154,9 @@ def test_repr():
     [
         ({"parents": 0}, "parents must be a whole number from 1 up, got 0"),
         ({"offspring": 0}, "offspring must be a whole number from 1 up, got 0"),
-        ({"survival": "both"}, 'survival is "plus" or "comma", got .both.'),
+        ({"replacement": "both"}, 'replacement is "plus" or "comma", got .both.'),
         ({"step_sizes": "two"}, 'step_sizes is "one" or "each", got .two.'),
-        ({"survival": "comma", "offspring": 2}, "needs at least as many offspring as parents"),
+        ({"replacement": "comma", "offspring": 2}, "needs at least as many offspring as parents"),
         ({"step_size": 0.0}, r"step_size must lie in \(0, 0.5\], got 0.0"),
         ({"step_size": 0.6}, "step_size"),
         ({"start": "nowhere"}, "start must be one of"),

@@ -47,7 +47,7 @@ def test_nothing_is_proposed_while_a_generation_is_running():
     for trial in running:
         assert rehearsal.ask() is None
         rehearsal.end(trial)
-    assert rehearsal.ask().note["generation"] == 1
+    assert rehearsal.ask().origin.generation == 1
 
 
 class TestBothChildren:
@@ -98,7 +98,7 @@ class TestSteadyState:
         algorithm = Genetic(SPACE, population_size=4, offspring=2, steady_state=True)
         rehearsal = Rehearsal(algorithm).run(10)
         assert [len(trials) for trials in generations(rehearsal)] == [4, 2, 2, 2]
-        assert not algorithm.generational
+        assert not algorithm.traits.generational
 
 
 def test_steady_state_takes_a_constant_rate():

@@ -141,7 +141,7 @@ class TestRefinement:
         rehearsal = Rehearsal(self.make()).run(60, at_once=3, shuffled=True)
         for generation in generations(rehearsal):
             noted = ["ranges" in trial.note for trial in generation]
-            assert noted == [generation[0].note["generation"] >= 2] + [False] * (len(noted) - 1)
+            assert noted == [generation[0].origin.generation >= 2] + [False] * (len(noted) - 1)
         again = self.make()
         for trial in rehearsal.told:
             again.tell(trial)

@@ -37,7 +37,7 @@ ALGORITHMS = {
         start="sobol",
     ),
     "plus": lambda space: EvolutionStrategy(space, parents=2, offspring=4),
-    "comma": lambda space: EvolutionStrategy(space, parents=2, offspring=4, survival="comma"),
+    "comma": lambda space: EvolutionStrategy(space, parents=2, offspring=4, replacement="comma"),
     "halving": lambda space: SuccessiveHalving(
         Genetic(space, population_size=4), maximum=4, eta=2, resume=False
     ),
@@ -56,7 +56,7 @@ ALGORITHMS = {
         space, population_size=4, strategy="rand/1", adaptation="jde"
     ),
     "estimation": lambda space: EstimationOfDistribution(space, population_size=4),
-    "hybrid": lambda space: Hybrid(space, start=8),
+    "hybrid": lambda space: Hybrid(space, initial=8),
     "swarm": lambda space: ParticleSwarm(space, population_size=4),
 }
 

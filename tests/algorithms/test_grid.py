@@ -73,7 +73,7 @@ def test_a_study_ends_when_the_grid_does():
     study = Study(Grid(space), "min n", seed=0).run(lambda trial: trial.params["n"])
     assert len(study.trials) == 8
     assert study.best.params["n"] == 1
-    assert Grid(space).size == 8
+    assert Grid(space).traits.size == 8
 
 
 def test_grid_needs_two_points():

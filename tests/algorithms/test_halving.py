@@ -11,7 +11,7 @@ from evotune.algorithms.islands import Islands
 from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.algorithms.random_search import RandomSearch
 from evotune.errors import AlgorithmError, StudyError
-from evotune.protocols import Algorithm
+from evotune.protocols import Algorithm, Traits
 from evotune.space import Float, Space
 from evotune.testing.algorithms import SPACES, AlgorithmContract, Rehearsal, foreign_trials
 from helpers_halving import Ladder, count_epochs
@@ -59,7 +59,7 @@ class TestHyperband(AlgorithmContract):
 class Recorder:
     """An algorithm inside that writes down what it is told."""
 
-    generational = True
+    traits = Traits(generational=True)
 
     def __init__(self, space=LINE):
         self.space = space
@@ -106,7 +106,7 @@ class TestPromotion:
 
     def test_the_top_is_reached_with_the_maximum_of_epochs(self):
         study = Ladder(halving())
-        while not (top := [t for t in study.trials if t.note["rung"] == 9 and t.is_done]):
+        while not (top := [t for t in study.trials if t.origin.rung == 9 and t.is_done]):
             study.go(len(study.trials) % 7)
         assert top[0].checkpoint.epochs == 9
         line = [top[0]]
@@ -118,10 +118,10 @@ class TestPromotion:
         study = Ladder(halving(maximum=4, eta=2))
         for value in (4, 3, 2, 1):
             study.finish(study.start(), value)
-        rungs = [trial.note["rung"] for trial in study.trials]
+        rungs = [trial.origin.rung for trial in study.trials]
         while 4 not in rungs:
             study.go(0)
-            rungs = [trial.note["rung"] for trial in study.trials]
+            rungs = [trial.origin.rung for trial in study.trials]
         assert rungs.index(4) == [k for k, rung in enumerate(rungs) if rung == 2][1] + 1
 
     def test_nobody_is_promoted_twice(self):
@@ -166,11 +166,11 @@ class TestPromotion:
     def test_weights_of_the_hopeless_are_let_go_for_good(self):
         study = Rehearsal(halving(maximum=27)).run(600)
         assert len(study.algorithm.donors()) < 40
-        assert max(t.note["rung"] for t in study.trials) == 27
+        assert max(t.origin.rung for t in study.trials) == 27
 
     def test_ends_when_the_algorithm_inside_does(self):
         trials = Rehearsal(halving(Grid(LINE, points=9))).run(100).trials
-        assert sorted(t.note["rung"] for t in trials) == [1] * 9 + [3] * 3 + [9]
+        assert sorted(t.origin.rung for t in trials) == [1] * 9 + [3] * 3 + [9]
 
 
 class TestInside:
@@ -188,7 +188,7 @@ class TestInside:
         assert (last.repeat_of, last.values, last.note) == (1, (0.5,), {})
         for value in (3, 1, 2, 3, 1, 2):
             study.go(value)
-        again = [t for t in study.trials if t.note["rung"] == 9]
+        again = [t for t in study.trials if t.origin.rung == 9]
         assert again == [] or recorder.told[-1].repeat_of == 1
 
     def test_a_generation_is_not_held_up_by_promotions(self):
@@ -196,12 +196,12 @@ class TestInside:
         for value in (3, 1, 2):
             study.go(value)
         assert study.start().weights_from == 1  # runs on and on
-        assert study.go(4).note["generation"] == 1
+        assert study.go(4).origin.generation == 1
 
     def test_it_is_asked_again_where_it_repeats_itself(self):
         space = SPACES["finite"]
         trials = Rehearsal(halving(RandomSearch(space), resume=False)).run(7).trials
-        new = [space.key(t.genome) for t in trials if t.note["rung"] == 1]
+        new = [space.key(t.genome) for t in trials if t.origin.rung == 1]
         assert len(set(new)) == len(new)
 
     def test_trials_from_elsewhere_are_for_it_alone(self):
@@ -253,8 +253,8 @@ class TestStudy:
             study.run(count_epochs(seen), trials=40)
             for trial in study.trials:
                 began, ended = seen[trial.number]
-                assert ended == trial.note["rung"]
-                assert began == (trial.note["rung"] / 3 if trial.weights_from is not None else 0)
+                assert ended == trial.origin.rung
+                assert began == (trial.origin.rung / 3 if trial.weights_from is not None else 0)
             assert {ended for _, ended in seen.values()} == {1, 3, 9}
             kept = [t for t in study.trials if t.checkpoint and not t.checkpoint.deleted]
             assert len(kept) <= len(algorithm.donors()) + 1
@@ -281,7 +281,7 @@ class TestStudy:
             return trial.params["x"] + 1 / trial.budget
 
         study = et.Study(halving(resume=False), "min loss", seed=1).run(look_up, trials=60)
-        assert study.best.note["rung"] == 9
+        assert study.best.origin.rung == 9
         assert all(trial.repeat_of is None for trial in study.trials)
 
     def test_fewer_epochs_than_the_maximum_are_an_error(self):

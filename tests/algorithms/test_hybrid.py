@@ -143,7 +143,7 @@ def test_where_trials_fail_is_avoided():
 
 
 def test_the_start_covers_every_gene():
-    trials = Rehearsal(Hybrid(CUBE, start=16)).run(16).trials
+    trials = Rehearsal(Hybrid(CUBE, initial=16)).run(16).trials
     points = np.array([list(trial.genome.values()) for trial in trials])
     assert np.all(np.sort(np.floor(points * 16), axis=0) == np.arange(16)[:, None])
 
@@ -152,7 +152,7 @@ def test_seeds_come_first():
     seeds = [CUBE.decode([share] * 5) for share in (0.1, 0.9)]
     trials = Rehearsal(Hybrid(CUBE, seeds=seeds)).run(5).trials
     assert [trial.genome for trial in trials[:2]] == seeds
-    assert distinct(Rehearsal(Hybrid(CUBE, seeds=seeds, start=1)).run(5)) == 5
+    assert distinct(Rehearsal(Hybrid(CUBE, seeds=seeds, initial=1)).run(5)) == 5
 
 
 def test_trials_of_elsewhere_count_as_start():
@@ -186,8 +186,8 @@ def test_repeats_are_averaged_not_piled_up():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"start": 0}, AlgorithmError, "Hybrid: start must be a whole number from 1 up, got 0"),
-        ({"start": 2.5}, AlgorithmError, "start must be a whole number"),
+        ({"initial": 0}, AlgorithmError, "Hybrid: initial must be a whole number from 1 up, got 0"),
+        ({"initial": 2.5}, AlgorithmError, "initial must be a whole number"),
         ({"seeds": [{"x0": 7.0}]}, GenomeError, "x0"),
         ({"seeds": {"x0": 0.5}}, AlgorithmError, "seeds is a list"),
     ],

@@ -21,9 +21,9 @@ def islands(count=3, size=3, **options):
     return recorders, Driver(Islands(recorders, **options))
 
 
-def by_island(trials, what="generation"):
+def by_island(trials):
     """(island, generation) of each trial."""
-    return [(t.note["island"], t.note[what]) for t in trials]
+    return [(t.origin.islands[0], t.origin.generation) for t in trials]
 
 
 def end_all(driver, started, values=lambda t: t.number):
@@ -44,11 +44,11 @@ class TestNotes:
 
     def test_the_generation_stands_where_stopping_rules_look_for_it(self):
         _, driver = islands()
-        assert [t.note["generation"] for t in driver.run(12).trials] == [0] * 9 + [1] * 3
+        assert [t.origin.generation for t in driver.run(12).trials] == [0] * 9 + [1] * 3
 
     def test_algorithms_without_generations_have_none(self):
         driver = Driver(Islands([RandomSearch(SPACE), RandomSearch(SPACE)]))
-        assert "generation" not in driver.start().note
+        assert driver.start().origin.generation is None
 
     def test_islands_of_islands(self):
         recorders = [Recorder(2) for _ in range(3)]
@@ -60,7 +60,7 @@ class TestNotes:
         assert {len(r.own) for r in recorders} == {2 * 8}
         sent = {trial.number for trial in recorders[2].foreign}
         assert sent
-        assert all(driver.trials[number].note["island"] == 0 for number in sent)
+        assert all(driver.trials[number].origin.islands[0] == 0 for number in sent)
 
 
 class TestMigration:
@@ -119,7 +119,7 @@ class TestMigration:
         recorders, driver = islands(4, every=1, topology="star")
         driver.run(12)
         islands_of = [
-            {driver.trials[t.number].note["island"] for t in r.foreign} for r in recorders
+            {driver.trials[t.number].origin.islands[0] for t in r.foreign} for r in recorders
         ]
         assert islands_of == [{1, 2, 3}, {0}, {0}, {0}]
 
@@ -129,7 +129,7 @@ class TestMigration:
         crossed = [
             trial
             for trial in trials
-            if any(trials[p].note["island"] != trial.note["island"] for p in trial.parents)
+            if any(trials[p].origin.islands[0] != trial.origin.islands[0] for p in trial.parents)
         ]
         assert crossed
 
@@ -165,7 +165,7 @@ class TestOrder:
         recorders = [Recorder(2, interval=epochs) for epochs in (1, 2, 4)]
         driver = Driver(Islands(recorders, every=4)).run(14 * 5)
         for k in range(3):
-            own = [t for t in driver.trials if t.note["island"] == k]
+            own = [t for t in driver.trials if t.origin.islands[0] == k]
             assert sum(t.budget for t in own) == 2 * 4 * 5
 
     def test_every_counts_epochs_of_proposals_that_have_a_budget(self):
@@ -187,13 +187,13 @@ class TestOrder:
         assert not kinds[1].foreign
         driver.run(39)
         assert len(kinds[1].foreign) == 1
-        assert [t.note["island"] for t in driver.trials] == ([0] * 10 + [1] * 3) * 3
+        assert [t.origin.islands[0] for t in driver.trials] == ([0] * 10 + [1] * 3) * 3
 
     def test_who_has_nothing_more_to_propose_holds_nobody_up(self):
         space = Space(a=Int(1, 3), b=Int(1, 2))
         grid, rest = Grid(space), Recorder(2, space=space)
         driver = Driver(Islands([grid, rest], every=2)).run(40, value=lambda t: t.number)
-        assert [t.note["island"] for t in driver.trials].count(0) == 6
+        assert [t.origin.islands[0] for t in driver.trials].count(0) == 6
         assert len(driver.trials) == 40
         both = Driver(Islands([Grid(space), Grid(space)])).run(40, value=lambda t: t.number)
         assert len(both.trials) == 12
@@ -203,16 +203,16 @@ class TestWithoutGenerations:
     def test_no_island_waits(self):
         recorders = [Recorder(3, generational=False), Recorder(3)]
         driver = Driver(Islands(recorders, every=1))
-        assert not driver.algorithm.generational
+        assert not driver.algorithm.traits.generational
         started = [driver.start() for _ in range(20)]
         assert None not in started
-        assert [t.note["island"] for t in started].count(1) == 3  # its barrier is its own affair
+        assert [t.origin.islands[0] for t in started].count(1) == 3  # its barrier is its own affair
 
     def test_each_island_sends_when_its_own_trials_make_up_for_the_generations(self):
         recorders = [Recorder(2, generational=False) for _ in range(2)]
         driver = Driver(Islands(recorders, every=2))
         started = [driver.start() for _ in range(8)]
-        own = [t for t in started if t.note["island"] == 0]
+        own = [t for t in started if t.origin.islands[0] == 0]
         end_all(driver, own[:3])
         assert not recorders[1].foreign
         driver.end(own[3], -1.0)
@@ -222,7 +222,7 @@ class TestWithoutGenerations:
     def test_the_island_with_the_fewest_generations_goes_first(self):
         recorders = [Recorder(n, generational=False) for n in (1, 4)]
         driver = Driver(Islands(recorders)).run(25)
-        assert [t.note["island"] for t in driver.trials].count(1) == 20
+        assert [t.origin.islands[0] for t in driver.trials].count(1) == 20
 
 
 class TestForeignTrials:
@@ -260,7 +260,7 @@ class TestAsymmetry:
         algorithm = Islands(recorders, every=4, topology="full", asymmetric=True)
         driver = Driver(algorithm).run(18)
         kinds = [
-            {driver.trials[t.number].note["island"]: t.note["migrant"] for t in r.foreign}
+            {driver.trials[t.number].origin.islands[0]: t.note["migrant"] for t in r.foreign}
             for r in recorders
         ]
         assert kinds == [
@@ -333,7 +333,7 @@ def test_a_steadier_island_never_takes_genes_from_a_more_frequent_one():
         algorithm = recipes.multiple_frequencies(SPACES["continuous"], population_size=4, **options)
         rehearsal = Rehearsal(algorithm, seed=1).run(400)
         interval = [inner.interval for inner in algorithm.algorithms]
-        home = {t.number: interval[t.note["island"]] for t in rehearsal.trials}
+        home = {t.number: interval[t.origin.islands[0]] for t in rehearsal.trials}
         weights = 0
         for trial in rehearsal.trials:
             assert all(home[n] >= home[trial.number] for n in trial.parents)
@@ -354,7 +354,7 @@ def test_islands_that_disagree_about_repeats_are_refused():
     racing, drifting = et.Racing(Genetic(SPACE)), et.Drifting(Genetic(SPACE))
     with pytest.raises(AlgorithmError, match="wants repeats averaged and another one wants them"):
         Islands([racing, drifting])
-    assert Islands([racing, Genetic(SPACE)]).duplicates == "repeat"
+    assert Islands([racing, Genetic(SPACE)]).traits.duplicates == "repeat"
 
 
 def test_phases_that_change_their_kind_make_no_generational_islands():
@@ -365,7 +365,7 @@ def test_phases_that_change_their_kind_make_no_generational_islands():
         phases = Phases(Genetic(SPACES["continuous"], population_size=4), steady, trials=8)
         return Islands([phases, Genetic(SPACES["continuous"], population_size=4)], every=1)
 
-    assert not make().generational
+    assert not make().traits.generational
     rehearsal = Rehearsal(make()).run(40, at_once=3)
     again = make()
     for trial in rehearsal.told:

@@ -75,8 +75,8 @@ def test_steady_state_never_waits_and_generations_do(kind):
     assert [waiting.start() is None for _ in range(5)] == [False] * 4 + [True]
     going = Rehearsal(kind(space, population_size=4)).run(4)
     assert all(going.start() is not None for _ in range(9))
-    assert not kind(space).generational
-    assert kind(space, steady_state=False).generational
+    assert not kind(space).traits.generational
+    assert kind(space, steady_state=False).traits.generational
 
 
 @BOTH

@@ -120,7 +120,7 @@ class TestNotesAndBudgets:
     def test_generations_are_counted_on(self):
         _, driver = phases(Recorder(2))
         driver.run(10)
-        assert [t.note["generation"] for t in driver.trials] == [0, 0, 1, 1, 2, 3, 3, 4, 4, 5]
+        assert [t.origin.generation for t in driver.trials] == [0, 0, 1, 1, 2, 3, 3, 4, 4, 5]
 
     def test_the_first_phase_gets_a_budget_where_it_has_none(self):
         _, driver = phases(budget=3)
@@ -139,7 +139,7 @@ class TestNotesAndBudgets:
     def test_islands_of_phases(self):
         parts = [Phases(Recorder(2), Then(size=3), trials=4) for _ in range(2)]
         driver = Driver(Islands(parts, every=1)).run(60)
-        assert phase_of(t for t in driver.trials if t.note["island"] == 1)[:4] == [0] * 4
+        assert phase_of(t for t in driver.trials if t.origin.islands[0] == 1)[:4] == [0] * 4
         for phases in parts:  # whose trials count ten to a generation, as they have no population
             assert len(phases.algorithms[1].foreign) == 3
 
@@ -180,9 +180,9 @@ def test_donors_are_those_of_the_running_algorithm():
 def test_generational_as_the_running_algorithm_is():
     steady = Genetic(SPACE, population_size=4, steady_state=True)
     algorithm = Phases(steady, Then(), trials=2)
-    assert not algorithm.generational
+    assert not algorithm.traits.generational
     Driver(algorithm).run(2)
-    assert algorithm.generational
+    assert algorithm.traits.generational
 
 
 def test_what_one_sees_from_outside():

@@ -64,8 +64,8 @@ def test_every_parent_is_drawn_in_proportion_to_its_relative_fitness():
 def test_the_whole_population_is_replaced_each_generation():
     rehearsal = Rehearsal(pbt()).run(32)
     for generation in generations(rehearsal)[1:]:
-        assert all("replaces" in trial.note for trial in generation)
-        assert [trial.note["member"] for trial in generation] == list(range(8))
+        assert all(trial.origin.mutated is not None for trial in generation)
+        assert [trial.origin.member for trial in generation] == list(range(8))
         assert {trial.budget for trial in generation} == {1.0}
 
 
@@ -99,15 +99,15 @@ def test_the_worst_quarter_copies_the_best_quarter_and_the_others_go_on():
         ordered = best(older, 8)
         winners, losers = set(numbers(ordered[:2])), set(numbers(ordered[-2:]))
         for trial in younger:
-            own = next(t for t in older if t.note["member"] == trial.note["member"])
+            own = next(t for t in older if t.origin.member == trial.origin.member)
             if own.number in losers:
                 assert trial.weights_from in winners
                 assert trial.parents == (trial.weights_from,)
-                assert trial.note["replaces"] == own.number
+                assert trial.origin.replaces == own.number
             else:
                 assert trial.weights_from == own.number
                 assert trial.genome == own.genome
-                assert "replaces" not in trial.note
+                assert trial.origin.mutated is None
 
 
 def test_two_parents_take_the_weights_from_the_first():
@@ -121,7 +121,7 @@ def test_the_elite_goes_on_unchanged():
     rehearsal = Rehearsal(pbt(elitism=2), seed=2).run(40)
     for older, younger in zip(generations(rehearsal)[:-1], generations(rehearsal)[1:], strict=True):
         elite = set(numbers(best(older, 2)))
-        kept = [t for t in younger if "replaces" not in t.note]
+        kept = [t for t in younger if t.origin.mutated is None]
         assert {t.weights_from for t in kept} == elite
         assert all(t.genome == rehearsal.trials[t.weights_from].genome for t in kept)
 
@@ -147,7 +147,7 @@ def test_both_children_of_a_crossing_are_trained_and_the_better_half_lives():
 def test_shrink_and_perturb_is_asked_for_children_only():
     rehearsal = Rehearsal(pbt(parents=1, shrink_perturb=(0.4, 0.1)), seed=2).run(24)
     for trial in rehearsal.trials:
-        expected = {"shrink": 0.4, "perturb": 0.1} if "replaces" in trial.note else {}
+        expected = {"shrink": 0.4, "perturb": 0.1} if trial.origin.mutated is not None else {}
         assert trial.inherit == expected
 
 
@@ -235,32 +235,32 @@ def test_an_idle_member_does_not_wait_for_a_slow_one():
         for trial in others:
             rehearsal.end(trial)
         others = [rehearsal.start() for _ in range(3)]
-    assert {t.note["member"] for t in others} == {1, 2, 3}
+    assert {t.origin.member for t in others} == {1, 2, 3}
     assert slow.number in {t.number for t in rehearsal.running}
-    assert max(t.note["generation"] for t in others) == 5
+    assert max(t.origin.generation for t in others) == 5
 
 
 def test_a_member_is_compared_with_the_latest_results_of_the_others():
     algorithm = pbt(asynchronous=True, parents=1, population_size=4)
-    rehearsal = Rehearsal(algorithm, value=lambda trial: float(trial.note["member"]))
+    rehearsal = Rehearsal(algorithm, value=lambda trial: float(trial.origin.member))
     for trial in [rehearsal.start() for _ in range(4)]:
         rehearsal.end(trial)
-    steps = {t.note["member"]: t for t in (rehearsal.start() for _ in range(4))}
+    steps = {t.origin.member: t for t in (rehearsal.start() for _ in range(4))}
     assert steps[3].weights_from == 0  # the worst of four copies the best
-    assert "replaces" in steps[3].note
+    assert steps[3].origin.mutated is not None
     for member in (0, 1, 2):
         assert steps[member].weights_from == member
 
 
 def test_a_member_that_failed_begins_again_as_a_child():
     algorithm = pbt(asynchronous=True, parents=1, population_size=4)
-    rehearsal = Rehearsal(algorithm, value=lambda trial: float(trial.note["member"]))
+    rehearsal = Rehearsal(algorithm, value=lambda trial: float(trial.origin.member))
     started = [rehearsal.start() for _ in range(4)]
     for trial in started:
-        rehearsal.end(trial, failed=trial.note["member"] == 0)
-    again = next(t for t in (rehearsal.start() for _ in range(4)) if t.note["member"] == 0)
+        rehearsal.end(trial, failed=trial.origin.member == 0)
+    again = next(t for t in (rehearsal.start() for _ in range(4)) if t.origin.member == 0)
     assert again.weights_from in {1, 2, 3}
-    assert again.note["replaces"] is None
+    assert again.origin.replaces is None
 
 
 # -- migrants and lost weights --------------------------------------------------------------------
@@ -405,7 +405,7 @@ def test_it_improves_a_schedule_that_no_constant_can_follow():
     space = Space(lr=Float(1e-4, 1.0, log=True))
 
     def value(trial: Trial) -> float:
-        target = -0.06 * trial.note["generation"]
+        target = -0.06 * trial.origin.generation
         return abs(math.log10(trial.genome["lr"]) - target)
 
     rehearsal = Rehearsal(pbt(space=space, population_size=16), seed=1, value=value).run(16 * 20)

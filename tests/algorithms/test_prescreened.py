@@ -26,7 +26,7 @@ class TestContractOfAGeneticAlgorithm(AlgorithmContract):
 class TestContractOfSteadyState(AlgorithmContract):
     def make(self, space):
         steady = Genetic(space, population_size=6, steady_state=True)
-        return Prescreened(steady, surrogate=nearest, pool=4, start=20)
+        return Prescreened(steady, surrogate=nearest, pool=4, initial=20)
 
 
 def nearest(features, targets, layout):
@@ -55,7 +55,7 @@ def test_picking_finds_better_than_taking_what_comes(surrogate, inner):
 
 def test_before_the_start_it_is_the_algorithm_itself():
     plain = Rehearsal(Genetic(SPACE, population_size=4)).run(12)
-    picked = Rehearsal(Prescreened(Genetic(SPACE, population_size=4), start=12)).run(13)
+    picked = Rehearsal(Prescreened(Genetic(SPACE, population_size=4), initial=12)).run(13)
     assert [t.genome for t in picked.trials[:12]] == [t.genome for t in plain.trials]
 
 
@@ -108,7 +108,7 @@ def test_the_scale_of_the_objective_means_nothing(scale):
     [Space(only=Fixed(1)), Space(a=Choice("x", "y"), b=Choice(1, 2, 3)), Space(x=Float(2, 2))],
 )
 def test_tiny_spaces(space):
-    assert len(Rehearsal(Prescreened(Genetic(space), start=2)).run(30).trials) == 30
+    assert len(Rehearsal(Prescreened(Genetic(space), initial=2)).run(30).trials) == 30
 
 
 def test_a_constant_objective():
@@ -125,7 +125,7 @@ def test_around_islands_whose_notes_nest():
     ("options", "text"),
     [
         ({"pool": 1}, "pool must be a whole number from 2"),
-        ({"start": 1}, "start must be a whole number from 2"),
+        ({"initial": 1}, "initial must be a whole number from 2"),
         ({"surrogate": "kriging"}, "must be one of gaussian_process, forest, got 'kriging'"),
     ],
 )
@@ -148,5 +148,5 @@ def test_around_phases_it_says_what_the_running_phase_says():
     steady = lambda best: Genetic(SPACE, steady_state=True)  # noqa: E731
     algorithm = Prescreened(Phases(Genetic(SPACE, population_size=4), steady, trials=8))
     rehearsal = Rehearsal(algorithm)
-    assert rehearsal.run(4).algorithm.generational
-    assert not rehearsal.run(9).algorithm.generational
+    assert rehearsal.run(4).algorithm.traits.generational
+    assert not rehearsal.run(9).algorithm.traits.generational

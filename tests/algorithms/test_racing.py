@@ -173,7 +173,7 @@ def test_killed_and_run_again_it_goes_as_if_it_had_never_stopped(cut, tmp_path):
 def test_a_generation_is_counted_once():
     study = et.Study(Racing(et.Genetic(SPACE, population_size=4)), "min loss", seed=1)
     study.run(noisy(0.2), trials=30, stagnation=50)
-    generations = [trial.note["generation"] for trial in study.trials]
+    generations = [trial.origin.generation for trial in study.trials]
     assert generations == sorted(generations)
     assert generations[-1] > 1
 

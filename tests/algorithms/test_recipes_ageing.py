@@ -26,7 +26,7 @@ def test_settings_of_the_paper():
     algorithm = recipes.regularised_evolution(SPACE)
     assert algorithm.population_size == algorithm.survival.size == 100
     assert algorithm.selection.size == 25
-    assert not algorithm.generational
+    assert not algorithm.traits.generational
 
 
 def test_the_population_is_always_the_youngest_however_good_the_oldest_was():

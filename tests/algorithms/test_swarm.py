@@ -206,7 +206,7 @@ def test_seeds_come_first_and_all_of_them():
     rehearsal = Rehearsal(ParticleSwarm(SPACE, population_size=4, seeds=seeds), value=squares)
     rehearsal.run(10)
     assert [dict(t.genome) for t in rehearsal.trials[:6]] == seeds
-    assert [t.note["generation"] for t in rehearsal.trials] == [0] * 6 + [1] * 4
+    assert [t.origin.generation for t in rehearsal.trials] == [0] * 6 + [1] * 4
     best = min(rehearsal.trials[:6], key=lambda t: t.values)
     assert best.values >= rehearsal.algorithm.population[0].values
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pandas as pd
 
 from evotune.analysis.frame import to_frame
-from evotune.trial import Failure, Trial
+from evotune.trial import Failure, Origin, Trial
 from helpers_report import simulate
 
 
@@ -35,7 +35,7 @@ def test_numbers_stay_numbers() -> None:
 
 
 def test_without_generations_there_is_no_such_column() -> None:
-    assert "generation" not in to_frame([replace(t, note={}) for t in simulate(3)])
+    assert "generation" not in to_frame([replace(t, origin=Origin()) for t in simulate(3)])
 
 
 def test_no_trials_make_an_empty_table() -> None:

@@ -2,20 +2,19 @@
 
 from dataclasses import replace
 
-from evotune.analysis.steps import inherits_weights, latest, own_note, steps, survivors
-from evotune.trial import Checkpoint, Trial
+from evotune.analysis.steps import inherits_weights, latest, steps, survivors
+from evotune.trial import Checkpoint, Origin, Trial
 from helpers_population import step
 
 
-def test_a_note_is_found_inside_the_notes_of_wrappers() -> None:
-    inner = {"generation": 4, "member": 2, "replaces": 7}
-    nested = {"phase": 1, "generation": 9, "note": {"island": 3, "generation": 4, "note": inner}}
-    [wrapped] = steps([replace(step(0, 0.5), note=nested)])
-    assert own_note(wrapped.trial) == inner
+def test_a_lane_is_the_islands_and_the_member() -> None:
+    origin = Origin(generation=9, member=2, islands=(3,), replaces=7, mutated=())
+    [wrapped] = steps([replace(step(0, 0.5), origin=origin)])
     assert wrapped.lane == (3, 2)
     assert wrapped.member == "3.2"
     assert wrapped.replaces == 7
-    assert wrapped.generation == 9  # the outermost counts on over phases
+    assert wrapped.is_child
+    assert wrapped.generation == 9
 
 
 def test_epochs_are_counted_along_the_line_of_weights() -> None:
@@ -56,7 +55,8 @@ def test_survivors_are_the_members_latest_done_steps() -> None:
 
 def test_without_members_the_ends_of_all_lines_survive() -> None:
     trials = [
-        replace(step(k, 0.1, weights=k - 1 if k in (1, 3) else None), note={}) for k in range(4)
+        replace(step(k, 0.1, weights=k - 1 if k in (1, 3) else None), origin=Origin())
+        for k in range(4)
     ]
     assert [s.trial.number for s in survivors(steps(trials))] == [1, 3]
     assert latest(steps(trials)) == []

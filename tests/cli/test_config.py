@@ -260,7 +260,8 @@ BAD = {
     ),
     "no interval": (
         {"algorithm": PBT + 'interval = "often"'},
-        "'interval' must be a whole number or \"auto\" or { name = \"GrowingInterval\", ... }, got 'often'",
+        '\'interval\' must be a whole number or "auto" or { name = "GrowingInterval", ... }, '
+        "got 'often'",
     ),
     "interval option": (
         {"algorithm": PBT + "interval = { inital = 1 }"},

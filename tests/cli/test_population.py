@@ -86,7 +86,7 @@ def test_show_lists_the_members(evotune, finished):
     assert [row[5] for row in rows] == [str(t.weights_from) for t in trials]
     for row, trial in zip(rows, trials, strict=True):
         came = "child of " + "+".join(map(str, trial.parents))
-        assert (came if "replaces" in trial.note else "went on") in " ".join(row)
+        assert (came if trial.origin.mutated is not None else "went on") in " ".join(row)
 
 
 def test_best_and_trials_tell_the_epochs_and_the_line(evotune, finished):

@@ -53,7 +53,7 @@ class TestAdaptive:
         (lambda: Adaptive(high=1.5), "high=1.5"),
         (lambda: Adaptive(factor=1.0), "factor > 1"),
         (lambda: Decay(initial=1.5), r"Decay: initial must lie in \[0, 1\]"),
-        (lambda: Decay(decay=-0.1), "decay must not be negative"),
+        (lambda: Decay(decay=-0.1), "decay must be a number from 0 up"),
     ],
 )
 def test_bad_options(make, message):

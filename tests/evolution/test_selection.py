@@ -136,9 +136,9 @@ def test_better_members_are_drawn_more_often_and_values_stay(selection):
         (lambda: Truncation(1.1), "Truncation"),
         (lambda: Tournament(0), "Tournament: size must be a whole number from 1 up"),
         (lambda: Rank(2.1), r"Rank: pressure must lie in \[1, 2\]"),
-        (lambda: Boltzmann(-1), "beta must not be negative"),
-        (lambda: Boltzmann(1, growth=0), "growth must be positive"),
-        (lambda: Boltzmann(math.nan), "beta must not be negative"),
+        (lambda: Boltzmann(-1), "beta must be a number from 0 up"),
+        (lambda: Boltzmann(1, growth=0), "growth must be a number above 0"),
+        (lambda: Boltzmann(math.nan), "beta must be a number from 0 up"),
         (lambda: RelativeExponential(-1), "strength must not be negative"),
     ],
 )

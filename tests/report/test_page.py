@@ -21,7 +21,7 @@ from evotune.objectives import Constraint
 from evotune.protocols import StudyDefinition
 from evotune.report.page import write
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Space
-from evotune.trial import Failure, Trial
+from evotune.trial import Failure, Origin, Trial
 from helpers_population import SCHEDULED, train_population
 from helpers_report import SPACE, Recorded, definition, scatter, simulate
 
@@ -158,7 +158,7 @@ ODD = {
     "nan": with_scores(simulate(40), lambda t: math.nan if t.number % 2 else 0.5),
     "nothing finite": with_scores(simulate(40), lambda _: math.inf),
     "infeasible": [replace(t, violation=1.0 + t.number) for t in simulate(40)],
-    "no generations": [replace(t, note={}, parents=()) for t in simulate(40)],
+    "no generations": [replace(t, origin=Origin(), parents=()) for t in simulate(40)],
     "missing parents": [replace(t, parents=(999,)) for t in simulate(40)],
     "unsorted": simulate(40)[::-1],
 }
@@ -342,7 +342,7 @@ def test_halving_shows_its_rungs_and_no_schedules(tmp_path):
     study = et.Study(algorithm, "max score", seed=1).run(train, trials=20)
     text = study.report(tmp_path / "report.html").read_text()
     table = text.split('id="rungs"')[1].split("</table>")[0]
-    budgets = [trial.note["rung"] for trial in study.trials]
+    budgets = [trial.origin.rung for trial in study.trials]
     for budget in (1.0, 3.0, 9.0):
         assert f"<td>{budget:g}</td><td>{budgets.count(budget)}</td>" in table
     assert 'id="schedules"' not in text

@@ -12,7 +12,7 @@ from evotune.analysis.data import prepare
 from evotune.analysis.lineage import weights_line
 from evotune.errors import StudyError
 from evotune.report.picture import write_picture
-from evotune.trial import Trial
+from evotune.trial import Origin, Trial
 from helpers_population import SCHEDULED, train_population
 from helpers_report import Recorded, definition, simulate
 
@@ -57,7 +57,7 @@ def test_it_needs_no_other_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 25])
 def test_odd_studies_have_a_picture(tmp_path: Path, count: int) -> None:
-    trials = [replace(t, parents=(), note={}, violation=1.0) for t in simulate(count)]
+    trials = [replace(t, parents=(), origin=Origin(), violation=1.0) for t in simulate(count)]
     root = picture(tmp_path, trials, name="<b>&</b>")
     assert "Where the best trial comes from" not in texts(root)
     assert not any(math.isnan(float(t.attrib["x"])) for t in root.iter(f"{SVG}text"))

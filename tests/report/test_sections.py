@@ -21,7 +21,7 @@ from evotune.report.findings import findings
 from evotune.report.page import write
 from evotune.report.sections import sections
 from evotune.space import Choice, Float, Space
-from evotune.trial import Trial
+from evotune.trial import Origin, Trial
 from helpers_population import SCHEDULED, step, train_population
 from helpers_report import Recorded, definition, simulate
 
@@ -76,7 +76,7 @@ ODD = {
     "two networks": train_population(pbt(networks=2), 40),
     "islands": train_population(Islands([pbt(), pbt(interval=2)], every=4), 60),
     "no members": [
-        replace(t, note={"run": 0}) for t in train_population(pbt(parents=1, exploit="binary"), 40)
+        replace(t, origin=Origin()) for t in train_population(pbt(parents=1, exploit="binary"), 40)
     ],
     "no budget": [replace(t, budget=None, checkpoint=None) for t in train_population(pbt(), 24)],
 }
@@ -94,10 +94,10 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     space = Space({name: Float(1e-4, 1, log=True), "momentum": Choice("a", name)})
     trials = []
     for trial in train_population(pbt(), 32):
-        mutated = {"mutated": [name]} if "replaces" in trial.note else {}
+        is_child = trial.origin.mutated is not None
+        origin = replace(trial.origin, mutated=(name,) if is_child else None)
         params = {name: trial.params["lr"], "momentum": name}
-        note = {**trial.note, **mutated}
-        trials.append(replace(trial, params=params, genome=params, note=note))
+        trials.append(replace(trial, params=params, genome=params, origin=origin))
     path = write(tmp_path / "r.html", Recorded(definition(space, f"max {name}"), trials))
     assert "<img" not in path.read_text("utf-8")
 
@@ -121,7 +121,7 @@ def test_a_gene_with_a_log_scale_has_a_log_axis(data: StudyData) -> None:
 
 
 def test_the_lines_of_all_members_at_the_end_are_grey(data: StudyData) -> None:
-    last = [t for t in data.trials if t.note["generation"] == 7]
+    last = [t for t in data.trials if t.origin.generation == 7]
     assert {line[-1].trial.number for line in data.surviving_lines} == {t.number for t in last}
     others = trace(schedules(data), "other members at the end")
     assert list(others.x).count(None) == len(last)
@@ -202,7 +202,7 @@ def test_a_large_population_is_drawn_in_part_with_the_whole_line_of_the_best() -
     assert max(s.figure.layout.height for s in made.values() if s.figure) < 900
     rows = made["replaced"].figure.data[0].z
     assert np.shape(rows) == (100, 40)
-    born = [t for t in weights_line(study.trials, study.best.number) if t.note["generation"] > 4]
+    born = [t for t in weights_line(study.trials, study.best.number) if t.origin.generation > 4]
     orange = trace(made["replaced"].figure, "line of the best trial")
     assert len(segments(orange)) == len(born) - 1
     for key, note in (("schedules", "the 64 best"), ("curves", "6,750 trials 3,000 are drawn")):

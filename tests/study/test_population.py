@@ -78,7 +78,7 @@ def test_files_that_nobody_needs_are_removed(tmp_path):
 
 def test_an_interval_that_does_not_divide_the_epochs_is_cut_short():
     study = et.Study(population(interval=3), "min loss", seed=1).run(train_member, epochs=8)
-    assert sorted({(t.note["generation"], t.budget) for t in study.trials}) == [
+    assert sorted({(t.origin.generation, t.budget) for t in study.trials}) == [
         (0, 3),
         (1, 3),
         (2, 2),

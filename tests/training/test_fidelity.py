@@ -79,7 +79,7 @@ def test_halving_of_epochs_trains_on_from_the_weights_of_the_promoted():
     task = blob_task(optimizer="adam", validate_every=1)
     algorithm = et.SuccessiveHalving(et.RandomSearch(SPACE), minimum=1, maximum=9)
     study = et.Study(algorithm, "min loss", seed=1).run(task, trials=30)
-    top = [trial for trial in study.trials if trial.note["rung"] == 9]
+    top = [trial for trial in study.trials if trial.origin.rung == 9]
     assert top
     for trial in top:
         line = [trial]
@@ -144,8 +144,8 @@ def test_weights_cannot_be_handed_on_between_shares(algorithm):
 
 
 def test_shares_are_not_stacked():
-    assert blob_task().can_stack
-    assert not blob_task(fidelity="data").can_stack
+    assert blob_task().traits.stacks
+    assert not blob_task(fidelity="data").traits.stacks
 
 
 def test_pairs_in_a_dataset_are_divided_too():

@@ -1,32 +1,17 @@
 """Algorithms by name, and the rule that picks one."""
 
-import importlib
 import logging
 import math
 from typing import Any
 
+import evotune
 from evotune.checks import did_you_mean
 from evotune.errors import AlgorithmError
+from evotune.names import SEARCHES
 from evotune.protocols import Algorithm
 from evotune.space import Space
 
 log = logging.getLogger("evotune")
-
-#: Module of every search algorithm that takes a space.
-ALGORITHMS = {
-    "RandomSearch": "random_search",
-    "CmaEs": "cma_es",
-    "Grid": "grid",
-    "Genetic": "genetic",
-    "EvolutionStrategy": "evolution_strategy",
-    "DifferentialEvolution": "differential",
-    "Hybrid": "hybrid",
-    "ParticleSwarm": "swarm",
-    "EstimationOfDistribution": "estimation",
-    "Nsga2": "recipes",
-    "Nsga3": "recipes",
-    "PopulationBasedTraining": "population_based",
-}
 
 #: Up to so many trials, genes and workers a surrogate is worth its cost.
 MODEL_TRIALS, MODEL_GENES, MODEL_WORKERS = 300, 100, 20
@@ -63,7 +48,7 @@ def auto(
     """
     name, why = _choose(space, trials, objectives, workers)
     algorithm = named(name, space)
-    if workers > getattr(algorithm, "population_size", workers):
+    if workers > (algorithm.traits.population_size or workers):
         algorithm = named(name, space, population_size=workers)
     if budget is not None:
         from evotune.algorithms.halving import SuccessiveHalving
@@ -115,14 +100,13 @@ def named(name: str, space: Space, **options: Any) -> Algorithm:
     Raises:
         AlgorithmError: No algorithm has this name, or it has no such option.
     """
-    if name not in ALGORITHMS:
-        hint = did_you_mean(name, [*ALGORITHMS, "auto"]) or "."
+    if name not in SEARCHES:
+        hint = did_you_mean(name, [*SEARCHES, "auto"]) or "."
         raise AlgorithmError(
-            f"there is no algorithm {name!r}{hint} Known: auto, {', '.join(ALGORITHMS)}"
+            f"there is no algorithm {name!r}{hint} Known: auto, {', '.join(SEARCHES)}"
         )
-    module = importlib.import_module(f"evotune.algorithms.{ALGORITHMS[name]}")
     try:
-        algorithm: Algorithm = getattr(module, name)(space, **options)
+        algorithm: Algorithm = getattr(evotune, name)(space, **options)
     except TypeError as error:
         raise AlgorithmError(f"{name}: {error}") from None
     return algorithm

@@ -16,9 +16,10 @@ import numpy as np
 
 from evotune.algorithms.cma_distribution import Distribution, Kind, Layout, Sample
 from evotune.algorithms.generations import Generation
-from evotune.checks import check_whole, is_number
+from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first
+from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.trial import Proposal, Trial
 
@@ -53,8 +54,6 @@ class CmaEs:
         GenomeError: A seed genome lies outside the space.
     """
 
-    generational = True
-
     def __init__(
         self,
         space: Space,
@@ -76,6 +75,7 @@ class CmaEs:
         self.separable = separable
         self.learning_rate_adaptation = learning_rate_adaptation
         self._check()
+        self.traits = Traits(generational=True, population_size=population_size)
         if isinstance(seeds, Mapping):
             raise AlgorithmError(f"seeds is a list of genomes: write seeds=[{dict(seeds)!r}]")
         self._seeds = [space.complete(genome) for genome in seeds]
@@ -88,8 +88,7 @@ class CmaEs:
 
     def _check(self) -> None:
         check_whole("CmaEs", "population_size", self.population_size, 4)
-        if not is_number(self.step_size) or not 0 < self.step_size <= 1:
-            raise AlgorithmError(f"CmaEs: step_size must lie in (0, 1], got {self.step_size!r}")
+        check_in("CmaEs", "step_size", self.step_size, "(0, 1]")
         if self.restarts not in ("ipop", "bipop", None):
             raise AlgorithmError(
                 f'CmaEs: restarts is "ipop", "bipop" or None, got {self.restarts!r}'
@@ -121,12 +120,13 @@ class CmaEs:
         generation = self._generation
         if generation.is_full:
             return None
-        note = generation.note(rng)
+        seed = generation.draw_seed(rng)
         if self._is_seeding:
-            return Proposal(dict(self._seeds[generation.started]), note={**note, "sample": None})
+            given = dict(self._seeds[generation.started])
+            return generation.stamp(Proposal(given, note={"sample": None}), seed)
         sample = self._current().sample(rng)
         drawn = {"sample": list(sample.point), "choices": list(sample.choices)}
-        return Proposal(self._layout.decode(sample), note={**note, **drawn})
+        return generation.stamp(Proposal(self._layout.decode(sample), note=drawn), seed)
 
     @property
     def _is_seeding(self) -> bool:

@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from evotune.algorithms.generations import Generation, StartingPopulation
-from evotune.checks import check_operator, check_whole, is_number
+from evotune.algorithms.generations import Generations
+from evotune.checks import check_in, check_operator, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.control import Constant, Control, SelfAdaptive, Setting, SuccessHistory
 from evotune.evolution.repeats import merge_repeats
-from evotune.evolution.replacement import no_worse
-from evotune.evolution.survival import Survival, best_first
+from evotune.evolution.survival import Survival, best_first, no_worse
+from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.space.designs import Design, design_named
 from evotune.space.domains import reflect
@@ -112,12 +112,10 @@ class DifferentialEvolution:
         self._check()
         self._first = Setting(float(scale), float(crossover_rate))
         self._control = self._new_control()
-        self._start = StartingPopulation(space, design_named(start), seeds)
-        self._generation = Generation(0, max(population_size, len(seeds)))
+        self._generations = Generations(space, design_named(start), seeds, population_size)
         self._population: list[Trial] = []
         self._archive: deque[Trial] = deque(maxlen=population_size)  # replaced targets
         self._successes: list[tuple[Setting, float]] = []
-        self._arrived: list[Trial] = []
 
     def _check(self) -> None:
         check_whole("DifferentialEvolution", "population_size", self.population_size, LEAST_MEMBERS)
@@ -132,15 +130,8 @@ class DifferentialEvolution:
                 'DifferentialEvolution: adaptation is None, "jde" or "shade", '
                 f"got {self.adaptation!r}"
             )
-        if not is_number(self.scale) or not 0 < self.scale <= 2:
-            raise AlgorithmError(
-                f"DifferentialEvolution: scale must lie in (0, 2], got {self.scale!r}"
-            )
-        if not is_number(self.crossover_rate) or not 0 <= self.crossover_rate <= 1:
-            raise AlgorithmError(
-                "DifferentialEvolution: crossover_rate must lie in [0, 1], "
-                f"got {self.crossover_rate!r}"
-            )
+        check_in("DifferentialEvolution", "scale", self.scale, "(0, 2]")
+        check_in("DifferentialEvolution", "crossover_rate", self.crossover_rate, "[0, 1]")
 
     def _new_control(self) -> Control:
         if self.adaptation == "jde":
@@ -155,9 +146,9 @@ class DifferentialEvolution:
         )
 
     @property
-    def generational(self) -> bool:
-        """False for steady-state, where each result counts at once."""
-        return not self.steady_state
+    def traits(self) -> Traits:
+        """Not generational for steady-state, where each result counts at once."""
+        return Traits(generational=not self.steady_state, population_size=self.population_size)
 
     @property
     def population(self) -> tuple[Trial, ...]:
@@ -172,21 +163,22 @@ class DifferentialEvolution:
 
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose the next child; None while the last ones of a generation are still running."""
-        generation = self._generation
+        generation = self._generations.running
         if generation.is_full and not self.steady_state:
             return None
-        note = generation.note(rng)
+        seed = generation.draw_seed(rng)
         members = self._population
         place = int(rng.integers(self.population_size)) if self.steady_state else generation.started
         starting = self.steady_state and generation.number == 0
         if starting or len(members) < LEAST_MEMBERS or place >= len(members):
-            return Proposal(self._start.genome(generation, note["seed"], rng), note=note)
+            return self._generations.newcomer(rng, seed=seed)
         target = members[place]
         setting = self._control.draw(Setting.of(target.note, self._first), rng)
         mutant = self._mutant(place, rng)
         parents = tuple(dict.fromkeys(t.number for t in (target, *mutant.trials)))
-        note |= {"scale": setting.scale, "crossover_rate": setting.crossover_rate}
-        return Proposal(self._child(target, mutant, setting, rng), parents=parents, note=note)
+        note = {"scale": setting.scale, "crossover_rate": setting.crossover_rate}
+        genome = self._child(target, mutant, setting, rng)
+        return generation.stamp(Proposal(genome, parents=parents, note=note), seed)
 
     def _mutant(self, place: int, rng: np.random.Generator) -> _Mutant:
         members = self._population
@@ -261,26 +253,22 @@ class DifferentialEvolution:
 
     def tell(self, trial: Trial) -> None:
         """Take note of a trial; the last one of a generation makes the next population."""
-        generation = self._generation
-        owned = generation.owns(trial)
-        if owned:
-            generation.tell(trial, self.space.key(trial.genome))
-        if trial.is_done and (self.steady_state or not owned):
-            self._arrived.append(trial)
+        self._generations.tell(trial)
+        generation = self._generations.running
+        over = generation.is_full if self.steady_state else generation.is_complete
         if self.steady_state:
-            self._compete()
-        elif generation.is_complete:
-            self._arrived += generation.done()
-            self._compete()
-        if generation.is_complete or (self.steady_state and generation.is_full):
+            self._compete([trial] if trial.is_done else [])
+        elif over:
+            self._compete([*self._generations.strangers, *generation.done()])
+        if over:
+            self._generations.end(self.population_size)
             self._control.learn(self._successes)
             self._successes = []
-            self._generation = Generation(generation.number + 1, self.population_size)
 
-    def _compete(self) -> None:
+    def _compete(self, arrived: Sequence[Trial]) -> None:
         """Let each trial that has arrived compete with its target, then cut to size."""
         members = {t.number: t for t in self._population}
-        for trial in self._arrived:
+        for trial in arrived:
             target = members.get(trial.parents[0]) if "scale" in trial.note else None
             members[trial.number] = trial
             if target is None or trial.repeat_of is not None:
@@ -293,7 +281,6 @@ class DifferentialEvolution:
                 self._archive.append(target)
                 setting = Setting.of(trial.note, self._first)
                 self._successes.append((setting, _gain(trial, target)))
-        self._arrived = []
         ordered = self.survival(merge_repeats(list(members.values())))
         self._population = ordered[: self.population_size]
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from evotune.algorithms.wrapping import check_algorithm, disowned, unwrap, wrap
-from evotune.checks import check_whole, is_number
+from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first
-from evotune.protocols import Algorithm
+from evotune.protocols import Algorithm, Traits
 from evotune.space import Space
 from evotune.trial import Proposal, Trial
 
@@ -50,22 +50,18 @@ class Drifting:
         ``study.algorithm.population[0]``, while ``study.best`` is the best value ever measured.
     """
 
-    #: The same params are measured again on purpose, and never averaged with what they once gave.
-    duplicates = "allow"
-
     def __init__(
         self, algorithm: Algorithm, *, every: int = 20, tolerance: float = 1.0, keep: int = 4
     ) -> None:
         check_algorithm("Drifting: the algorithm inside", algorithm)
-        if getattr(algorithm, "inherits", False):
+        if algorithm.traits.inherits:
             raise AlgorithmError(
                 "Drifting measures params again from fresh weights, so the trials of the algorithm "
                 f"inside must not inherit any; got {algorithm!r}"
             )
         check_whole("Drifting", "every", every, 2)
         check_whole("Drifting", "keep", keep, 1)
-        if not is_number(tolerance) or not tolerance > 0:
-            raise AlgorithmError(f"Drifting: tolerance must be positive, got {tolerance!r}")
+        check_in("Drifting", "tolerance", tolerance, "(0, inf]")
         self.space = algorithm.space
         self.algorithm = algorithm
         self.every = every
@@ -89,9 +85,13 @@ class Drifting:
         )
 
     @property
-    def generational(self) -> bool:
-        """False: when a check comes depends on the results."""
-        return False
+    def traits(self) -> Traits:
+        """Not generational: when a check comes depends on the results.
+
+        The same params are measured again on purpose, and never averaged with what they once gave.
+        """
+        inside = self.algorithm.traits
+        return replace(inside, generational=False, duplicates="allow", size=None)
 
     @property
     def population(self) -> tuple[Trial, ...]:
@@ -112,7 +112,7 @@ class Drifting:
         proposal = self.algorithm.ask(rng)
         if proposal is None:
             return None
-        return replace(proposal, note=wrap("era", self.changes, proposal.note))
+        return wrap("era", self.changes, proposal)
 
     def _again(self, trial: Trial, why: str) -> Proposal:
         note = {"era": self.changes, "again": why, "values": list(trial.values or ())}

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evotune.algorithms.generations import Generation, StartingPopulation
-from evotune.checks import check_operator, check_whole, is_number
-from evotune.errors import AlgorithmError
+from evotune.algorithms.generations import Generations
+from evotune.checks import check_in, check_operator, check_whole
 from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.selection import draw
 from evotune.evolution.survival import Survival, best_first
+from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.space.designs import Design, design_named
 from evotune.space.domains import reflect
@@ -163,8 +163,6 @@ class EstimationOfDistribution:
         GenomeError: A seed genome lies outside the space.
     """
 
-    generational = True
-
     def __init__(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
         self,
         space: Space,
@@ -184,22 +182,17 @@ class EstimationOfDistribution:
         self.smallest_spread = smallest_spread
         self.survival = survival
         self._check()
-        self._start = StartingPopulation(space, design_named(start), seeds)
-        self._generation = Generation(0, max(population_size, len(seeds)))
+        self.traits = Traits(generational=True, population_size=population_size)
+        self._generations = Generations(space, design_named(start), seeds, population_size)
         self._population: list[Trial] = []
         self._model: ElitesModel | None = None
-        self._immigrants: list[Trial] = []
 
     def _check(self) -> None:
         name = type(self).__name__
         check_whole(name, "population_size", self.population_size, 2)
         check_operator(name, "survival", self.survival, "survival.best_first")
-        if not is_number(self.elite) or not 0 < self.elite <= 1:
-            raise AlgorithmError(f"{name}: elite must lie in (0, 1], got {self.elite!r}")
-        if not is_number(self.smallest_spread) or not 0 <= self.smallest_spread <= 0.5:
-            raise AlgorithmError(
-                f"{name}: smallest_spread must lie in [0, 0.5], got {self.smallest_spread!r}"
-            )
+        check_in(name, "elite", self.elite, "(0, 1]")
+        check_in(name, "smallest_spread", self.smallest_spread, "[0, 0.5]")
 
     def __repr__(self) -> str:
         return (
@@ -223,28 +216,22 @@ class EstimationOfDistribution:
 
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose the next draw; None while the last ones of a generation are still running."""
-        generation = self._generation
+        generation = self._generations.running
         if generation.is_full:
             return None
-        note = generation.note(rng)
         if self._model is None:
-            return Proposal(self._start.genome(generation, note["seed"], rng), note=note)
+            return self._generations.newcomer(rng)
+        seed = generation.draw_seed(rng)
         genome, template = self._model.draw(rng)
-        return Proposal(genome, parents=(template.number,), note=note)
+        return generation.stamp(Proposal(genome, parents=(template.number,)), seed)
 
     def tell(self, trial: Trial) -> None:
         """Take note of a trial; the last one of a generation renews the model."""
-        generation = self._generation
-        if generation.owns(trial):
-            generation.tell(trial, self.space.key(trial.genome))
-        elif trial.is_done:
-            self._immigrants.append(trial)
-        if generation.is_complete:
-            self._learn([*self._population, *generation.done(), *self._immigrants])
-            self._generation = Generation(generation.number + 1, self.population_size)
+        self._generations.tell(trial)
+        if self._generations.running.is_complete:
+            self._learn([*self._population, *self._generations.end(self.population_size)])
 
     def _learn(self, trials: Sequence[Trial]) -> None:
-        self._immigrants = []
         self._population = self.survival(merge_repeats(trials))[: self.population_size]
         elite = self._population[: max(2, round(self.elite * len(self._population)))]
         if len(elite) > 1:

@@ -6,16 +6,16 @@ strategy of Li et al., "Mixed integer evolution strategies for parameter optimiz
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
-from evotune.algorithms.generations import Generation, StartingPopulation
-from evotune.checks import check_whole
+from evotune.algorithms.generations import Generations
+from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.survival import Survival, best_first
+from evotune.protocols import Traits
 from evotune.space import Domain, Space
 from evotune.space.crossover import Uniform
 from evotune.space.designs import Design, design_named
@@ -48,7 +48,7 @@ class EvolutionStrategy:
         step_sizes: ``"one"`` for all genes, learned within a hundred trials, or one for ``"each"``
             gene, which takes thousands.
         recombine: Combine two parents; False copies one.
-        order: Orders trials best first.
+        survival: Who lives on: returns trials best first.
         start: Design of the first λ trials: ``"latin_hypercube"``, ``"sobol"`` or ``"random"``.
         seeds: Genomes, or params, that the first generation begins with.
 
@@ -57,31 +57,30 @@ class EvolutionStrategy:
         GenomeError: A seed genome lies outside the space.
     """
 
-    generational = True
-
     def __init__(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
         self,
         space: Space,
         *,
         parents: int = 3,
         offspring: int | None = None,
-        survival: Literal["plus", "comma"] = "plus",
+        replacement: Literal["plus", "comma"] = "plus",
         step_size: float = 0.2,
         step_sizes: Literal["one", "each"] = "one",
         recombine: bool = True,
-        order: Survival = best_first,
+        survival: Survival = best_first,
         start: str | Design = "latin_hypercube",
         seeds: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.space = space
         self.parents = parents
         self.offspring = 4 * parents if offspring is None else offspring
-        self.survival = survival
+        self.replacement = replacement
         self.step_size = step_size
         self.step_sizes = step_sizes
         self.recombine = recombine
-        self.order = order
+        self.survival = survival
         self._check()
+        self.traits = Traits(generational=True)
         genes = max(len(space.variable), 1)
         # Small steps must not freeze the categories (Li et al., section 3.3).
         self._least_change = 1.0 / (3.0 * genes)
@@ -90,35 +89,29 @@ class EvolutionStrategy:
         else:  # Schwefel's τ' and τ
             self._tau_shared = 1.0 / math.sqrt(2.0 * genes)
             self._tau_each = 1.0 / math.sqrt(2.0 * math.sqrt(genes))
-        self._start = StartingPopulation(space, design_named(start), seeds)
-        self._generation = Generation(0, max(self.offspring, len(seeds)))
+        self._generations = Generations(space, design_named(start), seeds, self.offspring)
         self._population: list[Trial] = []
-        self._immigrants: list[Trial] = []
 
     def _check(self) -> None:
         check_whole("EvolutionStrategy", "parents", self.parents, 1)
         check_whole("EvolutionStrategy", "offspring", self.offspring, 1)
-        if self.survival not in ("plus", "comma"):
+        if self.replacement not in ("plus", "comma"):
             raise AlgorithmError(
-                f'EvolutionStrategy: survival is "plus" or "comma", got {self.survival!r}'
+                f'EvolutionStrategy: replacement is "plus" or "comma", got {self.replacement!r}'
             )
         if self.step_sizes not in ("one", "each"):
             raise AlgorithmError(
                 f'EvolutionStrategy: step_sizes is "one" or "each", got {self.step_sizes!r}'
             )
-        if self.survival == "comma" and self.offspring < self.parents:
+        if self.replacement == "comma" and self.offspring < self.parents:
             raise AlgorithmError(
                 f"EvolutionStrategy: (μ, λ) needs at least as many offspring as parents, got "
                 f"parents={self.parents}, offspring={self.offspring}"
             )
-        if not 0 < self.step_size <= STEP_BOUNDS[1]:
-            raise AlgorithmError(
-                f"EvolutionStrategy: step_size must lie in (0, {STEP_BOUNDS[1]}], "
-                f"got {self.step_size!r}"
-            )
+        check_in("EvolutionStrategy", "step_size", self.step_size, f"(0, {STEP_BOUNDS[1]}]")
 
     def __repr__(self) -> str:
-        sign = "+" if self.survival == "plus" else ","
+        sign = "+" if self.replacement == "plus" else ","
         return f"EvolutionStrategy(({self.parents} {sign} {self.offspring}))"
 
     @property
@@ -132,14 +125,13 @@ class EvolutionStrategy:
 
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose the next child; None while the last ones of a generation are still running."""
-        generation = self._generation
+        generation = self._generations.running
         if generation.is_full:
             return None
-        note = generation.note(rng)
-        if self._population:
-            child = self._child(rng)
-            return replace(child, note={**note, **child.note})
-        return Proposal(self._start.genome(generation, note["seed"], rng), note=note)
+        if not self._population:
+            return self._generations.newcomer(rng)
+        seed = generation.draw_seed(rng)
+        return generation.stamp(self._child(rng), seed)
 
     def _child(self, rng: np.random.Generator) -> Proposal:
         members = self._population
@@ -172,17 +164,11 @@ class EvolutionStrategy:
 
     def tell(self, trial: Trial) -> None:
         """Take note of a trial; the last one of a generation chooses the survivors."""
-        generation = self._generation
-        if generation.owns(trial):
-            generation.tell(trial, self.space.key(trial.genome))
-        elif trial.is_done:
-            self._immigrants.append(trial)
-        if generation.is_complete:
-            old = self._population if self.survival == "plus" else []
-            pool = merge_repeats([*old, *generation.done(), *self._immigrants])
-            self._population = self.order(pool)[: self.parents] or self._population
-            self._immigrants = []
-            self._generation = Generation(generation.number + 1, self.offspring)
+        self._generations.tell(trial)
+        if self._generations.running.is_complete:
+            old = self._population if self.replacement == "plus" else []
+            pool = merge_repeats([*old, *self._generations.end(self.offspring)])
+            self._population = self.survival(pool)[: self.parents] or self._population
 
 
 def _move(domain: Domain, value: Any, step: float, rng: np.random.Generator) -> Any:

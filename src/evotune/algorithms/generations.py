@@ -1,6 +1,7 @@
-"""What generational algorithms share: the running generation, and its starting design."""
+"""What generational algorithms share: the running generation, and how the first one begins."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from evotune.errors import AlgorithmError
 from evotune.space import Space
 from evotune.space.designs import Design
-from evotune.trial import Trial
+from evotune.trial import Proposal, Trial
 
 
 class Generation:
@@ -35,10 +36,20 @@ class Generation:
         """Tell whether a trial was proposed for this generation."""
         return trial.note.get("generation") == self.number
 
-    def note(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Return the note of the next proposal."""
-        seed = int(rng.integers(2**31)) if self.seed is None else self.seed
-        return {"generation": self.number, "seed": seed}
+    def draw_seed(self, rng: np.random.Generator) -> int:
+        """Return the seed of what all its proposals share; the first proposal draws it."""
+        return int(rng.integers(2**31)) if self.seed is None else self.seed
+
+    def stamp(self, proposal: Proposal, seed: int) -> Proposal:
+        """Return a proposal as one of this generation.
+
+        Args:
+            proposal: What its algorithm has made.
+            seed: What `draw_seed` gave.
+        """
+        note = {"generation": self.number, "seed": seed, **proposal.note}
+        origin = replace(proposal.origin, generation=self.number)
+        return replace(proposal, origin=origin, note=note)
 
     def tell(self, trial: Trial, key: Hashable) -> None:
         """Take note of one of its own trials."""
@@ -109,3 +120,58 @@ class StartingPopulation:
         if self.space.key(genome) in generation.keys:  # in a small space a design repeats itself
             return self.space.sample(rng)
         return dict(genome)
+
+
+class Generations:
+    """The generations of one algorithm: the running one, its start, and trials from elsewhere.
+
+    Args:
+        space: What may be searched.
+        design: How to lay out the first generation.
+        seeds: Genomes or params that it begins with.
+        size: Trials of the first generation, where no more seeds are given.
+
+    Attributes:
+        running: The running generation.
+        strangers: Done trials that were not proposed for it: a warm start, migrants, repeats.
+    """
+
+    def __init__(
+        self, space: Space, design: Design, seeds: Sequence[Mapping[str, Any]], size: int
+    ) -> None:
+        self.space = space
+        self.running = Generation(0, max(size, len(seeds)))
+        self.strangers: list[Trial] = []
+        self._start = StartingPopulation(space, design, seeds)
+
+    def newcomer(self, rng: np.random.Generator, seed: int | None = None, **note: Any) -> Proposal:
+        """Return the next proposal without parents, out of the starting design.
+
+        Args:
+            rng: Random stream of this proposal.
+            seed: Seed of the generation, where it was drawn already.
+            **note: What the proposal carries beside it.
+        """
+        seed = self.running.draw_seed(rng) if seed is None else seed
+        genome = self._start.genome(self.running, seed, rng)
+        return self.running.stamp(Proposal(genome, note=note), seed)
+
+    def tell(self, trial: Trial) -> bool:
+        """Take note of a trial, and tell whether it was proposed for the running generation."""
+        owned = self.running.owns(trial)
+        if owned:
+            self.running.tell(trial, self.space.key(trial.genome))
+        elif trial.is_done:
+            self.strangers.append(trial)
+        return owned
+
+    def end(self, size: int) -> list[Trial]:
+        """Begin the next generation and return the done trials of this one, then the strangers.
+
+        Args:
+            size: Trials of the next one.
+        """
+        ended = [*self.running.done(), *self.strangers]
+        self.strangers = []
+        self.running = Generation(self.running.number + 1, size)
+        return ended

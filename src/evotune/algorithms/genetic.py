@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from evotune.algorithms.generations import Generation, StartingPopulation
+from evotune.algorithms.generations import Generation, Generations
 from evotune.algorithms.variation import Variation
 from evotune.checks import check_operator, check_whole
 from evotune.errors import AlgorithmError
-from evotune.evolution.rates import Constant, Progress, Schedule
+from evotune.evolution.rates import Constant, Progress, RateSchedule
 from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.selection import Positions, Selection, Tournament
 from evotune.evolution.survival import Survival, best_first, scalar_values
+from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.space.crossover import Blend, Crossover
 from evotune.space.designs import Design, design_named
@@ -74,7 +75,7 @@ class Genetic:
         crossover: Crossover = Blend(0.3),
         crossover_rate: float = 0.9,
         mutation: Mutation = Gaussian(),
-        mutation_rate: float | Schedule | None = None,
+        mutation_rate: float | RateSchedule | None = None,
         self_adaptive: bool = False,
         both_children: bool = False,
         refinement: Refinement | None = None,
@@ -98,12 +99,10 @@ class Genetic:
         self._check()
         self._rate = None if self.schedule is None else self.schedule.initial
         self.variation = self.variation.with_rate(self._rate)
-        self._start = StartingPopulation(space, design_named(start), seeds)
-        self._generation = Generation(0, max(population_size, len(seeds)))
+        self._generations = Generations(space, design_named(start), seeds, population_size)
         self._population: list[Trial] = []
         self._values = np.zeros(0)  # one number a member, for selection
         self._plan: tuple[int, Positions] | None = None  # (seed, parents of a generation)
-        self._immigrants: list[Trial] = []
         self._now = space  # with its ranges as refined
         self._best: Trial | None = None  # of all generations, found in this one:
         self._best_since = 0
@@ -143,9 +142,9 @@ class Genetic:
         )
 
     @property
-    def generational(self) -> bool:
-        """False for steady-state, where each result counts at once."""
-        return not self.steady_state
+    def traits(self) -> Traits:
+        """Not generational for steady-state, where each result counts at once."""
+        return Traits(generational=not self.steady_state, population_size=self.population_size)
 
     @property
     def population(self) -> tuple[Trial, ...]:
@@ -165,25 +164,27 @@ class Genetic:
 
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose the next child; None while the last ones of a generation are still running."""
-        generation = self._generation
+        generation = self._generations.running
         if generation.is_full and not self.steady_state:
             return None
-        note = generation.note(rng)
         if not self._population or (self.steady_state and generation.number == 0):
-            return Proposal(self._start.genome(generation, note["seed"], rng), note=note)
+            return self._generations.newcomer(rng)
+        seed = generation.draw_seed(rng)
         if self.steady_state:
             a, b = self._parents(self._draw_parents(2, rng), 0, rng)
             child = self.variation.child(self.space, a, b, rng)
         else:
-            child = self._planned_child(note, rng)
-        return replace(child, note={**note, **child.note})
+            child = self._planned_child(generation, seed, rng)
+        return generation.stamp(child, seed)
 
-    def _planned_child(self, note: dict[str, Any], rng: np.random.Generator) -> Proposal:
-        index, seed = self._generation.started, note["seed"]
+    def _planned_child(
+        self, generation: Generation, seed: int, rng: np.random.Generator
+    ) -> Proposal:
+        index = generation.started
         if self._plan is None or self._plan[0] != seed:
             # All parents at once: universal sampling and pairs of children need the whole plan.
             draws = np.random.default_rng(seed)
-            self._plan = (seed, self._draw_parents(2 * self._generation.size, draws))
+            self._plan = (seed, self._draw_parents(2 * generation.size, draws))
         pair_rng = None
         if self.both_children:
             index, second = divmod(index, 2)
@@ -199,7 +200,7 @@ class Genetic:
         return child
 
     def _draw_parents(self, count: int, rng: np.random.Generator) -> Positions:
-        return self.selection(self._values, count, rng, self._generation.number)
+        return self.selection(self._values, count, rng, self._generations.running.number)
 
     def _parents(self, plan: Positions, pair: int, rng: np.random.Generator) -> tuple[Trial, Trial]:
         first, second = int(plan[2 * pair]), int(plan[2 * pair + 1])
@@ -212,24 +213,19 @@ class Genetic:
 
     def tell(self, trial: Trial) -> None:
         """Take note of a trial; the last one of a generation makes the next population."""
-        generation = self._generation
-        if generation.owns(trial):
-            generation.tell(trial, self.space.key(trial.genome))
-        if trial.is_done and (self.steady_state or not generation.owns(trial)):
-            self._immigrants.append(trial)
+        self._generations.tell(trial)
+        generation = self._generations.running
         if self.steady_state:
-            self._survive(self._population, self._immigrants)
+            self._survive(self._population, [trial] if trial.is_done else [])
             if generation.is_full:
-                self._generation = Generation(generation.number + 1, self.offspring)
+                self._generations.end(self.offspring)
         elif generation.is_complete:
             self._next_generation()
 
     def _next_generation(self) -> None:
-        children = self._generation.done() + self._immigrants
-        old = self._population
+        children = self._generations.end(self.offspring * (2 if self.both_children else 1))
+        old, number = self._population, self._generations.running.number
         self._survive(old[: self.elitism], children)
-        number = self._generation.number + 1
-        self._generation = Generation(number, self.offspring * (2 if self.both_children else 1))
         if self.schedule is not None and self._rate is not None:
             progress = Progress(number, self._success(old, children), self._diversity())
             self._rate = self.schedule.next(self._rate, progress)
@@ -242,7 +238,6 @@ class Genetic:
             ordered = self.survival(merge_repeats([*old, *children]))
             self._population = ordered[: self.population_size]
             self._values = scalar_values(self._population)
-            self._immigrants = []
         self._plan = None
 
     def _success(self, old: Sequence[Trial], children: Sequence[Trial]) -> float:
@@ -262,7 +257,7 @@ class Genetic:
         return float(units.std(axis=0).mean() * math.sqrt(12)) if units.size else 1.0
 
     def _refine(self, rule: Refinement) -> None:
-        number = self._generation.number
+        number = self._generations.running.number
         if self._population and self._leads(self._population[0]):
             self._best, self._best_since = self._population[0], number
         if rule.undo_after is not None and number - self._best_since >= rule.undo_after:
@@ -276,5 +271,5 @@ class Genetic:
         return self._best is None or self.survival([self._best, trial])[0] is not self._best
 
 
-def _schedule(rate: float | Schedule | None) -> Schedule | None:
+def _schedule(rate: float | RateSchedule | None) -> RateSchedule | None:
     return Constant(float(rate)) if isinstance(rate, int | float) else rate

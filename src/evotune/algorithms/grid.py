@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from evotune.checks import check_whole
+from evotune.protocols import Traits
 from evotune.space import Domain, Space
 from evotune.trial import Proposal, Trial
 
@@ -21,19 +22,15 @@ class Grid:
 
     Raises:
         AlgorithmError: Fewer than two points a gene.
-
-    Attributes:
-        size: How many combinations there are, those equal but for dormant genes counted apart.
     """
-
-    generational = True
 
     def __init__(self, space: Space, *, points: int = 5) -> None:
         check_whole("Grid", "points", points, 2)
         self.space = space
         self.points = points
         self._levels = {name: _levels(domain, points) for name, domain in space.domains.items()}
-        self.size = math.prod(len(levels) for levels in self._levels.values())
+        size = math.prod(len(levels) for levels in self._levels.values())
+        self.traits = Traits(generational=True, size=size)
         self._next = 0
         self._told: set[Hashable] = set()
 
@@ -42,7 +39,7 @@ class Grid:
 
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose the next combination; None when all have been proposed."""
-        for index in range(self._next, self.size):
+        for index in range(self._next, self.traits.size or 0):
             genome = self._genome(index)
             # Combinations that differ in dormant genes only are the same to the evaluation.
             if self.space.key(genome) not in self._told:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from evotune.algorithms.wrapping import check_algorithm, disowned, unwrap, wrap
-from evotune.checks import check_whole, is_number
+from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first
-from evotune.protocols import Algorithm
+from evotune.protocols import Algorithm, Traits
 from evotune.trial import Proposal, Trial
 
 #: A trial is compared with so many of the latest results of its rung. All of them would make each
@@ -191,9 +191,6 @@ class SuccessiveHalving:
         budgets: Budget of each rung, ascending.
     """
 
-    generational = False
-    inherits = True  # even without weights: a promoted trial is no duplicate
-
     def __init__(
         self,
         algorithm: Algorithm,
@@ -205,7 +202,7 @@ class SuccessiveHalving:
     ) -> None:
         name = type(self).__name__
         check_algorithm(f"{name}: algorithm", algorithm)
-        if getattr(algorithm, "inherits", False):
+        if algorithm.traits.inherits:
             raise AlgorithmError(
                 f"{name}: algorithm must not hand on weights itself, as it is the promoted trials "
                 f"that do; write {name}(Genetic(space)), got {algorithm!r}"
@@ -229,6 +226,17 @@ class SuccessiveHalving:
             f"{type(self).__name__}({self.algorithm!r}, budgets="
             f"{[round(budget, 4) for budget in self.budgets]}, eta={self.eta}, "
             f"resume={self.resume})"
+        )
+
+    @property
+    def traits(self) -> Traits:
+        """Inherits even without weights: a promoted trial is no duplicate."""
+        return replace(
+            self.algorithm.traits,
+            generational=False,
+            inherits=True,
+            size=None,
+            budgets=self.budgets,
         )
 
     def donors(self) -> Collection[int]:
@@ -258,22 +266,23 @@ class SuccessiveHalving:
             return None
         k, trial = found
         budget, source = self._brackets[b].budgets[k], trial.number
-        note: dict[str, Any] = {"bracket": b, "rung": budget, "promotes": source}
+        note = {"bracket": b, "rung": budget, "promotes": source}
         note["first"] = trial.note.get("first", source)
-        if "generation" in trial.note:
-            note["generation"] = trial.note["generation"]
+        origin = replace(trial.origin, rung=budget, promotes=source)
+        proposal = Proposal(dict(trial.genome), budget, parents=(source,), origin=origin, note=note)
         if not self.resume:
-            return Proposal(dict(trial.genome), budget, parents=(source,), note=note)
+            return proposal
         left = max(budget - trained(trial), 0.0)
-        return Proposal(dict(trial.genome), left, weights_from=source, parents=(source,), note=note)
+        return replace(proposal, budget=left, weights_from=source)
 
     def _newcomer(self, b: int, rng: np.random.Generator) -> Proposal | None:
         proposal = self._unseen(rng)
         if proposal is None:
             return None
         budget = self._brackets[b].budgets[0]
-        note = wrap("bracket", b, proposal.note) | {"rung": budget}
-        return replace(proposal, budget=budget, note=note)
+        origin = replace(proposal.origin, rung=budget)
+        wrapped = wrap("bracket", b, replace(proposal, budget=budget, origin=origin))
+        return replace(wrapped, note={**wrapped.note, "rung": budget})
 
     def _unseen(self, rng: np.random.Generator) -> Proposal | None:
         """Ask the algorithm inside, again and again where it repeats itself.
@@ -318,8 +327,7 @@ class SuccessiveHalving:
 
 def _check_budgets(name: str, minimum: Any, maximum: Any) -> None:
     for what, budget in (("minimum", minimum), ("maximum", maximum)):
-        if not is_number(budget) or not 0 < budget < float("inf"):
-            raise AlgorithmError(f"{name}: {what} must be a number above 0, got {budget!r}")
+        check_in(name, what, budget, "(0, inf)")
     if not minimum < maximum:
         raise AlgorithmError(
             f"{name}: minimum must be below maximum, or there is nothing to promote to; got "

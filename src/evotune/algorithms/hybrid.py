@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from scipy.special import log_ndtr
 
-from evotune.algorithms.generations import Generation, StartingPopulation
+from evotune.algorithms.generations import Generations
 from evotune.checks import check_whole
 from evotune.evolution.pareto import non_dominated
-from evotune.execution.devices import one_thread
+from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.space.designs import sobol
 from evotune.surrogates.acquisition import log_chebyshev_improvement, log_expected_improvement
@@ -25,6 +25,7 @@ from evotune.surrogates.candidates import evolve
 from evotune.surrogates.model import Model, Surrogate
 from evotune.surrogates.observations import Observation
 from evotune.surrogates.rows import Array, Mask, Rows
+from evotune.surrogates.threads import one_thread
 from evotune.trial import Proposal, Trial
 
 #: Best trials whose genes the first candidates inherit.
@@ -43,7 +44,7 @@ class Hybrid:
 
     Args:
         space: What may be searched.
-        start: Trials of the scrambled Sobol sequence that come first; trials of elsewhere that
+        initial: Trials of the scrambled Sobol sequence that come first; trials of elsewhere that
             are told before count as part of it.
         seeds: Genomes, or params, to begin with.
 
@@ -52,19 +53,18 @@ class Hybrid:
         GenomeError: A seed genome lies outside the space.
     """
 
-    generational = False
+    traits = Traits()
 
     def __init__(
-        self, space: Space, *, start: int = 10, seeds: Sequence[Mapping[str, Any]] = ()
+        self, space: Space, *, initial: int = 10, seeds: Sequence[Mapping[str, Any]] = ()
     ) -> None:
-        check_whole("Hybrid", "start", start, 1)
+        check_whole("Hybrid", "initial", initial, 1)
         self.space = space
-        self.start = start
+        self.initial = initial
         self._rows = Rows(space)
         self._surrogate = Surrogate(self._rows)
         self._seeds = len(seeds)
-        self._generation = Generation(0, max(start, len(seeds)))
-        self._design = StartingPopulation(space, sobol, seeds)
+        self._generations = Generations(space, sobol, seeds, initial)
         self._observations: list[Observation] = []
         self._running: dict[int, Array] = {}
         self._known: set[int] = set()  # numbers of all trials
@@ -73,7 +73,7 @@ class Hybrid:
         self._modelled = -1  # how many observations the model has seen
 
     def __repr__(self) -> str:
-        return f"Hybrid(start={self.start})"
+        return f"Hybrid(initial={self.initial})"
 
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""
@@ -83,8 +83,7 @@ class Hybrid:
 
     def tell(self, trial: Trial) -> None:
         """Take note of a trial."""
-        if self._generation.owns(trial):
-            self._generation.tell(trial, self.space.key(trial.genome))
+        self._generations.tell(trial)
         row = self._rows.row(trial.genome)
         self._known.add(trial.number)
         self._taken.add(self._keys(row[None])[0])
@@ -101,10 +100,10 @@ class Hybrid:
 
     def ask(self, rng: np.random.Generator) -> Proposal:
         """Propose the next trial."""
-        begun = self._generation.started
-        if begun < self._seeds or (len(self._known) < self.start and not self._generation.is_full):
-            note = self._generation.note(rng)
-            return Proposal(self._design.genome(self._generation, note["seed"], rng), note=note)
+        design = self._generations.running
+        is_short = len(self._known) < self.initial and not design.is_full
+        if design.started < self._seeds or is_short:
+            return self._generations.newcomer(rng)
         with one_thread():
             row = self._best_candidate(rng)
         return Proposal(self.space.sample(rng) if row is None else self._rows.genome(row))

@@ -8,7 +8,6 @@ arXiv 2506.03225).
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -18,9 +17,9 @@ from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first
 from evotune.evolution.topology import Topology, find_topology
-from evotune.protocols import Algorithm
+from evotune.protocols import Algorithm, Duplicates, Traits
 from evotune.space.space import difference
-from evotune.trial import Proposal, Trial
+from evotune.trial import NOWHERE, Proposal, Trial
 
 #: Trials that count as a generation of an algorithm that has no population.
 GENERATION = 10
@@ -43,7 +42,7 @@ class _Island:
 
     def __init__(self, algorithm: Algorithm, every: float) -> None:
         self.algorithm = algorithm
-        self.size = int(getattr(algorithm, "population_size", GENERATION))
+        self.size = algorithm.traits.population_size or GENERATION
         self.next = 0.0
         self.done = 0.0
         self.due = every
@@ -65,7 +64,7 @@ class _Island:
         self.algorithm.tell(trial)
         if not generational:
             self._count(trial, starts)
-        elif hasattr(self.algorithm, "clock"):  # islands of islands know it themselves
+        elif isinstance(self.algorithm, Islands):  # islands of islands know it themselves
             self.next = self.algorithm.clock
         elif starts:
             self._look_ahead(trial)
@@ -86,8 +85,8 @@ class _Island:
         following = self.algorithm.ask(np.random.default_rng(0))
         if following is None:
             self._is_full = True
-        elif "generation" in trial.note:
-            self._is_full = following.note.get("generation") != trial.note["generation"]
+        elif trial.origin.generation is not None:
+            self._is_full = following.origin.generation != trial.origin.generation
         else:
             self._is_full = self._started % self.size == 0
         if self._is_full:
@@ -165,10 +164,14 @@ class Islands:
         self.asymmetric = asymmetric
         # What is generational may change where one algorithm follows another.
         fixed = not any(isinstance(algorithm, Phases) for algorithm in self.algorithms)
-        self.generational = fixed and all(a.generational for a in self.algorithms)
-        self.inherits = any(getattr(a, "inherits", False) for a in self.algorithms)
-        self.duplicates = _duplicates(self.algorithms)
         self._islands = [_Island(algorithm, every) for algorithm in self.algorithms]
+        traits = [algorithm.traits for algorithm in self.algorithms]
+        self.traits = Traits(
+            generational=fixed and all(each.generational for each in traits),
+            inherits=any(each.inherits for each in traits),
+            duplicates=_duplicates(self.algorithms),
+            population_size=sum(island.size for island in self._islands),
+        )
         self._due = float(every)  # time of the next migration that all wait for
 
     def __repr__(self) -> str:
@@ -176,11 +179,6 @@ class Islands:
             f"Islands([{', '.join(map(repr, self.algorithms))}], neighbours={self.neighbours}, "
             f"every={self.every}, send={self.send}, asymmetric={self.asymmetric})"
         )
-
-    @property
-    def population_size(self) -> int:
-        """Members of all islands."""
-        return sum(island.size for island in self._islands)
 
     @property
     def clock(self) -> float:
@@ -196,12 +194,14 @@ class Islands:
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose what the island that is least far proposes."""
         order = sorted(range(len(self._islands)), key=lambda k: self._islands[k].next)
-        if self.generational:  # which one it is does not depend on results: it is waited for
+        if self.traits.generational:  # which one it is does not depend on results: it is waited for
             order = order[:1] if self.clock < self._due else []
         for k in order:
             proposal = self.algorithms[k].ask(rng)
             if proposal is not None:
-                return replace(proposal, note=wrap("island", k, proposal.note))
+                around = (k, *proposal.origin.islands)
+                origin = replace(proposal.origin, islands=around)
+                return wrap("island", k, replace(proposal, origin=origin))
         return None
 
     # -- tell: the only change ----------------------------------------------------------------
@@ -214,8 +214,8 @@ class Islands:
                 algorithm.tell(disowned(trial))
             return
         island = self._islands[k]
-        island.tell(unwrap(trial), generational=self.generational)
-        if not self.generational:
+        island.tell(unwrap(trial), generational=self.traits.generational)
+        if not self.traits.generational:
             if island.done >= island.due:
                 island.due += self.every
                 self._migrate([k])
@@ -230,12 +230,12 @@ class Islands:
             for neighbour in self.neighbours[k]:
                 note = {"migrant": self._kind(k, neighbour)}
                 for trial in trials:
-                    self.algorithms[neighbour].tell(replace(trial, note=note))
+                    self.algorithms[neighbour].tell(replace(trial, origin=NOWHERE, note=note))
 
     def _kind(self, sender: int, receiver: int) -> str:
         if not self.asymmetric:
             return "all"
-        a, b = (_interval(self.algorithms[k]) for k in (sender, receiver))
+        a, b = (self.algorithms[k].traits.interval or 0 for k in (sender, receiver))
         return "all" if a > b else "weights"
 
 
@@ -245,9 +245,7 @@ def _length(trial: Trial) -> float:
 
 def _check_intervals(algorithms: Sequence[Algorithm], every: int) -> None:
     """Migrants must be as old as their hosts, or a run that counts epochs ends too early."""
-    intervals = {
-        a.interval for a in algorithms if hasattr(a, "interval") and hasattr(a, "inherits")
-    }
+    intervals = {a.traits.interval for a in algorithms if a.traits.inherits and a.traits.interval}
     if len(intervals) > 1 and any(every % interval for interval in intervals):
         raise AlgorithmError(
             f"Islands: every must be a multiple of each island's interval, so that migrants have "
@@ -256,19 +254,15 @@ def _check_intervals(algorithms: Sequence[Algorithm], every: int) -> None:
         )
 
 
-def _duplicates(algorithms: Sequence[Algorithm]) -> str | None:
+def _duplicates(algorithms: Sequence[Algorithm]) -> Duplicates | None:
     """Return what all islands that want anything want done with params that come again."""
-    wanted = {d: a for a in algorithms if (d := getattr(a, "duplicates", None)) is not None}
+    wanted = {d: a for a in algorithms if (d := a.traits.duplicates) is not None}
     if len(wanted) > 1:
         raise AlgorithmError(
             "Islands: one island wants repeats averaged and another one wants them apart, so they "
             f"cannot share a study: {' and '.join(map(repr, wanted.values()))}"
         )
     return next(iter(wanted), None)
-
-
-def _interval(algorithm: Algorithm) -> Any:
-    return getattr(algorithm, "interval", None)
 
 
 def _check(algorithms: Sequence[Algorithm], asymmetric: bool) -> None:
@@ -290,7 +284,7 @@ def _check(algorithms: Sequence[Algorithm], asymmetric: bool) -> None:
                 f"Islands: all islands need the same space, but island {k} differs from island 0 "
                 "in\n" + "\n".join(lines)
             )
-        if asymmetric and _interval(algorithm) is None:
+        if asymmetric and algorithm.traits.interval is None:
             raise AlgorithmError(
                 "Islands: asymmetric=True compares the intervals of population-based training; "
                 f"island {k} has none: {algorithm!r}"

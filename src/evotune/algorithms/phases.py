@@ -9,7 +9,7 @@ from evotune.algorithms.wrapping import disowned, unwrap, wrap
 from evotune.checks import check_whole, did_you_mean
 from evotune.errors import AlgorithmError, GenomeError
 from evotune.evolution.survival import best_first
-from evotune.protocols import Algorithm
+from evotune.protocols import Algorithm, Traits
 from evotune.space import Domain, Space
 from evotune.trial import Proposal, Trial
 
@@ -84,19 +84,9 @@ class Phases:
         return (self._first,) if self._second is None else (self._first, self._second)
 
     @property
-    def generational(self) -> bool:
-        """True when the running algorithm is; the step from one to the other waits for all."""
-        return self.algorithms[-1].generational
-
-    @property
-    def inherits(self) -> bool:
-        """True when trials of the running algorithm inherit weights."""
-        return getattr(self.algorithms[-1], "inherits", False)
-
-    @property
-    def duplicates(self) -> str | None:
-        """What the running algorithm wants done with params that were proposed before."""
-        return getattr(self.algorithms[-1], "duplicates", None)
+    def traits(self) -> Traits:
+        """Those of the running algorithm, but for sizes, which differ from one to the other."""
+        return replace(self.algorithms[-1].traits, size=None, population_size=None)
 
     def donors(self) -> Collection[int]:
         """Return the trials whose weights the running algorithm may still ask for."""
@@ -119,10 +109,11 @@ class Phases:
         return self._wrapped(0, proposal)
 
     def _wrapped(self, phase: int, proposal: Proposal) -> Proposal:
-        note = wrap("phase", phase, proposal.note)
-        if phase and "generation" in note:  # generations are counted on, not anew
-            note["generation"] += self._generations
-        return replace(proposal, note=note)
+        generation = proposal.origin.generation
+        if phase and generation is not None:  # generations are counted on, not anew
+            origin = replace(proposal.origin, generation=generation + self._generations)
+            proposal = replace(proposal, origin=origin)
+        return wrap("phase", phase, proposal)
 
     # -- tell: the only change ----------------------------------------------------------------
 
@@ -144,7 +135,8 @@ class Phases:
         if trial.number not in self._running:
             self._running.add(trial.number)
             self._started += 1
-            self._generations = max(self._generations, trial.note.get("generation", -1) + 1)
+            if trial.origin.generation is not None:
+                self._generations = max(self._generations, trial.origin.generation + 1)
         if trial.has_ended:
             self._running.discard(trial.number)
         if trial.is_done:

@@ -11,18 +11,19 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from evotune.algorithms.generations import Generation, StartingPopulation
+from evotune.algorithms.generations import Generations
 from evotune.algorithms.variation import Variation
 from evotune.checks import check_operator, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.exploitation import Exploitation, exploitation_named
 from evotune.evolution.selection import RelativeExponential, Selection, Truncation
 from evotune.evolution.survival import best_first, scalar_values
+from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.space.crossover import Crossover, Uniform
 from evotune.space.designs import Design, design_named
 from evotune.space.mutation import Creep, Mutation, Perturb
-from evotune.trial import Proposal, Trial
+from evotune.trial import Origin, Proposal, Trial
 
 
 class Interval(Protocol):
@@ -130,8 +131,8 @@ def interval_of(given: Any) -> Interval:
         return GrowingInterval()
     if isinstance(given, str):
         raise AlgorithmError(
-            f'PopulationBasedTraining: interval is a number of epochs, "auto" or GrowingInterval(...), '
-            f"got {given!r}"
+            'PopulationBasedTraining: interval is a number of epochs, "auto" or '
+            f"GrowingInterval(...), got {given!r}"
         )
     return FixedInterval(given)
 
@@ -314,13 +315,13 @@ class PopulationBasedTraining:
     The evaluate function calls ``trial.resume(...)``, trains for ``trial.epochs()`` and ends with
     ``trial.keep(...)``; a `SupervisedTask` does so by itself. Say how long with
     ``study.run(train, epochs=20)``. Genes that change the shape of the weights cannot change along
-    a line: keep them `FixedInterval`.
+    a line: keep them `Fixed`.
 
     Args:
         space: What may be scheduled.
         population_size: Members.
-        interval: Epochs between two selections; or ``GrowingInterval(...)``, or ``"auto"`` for one that
-            doubles whenever the population stagnates.
+        interval: Epochs between two selections; or ``GrowingInterval(...)``, or ``"auto"`` for one
+            that doubles whenever the population stagnates.
         parents: 3 is the paper's; 2 takes the weights from the first parent of the genes; 1 copies
             genes and weights from one better member, and mutates them, the classic.
         selection: Who becomes a parent; by default in proportion to exp(−σ²·relative value) (P3),
@@ -349,8 +350,6 @@ class PopulationBasedTraining:
         AlgorithmError: A number out of bounds, or options that exclude each other.
         GenomeError: A seed genome lies outside the space.
     """
-
-    inherits = True
 
     def __init__(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
         self,
@@ -391,8 +390,7 @@ class PopulationBasedTraining:
         )
         self._schedule = interval_of(interval)
         self._check()
-        self._start = StartingPopulation(space, design_named(start), seeds)
-        self._generation = Generation(0, max(population_size, len(seeds)))
+        self._generations = Generations(space, design_named(start), seeds, population_size)
         self._population = Population()
         self._busy: dict[int, int] = {}  # member -> its running trial
         self._clock: dict[int, float] = {}  # member -> epochs that it has trained
@@ -445,9 +443,14 @@ class PopulationBasedTraining:
         )
 
     @property
-    def generational(self) -> bool:
-        """False where each result counts at once."""
-        return not self.asynchronous
+    def traits(self) -> Traits:
+        """Not generational where each result counts at once; the interval is the one of now."""
+        return Traits(
+            generational=not self.asynchronous,
+            inherits=True,
+            population_size=self.population_size,
+            interval=self.interval,
+        )
 
     @property
     def interval(self) -> int:
@@ -461,7 +464,7 @@ class PopulationBasedTraining:
 
     def donors(self) -> Collection[int]:
         """Return the trials whose weights a child may still ask for."""
-        generation, ranked = self._generation, self._population.ranked
+        generation, ranked = self._generations.running, self._population.ranked
         needed = {trial.number for trial in self._immigrants}
         needed.update(self._busy.values())
         if self.asynchronous:
@@ -492,41 +495,46 @@ class PopulationBasedTraining:
                 "trial.keep(model=model, optimizer=optimizer), and begin it with "
                 "trial.resume(model=model, optimizer=optimizer)"
             )
-        generation = self._generation
-        note = generation.note(rng)
+        generation = self._generations.running
         if generation.number == 0 or not self._population.ranked:
-            return self._founder(note, rng)
+            return self._founder(rng)
+        seed = generation.draw_seed(rng)
         if self.asynchronous:
             birth = self._least_trained(rng)
         elif generation.is_full:
             birth = None
         else:
-            birth = self._plan(note["seed"])[generation.started]
-        return None if birth is None else self._child(birth, note, rng)
+            birth = self._plan(seed)[generation.started]
+        return None if birth is None else self._child(birth, seed, rng)
 
-    def _founder(self, note: dict[str, Any], rng: np.random.Generator) -> Proposal | None:
+    def _founder(self, rng: np.random.Generator) -> Proposal | None:
         """Return a member with fresh weights."""
-        generation = self._generation
+        generation = self._generations.running
         if self.asynchronous and generation.number > 0:  # all the first ones have failed
             idle = (k for k in range(self.population_size) if k not in self._busy)
             member = next(idle, None)
             if member is None:
                 return None
-            genome = self.space.sample(rng)
+            seed = generation.draw_seed(rng)
+            proposal = generation.stamp(Proposal(self.space.sample(rng)), seed)
         elif generation.is_full:
             return None
         else:
             member = generation.started
-            genome = self._start.genome(generation, note["seed"], rng)
+            proposal = self._generations.newcomer(rng)
         networks = self.breeding.networks
-        inherit = {"networks": [None] * networks} if networks > 1 else {}
-        note["member"] = member
-        return Proposal(genome, float(self.interval), inherit=inherit, note=note)
+        return replace(
+            proposal,
+            budget=float(self.interval),
+            inherit={"networks": [None] * networks} if networks > 1 else {},
+            origin=replace(proposal.origin, member=member),
+            note={**proposal.note, "member": member},
+        )
 
     def _plan(self, seed: int) -> list[Birth]:
         """Return the births of the running generation, all drawn at once from its seed."""
         if self._births is None or self._births[0] != seed:
-            rng, generation = np.random.default_rng(seed), self._generation
+            rng, generation = np.random.default_rng(seed), self._generations.running
             members = range(generation.size)
             births = self.breeding.births(self._population, members, rng, generation.number)
             self._births = (seed, births)
@@ -540,17 +548,18 @@ class PopulationBasedTraining:
         member = min(idle, key=lambda k: (self._clock.get(k, 0.0), k))
         return self.breeding.births(self._population, [member], rng, 0)[0]
 
-    def _child(self, birth: Birth, note: dict[str, Any], rng: np.random.Generator) -> Proposal:
-        note["member"] = birth.member
+    def _child(self, birth: Birth, seed: int, rng: np.random.Generator) -> Proposal:
         own = self._population.members.get(birth.member)
-        if self.asynchronous:
-            note["generation"] = 1 if own is None else own.note.get("generation", 0) + 1
+        origin = Origin(generation=self._generations.running.number, member=birth.member)
+        if self.asynchronous:  # each member counts its own
+            before = 0 if own is None else own.note.get("generation", 0)
+            origin = replace(origin, generation=before + 1)
         genome = dict(birth.a.genome)
         parents: tuple[int, ...] = (birth.a.number,)
         if birth.replaces:
-            genome, parents = self._genes(birth, note["seed"], rng)
-            note["replaces"] = None if own is None else own.number
-            note["mutated"] = self._mutated(genome, birth)
+            genome, parents = self._genes(birth, seed, rng)
+            replaced = None if own is None else own.number
+            origin = replace(origin, replaces=replaced, mutated=self._mutated(genome, birth))
         donors = [self._readable(donor) for donor in birth.donors]
         numbers = [donor.number for donor in donors]
         inherit: dict[str, Any] = {"networks": numbers} if len(numbers) > 1 else {}
@@ -563,14 +572,15 @@ class PopulationBasedTraining:
             clock=self._clock.get(birth.member, 0.0) if self.asynchronous else None,
             inherit=inherit,
             parents=parents,
-            note=note,
+            origin=origin,
+            note={"generation": origin.generation, "seed": seed, "member": birth.member},
         )
 
     def _genes(
         self, birth: Birth, seed: int, rng: np.random.Generator
     ) -> tuple[dict[str, Any], tuple[int, ...]]:
         """Return the genome of a child, and the numbers of its parents."""
-        if self._schedule.restarts(self._generation.number):
+        if self._schedule.restarts(self._generations.running.number):
             return self.space.sample(rng), ()
         pair = None
         if self.breeding.both_children:
@@ -578,10 +588,10 @@ class PopulationBasedTraining:
         child = self.variation.child(self.space, birth.a, birth.b, rng, pair)
         return dict(child.genome), child.parents
 
-    def _mutated(self, genome: Mapping[str, Any], birth: Birth) -> list[str]:
+    def _mutated(self, genome: Mapping[str, Any], birth: Birth) -> tuple[str, ...]:
         """Return the genes that have neither parent's value: what mutation, not crossover, did."""
         a, b = birth.a.genome, birth.b.genome
-        return [n for n in self.space.variable if genome[n] not in (a.get(n), b.get(n))]
+        return tuple(n for n in self.space.variable if genome[n] not in (a.get(n), b.get(n)))
 
     def _readable(self, donor: Trial) -> Trial:
         """Return a donor, or the next best one when its weights could not be read."""
@@ -612,11 +622,12 @@ class PopulationBasedTraining:
             self._clock[member] = self._clock.get(member, 0.0) + (trial.budget or 0.0)
         else:
             self._busy[member] = trial.number
-        if self._generation.owns(trial):
-            self._generation.tell(trial, self.space.key(trial.genome))
+        running = self._generations.running
+        if running.owns(trial):
+            running.tell(trial, self.space.key(trial.genome))
         if self.asynchronous:
             self._tell_one(member, trial)
-        elif self._generation.is_complete:
+        elif running.is_complete:
             self._next_generation()
 
     def _welcome(self, trial: Trial) -> None:
@@ -631,17 +642,19 @@ class PopulationBasedTraining:
             self._immigrants.append(trial)
 
     def _tell_one(self, member: int, trial: Trial) -> None:
-        if self._generation.number == 0 and self._generation.is_full:
-            self._generation = Generation(1, self.population_size)
+        generation = self._generations.running
+        if generation.number == 0 and generation.is_full:
+            self._generations.end(self.population_size)
         if not trial.has_ended:
             return
         whole = trial.is_done and trial.checkpoint is not None
         self._population.settle(member, trial if whole else None)
-        all_founded = self._generation.number > 0 and not self._busy
+        all_founded = self._generations.running.number > 0 and not self._busy
         self._nothing_kept = trial.is_done and all_founded and not self._population.ranked
 
     def _next_generation(self) -> None:
-        done = self._generation.done()
+        generation = self._generations.running
+        done = generation.done()
         whole = [t for t in done if t.checkpoint is not None] + self._immigrants
         if whole:
             survivors = best_first(whole)[: self.population_size]
@@ -650,10 +663,10 @@ class PopulationBasedTraining:
         ranked = self._population.ranked
         self._nothing_kept = bool(done) and not ranked
         self._births = None
-        self._schedule.after(self._generation.number, ranked)
+        self._schedule.after(generation.number, ranked)
         twice = self.breeding.both_children and ranked
         size = self.population_size * (2 if twice else 1)
-        self._generation = Generation(self._generation.number + 1, size)
+        self._generations.end(size)
 
 
 def _check_shrink(name: str, given: Any) -> None:

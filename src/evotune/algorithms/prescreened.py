@@ -14,7 +14,7 @@ from evotune.algorithms.wrapping import check_algorithm
 from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first
-from evotune.protocols import Algorithm, Genome
+from evotune.protocols import Algorithm, Genome, Traits
 from evotune.surrogates.features import Features
 from evotune.surrogates.regressors import REGRESSORS, Predict, Regressor
 from evotune.surrogates.rows import Array, Rows
@@ -37,7 +37,7 @@ class Prescreened:
         surrogate: ``"gaussian_process"``, ``"forest"``, or a function like those in
             `evotune.surrogates.regressors`.
         pool: Candidates for each trial.
-        start: Ended trials before the surrogate has a say.
+        initial: Ended trials before the surrogate has a say.
 
     Raises:
         AlgorithmError: No algorithm, an unknown surrogate, or a number out of bounds.
@@ -56,16 +56,16 @@ class Prescreened:
         *,
         surrogate: str | Regressor = "gaussian_process",
         pool: int = 10,
-        start: int = 10,
+        initial: int = 10,
     ) -> None:
         check_algorithm("Prescreened: the algorithm inside", algorithm)
         check_whole("Prescreened", "pool", pool, 2)
-        check_whole("Prescreened", "start", start, 2)
+        check_whole("Prescreened", "initial", initial, 2)
         self.space = algorithm.space
         self.algorithm = algorithm
         self.surrogate = surrogate
         self.pool = pool
-        self.start = start
+        self.initial = initial
         self._regressor = _regressor(surrogate)
         self._rows = Rows(self.space)
         self._features = Features(self._rows)
@@ -75,22 +75,10 @@ class Prescreened:
     def __repr__(self) -> str:
         return f"Prescreened({self.algorithm!r}, surrogate={self.surrogate!r}, pool={self.pool})"
 
-    # What the algorithm inside says of itself may change while it runs: that of `Phases` does.
-
     @property
-    def generational(self) -> bool:
-        """True when the algorithm inside is."""
-        return self.algorithm.generational
-
-    @property
-    def inherits(self) -> bool:
-        """True when the algorithm inside hands on weights."""
-        return getattr(self.algorithm, "inherits", False)
-
-    @property
-    def duplicates(self) -> str | None:
-        """What the algorithm inside wants done with params that were proposed before."""
-        return getattr(self.algorithm, "duplicates", None)
+    def traits(self) -> Traits:
+        """Those of the algorithm inside; they may change while it runs, as those of `Phases` do."""
+        return self.algorithm.traits
 
     def donors(self) -> Collection[int]:
         """Return the donors of the algorithm inside."""
@@ -102,7 +90,7 @@ class Prescreened:
         if first is None:
             return None
         trials = self._known_to(first)
-        if len(trials) < self.start or not self._rows.names:
+        if len(trials) < self.initial or not self._rows.names:
             return first
         others = [self.algorithm.ask(rng) for _ in range(self.pool - 1)]
         pool = [first, *(proposal for proposal in others if proposal is not None)]
@@ -118,8 +106,8 @@ class Prescreened:
 
     def _newest(self) -> int:
         """Return how many have ended of the newest generation: they push out none of the others."""
-        numbers = [t.note.get("generation", -1) for t in self._ended]
-        return numbers.count(max(numbers)) if self.generational and max(numbers) >= 0 else 0
+        numbers = [_generation(trial) for trial in self._ended]
+        return numbers.count(max(numbers)) if self.traits.generational and max(numbers) >= 0 else 0
 
     def _known_to(self, proposal: Proposal) -> list[Trial]:
         """Return the trials that a proposal may depend on.
@@ -127,10 +115,10 @@ class Prescreened:
         In a generational search these are the ones of earlier generations: of its own, who knows
         which have ended by now.
         """
-        generation = proposal.note.get("generation")
-        if not self.generational or generation is None:
+        generation = proposal.origin.generation
+        if not self.traits.generational or generation is None:
             return self._ended
-        return [t for t in self._ended if t.note.get("generation", -1) < generation][-KNOWN:]
+        return [t for t in self._ended if _generation(t) < generation][-KNOWN:]
 
     def _learn(self, trials: Sequence[Trial]) -> Predict:
         """Return the surrogate of some trials; the last one made is kept."""
@@ -168,3 +156,7 @@ def _regressor(surrogate: str | Regressor) -> Regressor:
             f"Prescreened: surrogate must be one of {', '.join(REGRESSORS)}, got {surrogate!r}"
         )
     return REGRESSORS[surrogate]
+
+
+def _generation(trial: Trial) -> int:
+    return -1 if trial.origin.generation is None else trial.origin.generation

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evotune.algorithms.wrapping import check_algorithm, disowned, unwrap, wrap
-from evotune.checks import check_whole, is_number
+from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
-from evotune.protocols import Algorithm
+from evotune.protocols import Algorithm, Traits
 from evotune.trial import Proposal, Trial
 
 Values = npt.NDArray[np.float64]
@@ -46,24 +46,20 @@ class Racing:
         algorithm: The algorithm inside.
     """
 
-    generational = False  # whether a genome is raced on depends on what has arrived by then
-    duplicates = "repeat"
-
     def __init__(self, algorithm: Algorithm, *, repeats: int = 5, caution: float = 0.5) -> None:
         check_algorithm("Racing: algorithm", algorithm)
-        if getattr(algorithm, "inherits", False):
+        if algorithm.traits.inherits:
             raise AlgorithmError(
                 "Racing: a repeat starts afresh, so the algorithm must not hand on weights; write "
                 f"Racing(Genetic(space)), got {algorithm!r}"
             )
-        if getattr(algorithm, "duplicates", None) == "allow":
+        if algorithm.traits.duplicates == "allow":
             raise AlgorithmError(
                 "Racing averages all results of the same params, and the algorithm inside measures "
                 f"them again to see them change; write Drifting(Racing(...)), got {algorithm!r}"
             )
         check_whole("Racing", "repeats", repeats, 2)
-        if not is_number(caution) or not 0 <= caution < math.inf:
-            raise AlgorithmError(f"Racing: caution must be a number from 0 up, got {caution!r}")
+        check_in("Racing", "caution", caution, "[0, inf)")
         self.space = algorithm.space
         self.algorithm = algorithm
         self.at_most = repeats
@@ -76,6 +72,12 @@ class Racing:
     def __repr__(self) -> str:
         return f"Racing({self.algorithm!r}, repeats={self.at_most}, caution={self.caution})"
 
+    @property
+    def traits(self) -> Traits:
+        """Not generational: whether a genome is raced on depends on what has arrived by then."""
+        inside = self.algorithm.traits
+        return replace(inside, generational=False, duplicates="repeat", size=None)
+
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""
         return ()
@@ -87,17 +89,17 @@ class Racing:
         for number, race in self._races.items():
             if not race.running:
                 first = race.first
-                generation = {k: v for k, v in first.note.items() if k == "generation"}
                 return Proposal(
                     dict(first.genome),
                     first.budget,
                     parents=first.parents,
-                    note={"race": number} | generation,
+                    origin=first.origin,
+                    note={"race": number},
                 )
         proposal = self.algorithm.ask(rng)
         if proposal is None:
             return None
-        return replace(proposal, note=wrap("race", -1, proposal.note))
+        return wrap("race", -1, proposal)
 
     # -- tell: the only change ----------------------------------------------------------------
 

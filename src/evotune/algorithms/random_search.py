@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 import numpy as np
 
+from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.trial import Proposal, Trial
 
@@ -15,7 +16,7 @@ class RandomSearch:
         space: What may be searched.
     """
 
-    generational = True
+    traits = Traits(generational=True)
 
     def __init__(self, space: Space) -> None:
         self.space = space

@@ -19,9 +19,9 @@ from evotune.errors import AlgorithmError
 from evotune.evolution.exploitation import Quantile
 from evotune.evolution.niching import Niching
 from evotune.evolution.rates import Decay
-from evotune.evolution.replacement import Youngest
 from evotune.evolution.selection import Boltzmann, RelativeExponential, Tournament, Truncation
-from evotune.evolution.survival import best_first
+from evotune.evolution.survival import Youngest, best_first
+from evotune.names import own_names
 from evotune.protocols import Algorithm
 from evotune.space import Fixed, Space
 from evotune.space.crossover import Crossover, KPoint, Uniform
@@ -29,6 +29,8 @@ from evotune.space.designs import Design
 from evotune.space.mutation import Creep, Gaussian, Mutation, Perturb, UniformReset
 from evotune.space.refine import Refinement
 from evotune.trial import Trial
+
+__dir__ = own_names(__name__)
 
 
 def structural_tuning_p1(

@@ -8,8 +8,9 @@ import numpy as np
 
 from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
+from evotune.protocols import Traits
 from evotune.space import Space
-from evotune.trial import Proposal, Trial
+from evotune.trial import Origin, Proposal, Trial
 
 #: ``(epochs, params)``, one after the other.
 Plan = Sequence[tuple[int, Mapping[str, Any]]]
@@ -20,6 +21,7 @@ class _Step:
     start: int
     arm: str
     run: int
+    member: int
     index: int
     epochs: int
     params: Mapping[str, Any]
@@ -41,9 +43,6 @@ class Replay:
         GenomeError: Params outside the space.
     """
 
-    generational = True
-    inherits = True
-
     def __init__(self, space: Space, arms: Mapping[str, Plan], *, runs: int = 5) -> None:
         check_whole("Replay", "runs", runs, 1)
         if not arms or not all(arms.values()):
@@ -51,7 +50,7 @@ class Replay:
         self.space = space
         self.runs = runs
         self._steps = sorted(_steps(space, arms, runs), key=lambda s: (s.start, s.run))
-        self.size = len(self._steps)
+        self.traits = Traits(generational=True, inherits=True, size=len(self._steps))
         self._started = 0
         self._last: dict[tuple[str, int], Trial] = {}  # of each run: its latest trial
 
@@ -60,7 +59,7 @@ class Replay:
 
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose the next step; None while the trial that it goes on from is running."""
-        for place in range(self._started, self.size):
+        for place in range(self._started, len(self._steps)):
             step = self._steps[place]
             last = self._last.get((step.arm, step.run))
             if step.index > 0 and last is not None:
@@ -72,6 +71,7 @@ class Replay:
                 dict(step.params),
                 float(step.epochs),
                 weights_from=None if last is None else last.number,
+                origin=Origin(member=step.member, arm=step.arm),
                 note={"arm": step.arm, "run": step.run, "place": place},
             )
         return None
@@ -89,11 +89,11 @@ class Replay:
 
 def _steps(space: Space, arms: Mapping[str, Plan], runs: int) -> list[_Step]:
     steps = []
-    for arm, plan in arms.items():
+    for place, (arm, plan) in enumerate(arms.items()):
         for run in range(runs):
             start = 0
             for index, (epochs, params) in enumerate(plan):
                 genome = space.complete(params)
-                steps.append(_Step(start, arm, run, index, epochs, genome))
+                steps.append(_Step(start, arm, run, place * runs + run, index, epochs, genome))
                 start += epochs
     return steps

@@ -11,12 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from evotune.algorithms.generations import Generation, StartingPopulation
-from evotune.checks import check_operator, check_whole, is_number
+from evotune.algorithms.generations import Generations
+from evotune.checks import check_in, check_operator, check_whole
 from evotune.errors import AlgorithmError
-from evotune.evolution.replacement import no_worse
 from evotune.evolution.selection import draw
-from evotune.evolution.survival import Survival, best_first
+from evotune.evolution.survival import Survival, best_first, no_worse
+from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.space.designs import Design, design_named
 from evotune.space.domains import reflect_all
@@ -138,8 +138,6 @@ class ParticleSwarm:
         GenomeError: A seed genome lies outside the space.
     """
 
-    generational = True
-
     def __init__(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
         self,
         space: Space,
@@ -161,14 +159,13 @@ class ParticleSwarm:
         self.topology = topology
         self.survival = survival
         self._check()
+        self.traits = Traits(generational=True, population_size=population_size)
         self._coordinates = _Coordinates(space)
-        self._start = StartingPopulation(space, design_named(start), seeds)
-        self._generation = Generation(0, max(population_size, len(seeds)))
+        self._generations = Generations(space, design_named(start), seeds, population_size)
         self._latest: dict[int, Trial] = {}  # of each particle, whether it failed or not
         self._best: dict[int, Trial] = {}  # of each particle that has one
         self._leaders: list[int] = []  # particles whose best no other dominates
         self._ranks: dict[int, int] = {}
-        self._immigrants: list[Trial] = []
 
     def _check(self) -> None:
         check_whole("ParticleSwarm", "population_size", self.population_size, 2)
@@ -177,12 +174,9 @@ class ParticleSwarm:
             raise AlgorithmError(
                 f'ParticleSwarm: topology is "global" or "ring", got {self.topology!r}'
             )
-        if not is_number(self.inertia) or not 0 <= self.inertia < 1:
-            raise AlgorithmError(f"ParticleSwarm: inertia must lie in [0, 1), got {self.inertia!r}")
-        for name in ("cognitive", "social"):
-            pull = getattr(self, name)
-            if not is_number(pull) or not 0 <= pull <= 4:
-                raise AlgorithmError(f"ParticleSwarm: {name} must lie in [0, 4], got {pull!r}")
+        check_in("ParticleSwarm", "inertia", self.inertia, "[0, 1)")
+        check_in("ParticleSwarm", "cognitive", self.cognitive, "[0, 4]")
+        check_in("ParticleSwarm", "social", self.social, "[0, 4]")
 
     def __repr__(self) -> str:
         return (
@@ -203,16 +197,16 @@ class ParticleSwarm:
 
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose a particle's next place; None while the last of a generation still run."""
-        generation = self._generation
+        generation = self._generations.running
         if generation.is_full:
             return None
         particle = generation.started
-        note = {**generation.note(rng), "particle": particle}
         if particle not in self._best:
-            return Proposal(self._start.genome(generation, note["seed"], rng), note=note)
-        return self._flight(particle, note, rng)
+            return self._generations.newcomer(rng, particle=particle)
+        seed = generation.draw_seed(rng)
+        return generation.stamp(self._flight(particle, rng), seed)
 
-    def _flight(self, particle: int, note: Mapping[str, Any], rng: np.random.Generator) -> Proposal:
+    def _flight(self, particle: int, rng: np.random.Generator) -> Proposal:
         coordinates = self._coordinates
         own, leader = self._best[particle], self._best[self._leader(particle, rng)]
         last = self._latest.get(particle, own)
@@ -227,12 +221,13 @@ class ParticleSwarm:
         genome = coordinates.genome(moved, last.genome, rng)
         active = coordinates.active(genome)
         genome |= {name: last.genome[name] for name in self.space.dormant(genome)}
-        flown = {
+        note = {
+            "particle": particle,
             "position": np.where(active, moved, position).tolist(),
             "velocity": np.where(active, velocity, before).tolist(),
         }
         parents = tuple(dict.fromkeys(t.number for t in (last, own, leader)))
-        return Proposal(genome, parents=parents, note={**note, **flown})
+        return Proposal(genome, parents=parents, note=note)
 
     def _motion(self, trial: Trial) -> tuple[Array, Array]:
         """Return position and velocity of a trial's particle; at rest where it is a new one."""
@@ -252,29 +247,26 @@ class ParticleSwarm:
 
     def tell(self, trial: Trial) -> None:
         """Take note of a trial; the last one of a generation moves the best places."""
-        generation = self._generation
-        if generation.owns(trial):
-            generation.tell(trial, self.space.key(trial.genome))
-            if trial.has_ended and "position" in trial.note:
-                self._latest[trial.note["particle"]] = trial
-        elif trial.is_done:
-            self._immigrants.append(trial)
-        if generation.is_complete:
-            self._learn(generation.done())
-            self._generation = Generation(generation.number + 1, self.population_size)
+        owned = self._generations.tell(trial)
+        if owned and trial.has_ended and "position" in trial.note:
+            self._latest[trial.note["particle"]] = trial
+        if self._generations.running.is_complete:
+            immigrants = self._generations.strangers
+            own = self._generations.running.done()
+            self._generations.end(self.population_size)
+            self._learn(own, immigrants)
 
-    def _learn(self, trials: list[Trial]) -> None:
-        everyone = self.survival([*self._best.values(), *trials, *self._immigrants])
+    def _learn(self, trials: list[Trial], immigrants: list[Trial]) -> None:
+        everyone = self.survival([*self._best.values(), *trials, *immigrants])
         places = {t.number: k for k, t in enumerate(everyone)}
         for trial in trials:
             particle = trial.note.get("particle", self.population_size)
             if particle >= self.population_size:  # more seeds than particles
-                self._immigrants.append(trial)
+                immigrants.append(trial)
             elif self._is_better(trial, self._best.get(particle), places):
                 self._best[particle] = trial
-        for trial in self.survival(self._immigrants)[: self.population_size]:
+        for trial in self.survival(immigrants)[: self.population_size]:
             self._settle(trial, places)
-        self._immigrants = []
         order = sorted(self._best, key=lambda k: places[self._best[k].number])
         self._ranks = {particle: rank for rank, particle in enumerate(order)}
         self._leaders = [k for k in order if not self._is_dominated(self._best[k])]

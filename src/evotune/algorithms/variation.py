@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from evotune.checks import check_in
 from evotune.errors import AlgorithmError
 from evotune.space import Space
 from evotune.space.crossover import Blend, Crossover
@@ -37,8 +38,7 @@ class Variation:
     self_adaptive: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.crossover_rate <= 1:
-            raise AlgorithmError(f"crossover_rate must lie in [0, 1], got {self.crossover_rate!r}")
+        check_in("Variation", "crossover_rate", self.crossover_rate, "[0, 1]")
         if self.self_adaptive and not hasattr(self.mutation, "scale"):
             raise AlgorithmError(
                 "self_adaptive needs a mutation with a scale, such as Gaussian(); "

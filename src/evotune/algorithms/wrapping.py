@@ -1,23 +1,20 @@
 """What algorithms around other algorithms share: notes inside notes."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from evotune.errors import AlgorithmError
-from evotune.trial import Trial
+from evotune.trial import NOWHERE, Proposal, Trial
 
 
-def wrap(key: str, which: int, note: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the note of a wrapper around the note of the algorithm inside.
+def wrap(key: str, which: int, proposal: Proposal) -> Proposal:
+    """Return a proposal with the note of a wrapper around that of the algorithm inside.
 
     Args:
         key: What the wrapper calls the algorithms inside.
         which: Which of them asked.
-        note: Its note; the generation is copied to where stopping rules and reports look for it.
+        proposal: What it proposes.
     """
-    generation = {"generation": note["generation"]} if "generation" in note else {}
-    return {key: which, **generation, "note": dict(note)}
+    return replace(proposal, note={key: which, "note": dict(proposal.note)})
 
 
 def unwrap(trial: Trial) -> Trial:
@@ -31,7 +28,8 @@ def disowned(trial: Trial) -> Trial:
     A study may go on with another algorithm than it began with; only what a migrant brings stays
     in the note.
     """
-    return replace(trial, note={k: v for k, v in trial.note.items() if k == "migrant"})
+    brought = {k: v for k, v in trial.note.items() if k == "migrant"}
+    return replace(trial, origin=NOWHERE, note=brought)
 
 
 def check_algorithm(owner: str, algorithm: object) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from evotune.analysis.generations import generation_of
 from evotune.trial import Trial
 
 _OWN = (
@@ -49,7 +48,7 @@ def _row(trial: Trial) -> dict[str, Any]:
     own = {
         "number": trial.number,
         "state": trial.state,
-        "generation": generation_of(trial),
+        "generation": trial.origin.generation,
         "budget": trial.budget,
         "weights_from": trial.weights_from,
         "parents": trial.parents,

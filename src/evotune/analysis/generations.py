@@ -1,7 +1,7 @@
 """Which generation a trial belongs to, or which block of trials where there are none."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,19 +37,6 @@ class Groups:
         return {"tickformat": ",d", "nticks": 6} | ({"dtick": 1} if few else {})
 
 
-def generation_of(trial: Trial) -> int | None:
-    """Return the generation that the algorithm noted, or None; wrappers nest their notes."""
-    return _find(trial.note)
-
-
-def _find(note: Mapping[str, Any]) -> int | None:
-    own = note.get("generation")
-    if isinstance(own, int) and not isinstance(own, bool):
-        return own
-    inner = (_find(value) for value in note.values() if isinstance(value, Mapping))
-    return next((found for found in inner if found is not None), None)
-
-
 def group(trials: Sequence[Trial]) -> Groups:
     """Group trials by generation, or in about twenty blocks where most trials have none.
 
@@ -57,7 +44,7 @@ def group(trials: Sequence[Trial]) -> Groups:
         trials: In the order of their numbers.
     """
     numbers = np.array([trial.number for trial in trials], dtype=np.int64)
-    given = [generation_of(trial) for trial in trials]
+    given = [trial.origin.generation for trial in trials]
     if sum(g is not None for g in given) * 2 > len(given):
         return _by_generation(given)
     size = _round_up(len(trials) / BLOCKS)

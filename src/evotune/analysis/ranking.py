@@ -88,7 +88,6 @@ class Ranking:
 
     def verdicts(self) -> list[str]:
         """Return in plain words what the numbers allow to say."""
-
         return verdicts(self)
 
     def report(self, path: str | PathLike[str]) -> Path:

@@ -32,9 +32,9 @@ def rungs(trials: Sequence[Trial]) -> list[Rung]:
     """
     by_budget: dict[float, list[Trial]] = {}
     for trial in trials:
-        if "rung" in trial.note:
-            by_budget.setdefault(trial.note["rung"], []).append(trial)
-    went_on = {trial.note.get("promotes") for trial in trials}
+        if trial.origin.rung is not None:
+            by_budget.setdefault(trial.origin.rung, []).append(trial)
+    went_on = {trial.origin.promotes for trial in trials}
     return [_rung(budget, by_budget[budget], went_on) for budget in sorted(by_budget)]
 
 

@@ -1,11 +1,9 @@
 """Trials as steps of members that train on: whose weights, how many epochs, who was replaced."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from evotune.analysis.generations import generation_of
 from evotune.trial import Trial
 
 Lane = tuple[int, ...]
@@ -17,9 +15,9 @@ class Step:
 
     Attributes:
         trial: The trial.
-        generation: Its generation, 0 where the algorithm notes none.
+        generation: Its generation, 0 where the algorithm has none.
         lane: The islands around the member, outermost first, and its place among the members;
-            empty where the algorithm notes no members.
+            empty where the algorithm has no members.
         start: Epochs that the weights had been trained for when it began.
         end: Epochs that they have been trained for at its end, or shall be while it runs.
         replaces: The trial that gave way to this child, if there was one.
@@ -48,20 +46,12 @@ class Step:
         return first if self.end <= self.start + 1 else f"{first}-{last}"
 
 
-def own_note(trial: Trial) -> Mapping[str, Any]:
-    """Return what the algorithm that asked for a trial noted; wrappers put it inside theirs."""
-    note = trial.note
-    while isinstance(note.get("note"), Mapping):
-        note = note["note"]
-    return note
-
-
 def inherits_weights(trials: Iterable[Trial]) -> bool:
     """Tell whether any trial started from the weights of another, with genes of its own.
 
     A trial that halving has promoted goes on as what it was: that is one longer training.
     """
-    return any(trial.donors and "promotes" not in trial.note for trial in trials)
+    return any(trial.donors and trial.origin.promotes is None for trial in trials)
 
 
 def steps(trials: Sequence[Trial]) -> list[Step]:
@@ -86,26 +76,17 @@ def _end(trial: Trial, start: float) -> float:
 
 
 def _step(trial: Trial, start: float, end: float) -> Step:
-    note = own_note(trial)
-    member = note.get("member")
+    origin = trial.origin
     return Step(
         trial,
-        generation_of(trial) or 0,
-        () if member is None else (*_islands(trial.note), int(member)),
+        origin.generation or 0,
+        () if origin.member is None else (*origin.islands, origin.member),
         start,
         end,
-        note.get("replaces"),
-        "replaces" in note,
-        tuple(note.get("mutated", ())),
+        origin.replaces,
+        origin.mutated is not None,
+        origin.mutated or (),
     )
-
-
-def _islands(note: Mapping[str, Any]) -> Lane:
-    found: list[int] = []
-    while isinstance(note.get("note"), Mapping):
-        found += [int(note["island"])] if "island" in note else []
-        note = note["note"]
-    return tuple(found)
 
 
 def latest(made: Sequence[Step]) -> list[Step]:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from evotune.algorithms.auto import ALGORITHMS, auto
+import evotune
+from evotune.algorithms.auto import auto
 from evotune.cli.registry import at, build, check_names
 from evotune.errors import ConfigError
+from evotune.names import SEARCHES, WRAPPERS
 from evotune.protocols import Algorithm
 from evotune.space import Space
 
@@ -26,15 +28,6 @@ OPERATORS = {
 }
 #: Options for which the algorithm itself knows names, such as "quantile" and "auto".
 _NAMED_THERE = ("exploit", "interval")
-
-#: Algorithms around one other algorithm, and their modules.
-WRAPPERS = {
-    "Drifting": "drifting",
-    "Hyperband": "halving",
-    "Prescreened": "prescreened",
-    "Racing": "racing",
-    "SuccessiveHalving": "halving",
-}
 
 T = TypeVar("T")
 
@@ -96,7 +89,7 @@ def _make_wrapper(
         )
     with at("algorithm"):
         inside = make_algorithm(table, space, setting)
-    maker = getattr(importlib.import_module(f"evotune.algorithms.{WRAPPERS[name]}"), name)
+    maker = getattr(evotune, name)
     rest = {option: value for option, value in options.items() if option != "algorithm"}
     made: Algorithm = build(maker, rest, inside)
     return made
@@ -120,9 +113,8 @@ def _is_tuple(hint: Any) -> bool:
 def _algorithm_maker(table: Mapping[str, Any]) -> Callable[..., Algorithm]:
     if "recipe" not in table:
         name = table["name"]
-        check_names("algorithm", [str(name)], ("auto", *ALGORITHMS, "Islands", *WRAPPERS))
-        module = importlib.import_module(f"evotune.algorithms.{ALGORITHMS[name]}")
-        maker: Callable[..., Algorithm] = getattr(module, name)
+        check_names("algorithm", [str(name)], ("auto", *SEARCHES, "Islands", *WRAPPERS))
+        maker: Callable[..., Algorithm] = getattr(evotune, name)
         return maker
     if "name" in table:
         raise ConfigError("name and recipe exclude each other; a recipe is an algorithm by itself")
@@ -135,7 +127,7 @@ def algorithm_table(name: str) -> dict[str, str]:
     Raises:
         ConfigError: There is neither of this name.
     """
-    known = {algorithm.lower(): algorithm for algorithm in ("auto", *ALGORITHMS)}
+    known = {algorithm.lower(): algorithm for algorithm in ("auto", *SEARCHES)}
     if name.lower() in known:
         return {"name": known[name.lower()]}
     check_names("algorithm or recipe", [name], [*known.values(), *_recipes()])

@@ -8,7 +8,6 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from evotune.analysis.generations import generation_of
 from evotune.analysis.steps import Step, latest
 from evotune.analysis.text import constraint_text, number
 from evotune.cli.console import make_console
@@ -56,7 +55,7 @@ def show(source: str, name: str | None) -> None:
     record = read_study(source, name)
     console = make_console()
     parts = [_facts(record), _space_table(record.space)]
-    if any(generation_of(trial) is not None for trial in record.trials):
+    if any(trial.origin.generation is not None for trial in record.trials):
         parts.append(_generations_table(record))
     members = latest(list(record.steps.values()))
     if record.inherits and members:
@@ -141,7 +140,7 @@ def _generations_table(record: Record) -> Table:
     columns = [f">{which}\n{name}" for name in names for which in ("best", "median")]
     groups: dict[int, list[Trial]] = {}
     for trial in record.trials:
-        generation = generation_of(trial)
+        generation = trial.origin.generation
         if generation is not None:
             groups.setdefault(generation, []).append(trial)
     made = table(">generation", ">trials", *columns, ">failed", title="generations")

@@ -17,7 +17,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from evotune.analysis.generations import generation_of
 from evotune.analysis.steps import Step, latest, steps
 from evotune.analysis.text import count, duration, shorten
 from evotune.cli.console import STYLES, clock, is_live, make_console, params_text
@@ -287,8 +286,8 @@ class LiveView:
         return [Text(title, "bold", no_wrap=True, overflow="ellipsis"), made]
 
     def _generation(self, trials: Sequence[Trial], best: Sequence[Trial]) -> list[RenderableType]:
-        generation = generation_of(trials[-1])
-        rows = list(takewhile(lambda t: generation_of(t) == generation, reversed(trials)))[::-1]
+        generation = trials[-1].origin.generation
+        rows = list(takewhile(lambda t: t.origin.generation == generation, reversed(trials)))[::-1]
         shown = rows[-max(self.console.height - _LINES, 3) :]
         title = "latest trials" if generation is None else f"generation {generation}"
         if len(shown) < len(rows) and generation is not None:

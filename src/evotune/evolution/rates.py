@@ -4,7 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from evotune.checks import check_in
 from evotune.errors import AlgorithmError
+from evotune.names import own_names
+
+__dir__ = own_names(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Progress:
     diversity: float = 1.0
 
 
-class Schedule(Protocol):
+class RateSchedule(Protocol):
     """A rule for a rate; it keeps no state of its own."""
 
     @property
@@ -60,11 +64,8 @@ class Decay:
     decay: float = 0.05
 
     def __post_init__(self) -> None:
-        if not (0 <= self.initial <= 1 and self.decay >= 0):
-            raise AlgorithmError(
-                "Decay: initial must lie in [0, 1] and decay must not be negative, got "
-                f"initial={self.initial!r}, decay={self.decay!r}"
-            )
+        check_in("Decay", "initial", self.initial, "[0, 1]")
+        check_in("Decay", "decay", self.decay, "[0, inf)")
 
     def next(self, rate: float, progress: Progress) -> float:
         return self.initial * math.exp(-self.decay * progress.generation)

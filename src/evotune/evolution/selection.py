@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from evotune.checks import check_whole
+from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
+from evotune.names import own_names
+
+__dir__ = own_names(__name__)
 
 Array = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.intp]
@@ -42,8 +45,7 @@ class Truncation:
     share: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise AlgorithmError(f"Truncation: share must lie in (0, 1], got {self.share!r}")
+        check_in("Truncation", "share", self.share, "(0, 1]")
 
     def __call__(
         self, values: Array, count: int, rng: np.random.Generator, generation: int
@@ -84,8 +86,7 @@ class Rank:
     pressure: float = 1.7
 
     def __post_init__(self) -> None:
-        if not 1 <= self.pressure <= 2:
-            raise AlgorithmError(f"Rank: pressure must lie in [1, 2], got {self.pressure!r}")
+        check_in("Rank", "pressure", self.pressure, "[1, 2]")
 
     def __call__(
         self, values: Array, count: int, rng: np.random.Generator, generation: int
@@ -139,11 +140,8 @@ class Boltzmann:
     growth: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (self.beta >= 0 and self.growth > 0):
-            raise AlgorithmError(
-                f"Boltzmann: beta must not be negative and growth must be positive, "
-                f"got beta={self.beta!r}, growth={self.growth!r}"
-            )
+        check_in("Boltzmann", "beta", self.beta, "[0, inf)")
+        check_in("Boltzmann", "growth", self.growth, "(0, inf)")
 
     def __call__(
         self, values: Array, count: int, rng: np.random.Generator, generation: int

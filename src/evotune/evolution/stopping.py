@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from evotune.checks import check_whole, did_you_mean, is_number
-from evotune.errors import AlgorithmError, ObjectiveError
+from evotune.checks import check_in, check_whole, did_you_mean
+from evotune.errors import ObjectiveError
 from evotune.evolution import pareto
 from evotune.objectives import AnyObjective, Objectives, parse_objectives
 from evotune.trial import Bar, Trial
@@ -378,8 +378,4 @@ def _check(rule: MedianStopping | PercentileStopping | DominationStopping) -> No
 
 
 def _check_percentile(rule: PercentileStopping | DominationStopping) -> None:
-    if not is_number(rule.percentile) or not 0 < rule.percentile < 100:
-        raise AlgorithmError(
-            f"{type(rule).__name__}: percentile must lie above 0 and below 100, "
-            f"got {rule.percentile!r}"
-        )
+    check_in(type(rule).__name__, "percentile", rule.percentile, "(0, 100)")

@@ -1,12 +1,17 @@
 """Survival: trials -> the same trials, best first. What comes after reads positions only."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from evotune.checks import check_whole
 from evotune.evolution import pareto
 from evotune.evolution.pareto import Array, Indices
+from evotune.names import own_names
 from evotune.trial import Trial
+
+__dir__ = own_names(__name__)
 
 Survival = Callable[[Sequence[Trial]], list[Trial]]
 
@@ -82,3 +87,38 @@ def scalar_values(
     if all(t.values is not None and len(t.values) == 1 and _competes(t) for t in best_first_trials):
         return np.array([t.values[0] for t in best_first_trials if t.values])
     return np.arange(len(best_first_trials), dtype=float)
+
+
+def no_worse(trial: Trial, other: Trial) -> bool:
+    """Tell whether a trial dominates another one or equals it; both have values.
+
+    A stopped trial gives way to a finished one, more violation to less, whatever the values (Deb,
+    2000); then no objective may be worse.
+    """
+    first, second = ((t.state == "stopped", t.violation) for t in (trial, other))
+    if first != second:
+        return first < second
+    return all(a <= b for a, b in zip(trial.values or (), other.values or (), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Youngest:
+    """Ageing: the trials proposed last survive, however good the older ones (Real et al., 2019).
+
+    Args:
+        size: How many survive.
+        order: Orders these best first.
+
+    Raises:
+        AlgorithmError: A size below 1.
+    """
+
+    size: int
+    order: Survival = best_first
+
+    def __post_init__(self) -> None:
+        check_whole("Youngest", "size", self.size, 1)
+
+    def __call__(self, trials: Sequence[Trial]) -> list[Trial]:
+        done = sorted((t for t in trials if t.is_done), key=lambda t: t.number)
+        return self.order(done[-self.size :])

@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 from evotune.checks import check_whole, did_you_mean
 from evotune.errors import AlgorithmError
+from evotune.names import own_names
+
+__dir__ = own_names(__name__)
 
 Neighbours = tuple[tuple[int, ...], ...]
 Topology = Callable[[int], Neighbours]

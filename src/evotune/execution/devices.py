@@ -1,11 +1,6 @@
 """Cores and threads: what this machine offers, and what one worker may take of it."""
 
 import sys
-from contextlib import AbstractContextManager
-from functools import cache
-from typing import Any
-
-from threadpoolctl import ThreadpoolController
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -34,17 +29,3 @@ def limit_torch_threads(threads: int) -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """Return a context in which numpy and scipy use a single thread.
-
-    Beside busy neighbours more threads make a fit ten times slower.
-    """
-    limit: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
-    return limit
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()

@@ -12,7 +12,7 @@ from evotune.execution.evaluate import (
     evaluate_trial,
     timeout_failure,
 )
-from evotune.protocols import Evaluate
+from evotune.protocols import Evaluate, ExecutorTraits
 from evotune.trial import Failure, Outcome, Trial
 
 
@@ -28,7 +28,7 @@ class InlineExecutor:
         ExecutionError: ``trial_timeout`` is not above 0.
     """
 
-    shares_memory = True
+    traits = ExecutorTraits(shares_memory=True)
 
     def __init__(self, *, trial_timeout: float | None = None) -> None:
         check_trial_timeout(trial_timeout)

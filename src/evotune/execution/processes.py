@@ -27,7 +27,7 @@ from evotune.execution.evaluate import (
     evaluate_trial,
     timeout_failure,
 )
-from evotune.protocols import Evaluate
+from evotune.protocols import Evaluate, ExecutorTraits
 from evotune.trial import Failure, Outcome, Trial
 
 _TRIES = 2
@@ -49,6 +49,8 @@ class ProcessExecutor:
     Raises:
         ExecutionError: A number of workers, threads or seconds that makes no sense.
     """
+
+    traits = ExecutorTraits()
 
     def __init__(
         self,

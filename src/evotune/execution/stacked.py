@@ -7,7 +7,7 @@ from typing import Any
 from evotune.checks import check_whole
 from evotune.errors import ExecutionError
 from evotune.execution.evaluate import evaluate_trial, failure_of, outcome_of
-from evotune.protocols import Evaluate
+from evotune.protocols import Evaluate, ExecutorTraits, task_traits
 from evotune.trial import Failure, Outcome, RunningTrial, Trial
 
 log = logging.getLogger("evotune")
@@ -30,7 +30,7 @@ class StackedExecutor:
         ExecutionError: A number that makes no sense.
     """
 
-    shares_memory = True
+    traits = ExecutorTraits(shares_memory=True, stacks=True)
 
     def __init__(self, members: int = 1024, *, memory: int | None = None) -> None:
         for name, value in (("members", members), ("memory", memory)):
@@ -54,7 +54,7 @@ class StackedExecutor:
         """Make ready to run ``evaluate``."""
         self._evaluate = evaluate
         self._waiting = []
-        if not can_stack(evaluate):
+        if not task_traits(evaluate).stacks:
             self._say(f"{type(evaluate).__name__} is no SupervisedTask")
 
     def submit(self, trial: Trial) -> None:
@@ -78,7 +78,7 @@ class StackedExecutor:
         evaluate = self._evaluate
         if not waiting or evaluate is None:
             return []
-        if not can_stack(evaluate):
+        if not task_traits(evaluate).stacks:
             return [(trial.number, evaluate_trial(evaluate, trial)) for trial in waiting]
         return self._together(evaluate, waiting)
 
@@ -109,11 +109,6 @@ class StackedExecutor:
         if reason and reason not in self._said:
             self._said.add(reason)
             log.warning("trials are trained one by one, not stacked: %s", reason)
-
-
-def can_stack(evaluate: Evaluate) -> bool:
-    """Tell whether trials of an evaluate function may be stacked, without loading torch."""
-    return bool(getattr(evaluate, "can_stack", False))
 
 
 def _check(name: str, value: int) -> None:

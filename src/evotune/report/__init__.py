@@ -9,6 +9,10 @@ from typing import Any
 __all__ = ["compare"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name != "compare":
         raise AttributeError(f"module 'evotune.report' has no attribute {name!r}")

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from evotune.analysis.data import StudyData
-from evotune.analysis.generations import generation_of
 from evotune.analysis.steps import Step
 from evotune.analysis.text import constraint_text, count, duration, number, shorten
 from evotune.objectives import AnyObjective
@@ -50,7 +49,7 @@ def tiles(data: StudyData) -> tuple[Tile, ...]:
         total = sum(step.trial.budget or 0.0 for step in data.steps)
         note = f"{total:,g} of all members together"
         found.append(Tile("epochs of a member", f"{longest:g}", note))
-    generations = {g for g in map(generation_of, data.trials) if g is not None}
+    generations = {t.origin.generation for t in data.trials} - {None}
     if generations:
         each = count(round(len(data.trials) / len(generations)), "trial")
         found.append(Tile("generations", f"{len(generations):,}", f"about {each} each"))
@@ -167,7 +166,7 @@ def best_trials(data: StudyData) -> Section | None:
     if data.inherits:
         caption += " Genes are those of the last step only; Schedules shows the earlier ones."
     title = f"Best {count(min(ROWS_AT_MOST, len(data.ranking)), 'trial')}"
-    generations = any(generation_of(trial) is not None for trial in data.trials)
+    generations = any(trial.origin.generation is not None for trial in data.trials)
     head = ("", "trial", *(("generation",) if generations else ()))
     head += ("epochs", "weights from") if data.inherits else ()
     head += (*(o.metric for o in data.objectives.objectives), *data.space, "training")
@@ -182,7 +181,7 @@ def _row(data: StudyData, k: int, generations: bool) -> Row:
     trial = data.done[k]
     row: list[str | Cell] = [str(trial.number)]
     if generations:
-        generation = generation_of(trial)
+        generation = trial.origin.generation
         row.append("" if generation is None else str(generation))
     if data.inherits:
         donors = ", ".join(map(str, trial.donors))

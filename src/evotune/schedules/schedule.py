@@ -212,7 +212,6 @@ class Schedule:
         Raises:
             ScheduleError: The file cannot be written.
         """
-
         found_by = [self.study] if self.study else []
         found_by += [f"trial {self.trial}"] if self.trial is not None else []
         lines = {name: self._line(name) for name in self.names}

@@ -15,8 +15,11 @@ import numpy as np
 
 from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
+from evotune.names import own_names
 from evotune.space.domains import Domain, reflect
 from evotune.space.space import Genome, Space
+
+__dir__ = own_names(__name__)
 
 Crossover = Callable[[Space, Genome, Genome, np.random.Generator], dict[str, Any]]
 

@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from evotune.errors import AlgorithmError
+from evotune.names import own_names
 from evotune.space.domains import Domain
 from evotune.space.listed import other_value
 from evotune.space.space import Genome, Space
+
+__dir__ = own_names(__name__)
 
 Mutation = Callable[[Space, Genome, np.random.Generator], dict[str, Any]]
 Change = Callable[[str, Domain, Any], Any]

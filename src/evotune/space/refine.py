@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
+from evotune.names import own_names
 from evotune.space.domains import Domain, Float, Int
 from evotune.space.listed import Choice
 from evotune.space.space import Genome, Space
+
+__dir__ = own_names(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from evotune.errors import StorageError
 from evotune.protocols import Driver, StudyDefinition
-from evotune.trial import Checkpoint, Failure, Trial
+from evotune.trial import NOWHERE, Checkpoint, Failure, Origin, Trial
 
 METADATA = MetaData()
 
@@ -77,6 +77,7 @@ trials = Table(
     Column("ended", Double),
     Column("checkpoint", Text),
     Column("inherit", Text),
+    Column("origin", Text),
 )
 
 DEFINITION = [studies.c[name] for name in StudyDefinition.__slots__]
@@ -90,8 +91,37 @@ def _add_weights(connection: Connection) -> None:
         connection.exec_driver_sql(f"ALTER TABLE evotune_trials ADD COLUMN {column} TEXT")
 
 
+def _add_origin(connection: Connection) -> None:
+    """Fill the new column out of the notes, where others than the algorithms read until then."""
+    connection.exec_driver_sql("ALTER TABLE evotune_trials ADD COLUMN origin TEXT")
+    place = trials.c.study_id, trials.c.number
+    noted = select(*place, trials.c.note).where(trials.c.note.is_not(None))
+    for study_id, number, note in connection.execute(noted).all():
+        text = origin_to_text(_noted_origin(json.loads(note)))
+        here = trials.c.study_id == study_id, trials.c.number == number
+        connection.execute(trials.update().where(*here).values(origin=text))
+
+
+def _noted_origin(note: Mapping[str, Any]) -> Origin:
+    """Return what a note of schema 2 says of its proposal's origin; wrappers nested their notes."""
+    own, islands = note, []
+    while isinstance(own.get("note"), Mapping):
+        islands += [own["island"]] if "island" in own else []
+        own = own["note"]
+    return Origin(
+        generation=note.get("generation"),
+        member=own.get("member"),
+        islands=tuple(islands),
+        rung=note.get("rung"),
+        promotes=note.get("promotes"),
+        replaces=own.get("replaces"),
+        mutated=tuple(own.get("mutated", ())) if "replaces" in own else None,
+        arm=note.get("arm"),
+    )
+
+
 #: The step at index k - 1 brings a database from schema version k to k + 1.
-MIGRATIONS: list[Callable[[Connection], None]] = [_add_weights]
+MIGRATIONS: list[Callable[[Connection], None]] = [_add_weights, _add_origin]
 
 
 def stored_version(connection: Connection) -> int | None:
@@ -177,6 +207,7 @@ def trial_to_row(study_id: int, trial: Trial) -> dict[str, Any]:
             "ended": trial.ended,
             "checkpoint": _record_to_text(trial.checkpoint) if trial.checkpoint else None,
             "inherit": to_text(trial.inherit) if trial.inherit else None,
+            "origin": origin_to_text(trial.origin),
         }
     except (TypeError, ValueError) as error:
         raise StorageError(
@@ -190,13 +221,31 @@ def _record_to_text(record: Failure | Checkpoint) -> str:
     return to_text({name: getattr(record, name) for name in record.__slots__})
 
 
+def origin_to_text(origin: Origin) -> str | None:
+    """Return an origin as JSON, without what it does not say; None for one that says nothing."""
+    if origin == NOWHERE:
+        return None
+    said = {name: getattr(origin, name) for name in Origin.__slots__}
+    return to_text({n: v for n, v in said.items() if v != getattr(NOWHERE, n)})
+
+
+def _origin_from_text(text: str | None) -> Origin:
+    if text is None:
+        return NOWHERE
+    data = json.loads(text)
+    for name in ("islands", "mutated"):
+        if name in data:
+            data[name] = tuple(data[name])
+    return Origin(**data)
+
+
 def trial_from_row(row: Sequence[Any]) -> Trial:
     """Return the trial of a row with the columns of `TRIAL`."""
     # By position, and no decoding of what is empty: this runs for every trial of a study.
     (
         number, state, genome_text, params_text, seed, budget, weights_from, parents, note, metrics,
         values, violation, failure, reports, repeat_of, results_seen, result_order, started, ended,
-        checkpoint, inherit,
+        checkpoint, inherit, origin,
     ) = row  # fmt: skip
     load = json.loads
     genome = load(genome_text)
@@ -222,6 +271,7 @@ def trial_from_row(row: Sequence[Any]) -> Trial:
         ended=ended,
         checkpoint=Checkpoint(**load(checkpoint)) if checkpoint else None,
         inherit=load(inherit) if inherit else {},
+        origin=_origin_from_text(origin),
     )
 
 

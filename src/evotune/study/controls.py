@@ -219,7 +219,7 @@ def _trained(
     plan = hashlib.sha256(repr(sorted(arms.items())).encode()).hexdigest()[:8]
     name = f"{study.name} · {what} {plan}"
     with study.sibling(algorithm, name, study.seed + 1) as again:
-        _run(again, evaluate, trials=algorithm.size, epochs=length, **options)
+        _run(again, evaluate, trials=algorithm.traits.size, epochs=length, **options)
         values = {arm: _finals(again, arm, len(steps)) for arm, steps in arms.items()}
     found = {arm: scores for arm, scores in values.items() if scores}
     if len(found) < len(arms) and (what == "replay" or not found):
@@ -234,10 +234,10 @@ def _plan(schedule: Schedule) -> Plan:
 
 def _finals(study: Any, arm: str, steps: int) -> list[float]:
     """Return the score at the end of each complete run of an arm."""
-    done: dict[int, list[Trial]] = {}
+    done: dict[Any, list[Trial]] = {}
     for trial in study.trials:
-        if trial.note.get("arm") == arm and trial.is_done:
-            done.setdefault(trial.note["run"], []).append(trial)
+        if trial.origin.arm == arm and trial.is_done:
+            done.setdefault(trial.origin.member, []).append(trial)
     return [_score(study, run[-1]) for _, run in sorted(done.items()) if len(run) == steps]
 
 

@@ -131,7 +131,7 @@ class Engine:
             self.untold[trial.number] = None
         # Whether the next proposal came before or after further results, only a run can know;
         # to generational algorithms it is all the same.
-        while self.algorithm.generational and len(self._told) in results:
+        while self.algorithm.traits.generational and len(self._told) in results:
             self._tell(results[len(self._told)])
 
     # -- starting trials ----------------------------------------------------------------------
@@ -204,6 +204,7 @@ class Engine:
             weights_from=proposal.weights_from,
             inherit=proposal.inherit,
             parents=proposal.parents,
+            origin=proposal.origin,
             note=proposal.note,
             repeat_of=first,
             results_seen=len(self._told),
@@ -212,10 +213,10 @@ class Engine:
 
     def _checked_new(self, proposal: Proposal, rng: Any) -> tuple[Proposal, int | None]:
         """Return the proposal, or a new one in place of a duplicate, and whom it repeats."""
-        if getattr(self.algorithm, "inherits", False):
+        if self.algorithm.traits.inherits:
             return proposal, None  # with other weights the same params are another trial
         first = self.ledger.first(self.algorithm.space.key(proposal.genome))
-        policy = getattr(self.algorithm, "duplicates", None) or self.duplicates
+        policy = self.algorithm.traits.duplicates or self.duplicates
         if first is not None and policy == "redraw":
             return self._redraw(proposal, first, rng)
         return proposal, None if policy == "allow" else first

@@ -53,7 +53,7 @@ class Keeper:
         Raises:
             StudyError: The study's trials inherit weights, and this algorithm would let them go.
         """
-        inherits = getattr(self.algorithm, "inherits", False)
+        inherits = self.algorithm.traits.inherits
         if not inherits and any(trial.donors for trial in self.ledger.trials):
             raise StudyError(
                 f"the trials of this study inherit weights, which {self.algorithm!r} has no use "
@@ -89,7 +89,7 @@ class Keeper:
         donors = {number: record for number, record in records if record is not None}
         # A trial that has ended runs again because its weights are needed and were lost.
         wanted = trial.has_ended or trial.number in self.algorithm.donors()
-        due = self.store.is_due(trial.note.get("generation", 0))
+        due = self.store.is_due(trial.origin.generation or 0)
         return TrialWeights(
             self.store,
             trial.number,

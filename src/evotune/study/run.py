@@ -84,7 +84,7 @@ class Stagnation:
     def __call__(self, trial: Trial) -> bool:
         if self.generations is None or not trial.has_ended:
             return False
-        generation = trial.note.get("generation")
+        generation = trial.origin.generation
         if generation is None:
             raise StudyError(
                 "stagnation= counts generations, which this algorithm has not; "
@@ -102,7 +102,7 @@ def check_epochs(algorithm: Algorithm, epochs: float | None) -> None:
     Raises:
         StudyError: ``epochs`` lies below the largest budget that the algorithm gives.
     """
-    longest = max(getattr(algorithm, "budgets", ()), default=0)
+    longest = max(algorithm.traits.budgets, default=0)
     if epochs is not None and epochs < longest:
         raise StudyError(
             f"epochs={epochs:g} ends trials before their longest budget, {longest:g}: write "
@@ -144,7 +144,7 @@ class Run:
         self.in_order = deterministic
         self.after = after
         self.stop_reason = ""
-        self._shares_memory = getattr(executor, "shares_memory", False)
+        self._shares_memory = executor.traits.shares_memory
         self._began = time.monotonic()
         self._running: set[int] = set()
         self._leftovers: deque[Trial] = deque()
@@ -261,7 +261,7 @@ class Run:
             return False
         # What a generation-free algorithm proposes, and what is demanded of a trial, depends on
         # which results there are: in order, a trial may start only after a fixed number of them.
-        indifferent = self.engine.algorithm.generational and self._standards is None
+        indifferent = self.engine.algorithm.traits.generational and self._standards is None
         free = indifferent or not self.in_order
         return free or len(self.engine.untold) < self.executor.capacity
 
@@ -431,7 +431,7 @@ def executor_for(
     return ProcessExecutor(workers, trial_timeout=trial_timeout)
 
 
-def check_stopping(stopping: object, executor: object = None) -> None:
+def check_stopping(stopping: object, executor: Executor | None = None) -> None:
     """Check a rule, and that the executor can follow it.
 
     Raises:
@@ -439,7 +439,7 @@ def check_stopping(stopping: object, executor: object = None) -> None:
     """
     if isinstance(stopping, type) or not hasattr(stopping, "fresh"):
         raise StudyError(f"stopping= must be a rule such as MedianStopping(), got {stopping!r}")
-    if isinstance(executor, StackedExecutor):
+    if executor is not None and executor.traits.stacks:
         raise StudyError(
             "StackedExecutor trains its trials as one model, out of which none can end early; "
             "leave out stopping=, or write workers= instead of executor="

@@ -17,9 +17,8 @@ from evotune.errors import CheckpointError, NoResultError, StudyError
 from evotune.evolution.hypervolume import knee
 from evotune.evolution.stopping import Stopping
 from evotune.execution.evaluate import read_metrics
-from evotune.execution.stacked import can_stack
 from evotune.objectives import Constraint, Objectives, ObjectiveSpec, parse_objectives
-from evotune.protocols import Algorithm, Evaluate, Executor, Storage, StudyDefinition
+from evotune.protocols import Algorithm, Evaluate, Executor, Storage, StudyDefinition, task_traits
 from evotune.schedules.schedule import Schedule
 from evotune.storage import open_storage
 from evotune.study import controls
@@ -425,15 +424,19 @@ class Study(Results):
                 f"got {evaluate!r}"
             )
         if trials is None:
-            trials = getattr(self.algorithm, "size", None)
+            trials = self.algorithm.traits.size
         check_epochs(self.algorithm, epochs)
         limits = Limits(trials, timeout, target, stagnation, max_failures, epochs)
-        stacked = epochs is not None and self.algorithm.generational and can_stack(evaluate)
+        stacked = (
+            epochs is not None
+            and self.algorithm.traits.generational
+            and task_traits(evaluate).stacks
+        )
         executor = executor_for(
             executor, workers, trial_timeout, stacked=stacked, stopping=stopping
         )
         if deterministic is None:
-            free = self.algorithm.generational and stopping is None
+            free = self.algorithm.traits.generational and stopping is None
             deterministic = free or executor.capacity == 1
         after = after_each(self, [callbacks] if callable(callbacks) else callbacks)
         self._run = Run(self._engine, executor, limits, deterministic, after, stopping=stopping)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from evotune.algorithms.random_search import RandomSearch
-from evotune.protocols import Algorithm
+from evotune.protocols import Algorithm, Traits
 from evotune.seeding import generator
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Range, Space
 from evotune.trial import Checkpoint, Failure, Proposal, Trial
@@ -194,6 +194,7 @@ def _start(number: int, proposal: Proposal) -> Trial:
         weights_from=proposal.weights_from,
         inherit=proposal.inherit,
         parents=proposal.parents,
+        origin=proposal.origin,
         note=proposal.note,
     )
 
@@ -261,7 +262,7 @@ class AlgorithmContract:
     def test_searches_the_space_it_was_given(self, space: Space) -> None:
         algorithm = self.make(space)
         assert algorithm.space == space
-        assert isinstance(algorithm.generational, bool)
+        assert isinstance(algorithm.traits, Traits)
 
     def test_goes_on_as_long_as_it_is_asked(self, space: Space) -> None:
         """Nothing is proposed only while results are due, or once the algorithm has finished."""
@@ -345,7 +346,7 @@ class AlgorithmContract:
 
     def test_order_of_arrival_means_nothing_to_a_generational_one(self, space: Space) -> None:
         """One worker or five, results in order or not: the same proposals."""
-        if not self.make(space).generational:
+        if not self.make(space).traits.generational:
             pytest.skip("not generational")
         alone = Rehearsal(self.make(space)).run(50, failing=0.2)
         crowd = Rehearsal(self.make(space)).run(50, at_once=5, shuffled=True, failing=0.2)

@@ -9,7 +9,7 @@ import pytest
 
 from evotune.errors import StorageError, StudyLockedError
 from evotune.protocols import Driver, Storage, StudyDefinition
-from evotune.trial import Checkpoint, Failure, Trial
+from evotune.trial import Checkpoint, Failure, Origin, Trial
 
 FIRST = Driver("amber", 4242, 1_700_000_000.25, 1_700_000_100.5, "token-1")
 SECOND = Driver("birch", 17, 1_700_000_200.125, 1_700_000_300.75, "token-2")
@@ -117,7 +117,8 @@ class StorageContract:
             budget=3,
             weights_from=0,
             parents=(0,),
-            note={"generation": 2},
+            origin=Origin(2, 1, (0, 1), 3.0, 4, 5, ("lr",), "constant"),
+            note={"mine": 2},
             violation=0.5,
             failure=Failure("timeout", "took longer than 60 s"),
             reports=({"step": 0, "loss": 1.0},),

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from evotune.checks import is_number
 from evotune.errors import TaskError
+from evotune.protocols import TaskTraits
 from evotune.training.data import Data, Source, batches, check_data, check_parts, load, part, reseed
 from evotune.training.ensemble import Ensemble, loss_of_each
 from evotune.training.losses import Loss, find_loss
@@ -137,9 +138,9 @@ class SupervisedTask:
             check_parts(self.train)
 
     @property
-    def can_stack(self) -> bool:
-        """True where trials may be trained as one model; not on shares of the data."""
-        return self.fidelity == "epochs"
+    def traits(self) -> TaskTraits:
+        """Trials may be trained as one model, but not on shares of the data."""
+        return TaskTraits(stacks=self.fidelity == "epochs")
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_sources": {}}  # each process loads the data for itself

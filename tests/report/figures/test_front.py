@@ -16,7 +16,7 @@ from evotune.report.figures.front import (
 )
 from evotune.report.sections import sections
 from evotune.space import Float, Space
-from evotune.trial import Trial
+from evotune.trial import Origin, Trial
 from helpers_report import Recorded, definition, scatter
 
 SPACE = Space(x=Float(0, 1))
@@ -28,7 +28,9 @@ def study(
     points: list[tuple[float, ...]], objectives: list[str], broken: tuple[int, ...] = ()
 ) -> StudyData:
     trials: list[Trial] = [
-        replace(t, values=p, violation=float(t.number in broken), note={"generation": t.number})
+        replace(
+            t, values=p, violation=float(t.number in broken), origin=Origin(generation=t.number)
+        )
         for t, p in zip(scatter(SPACE, len(points)), points, strict=True)
     ]
     return prepare(Recorded(definition(SPACE, objectives), trials))

@@ -16,6 +16,7 @@ from evotune.report.figures.parallel import parallel_coordinates
 from evotune.report.figures.progress import progress
 from evotune.report.figures.slices import slices
 from evotune.space import Choice, Float, Space
+from evotune.trial import Origin
 from helpers_report import SPACE, Recorded, definition, scatter, simulate
 
 
@@ -31,7 +32,7 @@ def trace(figure: go.Figure, name: str) -> go.Scatter:
 def test_progress_shows_the_running_best_in_the_users_sign(data: StudyData) -> None:
     best = trace(progress(data), "best so far")
     scores = [
-        max(t.metrics["accuracy"] for t in data.done if t.note["generation"] <= generation)
+        max(t.metrics["accuracy"] for t in data.done if t.origin.generation <= generation)
         for generation in range(6)
     ]
     assert list(best.x) == list(range(6))
@@ -39,7 +40,7 @@ def test_progress_shows_the_running_best_in_the_users_sign(data: StudyData) -> N
 
 
 def test_progress_shows_the_median_of_each_generation(data: StudyData) -> None:
-    third = [t.metrics["accuracy"] for t in data.done if t.note["generation"] == 3]
+    third = [t.metrics["accuracy"] for t in data.done if t.origin.generation == 3]
     assert trace(progress(data), "median").y[3] == pytest.approx(np.median(third))
 
 
@@ -140,7 +141,7 @@ def test_slices_mark_failed_trials_and_leave_dormant_ones_out(data: StudyData) -
 
 def test_distributions_show_shares_of_options(data: StudyData) -> None:
     bars = [t for t in distributions(data).data if t.type == "bar" and t.name == "sgd"]
-    first = [t.params["optimizer"] == "sgd" for t in data.trials if t.note["generation"] == 0]
+    first = [t.params["optimizer"] == "sgd" for t in data.trials if t.origin.generation == 0]
     assert bars[0].y[0] == pytest.approx(100 * np.mean(first))
 
 
@@ -158,7 +159,7 @@ def test_the_family_tree_tells_what_changed(data: StudyData) -> None:
     nodes = trace(figure, "ancestor")
     assert len(nodes.x) == len(family) - 1
     star = trace(figure, "best")
-    assert star.x[0] == family[-1].note["generation"]
+    assert star.x[0] == family[-1].origin.generation
     assert star.y[0] == pytest.approx(family[-1].metrics["accuracy"])
     assert f"from trial {family[-1].parents[0]}" in star.customdata[0]
     assert "→" in star.customdata[0]
@@ -184,20 +185,20 @@ def test_the_front_is_what_no_trial_dominates() -> None:
     assert high > 9.0
 
 
-def test_a_generation_is_found_in_a_wrappers_note() -> None:
-    trials = [replace(t, note={"inner": {"generation": 3 + t.number // 10}}) for t in simulate(30)]
+def test_trials_are_put_together_by_generation() -> None:
+    trials = [replace(t, origin=Origin(generation=3 + t.number // 10)) for t in simulate(30)]
     assert set(prepare(Recorded(definition(), trials)).groups.of.tolist()) == {3, 4, 5}
 
 
 def test_without_generations_trials_are_put_in_blocks() -> None:
-    trials = [replace(t, note={}) for t in simulate(100)]
+    trials = [replace(t, origin=Origin()) for t in simulate(100)]
     groups = prepare(Recorded(definition(), trials)).groups
     assert groups.name == "trial, in blocks of 5"
     assert groups.of.tolist()[:11] == [0] * 5 + [5] * 5 + [10]
 
 
 def test_thousands_of_generations_are_put_together() -> None:
-    trials = [replace(t, note={"generation": t.number}) for t in scatter(SPACE, 1000)]
+    trials = [replace(t, origin=Origin(generation=t.number)) for t in scatter(SPACE, 1000)]
     groups = prepare(Recorded(definition(), trials)).groups
     assert len(set(groups.of.tolist())) == 200
     assert groups.name == "generation, 5 at a time"

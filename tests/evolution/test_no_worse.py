@@ -1,7 +1,7 @@
 import pytest
 
 from evotune.errors import AlgorithmError
-from evotune.evolution.replacement import Youngest, no_worse
+from evotune.evolution.survival import Youngest, no_worse
 from evotune.trial import Trial
 from helpers_algorithms import numbers
 
