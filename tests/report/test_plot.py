@@ -110,12 +110,12 @@ def test_a_ranking_has_figures() -> None:
 def test_rungs_show_who_was_promoted_and_the_best_of_each(halving: et.Study) -> None:
     figure = et.plot.rungs(halving)
     traces = {trace.name: trace for trace in figure.data}
-    promoted = {t.note["promotes"] for t in halving.trials if t.note.get("promotes") is not None}
+    promoted = {t.origin.promotes for t in halving.trials} - {None}
     assert len(traces["promoted"].x) == len(promoted)
     assert len(traces["not promoted"].x) == len(halving.trials) - len(promoted)
     assert list(figure.layout.xaxis.ticktext) == ["1", "3", "9"]
     best = [
-        max(t.metrics["score"] for t in halving.trials if t.note["rung"] == budget)
+        max(t.metrics["score"] for t in halving.trials if t.origin.rung == budget)
         for budget in (1.0, 3.0, 9.0)
     ]
     assert list(traces["best of the rung"].y) == pytest.approx(best)

@@ -49,7 +49,7 @@ def tiles(data: StudyData) -> tuple[Tile, ...]:
         total = sum(step.trial.budget or 0.0 for step in data.steps)
         note = f"{total:,g} of all members together"
         found.append(Tile("epochs of a member", f"{longest:g}", note))
-    generations = {g for g in (trial.origin.generation for trial in data.trials) if g is not None}
+    generations = {t.origin.generation for t in data.trials} - {None}
     if generations:
         each = count(round(len(data.trials) / len(generations)), "trial")
         found.append(Tile("generations", f"{len(generations):,}", f"about {each} each"))
