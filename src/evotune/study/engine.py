@@ -196,7 +196,7 @@ class Engine:
     def _started(self, number: int, proposal: Proposal, first: int | None) -> Trial:
         return Trial(
             number=number,
-            genome=dict(proposal.genome),
+            genome=proposal.genome,
             params=self.algorithm.space.params(proposal.genome),
             state="running",
             seed=trial_seed(self.definition.seed, number),
@@ -259,9 +259,9 @@ class Engine:
         ended, now = [], time.time()
         for number, result in results.items():
             trial = judge(self.ledger.trials[number], result, self.objectives)
-            trial = replace(trial, checkpoint=self.keeper.take(number, trial.checkpoint))
+            kept = self.keeper.take(number, trial.checkpoint)
             order = len(self._told) + ranks[number]
-            ended.append(replace(trial, result_order=order, ended=now))
+            ended.append(replace(trial, checkpoint=kept, result_order=order, ended=now))
         self._write(ended)
         for trial in ended:  # only now: another process may have taken the study over
             self.keeper.discard(trial.number)
@@ -278,11 +278,11 @@ class Engine:
         kept = [t for n in self.untold if (t := self.ledger.trials[n]).has_ended]
         kept.sort(key=lambda trial: trial.result_order or 0)
         # Those that an ordered run kept back for their turn get the place that they have now.
-        places = range(len(self._told), len(self._told) + len(kept))
-        placed = [replace(t, result_order=k) for t, k in zip(kept, places, strict=True)]
-        if placed != kept:
-            self._write(placed)
-        return [self._tell(trial) for trial in placed]
+        places = {trial.number: k for k, trial in enumerate(kept, start=len(self._told))}
+        moved = [t for t in kept if t.result_order != places[t.number]]
+        if moved:
+            self._write([replace(t, result_order=places[t.number]) for t in moved])
+        return [self._tell(self.ledger.trials[number]) for number in places]
 
     def _tell(self, trial: Trial) -> Trial:
         self.algorithm.tell(self.ledger.average(trial, self._told))
