@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evotune.trial import Failure, Outcome, Proposal, RunningTrial, Trial
+from evotune.trial import Failure, Outcome, Proposal, RunningTrial, Trial, freeze
 
 Genome = Mapping[str, Any]
 Evaluate = Callable[[RunningTrial], Any]
@@ -119,6 +119,9 @@ class StudyDefinition:
     objectives: Mapping[str, Any]
     algorithm: str
     created: float
+
+    def __post_init__(self) -> None:
+        freeze(self, "space", "objectives")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class FrozenDict(dict[str, Any]):
     """
 
     __slots__ = ()
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> Any:
         return dict, (dict(self),)
@@ -51,8 +51,8 @@ class FrozenList(list[Any]):
     """A list inside a record, like `FrozenDict`."""
 
     __slots__ = ()
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = append = clear = extend = insert = _refuse  # type: ignore[assignment]
-    pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = append = clear = extend = insert = _refuse
+    pop = remove = reverse = sort = _refuse
 
     def __reduce__(self) -> Any:
         return list, (list(self),)
@@ -287,7 +287,7 @@ class Bar(Protocol):
 
 
 class Weights(Protocol):
-    """What one running trial may do with weights; `evotune.checkpoints.handover` has the real one."""
+    """What one running trial may do with weights, by `evotune.checkpoints.handover`."""
 
     @property
     def wanted(self) -> bool:
