@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from evotune.names import own_names
-from evotune.trial import Failure, Outcome, Proposal, RunningTrial, Trial
+from evotune.trial import Failure, Outcome, Proposal, RunningTrial, Trial, freeze
 
 __dir__ = own_names(__name__)
 
@@ -181,6 +181,9 @@ class StudyDefinition:
     objectives: Mapping[str, Any]
     algorithm: str
     created: float
+
+    def __post_init__(self) -> None:
+        freeze(self, "space", "objectives")
 
 
 @dataclass(frozen=True, slots=True)

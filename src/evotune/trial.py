@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 from evotune.errors import CheckpointError, StudyError, TaskError
 
@@ -25,6 +25,79 @@ ENDED: frozenset[State] = frozenset({"done", "failed", "stopped"})
 
 #: Metric name under which a bare number travels until the study names it after its objective.
 BARE_NUMBER = ""
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    raise TypeError(
+        "this belongs to a record, which cannot be changed; change a copy of your own: "
+        "params = dict(trial.params), or copy.deepcopy(trial.params) where it is nested"
+    )
+
+
+class FrozenDict(dict[str, Any]):
+    """A dict inside a record: it can be read and copied, but not changed.
+
+    Copies are ordinary dicts again, by ``dict()``, ``copy``, ``pickle`` and JSON alike.
+    """
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)
+
+
+class FrozenList(list[Any]):
+    """A list inside a record, like `FrozenDict`."""
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = append = clear = extend = insert = _refuse
+    pop = remove = reverse = sort = _refuse
+
+    def __reduce__(self) -> Any:
+        return list, (list(self),)
+
+
+_UNCHANGEABLE = frozenset({bool, int, float, str, type(None), FrozenDict, FrozenList})
+
+
+def frozen(value: Any) -> Any:
+    """Return a value whose dicts and lists, at any depth, are copies that nobody can change."""
+    kind = type(value)
+    if kind in _UNCHANGEABLE:
+        return value
+    if kind is dict or isinstance(value, Mapping):
+        if _UNCHANGEABLE.issuperset(map(type, value.values())):  # nearly always, and far faster
+            return FrozenDict(value)
+        return FrozenDict({name: frozen(inner) for name, inner in value.items()})
+    if isinstance(value, list):
+        return FrozenList(map(frozen, value))
+    if kind is tuple and not _UNCHANGEABLE.issuperset(map(type, value)):
+        return tuple(map(frozen, value))
+    return value
+
+
+def thawed(value: Any) -> Any:
+    """Return a copy of a frozen value in ordinary dicts and lists."""
+    if isinstance(value, FrozenDict):
+        return {name: thawed(inner) for name, inner in value.items()}
+    if isinstance(value, FrozenList | tuple):
+        inner = map(thawed, value)
+        return tuple(inner) if isinstance(value, tuple) else list(inner)
+    return value
+
+
+def freeze(record: Any, *names: str) -> None:
+    """Freeze fields of a record, from its ``__post_init__``."""
+    for name in names:
+        value = getattr(record, name)
+        if type(value) is not FrozenDict:
+            object.__setattr__(record, name, frozen(value))
+
+
+def _rebuilt(record: Any) -> Any:
+    """Pickle a record by what it is made of, so that it is frozen again where it is read."""
+    return type(record), tuple(getattr(record, name) for name in record.__slots__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +153,15 @@ class Proposal:
     genome: Mapping[str, Any]
     budget: float | None = None
     weights_from: int | None = None
-    inherit: Mapping[str, Any] = field(default_factory=dict)
+    inherit: Mapping[str, Any] = field(default_factory=FrozenDict)
     parents: tuple[int, ...] = ()
     origin: Origin = NOWHERE
-    note: Mapping[str, Any] = field(default_factory=dict)
+    note: Mapping[str, Any] = field(default_factory=FrozenDict)
     clock: float | None = None
+    __reduce__ = _rebuilt
+
+    def __post_init__(self) -> None:
+        freeze(self, "genome", "inherit", "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +219,10 @@ class Outcome:
     reports: tuple[Mapping[str, float], ...] = ()
     stopped: bool = False
     checkpoint: Checkpoint | None = None
+    __reduce__ = _rebuilt
+
+    def __post_init__(self) -> None:
+        freeze(self, "metrics", "reports")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,24 +265,30 @@ class Trial:
     budget: float | None = None
     weights_from: int | None = None
     parents: tuple[int, ...] = ()
-    note: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    note: Mapping[str, Any] = field(default_factory=FrozenDict)
+    metrics: Mapping[str, float] = field(default_factory=FrozenDict)
     values: tuple[float, ...] | None = None
     violation: float = 0.0
     failure: Failure | None = None
     reports: tuple[Mapping[str, float], ...] = ()
     repeat_of: int | None = None
     repeats: int = 1
-    spread: Mapping[str, float] = field(default_factory=dict)
+    spread: Mapping[str, float] = field(default_factory=FrozenDict)
     results_seen: int = 0
     result_order: int | None = None
     started: float | None = None
     ended: float | None = None
     checkpoint: Checkpoint | None = None
-    inherit: Mapping[str, Any] = field(default_factory=dict)
+    inherit: Mapping[str, Any] = field(default_factory=FrozenDict)
     origin: Origin = NOWHERE
     weights: "Weights | None" = field(default=None, repr=False, compare=False)
     bar: "Bar | None" = field(default=None, repr=False, compare=False)
+    __reduce__ = _rebuilt
+
+    def __post_init__(self) -> None:
+        freeze(self, "genome", "params", "note", "metrics", "spread", "inherit")
+        if self.reports:
+            freeze(self, "reports")
 
     @property
     def donors(self) -> tuple[int, ...]:
@@ -280,7 +367,7 @@ class RunningTrial:
     """
 
     def __init__(self, trial: Trial, weights: Weights | None = None) -> None:
-        self.params: dict[str, Any] = dict(trial.params)
+        self.params: dict[str, Any] = thawed(trial.params)
         self.dormant = frozenset(trial.genome) - frozenset(trial.params)
         self.number = trial.number
         self.budget = trial.budget

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
+from typing import Any
 
 from evotune.errors import StorageError
 from evotune.protocols import Driver, StudyDefinition, StudySummary
@@ -19,7 +20,10 @@ class _Study:
 
 
 class MemoryStorage:
-    """Keeps studies in this process only; the records are frozen, so they are not copied."""
+    """Keeps studies in this process only; the records are frozen, so they are not copied.
+
+    Pickled or copied, it takes along what it keeps.
+    """
 
     def __init__(self) -> None:
         self._studies: dict[str, _Study] = {}
@@ -27,6 +31,12 @@ class MemoryStorage:
 
     def __repr__(self) -> str:
         return "MemoryStorage()"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_studies": self._studies}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._studies, self._lock = state["_studies"], Lock()
 
     def create(self, definition: StudyDefinition) -> StudyDefinition:
         """See `Storage.create`."""

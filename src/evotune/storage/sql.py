@@ -75,17 +75,7 @@ class SqlStorage:
         self._lock_timeout = lock_timeout
         if self._is_sqlite:
             self._check_leftover_log(parsed)
-        self._engine = self._connect(parsed)
-        # SQLite gives up at once when a reading transaction turns into a writing one after
-        # somebody else wrote; one that says so at its beginning waits its turn.
-        self._writer = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-        insert = sqlite.insert if self._is_sqlite else postgresql.insert
-        self._insert_study = insert(studies).on_conflict_do_nothing(index_elements=["name"])
-        upsert = insert(trials)
-        self._upsert = upsert.on_conflict_do_update(
-            index_elements=["study_id", "number"],
-            set_={column.name: upsert.excluded[column.name] for column in TRIAL[1:]},
-        )
+        self._open(parsed)
         try:
             self._prepare()
         except StorageError:
@@ -94,6 +84,16 @@ class SqlStorage:
 
     def __repr__(self) -> str:
         return f"SqlStorage({self._engine.url.render_as_string()!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What a copy or another process gets opens connections of its own, when it needs them.
+        names = ("_is_sqlite", "_where", "_lock_timeout")
+        return {name: getattr(self, name) for name in names} | {"url": self._engine.url}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        url = state.pop("url")
+        self.__dict__.update(state)
+        self._open(url)
 
     @property
     def path(self) -> Path | None:
@@ -177,9 +177,30 @@ class SqlStorage:
 
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""
+        self._leave_to_parent()
         self._engine.dispose()
 
     # -- connections --------------------------------------------------------------------------
+
+    def _open(self, url: sa.URL) -> None:
+        self._engine = self._connect(url)
+        # SQLite gives up at once when a reading transaction turns into a writing one after
+        # somebody else wrote; one that says so at its beginning waits its turn.
+        self._writer = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        self._pid = os.getpid()
+        insert = sqlite.insert if self._is_sqlite else postgresql.insert
+        self._insert_study = insert(studies).on_conflict_do_nothing(index_elements=["name"])
+        upsert = insert(trials)
+        self._upsert = upsert.on_conflict_do_update(
+            index_elements=["study_id", "number"],
+            set_={column.name: upsert.excluded[column.name] for column in TRIAL[1:]},
+        )
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: use and close connections of its own, not the parent's."""
+        if self._pid != os.getpid():
+            self._parents = self._engine
+            self._open(self._engine.url)
 
     def _connect(self, url: sa.URL) -> sa.Engine:
         try:
@@ -229,11 +250,13 @@ class SqlStorage:
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
+        self._leave_to_parent()
         with self._translated(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
+        self._leave_to_parent()
         with self._translated(), self._writer.begin() as connection:
             yield connection
 

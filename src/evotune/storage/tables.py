@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from evotune.errors import StorageError
 from evotune.protocols import Driver, StudyDefinition
-from evotune.trial import NOWHERE, Checkpoint, Failure, Origin, Trial
+from evotune.trial import NOWHERE, Checkpoint, Failure, Origin, Trial, frozen
 
 METADATA = MetaData()
 
@@ -248,11 +248,11 @@ def trial_from_row(row: Sequence[Any]) -> Trial:
         checkpoint, inherit, origin,
     ) = row  # fmt: skip
     load = json.loads
-    genome = load(genome_text)
+    genome = frozen(load(genome_text))
     return Trial(
         number,
         genome,
-        dict(genome) if params_text is None else load(params_text),
+        genome if params_text is None else load(params_text),
         state,
         seed,
         None if budget is None else load(budget),

@@ -13,6 +13,9 @@ from evotune.space.space import difference
 
 log = logging.getLogger("evotune")
 
+#: Algorithms that already have a study.
+studied: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
 
 def open_definition(
     storage: Storage, algorithm: Algorithm, objectives: Objectives, name: str, seed: int | None
@@ -91,12 +94,9 @@ def check_new(algorithm: Algorithm) -> None:
             raise StudyError(
                 f"a study needs an algorithm such as Genetic(space), got {algorithm!r}"
             )
-    if algorithm in _studied:
+    if algorithm in studied:
         raise StudyError(
             "this algorithm has been used in another study and remembers it; "
             f"make a new one: {type(algorithm).__name__}(space, ...)"
         )
-    _studied.add(algorithm)
-
-
-_studied: "weakref.WeakSet[Any]" = weakref.WeakSet()
+    studied.add(algorithm)

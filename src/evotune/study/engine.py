@@ -2,6 +2,8 @@
 
 import atexit
 import logging
+import os
+import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -16,6 +18,7 @@ from evotune.seeding import generator, trial_seed
 from evotune.study import lock
 from evotune.study.keeper import Keeper
 from evotune.study.ledger import Ledger, judge
+from evotune.study.lock import one_at_a_time
 from evotune.trial import Checkpoint, Failure, Outcome, Proposal, Trial
 
 log = logging.getLogger("evotune")
@@ -32,6 +35,9 @@ class Engine:
     Memory is changed first and written last, in one transaction: a killed process resumes from
     what was written, and one whose disk was full still knows everything and writes it next time.
 
+    Several threads may use it: each method is whole before another begins. A forked child of this
+    process may read, but is not the driver.
+
     Args:
         algorithm: A new algorithm.
         objectives: Objectives of the study.
@@ -42,8 +48,10 @@ class Engine:
         take_over: Become the driver although another process is.
 
     Attributes:
+        lock: Held while anything is read that must agree, or changed; never while user code runs.
         ledger: The trials in memory.
         keeper: Their weights.
+        is_forked: True in a forked child of the driver.
         untold: Numbers of the trials whose results the algorithm does not know yet, ascending.
         exhausted: True once every point of a finite space has been proposed.
     """
@@ -59,6 +67,7 @@ class Engine:
         duplicates: Duplicates,
         take_over: bool,
     ) -> None:
+        self.lock = threading.RLock()
         self.algorithm = algorithm
         self.objectives = objectives
         self.storage = storage
@@ -68,10 +77,13 @@ class Engine:
         self.keeper = Keeper(checkpoints, self.ledger, algorithm)
         self.untold: dict[int, None] = {}
         self.exhausted = False
+        self.is_forked = False
         self._told: set[int] = set()
         self._unsaved: list[Trial] = []
         self._driver: Driver | None = None
         self._refusal: StudyLockedError | StorageError | None = None
+        self._superseded: set[tuple[int, float | None]] = set()  # starts of trials started again
+        _engines.add(self)
         self._acquire(take_over)
         self._replay()
 
@@ -109,13 +121,46 @@ class Engine:
         """Raise what `driver` raises, if it does."""
         _ = self.driver
 
+    @property
+    def is_driver(self) -> bool:
+        """True from opening to closing, unless another process drives the study."""
+        return self._driver is not None
+
+    @one_at_a_time
     def close(self) -> None:
-        """Give the study free for another process."""
+        """Give the study free for another process.
+
+        Raises:
+            StudyLockedError: This is a forked child of the driver.
+        """
+        if self.is_forked:
+            self.check_driver()
         if self._driver is not None:
             self._finalizer.detach()
             _release(self.storage, self.definition.name, self._driver)
             self._driver = None
         self.keeper.store.close()
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: hold nothing, release nothing, and refuse to move the study on."""
+        self.lock = threading.RLock()  # some thread of the parent may have held the old one
+        if self._driver is not None:
+            self._finalizer.detach()
+            self.is_forked = True
+            self._refusal = StudyLockedError(
+                f"study {self.definition.name!r} is driven by process {self._driver.pid}, of which "
+                "this process is a fork; only one process may drive a study. Ask, tell and close "
+                "there, and send params here and results back; or open the study here by its "
+                "storage, once that process has closed it"
+            )
+            self._driver = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("lock", "_finalizer")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, lock=threading.RLock())
+        _engines.add(self)
 
     def _replay(self) -> None:
         """Tell the recorded trials again: each start after as many results as it had seen."""
@@ -136,27 +181,33 @@ class Engine:
 
     # -- starting trials ----------------------------------------------------------------------
 
+    @one_at_a_time
     def told(self) -> list[Trial]:
         """Return the trials whose results were told, in that order."""
         told = [trial for trial in self.ledger.trials if trial.number in self._told]
         return sorted(told, key=lambda trial: trial.result_order or 0)
 
+    @one_at_a_time
     def unfinished(self) -> list[Trial]:
         """Return the trials that have started, in this process or an earlier one, but not ended."""
         return [t for n in self.untold if not (t := self.ledger.trials[n]).has_ended]
 
+    @one_at_a_time
     def restart(self, trial: Trial) -> Trial:
         """Mark an unfinished trial as running again; the algorithm was told of it before."""
+        self._superseded.add((trial.number, trial.started))
         started = replace(trial, state="running", started=time.time())
         self._write([started])
         return started
 
+    @one_at_a_time
     def suspend(self) -> None:
         """Mark unfinished trials as waiting, because nobody runs them now."""
         waiting = [replace(t, state="waiting") for t in self.unfinished() if t.state != "waiting"]
         if waiting:
             self._write(waiting)
 
+    @one_at_a_time
     def propose(self, epochs: float | None = None) -> Trial | None:
         """Ask the algorithm for a trial, record it as running, and tell of its start.
 
@@ -196,7 +247,7 @@ class Engine:
     def _started(self, number: int, proposal: Proposal, first: int | None) -> Trial:
         return Trial(
             number=number,
-            genome=dict(proposal.genome),
+            genome=proposal.genome,
             params=self.algorithm.space.params(proposal.genome),
             state="running",
             seed=trial_seed(self.definition.seed, number),
@@ -246,8 +297,19 @@ class Engine:
                 size,
             )
 
+    def is_own(self, trial: Trial) -> bool:
+        """Tell whether a record is one of this study's, and not another's of the same number."""
+        if not 0 <= trial.number < len(self.ledger.trials):
+            return False
+        own = self.ledger.trials[trial.number]
+        start = (trial.number, trial.started)
+        return (trial.seed, trial.genome) == (own.seed, own.genome) and (
+            trial.started == own.started or start in self._superseded
+        )
+
     # -- ending trials ------------------------------------------------------------------------
 
+    @one_at_a_time
     def record(self, results: Mapping[int, Outcome | Failure], *, in_order: bool) -> None:
         """Record ended trials in one transaction; the algorithm is told of them separately.
 
@@ -260,13 +322,14 @@ class Engine:
         ended, now = [], time.time()
         for number, result in results.items():
             trial = judge(self.ledger.trials[number], result, self.objectives)
-            trial = replace(trial, checkpoint=self.keeper.take(number, trial.checkpoint))
+            kept = self.keeper.take(number, trial.checkpoint)
             order = len(self._told) + ranks[number]
-            ended.append(replace(trial, result_order=order, ended=now))
+            ended.append(replace(trial, checkpoint=kept, result_order=order, ended=now))
         self._write(ended)
         for trial in ended:  # only now: another process may have taken the study over
             self.keeper.discard(trial.number)
 
+    @one_at_a_time
     def tell_next(self) -> Trial | None:
         """Tell the result of the first untold trial, if it has ended, and return its record."""
         first = next(iter(self.untold), None)
@@ -274,16 +337,17 @@ class Engine:
             return None
         return self._tell(self.ledger.trials[first])
 
+    @one_at_a_time
     def tell_ended(self) -> list[Trial]:
         """Tell the results of all ended trials, in the order in which they came."""
         kept = [t for n in self.untold if (t := self.ledger.trials[n]).has_ended]
         kept.sort(key=lambda trial: trial.result_order or 0)
         # Those that an ordered run kept back for their turn get the place that they have now.
-        places = range(len(self._told), len(self._told) + len(kept))
-        placed = [replace(t, result_order=k) for t, k in zip(kept, places, strict=True)]
-        if placed != kept:
-            self._write(placed)
-        return [self._tell(trial) for trial in placed]
+        places = {trial.number: k for k, trial in enumerate(kept, start=len(self._told))}
+        moved = [t for t in kept if t.result_order != places[t.number]]
+        if moved:
+            self._write([replace(t, result_order=places[t.number]) for t in moved])
+        return [self._tell(self.ledger.trials[number]) for number in places]
 
     def _tell(self, trial: Trial) -> Trial:
         self.algorithm.tell(self.ledger.average(trial, self._told))
@@ -291,16 +355,19 @@ class Engine:
         self.untold.pop(trial.number, None)
         return trial
 
+    @one_at_a_time
     def clean(self) -> None:
         """Remove weights that nobody needs any more; the records follow with the next write."""
         for trial in self.keeper.clean():
             self.ledger.put(trial)
             self._unsaved.append(trial)
 
+    @one_at_a_time
     def open_weights(self, *, shares_memory: bool) -> None:
         """Make weights ready for trials that run in this process, or elsewhere."""
         self._unsaved += self.keeper.open(shares_memory=shares_memory)
 
+    @one_at_a_time
     def save_weights(self) -> None:
         """Write needed weights that are in memory only.
 
@@ -313,6 +380,7 @@ class Engine:
             if self._unsaved:
                 self._write([])
 
+    @one_at_a_time
     def restored(self, trial: Trial, checkpoint: Checkpoint | None) -> None:
         """Take note of weights that were trained again after they went with a process."""
         record = self.keeper.take(trial.number, checkpoint)
@@ -345,9 +413,22 @@ def _as_started(trial: Trial) -> Trial:
     )
 
 
+#: All that this process has, for a forked child, whose copies are not the driver's.
+_engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+
 #: Holds of studies that were dropped without being closed. They are released at a safe moment: the
 #: garbage collector may come amid another study's transaction, where the database is locked.
 _abandoned: list[tuple[Storage, str, Driver]] = []
+
+
+def _after_fork() -> None:
+    _abandoned.clear()
+    for engine in list(_engines):
+        engine.leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @atexit.register

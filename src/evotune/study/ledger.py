@@ -36,17 +36,18 @@ def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives) -> Tr
             text = f"returned a bare number, but the objectives need {names}: return a dict"
             return replace(trial, state="failed", failure=Failure("missing_metric", text))
         metrics[objectives.needed[0]] = metrics.pop(BARE_NUMBER)
-    trial = replace(trial, metrics=metrics, reports=result.reports, checkpoint=result.checkpoint)
     failure = _missing_or_not_finite(metrics, objectives)
-    if failure is not None:
-        if result.stopped:  # what it reported is no result, but what it kept is whole
-            return replace(trial, state="stopped")
-        return replace(trial, state="failed", failure=failure, checkpoint=None)
+    has_failed = failure is not None and not result.stopped
     return replace(
         trial,
-        state="stopped" if result.stopped else "done",
-        values=objectives.values(metrics),
-        violation=objectives.violation(metrics),
+        state="failed" if has_failed else "stopped" if result.stopped else "done",
+        metrics=metrics,
+        reports=result.reports,
+        # What a stopped trial reported may be no result, but what it kept is whole.
+        failure=failure if has_failed else None,
+        checkpoint=None if has_failed else result.checkpoint,
+        values=objectives.values(metrics) if failure is None else None,
+        violation=objectives.violation(metrics) if failure is None else 0.0,
     )
 
 

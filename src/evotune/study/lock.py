@@ -1,18 +1,34 @@
-"""One driver a study: who it is, whether it still lives, and how to take over."""
+"""One driver a study, and in it one thread at a time: who it is, and how to take over."""
 
+import functools
 import os
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any, TypeVar, cast
 
 import psutil
 
 from evotune.errors import StudyLockedError
 from evotune.protocols import Driver, Storage
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
 #: Tokens of the drivers of this very process that are inside ``Study.run``.
 running_tokens: set[str] = set()
+
+
+def one_at_a_time(method: _Method) -> _Method:
+    """Let one thread at a time into the methods of an object, by its reentrant ``lock``."""
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return cast(_Method, call)
 
 
 def this_process() -> Driver:

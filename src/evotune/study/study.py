@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -17,41 +18,102 @@ from evotune.errors import CheckpointError, NoResultError, StudyError
 from evotune.evolution.hypervolume import knee
 from evotune.evolution.stopping import Stopping
 from evotune.execution.evaluate import read_metrics
-from evotune.objectives import Constraint, Objectives, ObjectiveSpec, parse_objectives
-from evotune.protocols import Algorithm, Evaluate, Executor, Storage, StudyDefinition, task_traits
+from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
+from evotune.protocols import Algorithm, Evaluate, Executor, Storage, task_traits
 from evotune.schedules.schedule import Schedule
 from evotune.storage import open_storage
 from evotune.study import controls
 from evotune.study.controls import find_comparison
-from evotune.study.definition import check_new, open_definition
+from evotune.study.definition import check_new, open_definition, studied
 from evotune.study.engine import Duplicates, Engine
 from evotune.study.keeper import Keeper, default_folder, owner_of
 from evotune.study.ledger import Ledger
 from evotune.study.run import Limits, Run, after_each, check_epochs, executor_for
 from evotune.trial import Failed, Failure, Outcome, Trial
 
+Callback = Callable[["Study", Trial], None]
 
-class Results:
-    """The results of a study, read only; `Study` adds what moves it on.
+
+class Study:
+    """A search: an algorithm, objectives, and the record of all trials.
+
+    Opening a study that is stored already goes on with it: its trials are told to the algorithm
+    again, in the order in which they were told before.
+
+    Args:
+        algorithm: A new algorithm, not used in another study.
+        objectives: ``"max accuracy"``, ``"min loss"``, a `WeightedSum`, or a list of these;
+            `Constraint`s may stand in the list.
+        storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` keeps it on disk.
+        name: Name of the study in its storage.
+        seed: Seed of all random streams; drawn and recorded when left out.
+        constraints: Further constraints.
+        duplicates: What happens to a proposal whose params were proposed before: ``"redraw"``
+            asks again, up to 20 times, then repeats; ``"repeat"`` runs it again and averages;
+            ``"allow"`` keeps it as a trial of its own.
+        take_over: Become the driver although another process is.
+        checkpoints: Where inherited weights are kept: a folder, any fsspec URL, or `Checkpoints`
+            with a quota. By default in a folder beside the SQLite file, or in memory.
+
+    Raises:
+        ObjectiveError: An objective that is not understood.
+        CheckpointError: The folder cannot be used.
+        StudyMismatchError: The storage has this study with another space, other objectives or
+            another seed.
+        StorageError: The storage cannot be opened or read.
 
     Attributes:
         definition: Name, seed, space and objectives as stored.
         objectives: Objectives and constraints.
         storage: Where its trials are.
+        stop_reason: Why the last run ended.
     """
 
-    definition: StudyDefinition
-    objectives: Objectives
-    storage: Storage
-    _engine: Engine
+    def __init__(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
+        self,
+        algorithm: Algorithm,
+        objectives: ObjectiveSpec,
+        *,
+        storage: str | PathLike[str] | Storage | None = None,
+        name: str = "study",
+        seed: int | None = None,
+        constraints: Constraint | Sequence[Constraint] = (),
+        duplicates: Duplicates = "redraw",
+        take_over: bool = False,
+        checkpoints: str | PathLike[str] | Checkpoints | None = None,
+    ) -> None:
+        if duplicates not in ("redraw", "repeat", "allow"):
+            raise StudyError(
+                f'duplicates must be "redraw", "repeat" or "allow", got {duplicates!r}'
+            )
+        check_new(algorithm)
+        self._blank = copy.deepcopy(algorithm)  # for further runs with other seeds
+        self.algorithm = algorithm
+        self.objectives = parse_objectives(objectives, constraints)
+        self.storage = open_storage(storage)
+        self._owns_storage = self.storage is not storage
+        self.definition = open_definition(self.storage, algorithm, self.objectives, name, seed)
+        self.stop_reason = ""
+        self._run: Run | None = None
+        self._handed_out: set[int] = set()
+        store = checkpoints if isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
+        place, owner = default_folder(self.storage), owner_of(self.definition)
+        store.open(self.name, place, owner, lasts=storage is not None)
+        self._engine = Engine(
+            algorithm,
+            self.objectives,
+            self.storage,
+            self.definition,
+            checkpoints=store,
+            duplicates=duplicates,
+            take_over=take_over,
+        )
 
-    @property
-    def _ledger(self) -> Ledger:
-        return self._engine.ledger
+    # -- results ----------------------------------------------------------------------------------
 
-    @property
-    def _keeper(self) -> Keeper:
-        return self._engine.keeper
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {state}" for state, count in self.counts.items())
+        return f"Study({self.name!r}, {self.objectives}, {counts or 'no trials'})"
 
     @property
     def name(self) -> str:
@@ -81,7 +143,8 @@ class Results:
         Raises:
             NoResultError: No trial is done yet.
         """
-        best = self._ledger.best()
+        with self._engine.lock:
+            best = self._ledger.best()
         if best is None:
             raise NoResultError(self._nothing_done())
         return best
@@ -89,7 +152,8 @@ class Results:
     @property
     def front(self) -> list[Trial]:
         """The feasible trials that no other dominates, repeats averaged, by number."""
-        return self._ledger.front()
+        with self._engine.lock:
+            return self._ledger.front()
 
     @property
     def knee(self) -> Trial:
@@ -113,7 +177,8 @@ class Results:
     @property
     def counts(self) -> Mapping[str, int]:
         """How many trials are in each state."""
-        return {state: count for state, count in self._ledger.counts.items() if count}
+        with self._engine.lock:
+            return {state: count for state, count in self._ledger.counts.items() if count}
 
     @property
     def exhausted(self) -> bool:
@@ -122,7 +187,8 @@ class Results:
 
     def averaged(self) -> list[Trial]:
         """Return one trial for each distinct params that is done, repeats averaged, by number."""
-        return self._ledger.averaged()
+        with self._engine.lock:
+            return self._ledger.averaged()
 
     def lineage(self, number: int) -> list[Trial]:
         """Return a trial and all its ancestors, oldest first.
@@ -208,104 +274,6 @@ class Results:
             line, self.definition.space, study=self.name, metrics=self.objectives.needed
         )
 
-    def __repr__(self) -> str:
-        counts = ", ".join(f"{count} {state}" for state, count in self.counts.items())
-        return f"Study({self.name!r}, {self.objectives}, {counts or 'no trials'})"
-
-    def _nothing_done(self) -> str:
-        failed = [t for t in self._ledger.trials if t.failure is not None]
-        if not failed:
-            return f"study {self.name!r} has no finished trial yet"
-        last = failed[-1]
-        reason = last.failure.message if last.failure else ""
-        return (
-            f"study {self.name!r} has no finished trial: {len(failed)} failed, "
-            f"trial {last.number} with: {reason}"
-        )
-
-    def _record(self, number: int) -> Trial:
-        if not 0 <= number < len(self._ledger.trials):
-            raise StudyError(
-                f"there is no trial {number}; study {self.name!r} has {len(self.trials)} trials"
-            )
-        return self._ledger.trials[number]
-
-
-Callback = Callable[["Study", Trial], None]
-
-
-class Study(Results):
-    """A search: an algorithm, objectives, and the record of all trials.
-
-    Opening a study that is stored already goes on with it: its trials are told to the algorithm
-    again, in the order in which they were told before.
-
-    Args:
-        algorithm: A new algorithm, not used in another study.
-        objectives: ``"max accuracy"``, ``"min loss"``, a `WeightedSum`, or a list of these;
-            `Constraint`s may stand in the list.
-        storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` keeps it on disk.
-        name: Name of the study in its storage.
-        seed: Seed of all random streams; drawn and recorded when left out.
-        constraints: Further constraints.
-        duplicates: What happens to a proposal whose params were proposed before: ``"redraw"``
-            asks again, up to 20 times, then repeats; ``"repeat"`` runs it again and averages;
-            ``"allow"`` keeps it as a trial of its own.
-        take_over: Become the driver although another process is.
-        checkpoints: Where inherited weights are kept: a folder, any fsspec URL, or `Checkpoints`
-            with a quota. By default in a folder beside the SQLite file, or in memory.
-
-    Raises:
-        ObjectiveError: An objective that is not understood.
-        CheckpointError: The folder cannot be used.
-        StudyMismatchError: The storage has this study with another space, other objectives or
-            another seed.
-        StorageError: The storage cannot be opened or read.
-
-    Attributes:
-        stop_reason: Why the last run ended.
-    """
-
-    def __init__(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
-        self,
-        algorithm: Algorithm,
-        objectives: ObjectiveSpec,
-        *,
-        storage: str | PathLike[str] | Storage | None = None,
-        name: str = "study",
-        seed: int | None = None,
-        constraints: Constraint | Sequence[Constraint] = (),
-        duplicates: Duplicates = "redraw",
-        take_over: bool = False,
-        checkpoints: str | PathLike[str] | Checkpoints | None = None,
-    ) -> None:
-        if duplicates not in ("redraw", "repeat", "allow"):
-            raise StudyError(
-                f'duplicates must be "redraw", "repeat" or "allow", got {duplicates!r}'
-            )
-        check_new(algorithm)
-        self._blank = copy.deepcopy(algorithm)  # for further runs with other seeds
-        self.algorithm = algorithm
-        self.objectives = parse_objectives(objectives, constraints)
-        self.storage = open_storage(storage)
-        self._owns_storage = self.storage is not storage
-        self.definition = open_definition(self.storage, algorithm, self.objectives, name, seed)
-        self.stop_reason = ""
-        self._run: Run | None = None
-        self._handed_out: set[int] = set()
-        store = checkpoints if isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
-        place, owner = default_folder(self.storage), owner_of(self.definition)
-        store.open(self.name, place, owner, lasts=storage is not None)
-        self._engine = Engine(
-            algorithm,
-            self.objectives,
-            self.storage,
-            self.definition,
-            checkpoints=store,
-            duplicates=duplicates,
-            take_over=take_over,
-        )
-
     # -- ask and tell -------------------------------------------------------------------------
 
     def ask(self) -> Trial | None:
@@ -318,16 +286,19 @@ class Study(Results):
 
         Raises:
             StudyLockedError: Another process drives this study.
+            StudyError: It is in a `run`.
         """
-        self._engine.tell_ended()
-        for trial in self._engine.unfinished():
-            if trial.number not in self._handed_out:
-                self._handed_out.add(trial.number)
-                return self._engine.restart(trial)
-        proposed = self._engine.propose()
-        if proposed is not None:
-            self._handed_out.add(proposed.number)
-        return proposed
+        with self._engine.lock:
+            self._check_idle()
+            self._engine.tell_ended()
+            for trial in self._engine.unfinished():
+                if trial.number not in self._handed_out:
+                    self._handed_out.add(trial.number)
+                    return self._engine.restart(trial)
+            proposed = self._engine.propose()
+            if proposed is not None:
+                self._handed_out.add(proposed.number)
+            return proposed
 
     def tell(self, trial: Trial | int, result: float | Mapping[str, float] | Failed) -> Trial:
         """Record the result of a trial that `ask` gave.
@@ -340,25 +311,49 @@ class Study(Results):
             The ended record.
 
         Raises:
-            StudyError: There is no such trial, or it has ended already.
+            StudyError: There is no such trial, it belongs to another study, it has ended already,
+                or the study is in a `run`.
             StudyLockedError: Another process drives this study.
         """
-        record = self._record(trial if isinstance(trial, int) else trial.number)
+        metrics = read_metrics(result)
+        with self._engine.lock:
+            self._check_idle()
+            record = self._asked(trial)
+            outcome: Outcome | Failure
+            if isinstance(metrics, Failure):
+                outcome = metrics
+            else:
+                metrics.setdefault("train_seconds", max(time.time() - (record.started or 0.0), 0.0))
+                metrics.setdefault("evaluation_seconds", 0.0)
+                outcome = Outcome(metrics, checkpoint=self._keeper.external(record))
+            self._engine.record({record.number: outcome}, in_order=False)
+            self._engine.tell_ended()
+            self._engine.clean()
+            return self._ledger.trials[record.number]
+
+    def _asked(self, trial: Trial | int) -> Trial:
+        """Return the record of a trial that somebody tells the result of."""
+        if not isinstance(trial, Trial):
+            record = self._record(trial)
+        elif not self._engine.is_own(trial):
+            raise StudyError(
+                f"trial {trial.number} was not asked from study {self.name!r}, whose trial of that "
+                "number is another one: tell it to the study that gave it"
+            )
+        else:
+            record = self._record(trial.number)
         if record.has_ended:
             raise StudyError(f"trial {record.number} has ended already: it is {record.state}")
-        metrics = read_metrics(result)
-        if not isinstance(metrics, Failure):
-            metrics.setdefault("train_seconds", max(time.time() - (record.started or 0.0), 0.0))
-            metrics.setdefault("evaluation_seconds", 0.0)
-        outcome = (
-            metrics
-            if isinstance(metrics, Failure)
-            else Outcome(metrics, checkpoint=self._engine.keeper.external(record))
-        )
-        self._engine.record({record.number: outcome}, in_order=False)
-        self._engine.tell_ended()
-        self._engine.clean()
-        return self._engine.ledger.trials[record.number]
+        return record
+
+    def _check_idle(self) -> None:
+        """Refuse to move the study on where another process, or a run, does so."""
+        self._engine.check_driver()
+        if self._run is not None:
+            raise StudyError(
+                f"study {self.name!r} is in a run just now, which asks, evaluates and tells by "
+                "itself: ask, tell and run again when that has returned; stop() ends it early"
+            )
 
     # -- run ----------------------------------------------------------------------------------
 
@@ -439,8 +434,14 @@ class Study(Results):
             free = self.algorithm.traits.generational and stopping is None
             deterministic = free or executor.capacity == 1
         after = after_each(self, [callbacks] if callable(callbacks) else callbacks)
-        self._run = Run(self._engine, executor, limits, deterministic, after, stopping=stopping)
-        self.stop_reason = self._run(evaluate)
+        run = Run(self._engine, executor, limits, deterministic, after, stopping=stopping)
+        with self._engine.lock:
+            self._check_idle()
+            self._run = run
+        try:
+            self.stop_reason = run(evaluate)
+        finally:
+            self._run = None
         return self
 
     def replay(
@@ -503,13 +504,17 @@ class Study(Results):
 
     def stop(self) -> None:
         """Let the running `run` end after the trials that are running now."""
-        if self._run is not None:
-            self._run.stop("stopped")
+        run = self._run  # another thread may end it meanwhile
+        if run is not None:
+            run.stop("stopped")
 
     def close(self) -> None:
         """Leave the study to another process; results stay readable. Harmless when repeated.
 
         A storage that was given as an object is left open.
+
+        Raises:
+            StudyLockedError: This process is a fork of the one that drives the study.
         """
         self._engine.close()
         if self._owns_storage:
@@ -519,4 +524,47 @@ class Study(Results):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if not self._engine.is_forked:  # a child that ends inside the block leaves it to its parent
+            self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._engine.is_driver:
+            raise StudyError(
+                f"study {self.name!r} is open, and a copy could not drive it as well: close() it "
+                "before it is copied or pickled, or give trials or metrics instead of the study"
+            )
+        return self.__dict__
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        studied.add(self.algorithm)
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._engine.ledger
+
+    @property
+    def _keeper(self) -> Keeper:
+        return self._engine.keeper
+
+    def _nothing_done(self) -> str:
+        failed = [t for t in self._ledger.trials if t.failure is not None]
+        if not failed:
+            return f"study {self.name!r} has no finished trial yet"
+        last = failed[-1]
+        reason = last.failure.message if last.failure else ""
+        return (
+            f"study {self.name!r} has no finished trial: {len(failed)} failed, "
+            f"trial {last.number} with: {reason}"
+        )
+
+    def _record(self, number: int) -> Trial:
+        if isinstance(number, bool) or not isinstance(number, Integral):
+            raise StudyError(
+                f"a trial is named by the record that ask() gave, or by its number; got {number!r}"
+            )
+        if not 0 <= number < len(self._ledger.trials):
+            raise StudyError(
+                f"there is no trial {number}; study {self.name!r} has {len(self.trials)} trials"
+            )
+        return self._ledger.trials[number]
