@@ -2,6 +2,7 @@
 
 import gc
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -146,15 +147,8 @@ study.tell(study.ask(), 2.0)
 print(study.counts)
 """
     )
-    assert _output_of(script) == "{'done': 2}\n"
-
-
-def _output_of(script):
-    import subprocess
-
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
-    assert run.returncode == 0, run.stderr
-    return run.stdout
+    assert (run.stdout, run.returncode) == ("{'done': 2}\n", 0), run.stderr
 
 
 def test_a_lock_that_another_thread_held_does_not_hang_a_child(study):
