@@ -1,6 +1,10 @@
-"""The handle that an evaluate function receives."""
+"""The records, and the handle that an evaluate function receives."""
 
+import copy
+import json
+import pickle
 import time
+from dataclasses import asdict
 
 import pytest
 
@@ -60,3 +64,79 @@ def test_params_are_a_copy():
     trial = et.Trial(number=0, genome={"x": 1}, params={"x": 1})
     et.RunningTrial(trial).params["x"] = 2
     assert trial.params == {"x": 1}
+
+
+NESTED = {"x": 1, "layers": [{"units": 8}, {"units": 16}], "pair": (1, [2])}
+
+CHANGES = {
+    "pop": lambda params: params.pop("x"),
+    "popitem": lambda params: params.popitem(),
+    "clear": lambda params: params.clear(),
+    "update": lambda params: params.update(x=2),
+    "setdefault": lambda params: params.setdefault("y", 2),
+    "set": lambda params: params.__setitem__("x", 2),
+    "delete": lambda params: params.__delitem__("x"),
+    "or": lambda params: params.__ior__({"x": 2}),
+    "nested append": lambda params: params["layers"].append({}),
+    "nested sort": lambda params: params["layers"].sort(),
+    "nested plus": lambda params: params["layers"].__iadd__([1]),
+    "nested delete": lambda params: params["layers"].__delitem__(0),
+    "nested set": lambda params: params["layers"][0].update(units=9),
+    "in a tuple": lambda params: params["pair"][1].append(3),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("field", ["genome", "params", "note", "metrics", "spread", "inherit"])
+def test_no_part_of_a_record_can_be_changed(field, change):
+    trial = et.Trial(**{"number": 0, "genome": {}, "params": {}, field: NESTED})
+    with pytest.raises(TypeError, match=r"dict\(trial\.params\)"):
+        change(getattr(trial, field))
+    assert getattr(trial, field) == NESTED
+
+
+def test_a_record_does_not_change_with_what_it_was_made_of():
+    given = copy.deepcopy(NESTED)
+    records = [
+        et.Trial(0, given, given, reports=(given,)),
+        et.Proposal(given, note=given),
+        et.Outcome(given, (given,)),
+    ]
+    before = copy.deepcopy(records)
+    given["layers"][0]["units"] = 9
+    given.pop("x")
+    assert records == before
+    assert records[0].reports == (NESTED,)
+
+
+def test_what_a_record_holds_serves_as_ordinary_dicts_and_lists():
+    trial = et.Trial(0, NESTED, NESTED)
+    assert isinstance(trial.params, dict)
+    assert isinstance(trial.params["layers"], list)
+    assert json.loads(json.dumps(trial.params)) == json.loads(json.dumps(NESTED))
+    assert dict(**trial.params) == trial.params | {} == NESTED
+    assert asdict(trial)["params"] == NESTED
+    own = copy.deepcopy(trial.params)
+    own["layers"].append(own.pop("x"))
+    assert trial.params == NESTED
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_records_pickle_and_stay_frozen(protocol):
+    trial = et.Trial(0, NESTED, NESTED, failure=et.Failure("died", "gone"), values=(1.0,))
+    records = [trial, et.Proposal(NESTED, note=NESTED), et.Outcome(NESTED, (NESTED,))]
+    for record in records:
+        for back in (pickle.loads(pickle.dumps(record, protocol)), copy.deepcopy(record)):
+            assert back == record
+            name = "metrics" if isinstance(record, et.Outcome) else "genome"
+            with pytest.raises(TypeError):
+                getattr(back, name)["layers"].append(1)
+
+
+def test_a_running_trial_has_nested_params_of_its_own():
+    trial = et.Trial(0, NESTED, NESTED)
+    handle = et.RunningTrial(trial)
+    handle.params["layers"][0].pop("units")
+    handle.params["pair"][1].append(3)
+    handle.params.pop("x")
+    assert trial.params == NESTED

@@ -58,7 +58,8 @@ class FrozenList(list[Any]):
         return list, (list(self),)
 
 
-_UNCHANGEABLE = frozenset({bool, int, float, str, type(None), FrozenDict, FrozenList})
+_ATOMS = frozenset({bool, int, float, str, type(None)})
+_UNCHANGEABLE = _ATOMS | {FrozenDict, FrozenList}
 
 
 def frozen(value: Any) -> Any:
@@ -80,6 +81,8 @@ def frozen(value: Any) -> Any:
 def thawed(value: Any) -> Any:
     """Return a copy of a frozen value in ordinary dicts and lists."""
     if isinstance(value, FrozenDict):
+        if _ATOMS.issuperset(map(type, value.values())):
+            return dict(value)
         return {name: thawed(inner) for name, inner in value.items()}
     if isinstance(value, FrozenList | tuple):
         inner = map(thawed, value)

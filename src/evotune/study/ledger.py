@@ -17,7 +17,7 @@ from evotune.protocols import SearchSpace
 from evotune.trial import BARE_NUMBER, Failure, Outcome, Trial
 
 
-def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives) -> Trial:
+def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives, **further: Any) -> Trial:
     """Turn what an evaluation gave into the ended record: values, or a failure that says why.
 
     A stopped trial has values only where it has reported all that they need.
@@ -26,28 +26,31 @@ def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives) -> Tr
         trial: The running trial.
         result: What the executor collected.
         objectives: What must be there.
+        **further: Other fields of the ended record.
     """
     if isinstance(result, Failure):
-        return replace(trial, state="failed", failure=result)
+        return replace(trial, state="failed", failure=result, **further)
     metrics = dict(result.metrics)
     if BARE_NUMBER in metrics:
         if len(objectives.needed) != 1:
             names = ", ".join(map(repr, objectives.needed))
             text = f"returned a bare number, but the objectives need {names}: return a dict"
-            return replace(trial, state="failed", failure=Failure("missing_metric", text))
+            failure = Failure("missing_metric", text)
+            return replace(trial, state="failed", failure=failure, **further)
         metrics[objectives.needed[0]] = metrics.pop(BARE_NUMBER)
-    failure = _missing_or_not_finite(metrics, objectives)
-    has_failed = failure is not None and not result.stopped
+    wrong = _missing_or_not_finite(metrics, objectives)
+    has_failed = wrong is not None and not result.stopped
     return replace(
         trial,
         state="failed" if has_failed else "stopped" if result.stopped else "done",
         metrics=metrics,
         reports=result.reports,
         # What a stopped trial reported may be no result, but what it kept is whole.
-        failure=failure if has_failed else None,
+        failure=wrong if has_failed else None,
         checkpoint=None if has_failed else result.checkpoint,
-        values=objectives.values(metrics) if failure is None else None,
-        violation=objectives.violation(metrics) if failure is None else 0.0,
+        values=objectives.values(metrics) if wrong is None else None,
+        violation=objectives.violation(metrics) if wrong is None else 0.0,
+        **further,
     )
 
 
