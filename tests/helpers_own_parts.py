@@ -1,5 +1,6 @@
 """Parts of one's own, as a user writes them: `test_own_parts` type-checks, runs and tests them."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 import evotune as et
-from evotune.objectives import Objectives
-from evotune.evolution.stopping import Standards
-from evotune.trial import Bar
+from evotune.objectives import AnyObjective, Objectives
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +69,31 @@ class Halving:
 
 @dataclass(slots=True)
 class AtMost:
+    objective: AnyObjective
     limit: float
 
     def stops(self, report: Mapping[str, float]) -> bool:
-        return report["loss"] > self.limit
+        return self.objective.value(report) > self.limit
 
 
-@dataclass(slots=True)
-class Limits:
-    limit: float
+class Worst:
+    def __init__(self, objective: AnyObjective) -> None:
+        self.objective = objective
+        self.values: list[float] = []
 
     def tell(self, trial: et.Trial) -> None:
-        pass
+        known = [r for r in trial.reports if r.keys() >= set(self.objective.needed)]
+        if trial.state == "done":
+            self.values += [v for v in map(self.objective.value, known) if not math.isnan(v)]
 
     def bar(self) -> AtMost:
-        return AtMost(self.limit)
+        return AtMost(self.objective, max(self.values, default=math.inf))
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    limit: float = 10.0
-
-    def fresh(self, objectives: Objectives) -> Limits:
-        return Limits(self.limit)
+class WorseThanAll:
+    def fresh(self, objectives: Objectives) -> Worst:
+        return Worst(objectives.objectives[0])
 
 
 class Mine:
@@ -122,11 +123,13 @@ ALGORITHMS = (
     et.Genetic(SPACE, mutation=Plain(), crossover=Swap(), selection=FirstOnly()),
     et.Genetic(SPACE, mutation=Jump(), mutation_rate=Halving(), self_adaptive=True),
     et.Genetic(SPACE, mutation=Jump(), mutation_rate=0.1, survival=et.survival.best_first),
-    et.PopulationBasedTraining(SPACE, mutation=Jump(), crossover=Swap(), exploit=Binary()),
+)
+POPULATION = et.PopulationBasedTraining(
+    SPACE, mutation=Jump(), crossover=Swap(), selection=FirstOnly(), exploit=Binary()
 )
 
 
 def run(algorithm: et.protocols.Algorithm) -> et.Study:
     study = et.Study(algorithm, "min loss")
-    study.run(evaluate, trials=30, stopping=Limit())
+    study.run(evaluate, trials=30, stopping=WorseThanAll())
     return study

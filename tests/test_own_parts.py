@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_own_parts import ALGORITHMS, SPACE, FirstOnly, Halving, Jump, Limit, Mine, run
 
 import evotune as et
 from evotune.algorithms.variation import Variation
@@ -16,6 +15,7 @@ from evotune.errors import AlgorithmError
 from evotune.testing.algorithms import AlgorithmContract
 from evotune.testing.operators import MutationContract, RateContract, SelectionContract
 from evotune.testing.stopping import StoppingContract
+from helpers_own_parts import ALGORITHMS, SPACE, FirstOnly, Halving, Jump, Mine, WorseThanAll, run
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,12 +51,12 @@ class TestHalving(RateContract):
         return Halving()
 
 
-class TestLimit(StoppingContract):
-    startup = 0
-    compares = False
+class TestWorseThanAll(StoppingContract):
+    grace = 0
+    startup = 1
 
     def make(self):
-        return Limit()
+        return WorseThanAll()
 
 
 class TestMine(AlgorithmContract):
@@ -117,7 +117,9 @@ def test_a_rate_or_scale_that_cannot_be_replaced_is_refused_in_words():
 
 def test_a_parent_that_is_handed_back_is_not_shared_with_the_child():
     parent = et.Trial(0, {"x": 0.5}, {"x": 0.5})
-    variation = Variation(mutation=lambda space, genome, rng: genome, crossover=lambda s, a, b, r: a)
+    variation = Variation(
+        mutation=lambda space, genome, rng: genome, crossover=lambda s, a, b, r: a
+    )
     child = variation.child(SPACE, parent, replace(parent, number=1), np.random.default_rng(0))
     assert child.genome == parent.genome
     assert child.genome is not parent.genome

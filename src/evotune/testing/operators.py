@@ -63,11 +63,11 @@ def _drawn(call: Callable[[np.random.Generator], Any], seed: int) -> Any:
     """Return what a call draws, and check that all its randomness comes from its generator."""
     state, numpy_state = random.getstate(), repr(np.random.get_state())  # noqa: NPY002
     first = call(np.random.default_rng(seed))
+    assert random.getstate() == state, "it draws from the module random"
+    assert repr(np.random.get_state()) == numpy_state, "it draws from numpy.random"  # noqa: NPY002
     call(np.random.default_rng(seed + 1))
     again = call(np.random.default_rng(seed))
     assert repr(again) == repr(first), "equal generators must give equal results"
-    assert random.getstate() == state, "it draws from the module random"
-    assert repr(np.random.get_state()) == numpy_state, "it draws from numpy.random"  # noqa: NPY002
     return first
 
 
