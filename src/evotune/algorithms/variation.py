@@ -1,7 +1,7 @@
 """Two parents -> a child's proposal: crossover, mutation and the child's own step size."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Variation:
             (Schwefel, 1981).
 
     Raises:
-        AlgorithmError: A rate outside [0, 1], or self-adaptation of a mutation without a scale.
+        AlgorithmError: A rate outside [0, 1], or self-adaptation of a mutation without a ``scale``.
     """
 
     crossover: Crossover = Blend(0.3)
@@ -39,11 +39,8 @@ class Variation:
 
     def __post_init__(self) -> None:
         check_in("Variation", "crossover_rate", self.crossover_rate, "[0, 1]")
-        if self.self_adaptive and not hasattr(self.mutation, "scale"):
-            raise AlgorithmError(
-                "self_adaptive needs a mutation with a scale, such as Gaussian(); "
-                f"{self.mutation!r} has none"
-            )
+        if self.self_adaptive:
+            _set(self.mutation, "scale", FIRST_STEP, "self_adaptive")
 
     def with_rate(self, rate: float | None) -> "Variation":
         """Return a copy whose mutation has this rate per locus; None changes nothing.
@@ -53,11 +50,7 @@ class Variation:
         """
         if rate is None:
             return self
-        if not hasattr(self.mutation, "rate"):
-            raise AlgorithmError(
-                f"mutation_rate needs a mutation with a rate; {self.mutation!r} has none"
-            )
-        return replace(self, mutation=replace(self.mutation, rate=rate))  # type: ignore[type-var]
+        return replace(self, mutation=_set(self.mutation, "rate", rate, "mutation_rate"))
 
     def child(
         self,
@@ -83,9 +76,9 @@ class Variation:
         mutation, note = self.mutation, {}
         if self.self_adaptive:
             note = self._step(len(space.variable), parents, rng)
-            mutation = replace(mutation, scale=note["step"])  # type: ignore[type-var]
+            mutation = _set(mutation, "scale", note["step"], "self_adaptive")
         genome = mutation(space, genome, rng)
-        return Proposal(genome, parents=tuple(p.number for p in parents), note=note)
+        return Proposal(dict(genome), parents=tuple(p.number for p in parents), note=note)
 
     def _step(
         self, genes: int, parents: tuple[Trial, ...], rng: np.random.Generator
@@ -94,3 +87,14 @@ class Variation:
         spread = rng.standard_normal() / math.sqrt(max(genes, 1))  # tau = 1 / sqrt(n)
         step = math.exp(sum(logs) / len(logs) + spread)
         return {"step": min(max(step, STEP_BOUNDS[0]), STEP_BOUNDS[1])}
+
+
+def _set(mutation: Mutation, option: str, value: float, needed_by: str) -> Mutation:
+    """Return a copy of a mutation with another value of one option, which it must have."""
+    if not is_dataclass(mutation) or option not in (each.name for each in fields(mutation)):
+        raise AlgorithmError(
+            f"{needed_by} needs a mutation with a {option}, a dataclass such as Gaussian(); "
+            f"{mutation!r} has none"
+        )
+    changed: Mutation = replace(mutation, **{option: value})
+    return changed

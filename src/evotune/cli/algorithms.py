@@ -164,9 +164,7 @@ def make_operator(option: str, value: Any) -> Any:
         if "name" not in options:
             raise ConfigError(f"needs a name: one of {', '.join(family)}")
         maker = _pick(option, options.pop("name"), family)
-        # An operator's pair of numbers is a tuple, for which TOML has no form of its own.
-        pairs = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-        return build(maker, pairs)
+        return build(maker, _with_tuples(maker, options))
 
 
 def _family(option: str) -> dict[str, type]:

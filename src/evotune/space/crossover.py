@@ -21,7 +21,7 @@ from evotune.space.space import Genome, Space
 
 __dir__ = own_names(__name__)
 
-Crossover = Callable[[Space, Genome, Genome, np.random.Generator], dict[str, Any]]
+Crossover = Callable[[Space, Genome, Genome, np.random.Generator], Genome]
 
 
 def _check_rate(name: str, rate: float) -> None:

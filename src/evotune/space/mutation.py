@@ -7,7 +7,7 @@ becomes active again remembers it.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,8 +19,17 @@ from evotune.space.space import Genome, Space
 
 __dir__ = own_names(__name__)
 
-Mutation = Callable[[Space, Genome, np.random.Generator], dict[str, Any]]
+Mutation = Callable[[Space, Genome, np.random.Generator], Genome]
 Change = Callable[[str, Domain, Any], Any]
+
+
+class _GeneByGene(Protocol):
+    """A mutation that picks each active gene with the same probability."""
+
+    @property
+    def rate(self) -> float | None: ...
+    @property
+    def at_least_one(self) -> bool: ...
 
 
 def _check(name: str, rate: float | None) -> None:
@@ -34,7 +43,7 @@ def _vary(
     space: Space,
     genome: Genome,
     rng: np.random.Generator,
-    operator: "UniformReset | Creep | Gaussian | Polynomial | Perturb",
+    operator: _GeneByGene,
     change: Change,
 ) -> dict[str, Any]:
     """Change each active gene with the operator's rate."""
