@@ -80,7 +80,17 @@ def test_the_note_of_a_proposal_is_private_to_its_algorithm():
     assert {r for r in readers if not r.startswith(("algorithms/", "testing/"))} <= handing_on
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "experiments/README.md"])
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/decisions.md",
+    "docs/references.md",
+    "experiments/README.md",
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text()
     targets = re.findall(r"\]\(([^)#]+)\)", text)
