@@ -6,8 +6,8 @@ import pytest
 
 from evotune.errors import SpaceError
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal
-from evotune.space.folding import reflect
 from evotune.space.domains import domain_from_json
+from evotune.space.folding import reflect
 
 GRID = [(k + 0.5) / 6000 for k in range(6000)]
 
