@@ -64,3 +64,19 @@ def test_it_survives_csv(tmp_path) -> None:
     again = pd.read_csv(path)
     assert again["accuracy"].sum() > 0
     assert len(again) == 30
+
+
+def test_whole_numbers_stay_whole_beside_gaps() -> None:
+    first, second, third = simulate(3)
+    trials = [
+        replace(first, params={"depth": 3, "seed": 2**53 + 1, "big": 2**70, "flag": True, "x": 1}),
+        replace(second, params={"depth": 4, "x": 2}),
+        replace(third, params={"x": 3}),
+    ]
+    frame = to_frame(trials)
+    assert frame["params_depth"].dtype == frame["params_seed"].dtype == "Int64"
+    assert frame["params_depth"].tolist() == [3, 4, pd.NA]
+    assert frame["params_seed"][0] == 2**53 + 1
+    assert frame["params_big"][0] == 2**70
+    assert frame["params_flag"][0] is True
+    assert frame["params_x"].dtype == "int64"

@@ -154,3 +154,25 @@ def test_a_second_process_is_refused_unless_it_takes_over(evotune, spawn, study_
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "error: study 'study' is" in errors
+
+
+def test_a_file_may_use_a_domain_of_the_module_that_it_names(evotune, study_file, tmp_path):
+    whole = 'x = { type = "int", low = 0, high = 9, step = 3 }'
+    file = study_file(space=f'lr = {{ type = "halves", most = 3 }}\n{whole}')
+    module = tmp_path / "study_train.py"
+    module.write_text(
+        "from dataclasses import dataclass\nfrom typing import Any\n\n"
+        "from evotune.space import Domain\n\n\n"
+        "@dataclass(frozen=True)\nclass Halves(Domain):\n"
+        '    most: int\n    when: Any = None\n    kind = "halves"\n    size = 4\n\n'
+        "    def contains(self, value):\n        return value in list(self.values())\n\n"
+        "    def to_unit(self, value):\n        return (2 * value * self.most + 0.5) / 4\n\n"
+        "    def from_unit(self, unit):\n        return min(int(4 * unit), 3) / 2 / self.most\n\n\n"
+        + module.read_text()
+    )
+    code, _, err = evotune("run", file)
+    assert (code, err) == (0, "")
+    assert {params["x"] % 3 for _, _, params, _ in records(file)} == {0}
+    code, out, err = evotune("show", file)
+    assert (code, err) == (0, "")
+    assert "halves" in out

@@ -89,3 +89,46 @@ class TestBool(DomainContract):
 
 class TestFixed(DomainContract):
     domains = values.map(Fixed)
+
+
+class TestIntStep(DomainContract):
+    domains = st.builds(
+        lambda low, step, count, beyond: Int(low, low + count * step + beyond % step, step=step),
+        st.integers(-(10**20), 10**20),
+        st.integers(2, 10**6),
+        st.integers(1, 300),
+        st.integers(0, 10**6),
+    )
+
+
+class TestIntFarFromZero(DomainContract):
+    domains = st.builds(
+        lambda low, count: Int(low, low + count),
+        st.integers(-(2**70), 2**70),
+        st.integers(0, 300),
+    )
+
+
+class TestIntBeyondFloats(DomainContract):
+    domains = st.builds(
+        lambda low, count: Int(low, low + count),
+        st.integers(-(10**40), 10**40),
+        st.integers(2**45, 10**40),
+    )
+
+
+class TestIntLogBeyondFloats(DomainContract):
+    domains = st.builds(
+        lambda low, count: Int(low, low + count, log=True),
+        st.integers(1, 10**20),
+        st.integers(2**60, 10**40),
+    )
+
+
+class TestFloatStepOnLargeNumbers(DomainContract):
+    domains = st.builds(
+        lambda low, step, count: Float(low, low + count * step, step=step),
+        st.floats(1e6, 2e9),
+        st.sampled_from([1e-5, 1e-4, 1e-3, 0.25]),
+        st.integers(1, 300),
+    )

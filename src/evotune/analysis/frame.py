@@ -28,8 +28,8 @@ def to_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     ``weights_from``, ``parents`` (a tuple of numbers), ``repeat_of``, ``violation`` (of all
     constraints, relative; 0 is feasible); then every metric under its
     own name (``metrics_`` goes before a name that is taken); then every gene as ``params_<gene>``,
-    missing where it is not active; then ``started`` and ``ended`` (UTC) and ``failure``, the
-    message. ``train_seconds`` and ``evaluation_seconds`` are metrics, in seconds.
+    missing where it is not active, whole numbers as ``Int64`` then; then ``started`` and ``ended``
+    (UTC) and ``failure``, the message. ``train_seconds`` and ``evaluation_seconds`` are metrics, in seconds.
 
     Args:
         trials: The trials of a study, in the order that the rows shall have.
@@ -41,6 +41,10 @@ def to_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     whole = ("generation", "weights_from", "repeat_of")
     numbers = dict.fromkeys(("budget", "violation"), "float64")
     frame = frame.astype(dict.fromkeys(whole, "Int64") | numbers)
+    for gene in genes:
+        values = _whole_with_gaps(trials, gene)
+        if values is not None:
+            frame[_gene(gene)] = values
     return frame if frame["generation"].notna().any() else frame.drop(columns="generation")
 
 
@@ -60,6 +64,15 @@ def _row(trial: Trial) -> dict[str, Any]:
     }
     metrics = {_metric(name): value for name, value in trial.metrics.items()}
     return own | metrics | {_gene(name): value for name, value in trial.params.items()}
+
+
+def _whole_with_gaps(trials: Sequence[Trial], gene: str) -> pd.Series | None:
+    """Return a gene's whole numbers as pandas keeps them beside gaps, None for any other gene."""
+    found = [trial.params[gene] for trial in trials if gene in trial.params]
+    if len(found) == len(trials) or any(type(value) is not int for value in found):
+        return None
+    values = [trial.params.get(gene, pd.NA) for trial in trials]
+    return pd.Series(values, dtype="Int64" if all(-(2**63) <= v < 2**63 for v in found) else object)
 
 
 def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:

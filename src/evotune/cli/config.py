@@ -157,13 +157,13 @@ def load(path: Path, overrides: Table) -> Config:
             of_study, of_run = _options(study)
             objectives = _objectives(study)
             name, storage = _location(study, path)
+        with at("[task]"):  # first: its module may define domains of its own
+            evaluate = make_task(tables["task"], folder)
         with at("[space]"):
             space = _space(tables["space"])
         with at("[algorithm]"):
             setting = setting_of(objectives, of_run)
             algorithm = make_algorithm(tables.get("algorithm", {}), space, setting)
-        with at("[task]"):
-            evaluate = make_task(tables["task"], folder)
     return Config(
         name,
         storage,

@@ -113,13 +113,13 @@ def _members_table(record: Record, members: Sequence[Step], width: int) -> Table
 def _space_table(space: Space) -> Table:
     made = table("gene", "type", "range", "active when", title="space")
     for name, domain in space.domains.items():
-        data = domain.to_json()
-        if "low" in data:
-            text = f"{number(data['low'])} to {number(data['high'])}"
-            text += ", log" if data["log"] else ""
-            text += f", step {number(data['step'])}" if data.get("step") else ""
+        data, axis = domain.to_json(), domain.axis()
+        if axis.values:
+            text = ", ".join(number(value) for value in axis.values)
         else:
-            text = ", ".join(number(value) for value in domain.values())
+            text = f"{number(axis.low)} to {number(axis.high)}"
+            text += ", log" if axis.log else ""
+            text += f", step {number(data['step'])}" if data.get("step") else ""
         made.add_row(name, data["type"], text, _when_text(data.get("when", {})))
     return made
 

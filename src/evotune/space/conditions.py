@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from evotune.errors import SpaceError
-from evotune.space.plain import plain
+from evotune.space.plain import number, plain, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,9 @@ class Range:
     Args:
         low: Smallest value.
         high: Largest value.
+
+    Raises:
+        SpaceError: A bound is no number, or they are in the wrong order.
     """
 
     low: float = -math.inf
@@ -26,10 +30,10 @@ class Range:
     def __post_init__(self) -> None:
         for name in ("low", "high"):
             bound = getattr(self, name)
-            if bound not in (-math.inf, math.inf):
-                bound = plain(f"Range: {name}", bound)
-            if isinstance(bound, bool) or not isinstance(bound, int | float):
-                raise SpaceError(f"Range: {name} must be a number, got {bound!r}")
+            if isinstance(bound, Integral):
+                bound = whole(f"Range: {name}", bound)
+            elif not isinstance(bound, float | np.floating) or not math.isinf(bound):
+                bound = number(f"Range: {name}", bound)
             object.__setattr__(self, name, bound)
         if not self.low <= self.high:
             raise SpaceError(f"Range({self.low!r}, {self.high!r}): low lies above high")

@@ -68,7 +68,9 @@ def number(what: str, value: Any) -> float:
     """
     found = real(value)
     if found is None:
-        beyond = isinstance(value, Real | Decimal) and not isinstance(value, bool)
+        beyond = isinstance(value, Real | Decimal) and not isinstance(
+            value, bool | float | np.floating
+        )
         raise SpaceError(
             f"{what} must be a finite number, got {_shown(value)}"
             f"{'; floats end at ±1.8e308' if beyond else ''}"

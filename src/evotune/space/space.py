@@ -130,12 +130,10 @@ class Space:
 
     def key(self, genome: Genome) -> Hashable:
         """Return a key that two genomes share exactly when their active genes agree."""
-        asleep = self.dormant(genome)
-        keys = [
-            _INACTIVE if name in asleep else domain.key(genome[name])
-            for name, domain in self.domains.items()
-        ]
-        return tuple(keys)
+        asleep, genes = self.dormant(genome), self.domains.items()
+        if not asleep:
+            return tuple([domain.key(genome[name]) for name, domain in genes])
+        return tuple([_INACTIVE if n in asleep else domain.key(genome[n]) for n, domain in genes])
 
     # -- genomes in ---------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ method here, with a default that suits most kinds; nothing outside this folder a
 
 import dataclasses
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from evotune.checks import is_number
 from evotune.errors import SpaceError
 from evotune.space.conditions import Range, normalise_when, when_to_json
+from evotune.space.domains.lattice import Lattice
 from evotune.space.folding import reflect
 from evotune.space.plain import number, plain
 
@@ -116,10 +117,9 @@ class Domain:
         """Return a value that it contains as a plain Python, JSON-able one."""
         return plain(f"{type(self).__name__}: values", value)
 
-    def key(self, value: Any) -> Hashable:
-        """Return a key that two values share exactly when they are the same to a user."""
-        hashable: Hashable = value
-        return hashable
+    def key(self, value: Any) -> Any:
+        """Return what is hashable and equal exactly for values that are the same to a user."""
+        return value
 
     def values(self) -> Iterator[Any]:
         """Yield all values of a finite domain, in order."""
@@ -228,7 +228,8 @@ class Domain:
         direction = 1 if share > 0 else -1
         if ends is None:
             return self.neighbour(value, direction)
-        target = self.clip(value + share * (abs(value) or ends[1] - ends[0]))
+        low, high = ends
+        target = min(max(value + share * (abs(value) or high - low), low), high)
         if self.size == math.inf:
             return target
         moved = self.from_unit(self.to_unit(target))
@@ -351,7 +352,7 @@ def check_bounds(kind: str, low: Any, high: Any, *, log: bool, step: Any = None)
 
     Raises:
         SpaceError: Bounds in the wrong order or too far apart, a log range that reaches zero, a
-            step that is not positive, wider than the range, or combined with log.
+            step that is not positive or combined with log.
     """
     given = f"{kind}({low!r}, {high!r}"
     if low > high:
@@ -361,18 +362,26 @@ def check_bounds(kind: str, low: Any, high: Any, *, log: bool, step: Any = None)
             f"{given}, log=True): a log range needs low > 0; raise low, or leave log=True out"
         )
     number(f"{kind}: high - low", high - low)
-    if step is None:
-        return
-    if step <= 0 or log:
+    if step is not None and (step <= 0 or log):
         raise SpaceError(
             f"{kind}: step must be positive and not combined with log, "
             f"got step={step!r}, log={log!r}"
         )
-    if 0 < high - low < step * (1 - 1e-9):
+
+
+def lattice_of(domain: Any, count: int) -> Lattice:
+    """Return the lattice of a range in steps.
+
+    Raises:
+        SpaceError: The step is wider than the range.
+    """
+    if count == 1 and domain.high > domain.low:
         raise SpaceError(
-            f"{given}, step={step!r}) has one value only: the step is wider than the range. "
-            f"Give a smaller step, or write Fixed({low!r})"
+            f"{type(domain).__name__}({domain.low!r}, {domain.high!r}, step={domain.step!r}) has "
+            "one value only: the step is wider than the range. Give a smaller step, or write "
+            f"Fixed({domain.low!r})"
         )
+    return Lattice(count)
 
 
 def fill(target: object, **fields: Any) -> None:

@@ -1,13 +1,12 @@
 """Real numbers, continuous or in steps."""
 
 import math
-from collections.abc import Hashable
 from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar
 
 from evotune.errors import SpaceError
-from evotune.space.domains.base import Axis, Domain, check_bounds, fill
+from evotune.space.domains.base import Axis, Domain, check_bounds, fill, lattice_of
 from evotune.space.domains.lattice import Lattice
 from evotune.space.domains.scale import Scale
 from evotune.space.plain import flag, number, real
@@ -53,7 +52,7 @@ class Float(Domain):
         check_bounds("Float", low, high, log=log, step=step)
         fill(self, low=low, high=high, log=log, step=step)
         super().__post_init__()
-        lattice = None if step is None else _lattice(low, high, step)
+        lattice = None if step is None else lattice_of(self, _count(low, high, step))
         fill(self, _scale=Scale.over(low, high, log), _lattice=lattice)
 
     @property
@@ -63,20 +62,20 @@ class Float(Domain):
         return math.inf if self.high > self.low else 1
 
     def contains(self, value: Any) -> bool:
-        found = real(value)
+        found = value if type(value) is float else real(value)
         if found is None or not self.low <= found <= self.high:
             return False
         if self.step is None:
             return True
         steps = (found - self.low) / self.step
-        return abs(steps - round(steps)) < 1e-6 or found == self._at(round(steps))
+        return abs(steps - round(steps)) < 1e-6 + _digits(self.low, self.high, self.step)
 
     def canonical(self, value: Any) -> float:
         found = number("Float: values", value)
         return found if self.step is None else self._at(self._place(found))
 
-    def key(self, value: Any) -> Hashable:
-        return super().key(value) if self.step is None else self._place(value)
+    def key(self, value: Any) -> Any:
+        return value if self.step is None else self._place(value)
 
     def to_unit(self, value: Any) -> float:
         if self._lattice is not None:
@@ -111,11 +110,12 @@ class Float(Domain):
         return min(max(short, self.low), self.high)
 
 
-def _lattice(low: float, high: float, step: float) -> Lattice:
+def _count(low: float, high: float, step: float) -> int:
     if low == high:
-        return Lattice(1)
-    digit = math.ulp(max(abs(low), abs(high)))
-    if step < FLOATS_A_STEP * digit:
+        return 1
+    digits = _digits(low, high, step)
+    if digits > 2 / FLOATS_A_STEP:
+        digit = step * digits / 2
         raise SpaceError(
             f"Float({low!r}, {high!r}, step={step!r}): floats of this size lie {digit:.2g} apart, "
             f"too far for such a step. Give a step of {FLOATS_A_STEP * digit:.2g} or more, leave "
@@ -123,4 +123,9 @@ def _lattice(low: float, high: float, step: float) -> Lattice:
         )
     # What rounding has taken from the bounds must not cost the last value.
     steps = (Fraction(repr(high)) - Fraction(repr(low))) / Fraction(repr(step))
-    return Lattice(math.floor(steps + Fraction(1e-9 + digit / step)) + 1)
+    return math.floor(steps + Fraction(1e-9 + digits)) + 1
+
+
+def _digits(low: float, high: float, step: float) -> float:
+    """Return what two roundings may take from a distance, as a share of a step."""
+    return 2 * math.ulp(max(abs(low), abs(high))) / step

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from evotune.space.domains.base import Array, Axis, Domain, Mix, check_bounds, fill
+from evotune.space.domains.base import Array, Axis, Domain, Mix, check_bounds, fill, lattice_of
 from evotune.space.domains.lattice import FINE, Lattice, below, made_up, share_of
 from evotune.space.domains.scale import Scale
 from evotune.space.folding import reflect
@@ -60,7 +60,7 @@ class Int(Domain):
         # Half a unit beyond each bound, so that rounding gives the ends their full share.
         scale = Scale.over(low - 0.5, high + 0.5, log) if rounded or log else None
         fine = not rounded if log else count > FINE
-        fill(self, _lattice=Lattice(count), _scale=scale, _fine=fine)
+        fill(self, _lattice=lattice_of(self, count), _scale=scale, _fine=fine)
 
     @property
     def size(self) -> float:

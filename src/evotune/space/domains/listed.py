@@ -11,6 +11,8 @@ from evotune.space.domains.base import Domain
 from evotune.space.domains.lattice import Lattice
 from evotune.space.plain import Scalar, plain
 
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+
 
 class Listed(Domain):
     """A domain given by its values; not used by itself.
@@ -30,7 +32,6 @@ class Listed(Domain):
             raise SpaceError(f"{name}: a value stands twice in {values!r}")
         self.when = normalise_when(when)
         self._index: dict[Any, int] = {value: k for k, value in enumerate(self.options)}
-        self._lattice = Lattice(len(self.options))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.options))})"
@@ -50,10 +51,11 @@ class Listed(Domain):
         return self._index[value]
 
     def contains(self, value: Any) -> bool:
-        try:
-            value = plain("value", value)
-        except SpaceError:
-            return False
+        if type(value) not in _PLAIN:
+            try:
+                value = plain("value", value)
+            except SpaceError:
+                return False
         # True == 1 in Python: they are different values to a user, so the types must agree too.
         k = self._index.get(value)
         return k is not None and isinstance(value, bool) == isinstance(self.options[k], bool)
@@ -62,10 +64,10 @@ class Listed(Domain):
         return self.options[self._index[plain("value", value)]]
 
     def to_unit(self, value: Any) -> float:
-        return self._lattice.to_unit(self._index[value])
+        return (self._index[value] + 0.5) / len(self.options)
 
     def from_unit(self, unit: float) -> Any:
-        return self.options[self._lattice.from_unit(unit)]
+        return self.options[min(int(unit * len(self.options)), len(self.options) - 1)]
 
     def values(self) -> Iterator[Any]:
         yield from self.options
@@ -74,7 +76,7 @@ class Listed(Domain):
         return None
 
     def neighbour(self, value: Any, direction: int) -> Any:
-        return self.options[self._lattice.next(self._index[value], direction)]
+        return self.options[Lattice(len(self.options)).next(self._index[value], direction)]
 
     def to_json(self) -> dict[str, Any]:
         return {"type": self.kind, "values": list(self.options)} | when_to_json(self.when)
