@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from evotune.evolution.replacement import Youngest
 
 from evotune.evolution.exploitation import Binary, Everyone, Quantile
 from evotune.evolution.niching import Niching
 from evotune.evolution.rates import Adaptive, Constant, Decay
-from evotune.evolution.replacement import Youngest
 from evotune.evolution.selection import (
     Boltzmann,
     Rank,

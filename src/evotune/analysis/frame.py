@@ -29,7 +29,8 @@ def to_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     constraints, relative; 0 is feasible); then every metric under its
     own name (``metrics_`` goes before a name that is taken); then every gene as ``params_<gene>``,
     missing where it is not active, whole numbers as ``Int64`` then; then ``started`` and ``ended``
-    (UTC) and ``failure``, the message. ``train_seconds`` and ``evaluation_seconds`` are metrics, in seconds.
+    (UTC) and ``failure``, the message. ``train_seconds`` and ``evaluation_seconds`` are metrics, in
+    seconds.
 
     Args:
         trials: The trials of a study, in the order that the rows shall have.

@@ -21,7 +21,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from evotune.evolution.exploitation import Exploitation
-from evotune.evolution.rates import Progress, Schedule
+from evotune.evolution.rates import Progress, RateSchedule
 from evotune.evolution.selection import Selection
 from evotune.evolution.survival import Survival
 from evotune.space import Fixed, Float, Ordinal, Space
@@ -243,7 +243,7 @@ class SelectionContract:
 class RateContract:
     """What every schedule of a mutation rate must do; subclass it and define ``make``."""
 
-    def make(self) -> Schedule:
+    def make(self) -> RateSchedule:
         """Return a new schedule."""
         raise NotImplementedError("a rate schedule's test suite needs a method make(self)")
 
