@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from evotune.evolution.replacement import Youngest
 
 from evotune.evolution.exploitation import Binary, Everyone, Quantile
 from evotune.evolution.niching import Niching
@@ -20,7 +19,7 @@ from evotune.evolution.selection import (
     Truncation,
 )
 from evotune.evolution.stopping import DominationStopping, MedianStopping, PercentileStopping
-from evotune.evolution.survival import best_first
+from evotune.evolution.survival import Youngest, best_first
 from evotune.objectives import Objective
 from evotune.testing.operators import (
     ExploitationContract,

@@ -57,14 +57,14 @@ ALGORITHMS = {
     "CMA-ES": lambda: et.CmaEs(SPACE, population_size=4),
     "NSGA-II": lambda: Nsga2(SPACE, population_size=4),
     "NSGA-III": lambda: Nsga3(SPACE, population_size=4),
-    "hybrid": lambda: et.Hybrid(SPACE, start=8),
+    "hybrid": lambda: et.Hybrid(SPACE, initial=8),
     "population": lambda: et.PopulationBasedTraining(SPACE, population_size=4),
     "islands": lambda: et.Islands([genetic(), et.CmaEs(SPACE, population_size=4)], every=1),
     "halving": lambda: et.SuccessiveHalving(genetic(), maximum=4, eta=2, resume=False),
     "hyperband": lambda: et.Hyperband(genetic(), maximum=4, eta=2, resume=False),
     "racing": lambda: Racing(genetic(), repeats=2),
     "drifting": lambda: Drifting(genetic(), every=4),
-    "prescreened": lambda: Prescreened(genetic(), start=6),
+    "prescreened": lambda: Prescreened(genetic(), initial=6),
     "phases": lambda: Phases(genetic(), lambda best: et.CmaEs(SPACE, population_size=4), trials=8),
     **{
         type(operator).__name__: lambda operator=operator: genetic(mutation=operator)
