@@ -1,4 +1,4 @@
-"""One call of `Study.run`: the loop, and how Ctrl-C ends it."""
+"""One call of `Study.run`: when it ends, the loop, where its trials run, and what Ctrl-C does."""
 
 import logging
 import math
@@ -29,6 +29,11 @@ from evotune.protocols import Algorithm, Evaluate, Executor
 from evotune.study import lock
 from evotune.study.engine import Engine
 from evotune.trial import Bar, Failure, Outcome, Trial
+
+log = logging.getLogger("evotune")
+
+#: No run is stopped for its failures before so many trials have ended.
+FAILURES_COUNT_FROM = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +113,6 @@ def check_epochs(algorithm: Algorithm, epochs: float | None) -> None:
             f"epochs={epochs:g} ends trials before their longest budget, {longest:g}: write "
             f"{type(algorithm).__name__}(..., maximum={epochs:g}), or leave epochs= out"
         )
-
-
-log = logging.getLogger("evotune")
-
-#: No run is stopped for its failures before so many trials have ended.
-FAILURES_COUNT_FROM = 10
 
 
 class Run:
