@@ -254,7 +254,7 @@ def test_params_that_are_no_numbers_are_refused_in_words(value):
 
 def test_a_condition_holds_for_the_same_place_of_a_lattice():
     space = Space(x=Float(0, 1, step=0.1), y=Int(0, 9, when={"x": 0.1 + 0.2}))
-    assert space.key({"x": 0.1 + 0.2, "y": 1}) == space.key({"x": 0.3, "y": 1})
+    assert space["x"].key(0.1 + 0.2) == space["x"].key(0.3) != space["x"].key(0.4)
     assert "y" in space.params({"x": 0.3, "y": 1})
 
 
@@ -268,3 +268,24 @@ def test_sizes_beyond_counting():
     assert Space(a=Int(1, 10**300), b=Int(1, 10**300)).size() == math.inf
     assert Space(a=Int(1, 10**300), b=Float(0, 1, step=0.5), c=Float(0, 1)).size() == math.inf
     assert Space(a=Int(1, 10**20), b=Float(0, 1, step=0.5)).size() == 3 * 10**20
+
+
+def test_a_study_of_large_numbers_goes_on_from_a_file_and_is_reported(tmp_path):
+    space = Space(
+        huge=Int(0, 2**60),
+        far=Int(2**60, 2**60 + 10),
+        wide=Int(1, 10**30, log=True),
+        width=Int(32, 512, step=32, when={"far": Range(2**60 + 4)}),
+        time=Float(1.6e9, 1.6e9 + 0.05, step=0.001),
+    )
+    options = {"storage": f"sqlite:///{tmp_path}/runs.db", "seed": 1}
+    for trials in (12, 40):
+        with et.Study(et.Hybrid(space, start=8), "min loss", **options) as study:
+            study.run(lambda trial: float(trial.params["huge"] % 7), trials=trials)
+            for trial in study.trials:
+                space.check(trial.genome)
+    assert study.importance().trials == study.importance("ped_anova").trials == 40
+    assert "huge" in study.report(tmp_path / "report.html").read_text(encoding="utf-8")
+    column = study.to_frame()["params_width"]
+    assert column.dtype == "Int64"
+    assert column.isna().any()

@@ -100,7 +100,7 @@ def gene_scale(domain: Domain) -> Scale:
     """Return the axis of a gene."""
     axis = domain.axis()
     if not axis.values:
-        return Scale(axis.low, axis.high, axis.log)
+        return Scale(float(axis.low), float(axis.high), axis.log)  # whole numbers may be huge
     labels = tuple(label(number(value), 16) for value in axis.values)
     return Scale(-0.4, len(labels) - 0.6, labels=labels)
 

@@ -74,6 +74,7 @@ class Space:
             if d.when
         }
         self._conditional = tuple(self.conditions)
+        self._keyed = tuple(k for k, d in enumerate(self.domains.values()) if d.keyed)
         # The unit interval is too coarse for these.
         self._fine = tuple(n for n, d in self.domains.items() if FINE < d.size < math.inf)
 
@@ -130,10 +131,15 @@ class Space:
 
     def key(self, genome: Genome) -> Hashable:
         """Return a key that two genomes share exactly when their active genes agree."""
-        asleep, genes = self.dormant(genome), self.domains.items()
-        if not asleep:
-            return tuple([domain.key(genome[name]) for name, domain in genes])
-        return tuple([_INACTIVE if n in asleep else domain.key(genome[n]) for n, domain in genes])
+        asleep = self.dormant(genome)
+        if asleep:
+            keys = [_INACTIVE if name in asleep else genome[name] for name in self.names]
+        else:
+            keys = [genome[name] for name in self.names]
+        for place in self._keyed:
+            if keys[place] is not _INACTIVE:
+                keys[place] = self.domains[self.names[place]].key(keys[place])
+        return tuple(keys)
 
     # -- genomes in ---------------------------------------------------------------------------
 

@@ -121,6 +121,11 @@ class Domain:
         """Return what is hashable and equal exactly for values that are the same to a user."""
         return value
 
+    @property
+    def keyed(self) -> bool:
+        """True when a key may be something else than its value."""
+        return type(self).key is not Domain.key
+
     def values(self) -> Iterator[Any]:
         """Yield all values of a finite domain, in order."""
         for k in range(int(self.size)):
@@ -245,11 +250,8 @@ class Domain:
             mix: Where the child lies. Equal values and those without an order are not mixed but
                 exchanged with probability one half.
         """
-        if self.ordered and a != b:
-            return self._between(a, b, mix, draw)
-        return b if draw < 0.5 else a
-
-    def _between(self, a: Any, b: Any, mix: Mix, draw: float) -> Any:
+        if not self.ordered or a == b:
+            return b if draw < 0.5 else a
         unit = self.to_unit(a)
         mixed = mix(unit, self.to_unit(b), draw)
         return a if mixed == unit else self.from_unit(reflect(mixed))

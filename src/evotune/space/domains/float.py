@@ -77,6 +77,10 @@ class Float(Domain):
     def key(self, value: Any) -> Any:
         return value if self.step is None else self._place(value)
 
+    @property
+    def keyed(self) -> bool:
+        return self.step is not None
+
     def to_unit(self, value: Any) -> float:
         if self._lattice is not None:
             return self._lattice.to_unit(self._place(value))

@@ -127,6 +127,13 @@ class Int(Domain):
         moved = self.low + self.step * min(self._place(target), self._lattice.count - 1)
         return self.neighbour(value, 1 if share > 0 else -1) if moved == value else moved
 
+    def cross(self, a: Any, b: Any, draw: float, mix: Mix) -> Any:
+        near = self._fine and (self._scale is None or abs(b - a) < min(a, b) >> 20)
+        if not near or a == b:
+            return super().cross(a, b, draw, mix)
+        place = self._lattice.between(self._place(a), self._place(b), mix(0.0, 1.0, draw))
+        return self.low + self.step * place
+
     def to_json(self) -> dict[str, Any]:
         data = super().to_json()
         if self.step == 1:  # as descriptions were before there was a step
@@ -149,13 +156,6 @@ class Int(Domain):
             outside = (moved < self.low) | (moved > self.high)
             found = np.where(outside, found - directions, moved)
         return np.asarray((np.log(found) - self._scale.origin) / self._scale.width)
-
-    def _between(self, a: Any, b: Any, mix: Mix, draw: float) -> Any:
-        near = self._scale is None or abs(b - a) < min(a, b) >> 20
-        if not (self._fine and near):
-            return super()._between(a, b, mix, draw)
-        place = self._lattice.between(self._place(a), self._place(b), mix(0.0, 1.0, draw))
-        return self.low + self.step * place
 
     def _place(self, value: Any) -> int:
         """Return the place of a value; of any number in between, the nearest."""
