@@ -7,8 +7,8 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
+from evotune.analysis.comparison import Comparison
 from evotune.analysis.data import StudyData, prepare
-from evotune.analysis.statistics import Comparison
 from evotune.analysis.text import count
 from evotune.checks import write_whole
 from evotune.protocols import StudyDefinition

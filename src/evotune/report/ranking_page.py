@@ -22,8 +22,12 @@ from evotune.report.page import card, document, figure
 TASKS_AT_MOST = 12
 
 
-def write_ranking(path: Path, ranking: Ranking) -> Path:
-    """Write the page; a file that stands there is replaced at once, never half written.
+def write_ranking(path: str | Path, ranking: Ranking) -> Path:
+    """Write the page, complete in itself, and return its path.
+
+    Args:
+        path: Where to; a file that stands there is replaced at once, never half written.
+        ranking: What `compare` has returned.
 
     Raises:
         StudyError: The path cannot be written.
@@ -67,8 +71,8 @@ def _sections(ranking: Ranking) -> Iterator[Section]:
         yield Section(
             f"anytime-{place}",
             f"Best {task.metric} so far" + (f" on {task.task}" if task.task else ""),
-            "Each line is the median of the runs, the band its 95 % bootstrap interval, drawn from "
-            "where every run has a result.",
+            "Each line is the median of the runs, the band its 95 % interval (with fewer than six "
+            "runs all that they found), drawn from where every run has a result.",
             anytime(ranking, task),
             (f"{count(left_out, 'more task')} not drawn.",) if last else (),
             table=_results(ranking, place),
@@ -100,9 +104,9 @@ def _pairs(ranking: Ranking) -> str:
         gain = gain_texts(ranking, pair)
         rows.append([escape(pair.first), escape(pair.second), *gain, *tally, verdict])
     caption = (
-        "The gain is positive where the first is better; its interval is a bootstrap (BCa), which "
-        "is rather too narrow with fewer than ten runs. p is Wilcoxon's signed-rank test, "
-        "corrected for the number of pairs by Holm's method; bold where it is below 5 %."
+        "The gain is positive where the first is better; its interval is Student's, for this pair "
+        "alone. p is Wilcoxon's signed-rank test, corrected for the number of pairs by Holm's "
+        "method; bold where it is below 5 %."
     )
     body = table([*head, "losses", "p"], rows)
     return card("pairs", "Every two methods", escape(caption), body)

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterator
 
+from evotune.analysis.comparison import Comparison
 from evotune.analysis.data import FAMILY_AT_MOST, StudyData
 from evotune.analysis.diversity import alarms
 from evotune.analysis.scales import varied_genes
-from evotune.analysis.statistics import Comparison
 from evotune.analysis.text import count, shorten
 from evotune.report.figures import progress as figures
 from evotune.report.figures.credit import FEW, credit_figure, credit_table, operator_credits

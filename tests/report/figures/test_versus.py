@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from evotune.analysis.comparison import Comparison
 from evotune.analysis.data import prepare
-from evotune.analysis.statistics import Comparison
 from evotune.report.figures.versus import dots, versus
 from evotune.report.page import write
 from evotune.report.sections import sections

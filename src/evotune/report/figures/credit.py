@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from evotune.analysis.data import StudyData
-from evotune.analysis.statistics import CONFIDENCE
+from evotune.analysis.statistics import median_interval
 from evotune.analysis.steps import Step, gain
 from evotune.analysis.text import label, number, percent
 from evotune.report.figures.theme import BLUE, GREY, finish
@@ -115,25 +115,9 @@ def _credit(
         int((own > 0).sum()),
         float(np.median(own)),
         float(np.median(own - others)),
-        low,
-        high,
+        float(low),
+        float(high),
     )
-
-
-def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of a median, from order statistics: it assumes no distribution.
-
-    Returns:
-        Both ends; NaN where fewer than six values allow no such interval.
-    """
-    from scipy.stats import binom
-
-    ordered = np.sort(values)
-    n = len(ordered)
-    below = int(binom.ppf((1 - CONFIDENCE) / 2, n, 0.5)) if n else 0
-    if n < 6:
-        return math.nan, math.nan
-    return float(ordered[below - 1]), float(ordered[n - below])
 
 
 def credit_figure(data: StudyData, rows: Sequence[Credit]) -> go.Figure:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import plotly.graph_objects as go
 
-from evotune.analysis.statistics import Comparison
+from evotune.analysis.comparison import Comparison
 from evotune.analysis.text import label, number
 from evotune.report.figures.theme import BLUE, GREY, ORANGE, Section, finish
 from evotune.report.markup import escape, table
