@@ -75,7 +75,7 @@ def test_a_seed_repeats_a_run(method: str) -> None:
 def test_options_and_recipes_by_text() -> None:
     built = methods.build("Genetic:population_size=7,start=random", Hill.space, 50)
     assert built.population_size == 7
-    assert type(methods.build("dynamic_hyperparameters_p2", Hill.space, 50)) is et.Genetic
+    assert type(methods.build("dynamic_hyperparameters", Hill.space, 50)) is et.Genetic
     with pytest.raises(et.EvotuneError, match="there is no algorithm"):
         methods.build("Genetics", Hill.space, 50)
 
