@@ -35,7 +35,7 @@ FILES = {
 OPENML = {"fashion_mnist": "Fashion-MNIST", "mnist": "mnist_784"}
 TRAINING_IMAGES = 60_000
 CIFAR10_FILES = ("cifar10_train.npz", "cifar10_test.npz")
-#: Sentences that P3 trains on, then those that it tests on, then the words.
+#: Sentences that Vose et al. train on, then those that it tests on, then the words.
 TRANSLATION_FILES = ("tst2012.vi", "tst2012.en", "tst2013.vi", "tst2013.en", "vocab.vi", "vocab.en")
 CACHE = Path(__file__).with_name("runs")
 
@@ -185,7 +185,7 @@ class Translation:
 
 
 def vietnamese_english(directory: str | Path | None = None) -> Translation:
-    """Return the part of IWSLT'15 Vietnamese-English that P3 names, as Stanford prepared it.
+    """Return the part of IWSLT'15 Vietnamese-English of Vose et al., as Stanford prepared it.
 
     Args:
         directory: Has the six files, or a folder ``iwslt15_en_vi`` that has them.

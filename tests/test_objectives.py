@@ -36,7 +36,7 @@ def test_metric_names_may_hold_spaces():
     assert objectives.values({"f1 of class 3": 0.5}) == (-0.5,)
 
 
-def test_the_weighted_sum_of_p1():
+def test_the_weighted_sum_of_accuracy_time_and_robustness():
     """Fitness = α·accuracy − β·time + γ·robustness, to be maximised."""
     fitness = WeightedSum(accuracy=1.0, train_seconds=-0.001, robustness=0.2)
     metrics = {"accuracy": 0.9, "train_seconds": 30.0, "robustness": 0.5}

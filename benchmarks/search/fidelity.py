@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import scale
 from peer_spaces import configspace, plain
-from scipy import stats
 from yahpo import DEVELOPMENT, YahpoTask, lcbench
 
 import evotune as et
+from evotune.analysis.statistics import signed_rank
 
 FULL = 52
 #: Full trainings of random search, whose final regret is the mark.
@@ -183,7 +183,7 @@ def _duels(found: Mapping[tuple[str, str], np.ndarray]) -> None:
         gaps = found["dehb()", cost] - found["DEHB", cost]
         print(f"\ndehb() against DEHB, {cost}:", end=" ")
         for at, gap in zip(COSTS, gaps.T, strict=True):
-            p = stats.wilcoxon(gap).pvalue if gap.any() else 1.0
+            p = signed_rank(gap)
             won, lost = (gap < 0).sum(), (gap > 0).sum()
             print(f"won {won} and lost {lost} at {at} epochs (p = {p:.3f})", end="; ")
         print()

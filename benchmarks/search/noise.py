@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import wilcoxon
 
 import evotune as et
+from evotune.analysis.statistics import signed_rank
 
 SPACE = et.Space(
     {f"x{k}": et.Float(0.0, 1.0, step=0.1) for k in range(6)},
@@ -76,7 +76,7 @@ def main() -> None:
         plain = found["Genetic"]
         for arm, values in found.items():
             wins = sum(a < b for a, b in zip(values, plain, strict=True))
-            p = "" if values == plain else f"{wilcoxon(values, plain).pvalue:.2g}"
+            p = "" if values == plain else f"{signed_rank(np.subtract(values, plain)):.2g}"
             median, mean = statistics.median(values), statistics.fmean(values)
             table.add_row(arm, f"{median:.3f}", f"{mean:.3f}", str(wins), p)
         console.print(table)

@@ -19,10 +19,10 @@ from problem import SETS
 from rich.console import Console
 from rich.table import Table
 from scale import regrets
-from scipy import stats
+
+from evotune.analysis import statistics
 
 Array = npt.NDArray[np.float64]
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +90,7 @@ def mean_ranks(methods: Sequence[Results], at: int) -> tuple[Array, int]:
     if not shared:
         return np.full(len(methods), np.nan), 0
     values = [[each.curves[pair][at - 1] for each in methods] for pair in shared]
-    return stats.rankdata(values, axis=1).mean(axis=0), len(shared)
-
-
-def critical_difference(methods: int, pairs: int) -> float:
-    """Return by how much mean ranks must differ to be told apart (Nemenyi; Demšar, 2006)."""
-    q = stats.studentized_range.ppf(CONFIDENCE, methods, np.inf) / np.sqrt(2)
-    return float(q * np.sqrt(methods * (methods + 1) / (6 * pairs)))
+    return statistics.mean_ranks(np.array(values)), len(shared)
 
 
 def duel(first: Results, other: Results, at: int) -> Duel:
@@ -107,11 +101,8 @@ def duel(first: Results, other: Results, at: int) -> Duel:
     all_gaps = np.array([gap for gaps_of_task in by_task.values() for gap in gaps_of_task])
     means = np.array([np.mean(gaps_of_task) for gaps_of_task in by_task.values()])
     wins, losses = int((all_gaps < 0).sum()), int((all_gaps > 0).sum())
-    return Duel(len(shared), wins, losses, _wilcoxon(all_gaps), _wilcoxon(means))
-
-
-def _wilcoxon(gaps: Array) -> float:
-    return float(stats.wilcoxon(gaps).pvalue) if gaps.any() else 1.0
+    p, p_tasks = statistics.signed_rank(all_gaps), statistics.signed_rank(means)
+    return Duel(len(shared), wins, losses, p, p_tasks)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -168,7 +159,8 @@ def _means(kind: str, found: Mapping[str, Results], at: Sequence[int]) -> Table:
 def _ranks(found: Mapping[str, Results], at: Sequence[int]) -> Table:
     ranks = [mean_ranks(list(found.values()), n) for n in at]
     pairs = ranks[0][1]
-    reach = critical_difference(len(found), pairs) if pairs and len(found) > 1 else np.nan
+    known = pairs and len(found) > 1
+    reach = statistics.critical_difference(len(found), pairs) if known else np.nan
     table = Table(
         *("method", *(f"rank at {n}" for n in at)),
         title=f"mean rank over the {pairs} (task, seed) pairs that all have",

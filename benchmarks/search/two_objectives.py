@@ -174,10 +174,10 @@ def volumes(options: argparse.Namespace, chosen: Sequence[str]) -> Array:
 
 def table(found: Array, chosen: Sequence[str], at: Sequence[int]) -> str:
     """Return the comparison in Markdown: means, mean ranks, and the first method against each."""
-    from scipy.stats import rankdata, wilcoxon
+    from evotune.analysis.statistics import mean_ranks, signed_rank
 
     last = found[..., -1].reshape(len(chosen), -1)
-    ranks = rankdata(-last, axis=0).mean(axis=1)
+    ranks = mean_ranks(-last.T)
     heads = [f"at {n}" for n in at]
     first = f"{chosen[0]} better"
     lines = [
@@ -189,7 +189,7 @@ def table(found: Array, chosen: Sequence[str], at: Sequence[int]) -> str:
         against = "| | |"
         if k:
             wins = int(np.sum(last[0] > last[k]))
-            p = wilcoxon(last[0], last[k]).pvalue
+            p = signed_rank(last[0] - last[k])
             against = f"| {wins} of {last.shape[1]} | {p:.1e} |"
         lines.append(f"| {method} | {means} | {ranks[k]:.2f} {against}")
     return "\n".join(lines)

@@ -57,7 +57,9 @@ class Objective:
 
 @dataclass(frozen=True, slots=True, init=False)
 class WeightedSum:
-    """A weighted sum of metrics, maximised: the fitness α·A − β·T + γ·R of paper P1, section 3.
+    """A weighted sum of metrics, maximised.
+
+    Such as the fitness α·A − β·T + γ·R of Wasudeorao and Prasad (2024), section 3.
 
     Example: ``WeightedSum(accuracy=1.0, train_seconds=-0.001, robustness=0.2)``.
 

@@ -96,21 +96,21 @@ class TestPaperP1(AlgorithmContract):
     distinct = False
 
     def make(self, space: Space) -> Algorithm:
-        return recipes.structural_tuning_p1(space, population_size=8, beta=20.0)
+        return recipes.structural_tuning(space, population_size=8, beta=20.0)
 
 
 class TestPaperP2(AlgorithmContract):
     distinct = False
 
     def make(self, space: Space) -> Algorithm:
-        return recipes.dynamic_hyperparameters_p2(space)
+        return recipes.dynamic_hyperparameters(space)
 
 
 class TestPaperP3(AlgorithmContract):
     distinct = False
 
     def make(self, space: Space) -> Algorithm:
-        return recipes.three_parent_search_p3(space, population_size=10)
+        return recipes.three_parent_search(space, population_size=10)
 
 
 class TestIslands(AlgorithmContract):
@@ -173,7 +173,7 @@ class TestIslandsOfPopulations(AlgorithmContract):
     def make(self, space: Space) -> Algorithm:
         return Islands(
             [
-                recipes.population_training_p3(space, population_size=6),
+                recipes.three_parent_training(space, population_size=6),
                 PopulationBasedTraining(space, population_size=5, asynchronous=True),
             ],
             every=2,

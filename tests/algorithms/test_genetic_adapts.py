@@ -73,7 +73,7 @@ class TestMutationRate:
     def test_constant(self, rate):
         assert self.rates(mutation_rate=rate) == [0.2] * 6
 
-    def test_decay_of_p1(self):
+    def test_decay_over_generations(self):
         rates = self.rates(mutation_rate=Decay(0.3, 0.5))
         assert rates == pytest.approx([0.3 * np.exp(-0.5 * t) for t in range(1, 7)])
 

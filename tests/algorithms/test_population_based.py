@@ -26,7 +26,7 @@ def pbt(**options) -> PopulationBasedTraining:
     return PopulationBasedTraining(options.pop("space", SPACE), **{"population_size": 8} | options)
 
 
-# -- three parents, P3 ----------------------------------------------------------------------------
+# -- three parents --------------------------------------------------------------------------------
 
 
 def test_genes_come_from_two_parents_and_weights_from_a_third():
@@ -41,7 +41,7 @@ def test_genes_come_from_two_parents_and_weights_from_a_third():
 
 
 def test_every_parent_is_drawn_in_proportion_to_its_relative_fitness():
-    """exp(-σ²·(fom - min)/(max - min)), P3 figure 3, for genes and for weights alike."""
+    """exp(-σ²·(fom - min)/(max - min)), for genes and for weights alike."""
     algorithm = pbt(
         population_size=400,
         selection=RelativeExponential(3.0),

@@ -32,7 +32,7 @@ def loss(trial):
 
 class TestP3:
     def test_settings(self):
-        algorithm = recipes.population_training_p3(RATES)
+        algorithm = recipes.three_parent_training(RATES)
         assert algorithm.population_size == 100
         assert algorithm.interval == 1
         assert algorithm.breeding.parents == 3
@@ -42,11 +42,11 @@ class TestP3:
         assert algorithm.variation.mutation == Creep(0.05)
         assert algorithm.breeding.exploit == Everyone()
         assert algorithm.breeding.elitism == 0
-        softer = recipes.population_training_p3(RATES, strength=2.0)
+        softer = recipes.three_parent_training(RATES, strength=2.0)
         assert softer.breeding.selection == RelativeExponential(2.0)
 
     def test_every_child_has_parents_and_weights_of_the_last_generation(self):
-        driver = Driver(recipes.population_training_p3(RATES, population_size=12)).run(48, loss)
+        driver = Driver(recipes.three_parent_training(RATES, population_size=12)).run(48, loss)
         for trial in driver.trials[12:]:
             last = range(trial.number // 12 * 12 - 12, trial.number // 12 * 12)
             assert set(trial.parents) <= set(last)

@@ -8,6 +8,7 @@ import pytest
 
 import evotune as et
 from evotune.analysis.ranking import Ranking, compare
+from evotune.analysis.statistics import paired
 from evotune.errors import StudyError
 from helpers_ranking import BAD, Run, run, runs
 
@@ -57,6 +58,31 @@ def test_too_few_runs_are_called_so():
     assert one.rank("a") == 1.0
     assert math.isnan(one.pairs[0].low)
     assert "1 run of each cannot prove" in str(one)
+
+
+def test_gains_have_the_interval_of_all_comparisons(ranking):
+    good, poor = (ranking.tasks[0].curves[name][:, -1] for name in ("good", "poor"))
+    found = paired(good, poor)
+    pair = ranking.pairs[1]
+    assert (pair.gain, pair.low, pair.high) == pytest.approx((found.mean, found.low, found.high))
+
+
+def test_who_leads_by_mean_rank_may_be_worse_than_another_run_by_run():
+    """In two runs of twenty b is last, just behind a and all others; else well ahead of a."""
+    seeds = range(20)
+    methods = {
+        f"other {k}": [run(s, [0.501 + k / 1e4 if s < 2 else 0.1]) for s in seeds]
+        for k in range(10)
+    }
+    methods["a"] = [run(s, [0.51 if s < 2 else 0.5]) for s in seeds]
+    methods["b"] = [run(s, [0.5 if s < 2 else 0.8 + s / 100]) for s in seeds]
+    ranking = compare(methods)
+    assert ranking.methods[:2] == ("a", "b")
+    assert ranking.pairs[0].is_sure
+    assert ranking.pairs[0].sign == -1
+    said = "\n".join(ranking.verdicts())
+    assert "a is better than b" not in said
+    assert "Yet b, compared with a alone, is better" in said
 
 
 def test_runs_are_paired_by_seed_not_by_place():

@@ -155,7 +155,7 @@ def test_weights_lie_beside_the_file(study_file, monkeypatch, given, place):
 
 
 def test_a_recipe_is_an_algorithm_by_its_name(study_file):
-    file = study_file(algorithm='recipe = "dynamic_hyperparameters_p2"\npopulation_size = 8')
+    file = study_file(algorithm='recipe = "dynamic_hyperparameters"\npopulation_size = 8')
     assert load(file, {}).algorithm.offspring == 4
 
 
@@ -311,8 +311,8 @@ BAD = {
         "'survival' must be left out",
     ),
     "unknown recipe": (
-        {"algorithm": 'recipe = "dynamic_p2"'},
-        "did you mean 'dynamic_hyperparameters_p2'?",
+        {"algorithm": 'recipe = "dynamic_hyperparameter"'},
+        "did you mean 'dynamic_hyperparameters'?",
     ),
     "name and recipe": ({"algorithm": 'name = "Grid"\nrecipe = "x"'}, "exclude each other"),
     "unknown type": (

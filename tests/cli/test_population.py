@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import evotune as et
-from evotune.analysis.statistics import Comparison
+from evotune.analysis.comparison import Comparison
 from evotune.cli.source import read_study
 
 

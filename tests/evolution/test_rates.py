@@ -11,7 +11,7 @@ def test_constant():
     assert schedule.initial == schedule.next(0.7, Progress(5)) == 0.1
 
 
-def test_decay_is_the_formula_of_p1():
+def test_decay_is_the_formula_of_its_paper():
     """μ(t) = μ₀·exp(−λ·t), however the rate was reached."""
     schedule = Decay(0.05, 0.1)
     assert schedule.initial == 0.05

@@ -90,7 +90,7 @@ def test_universal_sampling_is_fair_on_average_and_shuffled():
 
 
 @pytest.mark.parametrize(("beta", "growth", "generation"), [(1, 1, 9), (0.3, 1.2, 5), (0, 2, 3)])
-def test_boltzmann_is_the_formula_of_p1(beta, growth, generation):
+def test_boltzmann_is_the_formula_of_its_paper(beta, growth, generation):
     """p_i = exp(β·f_i) / Σ_j exp(β·f_j) with fitness f the negated value; β grows."""
     pressure = beta * growth**generation
     chances = np.exp(pressure * -VALUES)
@@ -105,7 +105,7 @@ def test_boltzmann_overflows_neither_for_large_values_nor_late_in_a_run():
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0, 4.0])
-def test_relative_exponential_is_the_formula_of_p3(strength):
+def test_relative_exponential_is_the_formula_of_its_paper(strength):
     """fitness = exp(-σ²·(fom - min) / (max - min)): neither scale nor offset matter."""
     chances = [math.exp(-strength * x) for x in (0.0, 0.1, 0.6, 0.7, 1.0)]
     drawn = counts(RelativeExponential(strength))

@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 import evotune as et
 from evotune.algorithms.population_based import PopulationBasedTraining
-from evotune.analysis.statistics import Comparison
+from evotune.analysis.comparison import Comparison
 from evotune.errors import StudyError
 from evotune.objectives import Constraint
 from evotune.protocols import StudyDefinition

@@ -6,8 +6,10 @@ import re
 import numpy as np
 import pytest
 
+import evotune as et
 from evotune.analysis.ranking import compare
 from evotune.report.figures.ranking import anytime, critical_differences, ranks_over_time
+from evotune.report.ranking_page import write_ranking
 from helpers_ranking import runs
 
 
@@ -23,7 +25,7 @@ def figures(page):
 
 
 def test_the_page_is_complete_in_itself(ranking, tmp_path):
-    path = ranking.report(tmp_path / "deep" / "page.html")
+    path = et.report.write_ranking(tmp_path / "deep" / "page.html", ranking)
     page = path.read_text("utf-8")
     assert len(figures(page)) == 3
     for key in ("differences", "ranks", "anytime-0", "pairs"):
@@ -37,7 +39,7 @@ def test_the_page_is_complete_in_itself(ranking, tmp_path):
 
 def test_each_task_has_its_curves(tmp_path):
     tasks = {f"task {k}": {"a": runs(0.9, range(2)), "b": runs(0.8, range(2))} for k in range(14)}
-    page = compare(tasks).report(tmp_path / "a.html").read_text("utf-8")
+    page = write_ranking(tmp_path / "a.html", compare(tasks)).read_text("utf-8")
     assert len(figures(page)) == 2 + 12
     assert "2 more tasks not drawn." in page
 

@@ -39,7 +39,7 @@ def test_ranges_never_grow_again():
 
 
 def test_a_negative_margin_is_the_paper_s_formula():
-    """P1: from min(θ) + ε to max(θ) − ε, narrower than the elite itself."""
+    """As printed: from min(θ) + ε to max(θ) − ε, narrower than the elite itself."""
     space = refined(Refinement(margin=-0.05), LINE, {"x": 0.2}, {"x": 0.7}, {"x": 0.5})
     assert bounds(space["x"]) == pytest.approx((0.25, 0.65))
 

@@ -1,7 +1,8 @@
 """Search while the objective moves: what was found is measured again, and old values are forgotten.
 
-Reference: real-time adaptation when the data drifts, in the outlook of P0 (evolution strategies
-for hyperparameter tuning); re-evaluation as change detection: Branke (2002), Richter (2009).
+References: real-time adaptation when the data drifts, in the outlook of Singh, "Evolutionary
+Hyperparameter Tuning for Deep Learning Models"; re-evaluation as change detection: Branke (2002),
+Richter (2009).
 """
 
 import copy

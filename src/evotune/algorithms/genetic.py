@@ -1,7 +1,8 @@
 """The genetic algorithm: generational with elitism, or steady-state.
 
-References: Holland (1975); Goldberg (1989); papers P1, P2 and P3 of the reference list, whose exact
-settings stand in `evotune.algorithms.recipes`.
+References: Holland (1975); Goldberg (1989); and Wasudeorao and Prasad (2024), "Evolving
+Hyperparameters" (2024) and Vose et al. (2019), whose exact settings stand in
+`evotune.algorithms.recipes`.
 """
 
 import math
@@ -50,8 +51,9 @@ class Genetic:
         self_adaptive: Each child inherits its parents' step size, varies it and mutates with it
             (Schwefel, 1981); needs a mutation with a ``scale``.
         both_children: Make both children of each crossover, twice the offspring, and let survival
-            decide (P3, future work).
-        refinement: Shrink the ranges to the elite's as generations pass (P1).
+            decide (Vose et al., 2019, section 6.1).
+        refinement: Shrink the ranges to the elite's as generations pass (Wasudeorao and
+            Prasad, 2024).
         distinct_parents: Draw again, up to 20 times, when a child's two parents would be the same
             trial.
         survival: Orders trials best first.

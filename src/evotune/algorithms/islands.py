@@ -1,8 +1,8 @@
 """Islands: several algorithms side by side that send each other their best trials.
 
-References: Tanese (1989); the demes of P3, section 6.2 and figure 14; for islands that select at
-different intervals, Multiple-Frequencies Population-Based Training (Doulazmi et al., 2025,
-arXiv 2506.03225).
+References: Tanese (1989); the demes of Vose et al. (2019), section 6.2 and figure 14; for islands
+that select at different intervals, Multiple-Frequencies Population-Based Training (Doulazmi et al.,
+2025).
 """
 
 import math
@@ -122,7 +122,7 @@ class Islands:
 
     Args:
         algorithms: Two or more new algorithms on the same space, islands too.
-        topology: Who sends to whom: ``"ring"``, ``"star"``, ``"full"``, ``"grid"`` (P3), or a
+        topology: Who sends to whom: ``"ring"``, ``"star"``, ``"full"``, ``"grid"``, or a
             callable ``(n) -> neighbours``, see `evotune.evolution.topology`.
         every: Generations between two migrations; epochs for proposals that have a budget.
         send: How many trials an island sends to each neighbour.

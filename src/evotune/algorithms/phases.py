@@ -20,8 +20,9 @@ LISTED_AT_MOST = 4096
 class Phases:
     """Runs a first algorithm for a number of trials, then a second one that starts from its best.
 
-    P3, section 4.2: structure and settings by plain search, then the schedule of what was found
-    by population-based training, see `evotune.algorithms.recipes.tune_then_schedule`.
+    As in Vose et al. (2019), section 4: structure and settings by plain search, then the schedule
+    of what was found by population-based training, see
+    `evotune.algorithms.recipes.tune_then_schedule`.
 
     The second phase begins when all trials of the first have ended, at the latest when the first
     algorithm has nothing more to propose; if all have failed, the first goes on, one trial at a

@@ -1,7 +1,7 @@
 """Population-based training: networks that inherit weights and evolve their schedules.
 
-References: P3 of the reference list (three parents: two for genes, one for weights); Jaderberg et
-al. (2017), the classic with one parent; Chebykin et al. (2025), intervals that grow; Ash and Adams
+References: Vose et al. (2019), three parents, two for genes and one for weights; Jaderberg et al.
+(2017), the classic with one parent; Chebykin et al. (2025), intervals that grow; Ash and Adams
 (2020), shrink and perturb.
 """
 
@@ -310,7 +310,7 @@ class PopulationBasedTraining:
 
     Each trial trains one member for an interval of epochs. Between two intervals some members are
     replaced by children. The genes of a child are ``mutation(crossover(a, b))``; its weights are
-    those of a third parent, drawn independently (P3, figure 3).
+    those of a third parent, drawn independently (Vose et al., 2019, figure 3).
 
     The evaluate function calls ``trial.resume(...)``, trains for ``trial.epochs()`` and ends with
     ``trial.keep(...)``; a `SupervisedTask` does so by itself. Say how long with
@@ -324,25 +324,25 @@ class PopulationBasedTraining:
             that doubles whenever the population stagnates.
         parents: 3 is the paper's; 2 takes the weights from the first parent of the genes; 1 copies
             genes and weights from one better member, and mutates them, the classic.
-        selection: Who becomes a parent; by default in proportion to exp(−σ²·relative value) (P3),
-            with one parent from the best quarter.
-        crossover: How two parents' genes combine; `Segment` is the other kind of P3.
-        mutation: How a child's genes change; by default P3's four-way creep on one gene in two,
+        selection: Who becomes a parent; by default in proportion to exp(−σ²·relative value), with
+            one parent from the best quarter.
+        crossover: How two parents' genes combine; `Segment` is the paper's other kind.
+        mutation: How a child's genes change; by default the four-way creep on one gene in two,
             with one parent the classic ×0.8 or ×1.2.
-        exploit: Who is replaced: ``"everyone"`` (the default, P3), ``"quantile"`` (the worst
+        exploit: Who is replaced: ``"everyone"`` (the default), ``"quantile"`` (the worst
             quarter; the default with one parent), ``"binary"`` (who loses against a random
             member), or an operator of `evotune.evolution.exploitation`.
         elitism: How many of the best members go on unchanged although ``exploit`` says otherwise.
         asynchronous: No member waits for the others: each is compared with their latest results.
             Each trains for the epochs of the run by itself, whatever its weights went through
             elsewhere, so that a line of weights may be longer or shorter than that.
-        both_children: Train both children of each crossover, and let the better half live (P3,
-            future work).
+        both_children: Train both children of each crossover, and let the better half live (Vose
+            et al., 2019, section 6.1).
         shrink_perturb: (shrink, perturb): a child's weights become shrink·inherited +
             perturb·fresh.
         networks: Networks that a member holds, whose predictions are averaged; a child takes some
-            from each of two donors (ploidy: P3, future work). The task must build them:
-            ``trial.networks``.
+            from each of two donors (ploidy: Vose et al., 2019, section 6.3). The task must build
+            them: ``trial.networks``.
         start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
         seeds: Genomes, or params, that the first generation begins with.
 

@@ -1,7 +1,8 @@
 """Any algorithm proposes several candidates, a surrogate picks the one that is tried.
 
-References: P0, "surrogate models"; Jin (2011), "Surrogate-assisted evolutionary computation", whose
-word for it is pre-selection.
+References: the surrogate models of Singh, "Evolutionary Hyperparameter Tuning for Deep Learning
+Models"; Jin (2011), "Surrogate-assisted evolutionary computation", whose word for it is
+pre-selection.
 """
 
 import bisect

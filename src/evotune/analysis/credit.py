@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evotune.analysis.data import StudyData
-from evotune.analysis.statistics import CONFIDENCE
+from evotune.analysis.statistics import median_interval
 from evotune.analysis.steps import Step, gain
 
 #: With fewer trials a row says next to nothing.
@@ -111,22 +111,6 @@ def _credit(
         int((own > 0).sum()),
         float(np.median(own)),
         float(np.median(own - others)),
-        low,
-        high,
+        float(low),
+        float(high),
     )
-
-
-def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Return the 95 % interval of a median, from order statistics: it assumes no distribution.
-
-    Returns:
-        Both ends; NaN where fewer than six values allow no such interval.
-    """
-    from scipy.stats import binom
-
-    ordered = np.sort(values)
-    n = len(ordered)
-    below = int(binom.ppf((1 - CONFIDENCE) / 2, n, 0.5)) if n else 0
-    if n < 6:
-        return math.nan, math.nan
-    return float(ordered[below - 1]), float(ordered[n - below])

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +24,7 @@ class Pair:
         second: The other.
         gain: By how much the first is better on average, in units of the metric; with several
             tasks in shares of the range of all results on each.
-        low: Lower end of the 95 % bootstrap interval of the gain.
+        low: Lower end of the 95 % interval of the gain; NaN with a single run.
         high: Upper end.
         p: Wilcoxon's signed-rank test, two-sided, corrected for the number of pairs (Holm).
         wins: In how many runs the first is better.
@@ -46,6 +44,11 @@ class Pair:
     def is_sure(self) -> bool:
         """True when the test leaves no doubt that they differ."""
         return self.p < statistics.LEVEL
+
+    @property
+    def sign(self) -> int:
+        """1 where the first is better, −1 where the second is, 0 where that cannot be said."""
+        return statistics.sign_of(self.gain, self.wins - self.losses, self.p)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +93,10 @@ class Ranking:
         """Return in plain words what the numbers allow to say."""
         return verdicts(self)
 
-    def report(self, path: str | PathLike[str]) -> Path:
-        """Write one self-contained HTML page, and return its path.
-
-        Raises:
-            StudyError: The path cannot be written.
-        """
-        from evotune.report.ranking_page import write_ranking
-
-        return write_ranking(Path(path), self)
-
     def __str__(self) -> str:
-
-        return text(self)
+        parts = [_rank_table(self), _pair_table(self), "\n".join(verdicts(self))]
+        parts += [friedman_text(self), "\n".join(self.notes)]
+        return "\n\n".join(filter(None, parts))
 
 
 def compare(methods: Runs | Mapping[str, Runs], *, at: Sequence[float] | None = None) -> Ranking:
@@ -123,7 +117,8 @@ def compare(methods: Runs | Mapping[str, Runs], *, at: Sequence[float] | None = 
         StudyError: Fewer than two methods, other objectives, or no seed that all have run with.
 
     Example:
-        ``print(report.compare({"genetic": genetic_studies, "random": random_studies}))``
+        ``print(et.report.compare({"genetic": genetic_studies, "random": random_studies}))``; and
+        ``et.report.write_ranking("page.html", ranking)`` makes a page of what it returns.
     """
     runs = pair(methods, at)
     names = list(runs.tasks[0].curves)
@@ -148,7 +143,12 @@ def compare(methods: Runs | Mapping[str, Runs], *, at: Sequence[float] | None = 
 
 
 def _pairs(tasks: Sequence[TaskRuns], order: npt.NDArray[np.intp]) -> tuple[Pair, ...]:
-    """Return every two methods, given their places by mean rank."""
+    """Return every two methods, the one with the better mean rank first.
+
+    Args:
+        tasks: All of them.
+        order: Places of the methods by mean rank, shape ``(methods,)``.
+    """
     names = [list(tasks[0].curves)[k] for k in order]
     losses = np.concatenate([task.losses() for task in tasks])[:, order]
     filled = np.concatenate([_filled(task.losses(), len(tasks) > 1) for task in tasks])[:, order]
@@ -178,6 +178,11 @@ def _filled(losses: Floats, relative: bool) -> Floats:
     return (filled - finite.min()) / (np.ptp(finite) or 1.0) if relative else filled
 
 
+# -- in words -------------------------------------------------------------------------------------
+
+_TEST = "Wilcoxon with Holm's correction, 5 %"
+
+
 def verdicts(ranking: Ranking) -> list[str]:
     """Return in plain words what the numbers allow to say."""
     best = ranking.methods[0]
@@ -189,11 +194,13 @@ def verdicts(ranking: Ranking) -> list[str]:
         f"{count(ranking.runs, 'paired run')} {where}."
     ]
     own = [pair for pair in ranking.pairs if pair.first == best]
-    sure, open_ = ([p.second for p in own if p.is_sure is wanted] for wanted in (True, False))
-    if sure:
-        lines.append(f"{best} is better than {_list(sure)} (Wilcoxon with Holm's correction, 5 %).")
+    worse, open_, better = ([p.second for p in own if p.sign == sign] for sign in (1, 0, -1))
+    if worse:
+        lines.append(f"{best} is better than {_list(worse)} ({_TEST}).")
     if open_:
         lines.append(f"{best} cannot be told apart from {_list(open_)} by these runs.")
+    if better:
+        lines.append(f"Yet {_list(better)}, compared with {best} alone, is better ({_TEST}).")
     needed = statistics.runs_needed(len(ranking.pairs))
     if ranking.runs < needed:
         lines.append(
@@ -243,13 +250,15 @@ def gain_name(ranking: Ranking) -> str:
     return f"gain in {ranking.tasks[0].metric}"
 
 
-def text(ranking: Ranking) -> str:
-    """Return tables of ranks and pairs, verdicts and notes."""
-    parts = [_rank_table(ranking), _pair_table(ranking), "\n".join(verdicts(ranking))]
-    parts.append(friedman_text(ranking))
-    if ranking.notes:
-        parts.append("\n".join(ranking.notes))
-    return "\n\n".join(parts)
+def result_texts(ranking: Ranking, method: str, task: int = 0) -> list[str]:
+    """Return the median and the range of a method's results at the end of one task."""
+    of_task = ranking.tasks[task]
+    found = sorted(x for x in of_task.curves[method][:, -1] if not math.isnan(x))
+    if not found:
+        return ["–", "–"]
+    middle = (found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2
+    ends = found if of_task.direction == "max" else found[::-1]
+    return [f"{middle:.5g}", f"{ends[0]:.5g} to {ends[-1]:.5g}"]
 
 
 def _rank_table(ranking: Ranking) -> str:
@@ -266,17 +275,6 @@ def _rank_table(ranking: Ranking) -> str:
         task = ranking.tasks[0]
         heads += [f"median {task.metric} ({task.direction})", "worst to best"]
     return _columns(["method", *heads], rows)
-
-
-def result_texts(ranking: Ranking, method: str, task: int = 0) -> list[str]:
-    """Return the median and the range of a method's results at the end of one task."""
-    of_task = ranking.tasks[task]
-    found = sorted(x for x in of_task.curves[method][:, -1] if not math.isnan(x))
-    if not found:
-        return ["–", "–"]
-    middle = (found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2
-    ends = found if of_task.direction == "max" else found[::-1]
-    return [f"{middle:.5g}", f"{ends[0]:.5g} to {ends[-1]:.5g}"]
 
 
 def _pair_table(ranking: Ranking) -> str:

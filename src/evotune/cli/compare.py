@@ -95,7 +95,9 @@ def compare_sources(
     ranking = compare(methods)
     console.print(f"\n{ranking}", soft_wrap=True)
     if output is not None:
-        console.print(f"\n{ranking.report(output)}", soft_wrap=True)
+        from evotune.report.ranking_page import write_ranking  # plotly takes a while to load
+
+        console.print(f"\n{write_ranking(output, ranking)}", soft_wrap=True)
     return 0
 
 

@@ -35,7 +35,7 @@ the study::
     classes = { type = "fixed", value = 10 }
 
     [algorithm]                       # chosen for the space when left out
-    name = "Genetic"                  # or recipe = "dynamic_hyperparameters_p2"
+    name = "Genetic"                  # or recipe = "dynamic_hyperparameters"
     population_size = 20              # and every other option of the class
     selection = { name = "Tournament", size = 3 }
     crossover = "Uniform"
@@ -55,7 +55,7 @@ the study::
     name = "Islands"
     topology = "ring"
     every = 5
-    islands = [{ name = "Genetic" }, { recipe = "dynamic_hyperparameters_p2" }]
+    islands = [{ name = "Genetic" }, { recipe = "dynamic_hyperparameters" }]
 
     [task]                            # either a Python function ...
     function = "train:train"          # module:function or a SupervisedTask; or "train.py:train"

@@ -53,7 +53,7 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Decay:
-    """μ(t) = μ₀·exp(−λt) with t the generation (P1, section 3).
+    """μ(t) = μ₀·exp(−λt) with t the generation (Wasudeorao and Prasad, 2024, section 3).
 
     Args:
         initial: μ₀.

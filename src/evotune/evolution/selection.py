@@ -36,7 +36,9 @@ def _within(positions: Positions, values: Array) -> Positions:
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """Uniformly from the best ``share`` of the population; 0.5 is P2's "top half".
+    """Uniformly from the best ``share`` of the population.
+
+    0.5 is the "top half" of "Evolving Hyperparameters" (2024), section 4.3.
 
     Args:
         share: In (0, 1].
@@ -129,7 +131,9 @@ class StochasticUniversal:
 
 @dataclass(frozen=True, slots=True)
 class Boltzmann:
-    """p_i = exp(β·f_i) / Σ_j exp(β·f_j) (P1, section 3), with f the negated minimised value.
+    """p_i = exp(β·f_i) / Σ_j exp(β·f_j), with f the negated minimised value.
+
+    Wasudeorao and Prasad (2024), section 3.
 
     Args:
         beta: Pressure β; its scale is one over that of the objective.
@@ -153,9 +157,10 @@ class Boltzmann:
 
 @dataclass(frozen=True, slots=True)
 class RelativeExponential:
-    """fitness = exp(−σ²·(fom − min) / (max − min)), drawn in proportion to it (P3, figure 3).
+    """fitness = exp(−σ²·(fom − min) / (max − min)), drawn in proportion to it.
 
-    The figure prints σ, or σ² by another reading; the product is the parameter here.
+    Vose et al. (2019), figure 3, which prints σ, or σ² by another reading; the product is the
+    parameter here.
 
     Args:
         strength: σ²; the best is exp(strength) times likelier than the worst.

@@ -43,7 +43,7 @@ def full(n: int) -> Neighbours:
 
 
 def grid(n: int) -> Neighbours:
-    """Each island sends to its four neighbours on a Cartesian grid (P3, figure 14).
+    """Each island sends to its four neighbours on a Cartesian grid (Vose et al., 2019, figure 14).
 
     The grid is as near to a square as n allows, and closed to a torus, so that no island lies at
     an edge: 12 islands make 3 rows of 4. A prime number of islands makes a single row, a ring in

@@ -1,12 +1,15 @@
 """What a study's records show: tables, figures, one HTML page. Reads records only.
 
-`compare` is loaded when it is first used, so that pandas, plotly and scikit-learn load only when a
+Each name is loaded when it is first used, so that pandas, plotly and scikit-learn load only when a
 report is made.
 """
 
+import importlib
 from typing import Any
 
-__all__ = ["compare"]
+_HOMES = {"compare": "evotune.analysis.ranking", "write_ranking": "evotune.report.ranking_page"}
+
+__all__ = ["compare", "write_ranking"]
 
 
 def __dir__() -> list[str]:
@@ -14,8 +17,6 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    if name != "compare":
+    if name not in _HOMES:
         raise AttributeError(f"module 'evotune.report' has no attribute {name!r}")
-    from evotune.analysis.ranking import compare
-
-    return compare
+    return getattr(importlib.import_module(_HOMES[name]), name)

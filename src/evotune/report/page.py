@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from evotune.analysis.comparison import Comparison
 from evotune.analysis.data import Recorded, StudyData, prepare
-from evotune.analysis.statistics import Comparison
 from evotune.checks import write_whole
 from evotune.report.figures.versus import verdicts_of
 from evotune.report.findings import findings

@@ -21,8 +21,12 @@ from evotune.report.templating import render_page
 TASKS_AT_MOST = 12
 
 
-def write_ranking(path: Path, ranking: Ranking) -> Path:
-    """Write the page; a file that stands there is replaced at once, never half written.
+def write_ranking(path: str | Path, ranking: Ranking) -> Path:
+    """Write the page, complete in itself, and return its path.
+
+    Args:
+        path: Where to; a file that stands there is replaced at once, never half written.
+        ranking: What `compare` has returned.
 
     Raises:
         StudyError: The path cannot be written.
@@ -69,8 +73,8 @@ def _sections(ranking: Ranking) -> Iterator[Section]:
         yield Section(
             f"anytime-{place}",
             f"Best {task.metric} so far" + (f" on {task.task}" if task.task else ""),
-            "Each line is the median of the runs, the band its 95 % bootstrap interval, drawn from "
-            "where every run has a result.",
+            "Each line is the median of the runs, the band its 95 % interval (with fewer than six "
+            "runs all that they found), drawn from where every run has a result.",
             anytime(ranking, task),
             notes=(f"{count(left_out, 'more task')} not drawn.",) if last else (),
             table=_results(ranking, place),
@@ -100,8 +104,8 @@ def _pairs(ranking: Ranking) -> Section:
         verdict = Cell(p_text(pair.p), strong=pair.is_sure)
         rows.append((pair.first, pair.second, *gain_texts(ranking, pair), *tally, verdict))
     caption = (
-        "The gain is positive where the first is better; its interval is a bootstrap (BCa), which "
-        "is rather too narrow with fewer than ten runs. p is Wilcoxon's signed-rank test, "
-        "corrected for the number of pairs by Holm's method; bold where it is below 5 %."
+        "The gain is positive where the first is better; its interval is Student's, for this pair "
+        "alone. p is Wilcoxon's signed-rank test, corrected for the number of pairs by Holm's "
+        "method; bold where it is below 5 %."
     )
     return Section("pairs", "Every two methods", caption, table=Table(head, tuple(rows)))

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from evotune.analysis.comparison import Comparison
 from evotune.analysis.credit import FEW, Credit, operator_credits
 from evotune.analysis.data import FAMILY_AT_MOST, StudyData
 from evotune.analysis.rungs import rungs
 from evotune.analysis.scales import varied_genes
-from evotune.analysis.statistics import Comparison
 from evotune.analysis.text import count, number, percent, shorten
 from evotune.analysis.volumes import reference
 from evotune.errors import NoResultError

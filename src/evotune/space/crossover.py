@@ -44,7 +44,7 @@ def _inherit_tested(space: Space, a: Genome, b: Genome, child: dict[str, Any]) -
 
 @dataclass(frozen=True, slots=True)
 class KPoint:
-    """Cut both genomes at ``points`` loci and alternate: 1 is one-point, 2 two-point (P1).
+    """Cut both genomes at ``points`` loci and alternate: 1 is one-point, 2 two-point.
 
     Args:
         points: Number of cuts; at most genes − 1 are made.
@@ -71,8 +71,8 @@ class KPoint:
 class Uniform:
     """Take each gene from ``b`` with probability ``rate``, else from ``a``.
 
-    0.5 is uniform crossover (P1, P2); 0.33 is the per-locus crossover of P3, where each event
-    switches one locus.
+    0.5 is uniform crossover; 0.33 is the per-locus crossover of Vose et al. (2019), where each
+    event switches one locus.
 
     Args:
         rate: Probability per locus.
@@ -91,7 +91,9 @@ class Uniform:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """At each locus, with probability ``rate``, a crossing switches all following loci (P3).
+    """At each locus, with probability ``rate``, a crossing switches all following loci.
+
+    Vose et al. (2019), section 6.1.
 
     Args:
         rate: Probability of a crossing per locus.

@@ -63,7 +63,7 @@ def _vary(
 
 @dataclass(frozen=True, slots=True)
 class UniformReset:
-    """Replace a gene by a new uniform value (P2, section 4.5).
+    """Replace a gene by a new uniform value ("Evolving Hyperparameters", 2024, section 4.5).
 
     Args:
         rate: Probability per active gene; None is one gene on average.
@@ -85,7 +85,7 @@ class UniformReset:
 
 @dataclass(frozen=True, slots=True)
 class Creep:
-    """The four-way creep of P3, section 3.1, for numbers.
+    """The four-way creep of Vose et al. (2019), section 3.1, for numbers.
 
     With equal probability one of: decrease by 0–1 %, increase by 0–1 %, increase by 10–20 %,
     decrease by 10–20 % of the value (of the range where the value is 0). Whole numbers and

@@ -1,4 +1,4 @@
-"""Refinement of the space towards an elite (P1, section 3: "refinement of the search space")."""
+"""Refinement of the space towards an elite (Wasudeorao and Prasad, 2024, section 3)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ __dir__ = own_names(__name__)
 class Refinement:
     """When and how far the ranges shrink to those of the elite.
 
-    P1 prints θ_new ∈ [min(θ) + ε, max(θ) − ε] over the high performers, ranges that become
+    The paper prints θ_new ∈ [min(θ) + ε, max(θ) − ε] over the high performers, ranges that become
     narrower than the elite itself with every step; a negative ``margin`` gives that. The default
     keeps a margin around the elite.
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from evotune.algorithms.random_search import RandomSearch
 from evotune.algorithms.replay import Plan, Replay
-from evotune.analysis.statistics import Comparison
+from evotune.analysis.comparison import Comparison
 from evotune.errors import NoResultError, StudyError
 from evotune.evolution.survival import by_first
 from evotune.objectives import Objectives

@@ -413,6 +413,7 @@ def _as_started(trial: Trial) -> Trial:
         weights_from=trial.weights_from,
         inherit=trial.inherit,
         parents=trial.parents,
+        origin=trial.origin,
         note=trial.note,
         repeat_of=trial.repeat_of,
         results_seen=trial.results_seen,

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from evotune.analysis.comparison import Comparison
 from evotune.analysis.importance import Importance, Method
 from evotune.analysis.lineage import weights_line, winner
-from evotune.analysis.statistics import Comparison
 from evotune.checkpoints.store import Checkpoints
 from evotune.errors import CheckpointError, NoResultError, StudyError
 from evotune.evolution.hypervolume import knee

@@ -1,4 +1,4 @@
-"""Several networks as one, whose predictions are averaged: the ploidy of P3's future work."""
+"""Several networks as one, whose predictions are averaged: ploidy (Vose et al., 2019, 6.3)."""
 
 from collections.abc import Sequence
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from evotune.analysis.comparison import Comparison
 from evotune.analysis.data import prepare
-from evotune.analysis.statistics import Comparison
 from evotune.errors import NoResultError
 from evotune.report.figures.versus import versus
 from evotune.report.page import write

@@ -102,7 +102,10 @@ def ranks_over_time(ranking: Ranking) -> go.Figure:
 
 
 def anytime(ranking: Ranking, task: TaskRuns) -> go.Figure:
-    """Return the median best so far of each method, with its bootstrap interval."""
+    """Return the median best so far of each method, with its 95 % interval.
+
+    Fewer than six runs allow no such interval: the band then reaches from the worst to the best.
+    """
     figure = go.Figure()
     seen = []
     for method in ranking.methods:
@@ -110,7 +113,10 @@ def anytime(ranking: Ranking, task: TaskRuns) -> go.Figure:
         curves = curves[~np.isnan(curves[:, -1])]
         if not len(curves):
             continue
-        low, median, high = statistics.median_band(curves)
+        median = np.median(curves, axis=0)
+        low, high = statistics.median_interval(curves)
+        if np.isnan(low).all():
+            low, high = curves.min(axis=0), curves.max(axis=0)
         known = ~np.isnan(median)
         x = np.array(ranking.points)[known]
         for trace in _band(x, low[known], high[known], colour(ranking, method)):

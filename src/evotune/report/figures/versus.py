@@ -2,7 +2,7 @@
 
 import plotly.graph_objects as go
 
-from evotune.analysis.statistics import Comparison
+from evotune.analysis.comparison import Comparison
 from evotune.analysis.text import label
 from evotune.errors import NoResultError
 from evotune.report.figures.theme import BLUE, GREY, ORANGE, finish

@@ -1,4 +1,4 @@
-"""How the experiments of P3 are run: searches of equal cost, their studies, and what they found."""
+"""How the three-parents experiments are run: searches of equal cost, and what they found."""
 
 import argparse
 import shlex
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from p3_report import BASELINE, RANDOM, RESTARTS, Row, Story, section
 from tables import write_section
+from three_parents_report import BASELINE, RANDOM, RESTARTS, Row, Story, section
 
 import evotune as et
 
@@ -60,7 +60,7 @@ class Experiment:
 
 
 def accepted_arms(space: et.Space, accepted: Mapping[str, Any], population: int) -> tuple[Arm, ...]:
-    """Return what P3 compares, and the controls that it lacks; all know the accepted settings.
+    """Return what the paper compares, and controls that it lacks; all know the accepted settings.
 
     Every search trains ``population`` lines, so that all have the same epochs in total.
 
@@ -75,7 +75,7 @@ def accepted_arms(space: et.Space, accepted: Mapping[str, Any], population: int)
         Arm(BASELINE, lambda: et.RandomSearch(held), population, accepted=True),
         # The first generation of a genetic algorithm: the accepted settings, then random ones.
         Arm(RANDOM, lambda: et.Genetic(space, start="random", **known), population),
-        Arm("PBT as in P3", lambda: et.recipes.population_training_p3(space, **known)),
+        Arm("PBT as in the paper", lambda: et.recipes.three_parent_training(space, **known)),
         Arm("PBT, ours", lambda: et.PopulationBasedTraining(space, **known)),
     )
 
@@ -324,5 +324,5 @@ class Command:
         )
         print(f"\n{text}")
         if options.markdown:
-            title = f"P3: {experiment.story.title}, scale {options.scale}"
+            title = f"Three parents: {experiment.story.title}, scale {options.scale}"
             write_section(options.markdown, title, text)

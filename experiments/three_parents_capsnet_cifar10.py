@@ -1,6 +1,6 @@
-"""Rerun P3, section 4.3.2: population-based training of a capsule network on CIFAR-10.
+"""Rerun Vose et al. (2019), section 4.3.2: a capsule network on CIFAR-10.
 
-    python experiments/p3_capsnet_cifar10.py --scale small --seeds 3 --workers 2
+    python experiments/three_parents_capsnet_cifar10.py --scale small --seeds 3 --workers 2
 
 Every search is a study in experiments/runs/, so the same command goes on where a killed one ended.
 """
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from p3_common import Command, Experiment, accepted_arms
-from p3_models.capsules import CapsuleNetwork, margin_loss
-from p3_report import BASELINE, RANDOM, RESTARTS, Claim, Story
-from p3_training import ImageSizes, ImageTraining
+from three_parents_common import Command, Experiment, accepted_arms
+from three_parents_models.capsules import CapsuleNetwork, margin_loss
+from three_parents_report import BASELINE, RANDOM, RESTARTS, Claim, Story
+from three_parents_training import ImageSizes, ImageTraining
 
 import evotune as et
 
-#: Of the implementation that the paper used, see `p3_models.capsules`; it has no weight decay,
-#: for which the lower end of a log scale stands here.
+#: Of the implementation that the paper used, see `three_parents_models.capsules`; it has no weight
+#: decay, for which the lower end of a log scale stands here.
 ACCEPTED = {"lr": 1e-3, "weight_decay": 1e-6, "q": 0.5, "routings": 3}
 
 
@@ -91,7 +91,7 @@ def make(options: argparse.Namespace) -> Experiment:
         unit="points",
         factor=100,
         setting=setting(scale, options),
-        evolved=("PBT as in P3", "PBT, ours"),
+        evolved=("PBT as in the paper", "PBT, ours"),
         against=(BASELINE, RESTARTS.format(options.population), RANDOM),
         paper=(16.75, 14.5),  # printed as 15.5 %, a share of the latter
         claims=(Claim("lr", "falls"), Claim("weight_decay", "grows"), Claim("q", "near", 1.0)),
@@ -100,7 +100,7 @@ def make(options: argparse.Namespace) -> Experiment:
     def train(seed: int, accepted: bool) -> ImageTraining:
         return training(scale, options.epochs, seed, options.data)
 
-    return Experiment(story, "p3_capsnet", train, arms, options.epochs)
+    return Experiment(story, "three_parents_capsnet", train, arms, options.epochs)
 
 
 def setting(scale: Scale, options: argparse.Namespace) -> str:
@@ -122,8 +122,8 @@ def setting(scale: Scale, options: argparse.Namespace) -> str:
 
 
 COMMAND = Command(
-    script="p3_capsnet_cifar10.py",
-    what="Population-based training of a capsule network on CIFAR-10 (P3, 4.3.2).",
+    script="three_parents_capsnet_cifar10.py",
+    what="Population-based training of a capsule network on CIFAR-10 (Vose et al., 4.3.2).",
     scales=tuple(SCALES),
     size=lambda options: (SCALES[options.scale].population, SCALES[options.scale].epochs, 3),
     make=make,

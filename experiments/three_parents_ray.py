@@ -1,4 +1,6 @@
-"""Population-based training by Ray Tune 2.60, as its guide writes it: the peer of `p3_pbt_fashion`.
+"""Population-based training by Ray Tune 2.60, as its guide writes it.
+
+The peer of the searches in `three_parents_fashion_mnist`.
 
 Two things that Ray leaves to its users are done here: perturbed values are put back into their
 bounds, and the learning rate is set again after a donor's optimizer was loaded.
@@ -17,12 +19,12 @@ import numpy as np
 import ray
 import torch
 import torch.nn.functional as F
-from p3_report import Row
 from ray import tune
 from ray.tune.schedulers import PopulationBasedTraining
+from three_parents_report import Row
 from torch import nn
 
-#: Bounds of the genes, and whether they are drawn on a log scale: `p3_pbt_fashion.space`.
+#: Bounds of the genes, and whether on a log scale: `three_parents_fashion_mnist.space`.
 BOUNDS = {
     "lr": (1e-4, 1.0, True),
     "momentum": (0.0, 0.99, False),

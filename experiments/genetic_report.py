@@ -1,10 +1,10 @@
-"""The tables and the conclusions of the experiment of P2, all of it computed from its rows."""
+"""The tables and conclusions of the genetic algorithm's rerun, all computed from its rows."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from p2_setting import PaperRun
+from genetic_setting import PaperRun
 from tables import cells, figures, spread, table
 
 from evotune.analysis.statistics import Difference, paired

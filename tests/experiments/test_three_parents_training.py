@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import p3_capsnet_cifar10
-import p3_resnet20_cifar10
-import p3_training
 import pytest
+import three_parents_capsnet_cifar10 as capsnet
+import three_parents_resnet20_cifar10 as resnet20
+import three_parents_training
 import torch
-from p3_training import (
+from three_parents_training import (
     ImageSizes,
     ImageTraining,
     Sentences,
@@ -71,18 +71,18 @@ def _made_up_data(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
         return Sentences(pairs, pairs[:2], pairs[2:], 20, 20)
 
-    monkeypatch.setattr(p3_training, "images", images)
-    monkeypatch.setattr(p3_training, "sentences", sentences)
+    monkeypatch.setattr(three_parents_training, "images", images)
+    monkeypatch.setattr(three_parents_training, "sentences", sentences)
 
 
 def _resnet(epochs: int, accepted: bool = False) -> ImageTraining:
-    scale = p3_resnet20_cifar10.Scale(SIZES, 2, epochs, blocks=1, width=4, batch_size=16)
-    return p3_resnet20_cifar10.training(scale, epochs, seed=1, accepted=accepted)
+    scale = resnet20.Scale(SIZES, 2, epochs, blocks=1, width=4, batch_size=16)
+    return resnet20.training(scale, epochs, seed=1, accepted=accepted)
 
 
 def _capsules(epochs: int) -> ImageTraining:
-    scale = p3_capsnet_cifar10.Scale(SIZES, 2, epochs, width=4, batch_size=16)
-    return p3_capsnet_cifar10.training(scale, epochs, seed=1)
+    scale = capsnet.Scale(SIZES, 2, epochs, width=4, batch_size=16)
+    return capsnet.training(scale, epochs, seed=1)
 
 
 def _translation(epochs: int) -> TranslationTraining:
@@ -179,7 +179,7 @@ def test_the_real_sentences_are_numbered_by_the_papers_vocabularies(
 ) -> None:
     monkeypatch.undo()
     try:
-        found = p3_training.sentences(TranslationSizes(1_353, 200, 1_268), 1, None)
+        found = three_parents_training.sentences(TranslationSizes(1_353, 200, 1_268), 1, None)
     except FileNotFoundError as error:
         pytest.skip(f"the sentences are not on this machine: {error}")
     assert (len(found.train), len(found.validation), len(found.test)) == (1_353, 200, 1_268)
@@ -194,12 +194,12 @@ def test_the_real_images_are_split_anew_for_each_seed(monkeypatch: pytest.Monkey
     monkeypatch.undo()
     sizes = ImageSizes(200, 100, 50)
     try:
-        parts = [p3_training.images(sizes, seed, None) for seed in (1, 2)]
+        parts = [three_parents_training.images(sizes, seed, None) for seed in (1, 2)]
     except FileNotFoundError as error:
         pytest.skip(f"CIFAR-10 is not on this machine: {error}")
     (x, y), *_ = parts[0]
     assert (tuple(x.shape), x.dtype, y.dtype) == ((200, 3, 32, 32), torch.uint8, torch.int64)
     assert not torch.equal(x, parts[1][0][0])
-    pixels = p3_training.standardised(x)
+    pixels = three_parents_training.standardised(x)
     assert np.allclose(pixels.mean((0, 2, 3)).cpu(), 0, atol=0.3)
     assert np.allclose(pixels.std((0, 2, 3)).cpu(), 1, atol=0.3)

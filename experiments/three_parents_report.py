@@ -1,4 +1,4 @@
-"""The tables and the conclusions of the experiments of P3, all of it computed from their rows."""
+"""The tables and conclusions of the three-parents experiments, all computed from their rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Population-based training with P3's settings on Digits, FashionMNIST or MNIST, and its controls.
+"""Population-based training of Vose et al. (2019) on Digits, FashionMNIST or MNIST.
 
-    python experiments/p3_pbt_fashion.py --set digits
-    python experiments/p3_pbt_fashion.py --set fashion_mnist --scale small
+    python experiments/three_parents_fashion_mnist.py --set digits
+    python experiments/three_parents_fashion_mnist.py --set fashion_mnist --scale small
 
 Every search is a study in experiments/runs/, so the same command goes on where a killed one ended.
 """
@@ -17,15 +17,15 @@ import data
 import numpy as np
 import numpy.typing as npt
 from data import shuffled
-from p3_common import Arm, Command, Experiment
-from p3_models.small import lenet, perceptron
-from p3_report import RANDOM, Claim, Row, Story
+from three_parents_common import Arm, Command, Experiment
+from three_parents_models.small import lenet, perceptron
+from three_parents_report import RANDOM, Claim, Row, Story
 from torch import Tensor, nn
 
 import evotune as et
 
 RAY = "Ray Tune PBT"
-EVOLVED = ("PBT, ours", "PBT as in P3", "PBT, classic")
+EVOLVED = ("PBT, ours", "PBT as in the paper", "PBT, classic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def arms(population: int) -> tuple[Arm, ...]:
     recipes = et.recipes
     makers = (
         lambda: et.PopulationBasedTraining(space(), population_size=population, parents=3),
-        lambda: recipes.population_training_p3(space(), population_size=population),
+        lambda: recipes.three_parent_training(space(), population_size=population),
         lambda: recipes.classic_population_training(space(), population_size=population),
     )
     evolved = (Arm(name, maker) for name, maker in zip(EVOLVED, makers, strict=True))
@@ -155,7 +155,7 @@ def make(options: argparse.Namespace) -> Experiment:
 
     return Experiment(
         story,
-        f"p3_{options.set}",
+        f"three_parents_{options.set}",
         train,
         arms(options.population),
         options.epochs,
@@ -167,7 +167,7 @@ def make(options: argparse.Namespace) -> Experiment:
 def _with_ray(scale: Scale, options: argparse.Namespace) -> Any:
     if importlib.util.find_spec("ray") is None:
         raise SystemExit('--ray needs Ray Tune; write pip install "ray[tune]==2.60.*"')
-    from p3_ray import Job, ray_row
+    from three_parents_ray import Job, ray_row
 
     def rows(seed: int) -> list[Row]:
         return [
@@ -180,7 +180,7 @@ def _with_ray(scale: Scale, options: argparse.Namespace) -> Any:
                     network=functools.partial(network, scale),
                     examples=examples(options.set, scale, seed, options.data),
                 ),
-                options.runs / f"p3_{options.set}_{options.scale}_ray",
+                options.runs / f"three_parents_{options.set}_{options.scale}_ray",
             )
         ]
 
@@ -215,8 +215,8 @@ def _size(options: argparse.Namespace) -> tuple[int, int, int]:
 
 
 COMMAND = Command(
-    script="p3_pbt_fashion.py",
-    what="Population-based training with P3's settings, and its controls.",
+    script="three_parents_fashion_mnist.py",
+    what="Population-based training of Vose et al. (2019), and its controls.",
     scales=tuple(IMAGES),
     size=_size,
     make=make,

@@ -1,7 +1,7 @@
-"""The experiment of P2: its model, its ranges, its runs, and what they are compared with.
+"""The rerun on FashionMNIST: its model, its ranges, its runs, and what they are compared with.
 
-P2 is "Evolving hyperparameters: genetic algorithms for dynamic neural network optimization". Where
-the paper leaves something open, a comment beginning with "Open:" says what was chosen.
+The paper is "Evolving Hyperparameters: Genetic Algorithms for Dynamic Neural Network Optimization"
+(2024). Where it leaves something open, a comment beginning with "Open:" says what was chosen.
 """
 
 from collections.abc import Callable, Sequence
@@ -230,7 +230,7 @@ def arms(runs: Sequence[PaperRun] = PAPER_RUNS) -> tuple[Arm, ...]:
 
 def _paper_arm(run: PaperRun) -> Arm:
     def algorithm() -> et.Genetic:
-        return et.recipes.dynamic_hyperparameters_p2(
+        return et.recipes.dynamic_hyperparameters(
             paper_space(), population_size=run.population, mutation_rate=run.mutation_rate
         )
 

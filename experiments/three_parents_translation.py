@@ -1,6 +1,6 @@
-"""Rerun P3, section 4.3.3: population-based training of a Vietnamese-English translator.
+"""Rerun Vose et al. (2019), section 4.3.3: a Vietnamese-English translator.
 
-    python experiments/p3_nmt_vi_en.py --scale small --seeds 3 --workers 2
+    python experiments/three_parents_translation.py --scale small --seeds 3 --workers 2
 
 Every search is a study in experiments/runs/, so the same command goes on where a killed one ended.
 """
@@ -8,9 +8,9 @@ Every search is a study in experiments/runs/, so the same command goes on where 
 import argparse
 from dataclasses import dataclass
 
-from p3_common import Command, Experiment, accepted_arms
-from p3_report import BASELINE, RANDOM, RESTARTS, Claim, Story
-from p3_training import TranslationSizes, TranslationTraining
+from three_parents_common import Command, Experiment, accepted_arms
+from three_parents_report import BASELINE, RANDOM, RESTARTS, Claim, Story
+from three_parents_training import TranslationSizes, TranslationTraining
 
 import evotune as et
 
@@ -58,7 +58,7 @@ def make(options: argparse.Namespace) -> Experiment:
         unit="",
         factor=1,
         setting=setting(scale, options),
-        evolved=("PBT as in P3", "PBT, ours"),
+        evolved=("PBT as in the paper", "PBT, ours"),
         against=(BASELINE, RESTARTS.format(options.population), RANDOM),
         paper=(28.0, 26.0),
         claims=(Claim("lr", "falls"), Claim("dropout", "grows")),
@@ -67,7 +67,7 @@ def make(options: argparse.Namespace) -> Experiment:
     def train(seed: int, accepted: bool) -> TranslationTraining:
         return TranslationTraining(scale.sizes, seed, options.epochs, options.data)
 
-    return Experiment(story, "p3_nmt", train, arms, options.epochs)
+    return Experiment(story, "three_parents_translation", train, arms, options.epochs)
 
 
 def setting(scale: Scale, options: argparse.Namespace) -> str:
@@ -90,8 +90,8 @@ def setting(scale: Scale, options: argparse.Namespace) -> str:
 
 
 COMMAND = Command(
-    script="p3_nmt_vi_en.py",
-    what="Population-based training of a translator (P3, 4.3.3).",
+    script="three_parents_translation.py",
+    what="Population-based training of a translator (Vose et al., 4.3.3).",
     scales=tuple(SCALES),
     size=lambda options: (SCALES[options.scale].population, SCALES[options.scale].epochs, 3),
     make=make,

@@ -1,6 +1,6 @@
-"""Rerun the experiment of P2 on FashionMNIST, beside random search and our own settings.
+"""Rerun "Evolving Hyperparameters" on FashionMNIST, beside random search and our own settings.
 
-    python experiments/p2_fashion_mnist.py --scale small --seeds 5 --workers 2
+    python experiments/genetic_fashion_mnist.py --scale small --seeds 5 --workers 2
 
 Every search is a study in experiments/runs/, so the same command goes on where a killed one ended.
 """
@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 from data import Images, fashion_mnist
-from p2_report import Results, Row, comparisons, conclusions, questions, summary
-from p2_setting import PAPER_RUNS, SCALES, Arm, PaperRun, Scale, arms, task
+from genetic_report import Results, Row, comparisons, conclusions, questions, summary
+from genetic_setting import PAPER_RUNS, SCALES, Arm, PaperRun, Scale, arms, task
 from tables import machine, write_section
 
 import evotune as et
@@ -144,7 +144,7 @@ def _listed(numbers: Iterable[int]) -> str:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="The experiment of P2 on FashionMNIST.")
+    parser = argparse.ArgumentParser(description='"Evolving Hyperparameters" rerun.')
     parser.add_argument("--scale", choices=SCALES, default="small", help="size of each training")
     parser.add_argument("--seeds", type=int, default=5, help="run seeds 1 to this (5)")
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each (2)")
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scale = SCALES[options.scale]
     options.runs.mkdir(parents=True, exist_ok=True)
     # Another size of training is another experiment, which must not go on with the old trials.
-    file = f"p2_{options.scale}_{scale.train}x{scale.epochs}.db"
+    file = f"genetic_{options.scale}_{scale.train}x{scale.epochs}.db"
     rows = run_all(
         scale,
         fashion_mnist(options.data),
@@ -174,11 +174,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         workers=options.workers,
     )
     given = sys.argv[1:] if arguments is None else arguments
-    command = shlex.join(["python", "experiments/p2_fashion_mnist.py", *given])
+    command = shlex.join(["python", "experiments/genetic_fashion_mnist.py", *given])
     text = section(rows, scale, PAPER_RUNS, command)
     print(f"\n{text}")
     if options.markdown:
-        write_section(options.markdown, f"P2 on FashionMNIST, scale {options.scale}", text)
+        title = f"Genetic algorithm on FashionMNIST, scale {options.scale}"
+        write_section(options.markdown, title, text)
 
 
 if __name__ == "__main__":

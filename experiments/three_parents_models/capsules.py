@@ -1,7 +1,7 @@
 """A capsule network for CIFAR-10 with routing by agreement (Sabour et al., 2017).
 
-P3 names a network of four convolutions and ten capsules of dimension 16, trained by an
-implementation "that sets q to 12": read as 1/2 with its bar lost in print, this is the CIFAR-10
+Vose et al. (2019) name a network of four convolutions and ten capsules of dimension 16, trained by
+an implementation "that sets q to 12": read as 1/2 with its bar lost in print, this is the CIFAR-10
 example of Keras, whose layout, q = 1/2, margin loss, batch size and optimizer are taken here.
 """
 
@@ -14,7 +14,7 @@ DIMENSION = 16
 
 
 def squash(s: Tensor, q: float) -> Tensor:
-    """Shrink vectors ``(..., dimension)`` to lengths below 1: P3, eq. 1; q = 1 in Sabour et al."""
+    """Shrink vectors ``(..., dimension)`` to lengths below 1 (the paper, eq. 1; Sabour: q = 1)."""
     square = (s * s).sum(-1, keepdim=True)
     # |s|²/(q + |s|²)·s/|s|, written so that its gradient at s = 0 is finite
     return s * torch.sqrt(square + 1e-9) / (q + square)

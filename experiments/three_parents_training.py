@@ -1,4 +1,4 @@
-"""How one trial of the experiments of P3 is trained: on CIFAR-10, and on sentence pairs."""
+"""How one trial of the three-parents experiments is trained: on CIFAR-10, and on sentence pairs."""
 
 import functools
 import math
@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from data import cifar10, shuffled, vietnamese_english
-from p3_models.translation import UNKNOWN, Pair, Translator, in_batches, loss_of, perplexity
+from three_parents_models.translation import (
+    UNKNOWN,
+    Pair,
+    Translator,
+    in_batches,
+    loss_of,
+    perplexity,
+)
 from torch import Tensor, nn
 from torch.nn.functional import pad
 

@@ -1,11 +1,11 @@
-"""What P3 leaves open, σ² of its selection, and how often genes mutate in a small population.
+"""What Vose et al. (2019) leave open: σ², and how often genes mutate in a small population.
 
-    python experiments/p3_pressure.py --seeds 10      # about eight minutes on one core
+    python experiments/three_parents_pressure.py --seeds 10      # about eight minutes on one core
 
-Digits, 16 members, 20 epochs, as in p3_pbt_fashion.py. One setting is changed at a time from the
-defaults of `PopulationBasedTraining`: σ² = 4, a mutation rate of 0.5 a gene. The best is taken
-after the last epoch by validation error; its test error is compared with the defaults', paired over
-seeds.
+Digits, 16 members, 20 epochs, as in three_parents_fashion_mnist.py. One setting is changed at a
+time from the defaults of `PopulationBasedTraining`: σ² = 4, a mutation rate of 0.5 a gene. The best
+is taken after the last epoch by validation error; its test error is compared with the defaults',
+paired over seeds.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from p3_pbt_fashion import DIGITS, space, task
+from three_parents_fashion_mnist import DIGITS, space, task
 
 import evotune as et
 from evotune.analysis.statistics import paired
@@ -26,7 +26,7 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
     "σ² = 2": {"selection": et.selection.RelativeExponential(2.0)},
     "σ² = 8": {"selection": et.selection.RelativeExponential(8.0)},
     "σ² = 16": {"selection": et.selection.RelativeExponential(16.0)},
-    "rate 0.05, as in P3": {"mutation": et.mutation.Creep(0.05)},
+    "rate 0.05, as in the paper": {"mutation": et.mutation.Creep(0.05)},
     "rate 0.2": {"mutation": et.mutation.Creep(0.2)},
     "rate 1": {"mutation": et.mutation.Creep(1.0)},
     "the best goes on unchanged": {"elitism": 1},
@@ -46,7 +46,7 @@ def test_error(options: Mapping[str, Any], seed: int, members: int, epochs: int)
 
 def main() -> None:
     """Run all arms on all seeds and print a table in Markdown."""
-    parser = argparse.ArgumentParser(description="Selection pressure and mutation rate of P3")
+    parser = argparse.ArgumentParser(description="Selection pressure and mutation rate")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--population", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=20)

@@ -1,6 +1,6 @@
-"""Rerun P3, section 4.3.1: population-based training of ResNet-20 on CIFAR-10.
+"""Rerun Vose et al. (2019), section 4.3.1: ResNet-20 on CIFAR-10.
 
-    python experiments/p3_resnet20_cifar10.py --scale small --seeds 3 --workers 2
+    python experiments/three_parents_resnet20_cifar10.py --scale small --seeds 3 --workers 2
 
 Every search is a study in experiments/runs/, so the same command goes on where a killed one ended.
 """
@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from p3_common import Command, Experiment, accepted_arms
-from p3_models.resnet import ResNet
-from p3_report import BASELINE, RANDOM, RESTARTS, Claim, Story
-from p3_training import ImageSizes, ImageTraining, constant, steps
+from three_parents_common import Command, Experiment, accepted_arms
+from three_parents_models.resnet import ResNet
+from three_parents_report import BASELINE, RANDOM, RESTARTS, Claim, Story
+from three_parents_training import ImageSizes, ImageTraining, constant, steps
 
 import evotune as et
 
-#: He et al. (2016), section 4.2; P3 begins with accepted settings too.
+#: He et al. (2016), section 4.2; Vose et al. begin with accepted settings too.
 ACCEPTED = {"lr": 0.1, "weight_decay": 1e-4}
 
 
@@ -100,7 +100,7 @@ def make(options: argparse.Namespace) -> Experiment:
         unit="points",
         factor=100,
         setting=setting(scale, options),
-        evolved=("PBT as in P3", "PBT, ours"),
+        evolved=("PBT as in the paper", "PBT, ours"),
         against=(BASELINE, RESTARTS.format(options.population), RANDOM),
         paper=(8.0, 7.0),
         claims=(Claim("lr", "falls"), Claim("weight_decay", "grows")),
@@ -109,7 +109,7 @@ def make(options: argparse.Namespace) -> Experiment:
     def train(seed: int, accepted: bool) -> ImageTraining:
         return training(scale, options.epochs, seed, accepted, options.data)
 
-    return Experiment(story, "p3_resnet20", train, arms, options.epochs)
+    return Experiment(story, "three_parents_resnet20", train, arms, options.epochs)
 
 
 def setting(scale: Scale, options: argparse.Namespace) -> str:
@@ -129,8 +129,8 @@ def setting(scale: Scale, options: argparse.Namespace) -> str:
 
 
 COMMAND = Command(
-    script="p3_resnet20_cifar10.py",
-    what="Population-based training of ResNet-20 on CIFAR-10 (P3, 4.3.1).",
+    script="three_parents_resnet20_cifar10.py",
+    what="Population-based training of ResNet-20 on CIFAR-10 (Vose et al., 4.3.1).",
     scales=tuple(SCALES),
     size=lambda options: (SCALES[options.scale].population, SCALES[options.scale].epochs, 3),
     make=make,

@@ -1,4 +1,4 @@
-"""Tests of the networks of P3 against hand computations."""
+"""Tests of the networks of the three-parents experiments against hand computations."""
 
 import math
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from p3_models.capsules import CapsuleNetwork, margin_loss, route, squash
-from p3_models.resnet import Block, ResNet
-from p3_models.small import lenet, perceptron
-from p3_models.translation import END, START, Translator, loss_of, perplexity
+from three_parents_models.capsules import CapsuleNetwork, margin_loss, route, squash
+from three_parents_models.resnet import Block, ResNet
+from three_parents_models.small import lenet, perceptron
+from three_parents_models.translation import END, START, Translator, loss_of, perplexity
 from torch import Tensor, nn
 
 
