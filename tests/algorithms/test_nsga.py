@@ -176,7 +176,7 @@ def test_a_bad_size_is_refused(kind):
 @BOTH
 def test_its_text_names_it(kind):
     assert re.match(
-        rf"{kind.__name__}\(population_size=9, steady_state=True",
+        rf"{kind.__name__}\(steady_state=True, population_size=9",
         repr(kind(MIXED, population_size=9)),
     )
 

@@ -21,13 +21,12 @@ from evotune.evolution.exploitation import Quantile
 from evotune.evolution.niching import Niching
 from evotune.evolution.rates import Decay
 from evotune.evolution.selection import Boltzmann, RelativeExponential, Tournament, Truncation
-from evotune.evolution.survival import Youngest, best_first
+from evotune.evolution.survival import Youngest
 from evotune.names import own_names
 from evotune.protocols import Algorithm
 from evotune.space import Fixed, Space
-from evotune.space.crossover import Crossover, KPoint, Uniform
-from evotune.space.designs import Design
-from evotune.space.mutation import Creep, Gaussian, Mutation, Perturb, UniformReset
+from evotune.space.crossover import KPoint, Uniform
+from evotune.space.mutation import Creep, Gaussian, Perturb, UniformReset
 from evotune.space.refine import Refinement
 from evotune.trial import Trial
 
@@ -379,43 +378,18 @@ class Nsga2(Genetic):
     Args:
         space: What may be searched.
         population_size: Members that survive.
-        steady_state: Insert each child as it arrives: no worker waits. False waits for as many
-            children as there are members, whose results may then arrive in any order.
-        crossover: How two parents' genes combine.
-        mutation: How a child's genes change.
-        start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
-        seeds: Genomes, or params, that the first generation begins with.
+        **options: Those of `Genetic`. By default each child is inserted as it arrives, so that no
+            worker waits; ``steady_state=False`` waits for as many children as there are members,
+            whose results may then arrive in any order.
 
     Raises:
         AlgorithmError: A size out of bounds, or an operator that is none.
         GenomeError: A seed genome lies outside the space.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        population_size: int = 20,
-        steady_state: bool = True,
-        crossover: Crossover = Uniform(),
-        mutation: Mutation = Gaussian(),
-        start: str | Design = "latin_hypercube",
-        seeds: Sequence[Mapping[str, Any]] = (),
-    ) -> None:
-        super().__init__(
-            space,
-            population_size=population_size,
-            steady_state=steady_state,
-            selection=Tournament(3),
-            crossover=crossover,
-            mutation=mutation,
-            survival=best_first,
-            start=start,
-            seeds=seeds,
-        )
-
-    def __repr__(self) -> str:
-        return _text(self)
+    def __init__(self, space: Space, *, population_size: int = 20, **options: Any) -> None:
+        settings = {"selection": Tournament(3), **_MULTI_OBJECTIVE, **options}
+        super().__init__(space, population_size=population_size, **settings)
 
 
 class Nsga3(Genetic):
@@ -428,48 +402,17 @@ class Nsga3(Genetic):
     Args:
         space: What may be searched.
         population_size: Members that survive; 28 makes 28 directions of two or three objectives.
-        steady_state: See `Nsga2`, like all that follow.
-        crossover: How two parents' genes combine.
-        mutation: How a child's genes change.
-        start: Design of the first trials.
-        seeds: Genomes, or params, that the first generation begins with.
+        **options: As those of `Nsga2`.
 
     Raises:
         AlgorithmError: A size out of bounds, or an operator that is none.
         GenomeError: A seed genome lies outside the space.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        population_size: int = 28,
-        steady_state: bool = True,
-        crossover: Crossover = Uniform(),
-        mutation: Mutation = Gaussian(),
-        start: str | Design = "latin_hypercube",
-        seeds: Sequence[Mapping[str, Any]] = (),
-    ) -> None:
-        super().__init__(
-            space,
-            population_size=population_size,
-            steady_state=steady_state,
-            selection=Tournament(2),
-            crossover=crossover,
-            mutation=mutation,
-            survival=Niching(population_size),
-            start=start,
-            seeds=seeds,
-        )
-
-    def __repr__(self) -> str:
-        return _text(self)
+    def __init__(self, space: Space, *, population_size: int = 28, **options: Any) -> None:
+        own = {"selection": Tournament(2), "survival": Niching(population_size)}
+        settings = {**own, **_MULTI_OBJECTIVE, **options}
+        super().__init__(space, population_size=population_size, **settings)
 
 
-def _text(algorithm: Genetic) -> str:
-    how = algorithm.variation
-    return (
-        f"{type(algorithm).__name__}(population_size={algorithm.population_size}, "
-        f"steady_state={algorithm.steady_state}, crossover={how.crossover}, "
-        f"mutation={how.mutation})"
-    )
+_MULTI_OBJECTIVE = {"steady_state": True, "crossover": Uniform(), "mutation": Gaussian()}
