@@ -27,6 +27,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/spine.py
 	$(BIN)/python benchmarks/stacked.py
 	$(BIN)/python benchmarks/population.py
+	$(BIN)/python benchmarks/report.py
 
 bench-search: .venv/installed-dev
 	$(BIN)/pip install --quiet -e ".[bench]"
