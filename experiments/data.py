@@ -35,7 +35,7 @@ FILES = {
 OPENML = {"fashion_mnist": "Fashion-MNIST", "mnist": "mnist_784"}
 TRAINING_IMAGES = 60_000
 CIFAR10_FILES = ("cifar10_train.npz", "cifar10_test.npz")
-#: Sentences that Vose et al. train on, then those that it tests on, then the words.
+#: Sentences that Vose et al. train on, then those that they test on, then the words.
 TRANSLATION_FILES = ("tst2012.vi", "tst2012.en", "tst2013.vi", "tst2013.en", "vocab.vi", "vocab.en")
 CACHE = Path(__file__).with_name("runs")
 

@@ -251,7 +251,7 @@ class SuccessiveHalving:
         Raises:
             AlgorithmError: Trials are to go on from their weights, but none has kept any.
         """
-        # Each bracket in turn has B = (s_max + 1)·R, as in algorithm 1 of Hyperband (2017).
+        # Each bracket in turn has B = (s_max + 1)·R, as in algorithm 1 of Li et al. (2018).
         turn = len(self.budgets) * self.budgets[-1]
         turns = [bracket.spent // turn for bracket in self._brackets]
         for b in sorted(range(len(turns)), key=turns.__getitem__):

@@ -1,4 +1,8 @@
-"""How much each gene decides: over the whole space, and about being among the best."""
+"""How much each gene decides: over the whole space, and about being among the best.
+
+References: Hutter, Hoos and Leyton-Brown (2014), fANOVA; Watanabe, Bansal and Hutter (2023),
+PED-ANOVA.
+"""
 
 import math
 from collections.abc import Sequence
