@@ -1,1 +1,1 @@
-"""The networks of Vose et al. (2019), section 4.3, and the small ones of their plain experiments."""
+"""The networks of Vose et al. (2019), section 4.3, and small ones."""
