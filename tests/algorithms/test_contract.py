@@ -91,7 +91,7 @@ class TestEvolutionStrategyComma(AlgorithmContract):
         return EvolutionStrategy(space, parents=2, replacement="comma", recombine=False)
 
 
-class TestPaperP1(AlgorithmContract):
+class TestStructuralTuning(AlgorithmContract):
     improves = False  # its rare resets find little in the suite's short runs
     distinct = False
 
@@ -99,14 +99,14 @@ class TestPaperP1(AlgorithmContract):
         return recipes.structural_tuning(space, population_size=8, beta=20.0)
 
 
-class TestPaperP2(AlgorithmContract):
+class TestDynamicHyperparameters(AlgorithmContract):
     distinct = False
 
     def make(self, space: Space) -> Algorithm:
         return recipes.dynamic_hyperparameters(space)
 
 
-class TestPaperP3(AlgorithmContract):
+class TestThreeParentSearch(AlgorithmContract):
     distinct = False
 
     def make(self, space: Space) -> Algorithm:

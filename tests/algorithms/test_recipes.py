@@ -22,7 +22,7 @@ def loss(trial):
     return (trial.params["learning_rate"] - 0.1) ** 2 + trial.params["weight_decay"]
 
 
-class TestP1:
+class TestStructuralTuning:
     def test_settings(self):
         algorithm = recipes.structural_tuning(PAPER_SPACE, beta=2.0, beta_growth=1.1)
         assert 50 <= algorithm.population_size <= 100
@@ -42,7 +42,7 @@ class TestP1:
         assert all(now < before for now, before in zip(widths, full, strict=True))
 
 
-class TestP2:
+class TestDynamicHyperparameters:
     def test_settings(self):
         algorithm = recipes.dynamic_hyperparameters(PAPER_SPACE)
         assert algorithm.population_size == 10
@@ -79,7 +79,7 @@ class TestP2:
         assert np.histogram(rates, 4, (0, 1))[0] == pytest.approx([500] * 4, abs=80)
 
 
-class TestP3:
+class TestThreeParentSearch:
     def test_settings(self):
         algorithm = recipes.three_parent_search(PAPER_SPACE)
         assert algorithm.population_size == algorithm.offspring == 100

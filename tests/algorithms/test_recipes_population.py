@@ -30,7 +30,7 @@ def loss(trial):
     return abs(trial.genome["lr"] - 0.1)
 
 
-class TestP3:
+class TestThreeParentTraining:
     def test_settings(self):
         algorithm = recipes.three_parent_training(RATES)
         assert algorithm.population_size == 100

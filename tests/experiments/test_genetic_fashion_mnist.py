@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-import genetic_fashion_mnist as p2
+import genetic_fashion_mnist
 import pytest
 import torch
 from data import Images, fashion_mnist
@@ -31,12 +31,14 @@ def images() -> Images:
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('runs') / 'p2.db'}"
+    return f"sqlite:///{tmp_path_factory.mktemp('runs') / 'runs.db'}"
 
 
 @pytest.fixture(scope="module")
 def rows(images: Images, storage: str) -> list[Row]:
-    return p2.run_all(TINY, images, (1, 2), arms(TINY_RUNS), storage=storage, workers=1)
+    return genetic_fashion_mnist.run_all(
+        TINY, images, (1, 2), arms(TINY_RUNS), storage=storage, workers=1
+    )
 
 
 def test_every_search_has_a_row_for_each_budget_and_seed(rows: list[Row]) -> None:
@@ -87,7 +89,9 @@ def test_running_again_trains_nothing_and_gives_the_same_rows(
     rows: list[Row], images: Images, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evotune.SupervisedTask.__call__", _refuse)
-    again = p2.run_all(TINY, images, (1,), arms(TINY_RUNS), storage=storage, workers=1)
+    again = genetic_fashion_mnist.run_all(
+        TINY, images, (1,), arms(TINY_RUNS), storage=storage, workers=1
+    )
     assert again == [row for row in rows if row.seed == 1]
 
 
@@ -96,7 +100,7 @@ def _refuse(*_: object) -> None:
 
 
 def test_the_section_has_all_tables_and_conclusions(rows: list[Row]) -> None:
-    text = p2.section(rows, TINY, TINY_RUNS, "python x.py")
+    text = genetic_fashion_mnist.section(rows, TINY, TINY_RUNS, "python x.py")
     assert "300 training and 100 validation images" in text
     assert text.count("\n| paper ") == len(TINY_RUNS) + 4  # the last are run against run
     assert text.count("\n| ours, log") == 4 + 3
@@ -104,7 +108,9 @@ def test_the_section_has_all_tables_and_conclusions(rows: list[Row]) -> None:
 
 
 def test_one_seed_gives_a_table_without_comparisons(rows: list[Row]) -> None:
-    text = p2.section([row for row in rows if row.seed == 1], TINY, TINY_RUNS, "python x.py")
+    text = genetic_fashion_mnist.section(
+        [row for row in rows if row.seed == 1], TINY, TINY_RUNS, "python x.py"
+    )
     assert "| ours " in text
     assert "Wilcoxon" not in text
 
@@ -214,5 +220,5 @@ def test_a_section_replaces_the_one_of_its_title_and_leaves_the_others(tmp_path:
 
 def test_bad_options_are_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        p2.main(["--seeds", "0"])
+        genetic_fashion_mnist.main(["--seeds", "0"])
     assert "--seeds and --workers must be 1 or more" in capsys.readouterr().err

@@ -63,7 +63,7 @@ def _experiment() -> Experiment:
 def test_every_search_spends_equal_epochs_and_goes_on_where_it_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    where = {"storage": f"sqlite:///{tmp_path / 'p3.db'}", "workers": 1}
+    where = {"storage": f"sqlite:///{tmp_path / 'runs.db'}", "workers": 1}
     rows = run_all(_experiment(), (1,), **where)
     best = RESTARTS.format(3)
     assert [row.arm for row in rows] == [BASELINE, best, RANDOM, *EVOLVED]
