@@ -217,11 +217,7 @@ class Domain:
     def neighbour(self, value: Any, direction: int) -> Any:
         """Move a discrete ordered value by one, the other way at a bound."""
         values = list(self.values())
-        place = values.index(value)
-        moved = place + direction
-        if not 0 <= moved < len(values):
-            moved = min(max(place - direction, 0), len(values) - 1)
-        return values[moved]
+        return values[Lattice(len(values)).next(values.index(value), direction)]
 
     def grow(self, value: Any, share: float) -> Any:
         """Add a share of its own size to a number (of the range's where it is 0).
@@ -300,7 +296,9 @@ class Domain:
     def axis(self) -> Axis:
         """Return how a figure shows the gene."""
         ends = self.ends()
-        return Axis(values=tuple(self.values())) if ends is None else Axis(ends[0], ends[1])
+        if ends is None:
+            return Axis(values=tuple(self.values()))
+        return Axis(*ends, log=getattr(self, "log", False))
 
     def features(self, value: Any) -> Array:
         """Return what a surrogate sees of a value, shape ``(features,)``, as many for each value.

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any, ClassVar
 
 from evotune.errors import SpaceError
-from evotune.space.domains.base import Axis, Domain, check_bounds, fill, lattice_of
+from evotune.space.domains.base import Domain, check_bounds, fill, lattice_of
 from evotune.space.domains.lattice import Lattice
 from evotune.space.domains.scale import Scale
 from evotune.space.plain import flag, number, real
@@ -98,9 +98,6 @@ class Float(Domain):
     def neighbour(self, value: Any, direction: int) -> float:
         lattice = self._lattice or Lattice(1)
         return self._at(lattice.next(self._place(value), direction))
-
-    def axis(self) -> Axis:
-        return Axis(self.low, self.high, self.log)
 
     def _place(self, value: Any) -> int:
         return round((float(value) - self.low) / (self.step or 1.0))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from evotune.space.domains.base import Array, Axis, Domain, Mix, check_bounds, fill, lattice_of
+from evotune.space.domains.base import Array, Domain, Mix, check_bounds, fill, lattice_of
 from evotune.space.domains.lattice import FINE, Lattice, below, made_up, share_of
 from evotune.space.domains.scale import Scale
 from evotune.space.folding import reflect
@@ -139,9 +139,6 @@ class Int(Domain):
         if self.step == 1:  # as descriptions were before there was a step
             del data["step"]
         return data
-
-    def axis(self) -> Axis:
-        return Axis(self.low, self.high, self.log)
 
     def snap(self, units: Array, directions: Array | None = None) -> Array:
         if self.even or self._scale is None:

@@ -8,7 +8,6 @@ import numpy as np
 from evotune.errors import SpaceError
 from evotune.space.conditions import normalise_when, when_to_json
 from evotune.space.domains.base import Domain
-from evotune.space.domains.lattice import Lattice
 from evotune.space.plain import Scalar, plain
 
 _PLAIN = frozenset((str, int, float, bool, type(None)))
@@ -46,10 +45,6 @@ class Listed(Domain):
     def size(self) -> float:
         return len(self.options)
 
-    def index(self, value: Any) -> int:
-        """Return the position of a value."""
-        return self._index[value]
-
     def contains(self, value: Any) -> bool:
         if type(value) not in _PLAIN:
             try:
@@ -74,9 +69,6 @@ class Listed(Domain):
 
     def ends(self) -> None:
         return None
-
-    def neighbour(self, value: Any, direction: int) -> Any:
-        return self.options[Lattice(len(self.options)).next(self._index[value], direction)]
 
     def to_json(self) -> dict[str, Any]:
         return {"type": self.kind, "values": list(self.options)} | when_to_json(self.when)
