@@ -280,7 +280,7 @@ def test_a_study_of_large_numbers_goes_on_from_a_file_and_is_reported(tmp_path):
     )
     options = {"storage": f"sqlite:///{tmp_path}/runs.db", "seed": 1}
     for trials in (12, 40):
-        with et.Study(et.Hybrid(space, start=8), "min loss", **options) as study:
+        with et.Study(et.Hybrid(space, initial=8), "min loss", **options) as study:
             study.run(lambda trial: float(trial.params["huge"] % 7), trials=trials)
             for trial in study.trials:
                 space.check(trial.genome)
