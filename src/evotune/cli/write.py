@@ -1,6 +1,5 @@
 """``evotune report`` and ``export``: recorded studies as files."""
 
-import gc
 import re
 from contextlib import closing
 from dataclasses import asdict
@@ -12,20 +11,18 @@ from evotune.cli.results import to_json
 from evotune.cli.source import open_source, read_study
 from evotune.report.page import write
 from evotune.study.controls import find_comparison
+from evotune.study.engine import no_collection
 
 
 def report(source: str, name: str | None, output: Path | None) -> None:
     """Write the report of a study, or for a path that ends in .svg a picture; print its path."""
-    gc.disable()  # all that is read is needed to the end: looking for waste takes half a second
-    try:
+    with no_collection():
         record = read_study(source, name)
         storage, _ = open_source(source)
         with closing(storage):
             comparison = find_comparison(storage, record.name)
         path = output or Path(re.sub(r"[^\w.-]+", "-", record.name) + ".html")
         print(write(path, record, comparison))
-    finally:
-        gc.enable()
 
 
 def export(source: str, name: str | None, output: Path | None) -> None:

@@ -5,6 +5,7 @@ Names carry a prefix, since a database may hold other people's tables beside the
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -229,6 +230,7 @@ def origin_to_text(origin: Origin) -> str | None:
     return to_text({n: v for n, v in said.items() if v != getattr(NOWHERE, n)})
 
 
+@lru_cache(1024)  # a whole generation has the same
 def _origin_from_text(text: str | None) -> Origin:
     if text is None:
         return NOWHERE

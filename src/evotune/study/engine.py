@@ -1,12 +1,14 @@
 """What moves a study on: propose, record, tell, and rebuild all of it from the record."""
 
 import atexit
+import gc
 import logging
 import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -164,6 +166,10 @@ class Engine:
 
     def _replay(self) -> None:
         """Tell the recorded trials again: each start after as many results as it had seen."""
+        with no_collection():
+            self._tell_again()
+
+    def _tell_again(self) -> None:
         trials = self.storage.trials(self.definition.name)
         results = {t.result_order: t for t in trials if t.result_order is not None}
         for trial in trials:
@@ -397,6 +403,18 @@ class Engine:
         self._unsaved = list(newest.values())
         self.storage.write(self.definition.name, self._unsaved, driver)
         self._unsaved = []
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Collect no garbage while many records are made that are all to stay: it is half the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _as_started(trial: Trial) -> Trial:
