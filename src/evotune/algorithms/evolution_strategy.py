@@ -40,7 +40,7 @@ class EvolutionStrategy:
         space: What may be searched.
         parents: μ, members that survive.
         offspring: λ, children a generation; by default 4·μ.
-        survival: ``"plus"`` chooses survivors among parents and children (μ + λ), ``"comma"``
+        replacement: ``"plus"`` chooses survivors among parents and children (μ + λ), ``"comma"``
             among children only (μ, λ).
         step_size: First step size, relative to each gene's range.
         step_sizes: ``"one"`` for all genes, learned within a hundred trials, or one for ``"each"``
