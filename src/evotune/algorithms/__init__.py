@@ -1,1 +1,10 @@
-"""Search methods, one a file, and short named compositions of them in `recipes`."""
+"""Search methods, one a file, and short named compositions of them in `recipes`.
+
+- Of a space: `random_search`, `grid`, `genetic`, `evolution_strategy`, `differential`, `swarm`,
+  `estimation`, `cma_es` (on `cma_distribution`), `hybrid`, `population_based`; `replay`, which
+  searches nothing.
+- Around other algorithms: `halving`, `racing`, `prescreened`, `drifting`, `islands`, `phases`.
+- `auto`: the rule that picks one.
+- Shared: `generations` (which trial belongs where), `variation` (two parents to a child),
+  `wrapping` (notes inside notes).
+"""
