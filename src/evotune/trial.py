@@ -156,10 +156,10 @@ class Proposal:
     genome: Mapping[str, Any]
     budget: float | None = None
     weights_from: int | None = None
-    inherit: Mapping[str, Any] = field(default_factory=FrozenDict)
     parents: tuple[int, ...] = ()
     origin: Origin = NOWHERE
     note: Mapping[str, Any] = field(default_factory=FrozenDict)
+    inherit: Mapping[str, Any] = field(default_factory=FrozenDict)
     clock: float | None = None
     __reduce__ = _rebuilt
 
