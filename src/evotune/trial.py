@@ -143,12 +143,12 @@ class Proposal:
         genome: Value of every gene, dormant ones included.
         budget: Epochs (or steps) to add; None leaves it to the evaluate function.
         weights_from: Number of the trial whose weights are the start, the donor.
-        inherit: How weights are taken over where it is no plain copy: ``shrink`` and ``perturb``
-            (two numbers) make them shrink·donor's + perturb·fresh; ``networks`` (a list with one
-            donor's number, or None for fresh weights, for each network of an ensemble).
         parents: Numbers of the trials whose genes were combined.
         origin: What others may read of where it comes from.
         note: Private to the algorithm: JSON, stored, handed back untouched.
+        inherit: How weights are taken over where it is no plain copy: ``shrink`` and ``perturb``
+            (two numbers) make them shrink·donor's + perturb·fresh; ``networks`` (a list with one
+            donor's number, or None for fresh weights, for each network of an ensemble).
         clock: Epochs that count as trained before this trial where a run ends after a number of
             epochs; by default those of the donor's weights.
     """
