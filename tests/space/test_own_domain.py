@@ -140,3 +140,17 @@ def test_a_condition_that_cannot_hold_is_refused():
             Space(kept=Share(0.05, 0.99), x=Float(0, 1, when={"kept": impossible}))
     with pytest.raises(SpaceError, match="'width' is 3, which 'width' can never be"):
         Space(width=Power(4), x=Float(0, 1, when={"width": 3}))
+
+
+def test_a_domain_that_lacks_a_method_says_which_one():
+    class Half(Domain):
+        ordered = True
+
+        def contains(self, value):
+            return value in (0, 1)
+
+        def to_unit(self, value):
+            return float(value)
+
+    with pytest.raises(TypeError, match=r"Half.*abstract method.*from_unit"):
+        Half()

@@ -399,3 +399,39 @@ def test_going_on_with_another_algorithm_says_so(tmp_path, caplog):
             study.run(train, trials=10)
     assert "population_size=6" in caplog.text
     assert "goes on with" in caplog.text
+
+
+class _Listener:
+    """A population whose every word is kept: what it was told when trials started."""
+
+    def __init__(self):
+        self.inside = et.PopulationBasedTraining(small_space(), population_size=3)
+        self.space, self.heard = self.inside.space, []
+
+    @property
+    def traits(self):
+        return self.inside.traits
+
+    def ask(self, rng):
+        return self.inside.ask(rng)
+
+    def tell(self, trial):
+        if not trial.has_ended:
+            self.heard.append(trial)
+        self.inside.tell(trial)
+
+    def donors(self):
+        return self.inside.donors()
+
+
+def test_a_resumed_algorithm_hears_of_each_start_what_it_heard_live(tmp_path):
+    """Every field: origin, note, parents, donor; a record made by hand may forget one."""
+    live, again = _Listener(), _Listener()
+    study = et.Study(live, "min loss", storage=tmp_path / "runs.db", seed=1)
+    for _ in range(8):
+        trial = study.ask()
+        study.tell(trial, train(trial))
+    study.close()
+    et.Study(again, "min loss", storage=tmp_path / "runs.db").close()
+    assert any(trial.origin.mutated for trial in live.heard)
+    assert again.heard == live.heard

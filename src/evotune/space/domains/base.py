@@ -7,6 +7,7 @@ method here, with a default that suits most kinds; nothing outside this folder a
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -51,7 +52,7 @@ class Axis:
     values: tuple[Any, ...] = ()
 
 
-class Domain:
+class Domain(ABC):
     """The base of all domains. One of your own is a frozen dataclass that names its ``kind``.
 
     A continuous range of numbers needs `contains`, `to_unit` and `from_unit` and nothing else;
@@ -109,9 +110,9 @@ class Domain:
         """How many values it has, ``inf`` for a continuous one."""
         return math.inf
 
+    @abstractmethod
     def contains(self, value: Any) -> bool:
         """Tell whether a value lies in the domain."""
-        raise NotImplementedError
 
     def canonical(self, value: Any) -> Any:
         """Return a value that it contains as a plain Python, JSON-able one."""
@@ -154,13 +155,13 @@ class Domain:
 
     # -- the unit interval --------------------------------------------------------------------
 
+    @abstractmethod
     def to_unit(self, value: Any) -> float:
         """Map a value of the domain to [0, 1]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def from_unit(self, unit: float) -> Any:
         """Map [0, 1] to the domain; a uniform unit gives a fair sample."""
-        raise NotImplementedError
 
     def snap(self, units: Array, directions: Array | None = None) -> Array:
         """Return the units that stand for the values at many units.
