@@ -90,6 +90,30 @@ PAGES = [
 ]
 
 
+def test_nobody_but_the_domains_asks_for_the_kind_of_a_gene():
+    package = ROOT / "src/evotune"
+    asks = re.compile(r"isinstance\([^)]*\b(Float|Int|Ordinal|Choice|Bool|Fixed)\b")
+    asking = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if "domains" not in path.relative_to(package).parts and asks.search(path.read_text())
+    }
+    assert not asking
+
+
+def test_papers_are_named_by_title_authors_and_year():
+    """Never by a number of our own, in code, names or messages."""
+    number = re.compile(r"\bP[1-5]\b|_p[1-5]\b")
+    folders = ("src", "benchmarks", "experiments", "examples")
+    numbered = {
+        str(path.relative_to(ROOT))
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        if number.search(path.read_text())
+    }
+    assert not numbered
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text()
