@@ -91,6 +91,12 @@ def test_a_gene_without_order_or_list_is_refused():
     class Endless(Domain):
         size = float("inf")
 
+        def contains(self, value):
+            return isinstance(value, list)
+
+        def to_unit(self, value):
+            return value[0]
+
         def from_unit(self, unit):
             return [unit]
 
