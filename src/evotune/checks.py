@@ -88,8 +88,7 @@ def write_whole(path: str | Path, text: str, error_type: type[EvotuneError] = St
         The path that was written.
 
     Raises:
-        EvotuneError: The path cannot be written (of type ``error_type``); an existing file is
-            unchanged.
+        EvotuneError: The path cannot be written; an existing file is unchanged.
     """
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")

@@ -23,7 +23,7 @@ from evotune.trial import Proposal, Trial
 
 Array = np.ndarray[tuple[int], np.dtype[np.float64]]
 
-#: A step of the unit interval below which nothing moves any more, and one that is all random.
+#: Smallest and largest step size: below nothing moves any more, above all is random.
 STEP_BOUNDS = (1e-4, 0.5)
 
 

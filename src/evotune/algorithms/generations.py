@@ -89,7 +89,7 @@ class StartingPopulation:
         given: Genomes or params to begin with.
 
     Raises:
-        AlgorithmError: One genome instead of a list.
+        AlgorithmError: ``given`` is one genome instead of a list.
         GenomeError: A given genome does not lie in the space.
     """
 
@@ -109,7 +109,7 @@ class StartingPopulation:
             seed: Seed of the generation.
             rng: Random stream of this proposal.
         """
-        given = self.given if generation.number == 0 else []  # once: they may be what fails
+        given = self.given if generation.number == 0 else []  # once: they may be why all failed
         if generation.started < len(given):
             return dict(given[generation.started])
         count = generation.size - len(given)
@@ -150,7 +150,7 @@ class Generations:
         Args:
             rng: Random stream of this proposal.
             seed: Seed of the generation, where it was drawn already.
-            **note: What the proposal carries beside it.
+            **note: Further entries of the proposal's note.
         """
         seed = self.running.draw_seed(rng) if seed is None else seed
         genome = self._start.genome(self.running, seed, rng)

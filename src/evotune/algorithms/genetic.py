@@ -28,7 +28,7 @@ from evotune.space.mutation import Gaussian, Mutation
 from evotune.space.refine import Refinement, into
 from evotune.trial import Proposal, Trial
 
-#: How often a second parent is drawn that is not the first.
+#: Attempts to draw a second parent that is not the first.
 REDRAWS = 20
 
 

@@ -74,7 +74,7 @@ class TrialWeights:
     def load(self, trial: Trial) -> tuple[State, float] | None:
         """Return what the trial inherits, without shrinking and perturbing it.
 
-        Of a network that has no donor there is nothing in the state: it stays fresh.
+        A network without a donor has no entry in the state and stays fresh.
 
         Returns:
             The state, shared with the store (not to be changed), and the epochs that it has been

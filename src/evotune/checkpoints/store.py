@@ -78,8 +78,8 @@ class Checkpoints:
             study: Name of the study.
             default: Directory to use when no location was given; may be None. What lies there
                 belongs to the study's storage.
-            owner: What tells this very study from others of the same name.
-            lasts: The study outlives this process, so that its folder is nobody else's.
+            owner: Tells this study from others of the same name.
+            lasts: The study outlives this process, so that no other study may use its folder.
 
         Raises:
             CheckpointError: It holds another study's weights, or the location cannot be used.
@@ -245,7 +245,7 @@ class Checkpoints:
             self._folder.remove(file_name(number))
 
     def forget(self, number: int) -> None:
-        """Let go of the copy in memory; a file stays."""
+        """Drop the copy in memory; a file stays."""
         self._memory.pop(number, None)
 
     def used(self) -> int:

@@ -101,8 +101,7 @@ def in_order(conditions: Mapping[str, When]) -> tuple[str, ...]:
         conditions: The conditions of every gene of a space.
 
     Raises:
-        SpaceError: A condition names a gene that is not in the space, or the conditions form a
-            cycle.
+        SpaceError: A condition names an unknown gene, or the conditions form a cycle.
     """
     for gene, when in conditions.items():
         for other, _ in when:

@@ -15,9 +15,8 @@ __dir__ = own_names(__name__)
 class Refinement:
     """When and how far the ranges shrink to those of the elite.
 
-    The paper's θ_new ∈ [min(θ) + ε, max(θ) − ε] over the high performers makes each range narrower
-    than the elite's own; a negative ``margin`` gives that. The default keeps a margin around the
-    elite.
+    The paper's θ_new ∈ [min(θ) + ε, max(θ) − ε] over the high performers makes ranges narrower than
+    the elite's own; a negative ``margin`` gives that. The default keeps a margin around it.
 
     Args:
         every: Generations between two refinements.
@@ -25,8 +24,7 @@ class Refinement:
         margin: ε as a share of the present range, added on each side.
         floor: Probability of each categorical value that is absent from the elite; never zero.
         narrowest: Smallest width that a range may shrink to, as a share of the full range.
-        undo_after: Generations without improvement after which the full ranges are restored; None
-            never restores them.
+        undo_after: Generations without improvement after which the full ranges return; None: never.
     """
 
     every: int = 5

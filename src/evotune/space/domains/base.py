@@ -56,8 +56,7 @@ class Domain(ABC):
     """The base of all domains. A domain of your own is a frozen dataclass with a ``kind``.
 
     A continuous range of numbers needs only `contains`, `to_unit` and `from_unit`; finite values
-    need `size` too. Once the class is defined, `Space.from_json`, storages and files find it by its
-    kind.
+    need `size` too. Once it is defined, `Space.from_json`, storages and files find it by its kind.
 
     Attributes:
         kind: Name of the domain in JSON and TOML; no two classes share one.
@@ -305,8 +304,7 @@ class Domain(ABC):
         """Return the features of a value for a surrogate, shape ``(features,)``.
 
         An ordered value is one number, its position in [0, 1]. An unordered one has a number for
-        each value (one-hot), scaled so that any two lie at distance 1, like the ends of an ordered
-        domain.
+        each value (one-hot), scaled to distance 1, like the ends of an ordered domain.
         """
         if self.ordered:
             return np.array([self.to_unit(value)])
