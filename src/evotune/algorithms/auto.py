@@ -44,7 +44,7 @@ def auto(
         trials: Trials of the whole study, when known.
         objectives: Number of objectives.
         workers: Trials that run at the same time.
-        budget: Fewest and most epochs of a trial, for tasks that report on the way.
+        budget: Fewest and most epochs of a trial, for tasks that report during training.
     """
     name, why = _choose(space, trials, objectives, workers)
     algorithm = named(name, space)

@@ -99,7 +99,7 @@ class Layout:
         return Sample(tuple(point), tuple(self.values[n].index(genome[n]) for n in self.unordered))
 
     def dormant(self, genome: Mapping[str, Any]) -> tuple[list[bool], list[bool]]:
-        """Tell which coordinates and which unordered genes are dormant in a genome."""
+        """Return which coordinates and which unordered genes are dormant in a genome."""
         asleep = self.space.dormant(genome)
         return [n in asleep for n in self.numbers], [n in asleep for n in self.unordered]
 

@@ -41,8 +41,8 @@ class CmaEs:
         population_size: Trials of a generation; by default 4 + ⌊3·ln(genes)⌋.
         step_size: First standard deviation, relative to each gene's range.
         restarts: What happens once a run has converged, or has found nothing better for long:
-            ``"ipop"`` starts anew elsewhere with twice the population, ``"bipop"`` alternates
-            that with short runs of small populations and steps, None goes on.
+            ``"ipop"`` restarts elsewhere with twice the population, ``"bipop"`` alternates that
+            with short runs of small populations and steps, None goes on.
         separable: Learn variances only, no correlations: for hundreds of genes, all continuous.
         learning_rate_adaptation: Learn more slowly where progress is mostly noise: for objectives
             that are noisy or have many local optima, all genes continuous; takes far more trials.
@@ -157,7 +157,7 @@ class CmaEs:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation moves the distribution."""
+        """Record a trial; the last one of a generation moves the distribution."""
         generation = self._generation
         if not self._owns(trial):
             if trial.is_done and generation.number == 0 and generation.started == 0:
@@ -170,7 +170,7 @@ class CmaEs:
             self._next_generation()
 
     def _owns(self, trial: Trial) -> bool:
-        """Tell whether a trial is a sample of the running generation; all others are dropped."""
+        """Return whether a trial is a sample of the running generation; all others are dropped."""
         note = trial.note
         if "sample" not in note or not self._generation.owns(trial):
             return False
@@ -235,7 +235,7 @@ class _Run:
         self._since = 0
 
     def note(self, done: Sequence[Trial]) -> None:
-        """Take note of the trials of a generation that have values, best first."""
+        """Record the trials of a generation that have values, best first."""
         self.trials += self.size
         self._since += 1
         if self._best is None or best_first([self._best, done[0]])[0] is not self._best:

@@ -250,7 +250,7 @@ class DifferentialEvolution:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation makes the next population."""
+        """Record a trial; the last one of a generation makes the next population."""
         self._generations.tell(trial)
         generation = self._generations.running
         over = generation.is_full if self.steady_state else generation.is_complete

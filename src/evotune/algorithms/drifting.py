@@ -130,7 +130,7 @@ class Drifting:
         return tuple(ordered[len(ordered) * k // 4] for k in (2, 1, 3))
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; one from before the last change no longer counts."""
+        """Record a trial; one from before the last change no longer counts."""
         note = trial.note
         if "era" not in note:
             self.algorithm.tell(disowned(trial))

@@ -226,7 +226,7 @@ class EstimationOfDistribution:
         return generation.stamp(Proposal(genome, parents=(template.number,)), seed)
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation renews the model."""
+        """Record a trial; the last one of a generation renews the model."""
         self._generations.tell(trial)
         if self._generations.running.is_complete:
             self._learn([*self._population, *self._generations.end(self.population_size)])

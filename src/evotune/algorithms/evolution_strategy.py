@@ -161,7 +161,7 @@ class EvolutionStrategy:
         return np.clip(varied, *STEP_BOUNDS)
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation chooses the survivors."""
+        """Record a trial; the last one of a generation chooses the survivors."""
         self._generations.tell(trial)
         if self._generations.running.is_complete:
             old = self._population if self.replacement == "plus" else []

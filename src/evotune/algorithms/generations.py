@@ -33,7 +33,7 @@ class Generation:
         self._ended: dict[int, Trial] = {}
 
     def owns(self, trial: Trial) -> bool:
-        """Tell whether a trial was proposed for this generation."""
+        """Return whether a trial was proposed for this generation."""
         return trial.note.get("generation") == self.number
 
     def draw_seed(self, rng: np.random.Generator) -> int:
@@ -52,7 +52,7 @@ class Generation:
         return replace(proposal, origin=origin, note=note)
 
     def tell(self, trial: Trial, key: Hashable) -> None:
-        """Take note of one of its own trials."""
+        """Record one of its own trials."""
         self._started.add(trial.number)
         self.keys.add(key)
         if self.seed is None:
@@ -157,7 +157,7 @@ class Generations:
         return self.running.stamp(Proposal(genome, note=note), seed)
 
     def tell(self, trial: Trial) -> bool:
-        """Take note of a trial, and tell whether it was proposed for the running generation."""
+        """Record a trial and return whether it was proposed for the running generation."""
         owned = self.running.owns(trial)
         if owned:
             self.running.tell(trial, self.space.key(trial.genome))

@@ -48,7 +48,7 @@ class Rung:
         return len(self._results)
 
     def add(self, trial: Trial, *, able: bool) -> None:
-        """Add a result; one that is not able to go on only counts in the comparison."""
+        """Add a result; one that is not ``able`` to go on only counts in the comparison."""
         self._results.append(trial)
         ranked = best_first(self._results)
         quota = len(ranked) // self._eta
@@ -58,7 +58,7 @@ class Rung:
         self.waiting = [t for t in near if t.number in waiting]
 
     def remove(self, number: int) -> None:
-        """Take note that a trial has been promoted."""
+        """Record that a trial has been promoted."""
         self.waiting = [t for t in self.waiting if t.number != number]
 
     def promotable(self) -> Trial | None:
@@ -110,7 +110,7 @@ class Bracket:
         return None
 
     def tell(self, k: int, trial: Trial, promoted: int | None) -> None:
-        """Take note of a trial of rung ``k``, which was promoted from another one, or from none."""
+        """Record a trial of rung ``k``, which was promoted from another one, or from none."""
         if not trial.has_ended:
             self._start(k, trial, promoted)
         else:
@@ -178,9 +178,9 @@ class SuccessiveHalving:
         maximum: Budget of the highest rung.
         eta: One in this many trials is promoted.
         resume: Promoted trials go on from their own weights, which the evaluate function takes with
-            ``trial.resume(...)`` and hands over with ``trial.keep(...)``. False trains them anew
-            with the whole budget of their rung: for shares of the data, tables, and functions that
-            keep no weights.
+            ``trial.resume(...)`` and hands over with ``trial.keep(...)``. False retrains them with
+            the whole budget of their rung: for shares of the data, tables, and functions that keep
+            no weights.
 
     Raises:
         AlgorithmError: A number out of bounds, or an algorithm that cannot be inside.
@@ -230,7 +230,7 @@ class SuccessiveHalving:
 
     @property
     def traits(self) -> Traits:
-        """Inherits even without weights: a promoted trial is no duplicate."""
+        """Inherits even without weights: a promoted trial is not a duplicate."""
         return replace(
             self.algorithm.traits,
             generational=False,
@@ -302,7 +302,7 @@ class SuccessiveHalving:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; a result may make the best of its rung promotable."""
+        """Record a trial; a result may make the best of its rung promotable."""
         self._seen.add(self.space.key(trial.genome))
         place = self._place(trial)
         if place is None:

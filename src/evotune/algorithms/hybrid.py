@@ -82,7 +82,7 @@ class Hybrid:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial."""
+        """Record a trial."""
         self._generations.tell(trial)
         row = self._rows.row(trial.genome)
         self._known.add(trial.number)

@@ -34,8 +34,8 @@ class _Island:
     Attributes:
         next: Time at which its next trial begins; ``inf`` once it has nothing more to propose.
             It follows from which trials have started, never from the order in which they ended.
-        done: How far its ended trials have brought it, where islands wait for nobody.
-        due: Value of ``done`` from which on it sends its best, likewise.
+        done: How far its ended trials have brought it, where islands do not wait for each other.
+        due: Value of ``done`` at which it next sends its best trials.
         running: Numbers of its trials that have started and not ended.
         recent: Its done trials since it has last sent its best.
     """
@@ -52,7 +52,7 @@ class _Island:
         self._is_full = False
 
     def tell(self, trial: Trial, *, generational: bool) -> None:
-        """Take note of one of its own trials, its note already unwrapped."""
+        """Record one of its own trials, its note already unwrapped."""
         starts = trial.number not in self.running
         if starts:
             self._started += 1
@@ -107,7 +107,7 @@ class _Island:
 
 
 class Islands:
-    """Several algorithms on one space, each by itself but for migration.
+    """Several algorithms on one space, independent except for migration.
 
     Every ``every`` generations each island tells its neighbours of its best trials since the last
     time, as if these had been tried there. Islands keep in step: the one furthest behind goes next,

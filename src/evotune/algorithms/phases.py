@@ -38,8 +38,8 @@ class Phases:
         budget: Epochs of a trial of the first phase, where the algorithm gives none.
 
     Raises:
-        AlgorithmError: A number out of bounds, ``then`` is no function, or, when it is called,
-            what it returns is no algorithm or has a space that leaves the first one's.
+        AlgorithmError: A number out of bounds, ``then`` is not a function, or what it returns is
+            not an algorithm or has a space that leaves the first one's.
 
     Attributes:
         space: The first algorithm's space.
@@ -111,7 +111,7 @@ class Phases:
 
     def _wrapped(self, phase: int, proposal: Proposal) -> Proposal:
         generation = proposal.origin.generation
-        if phase and generation is not None:  # generations are counted on, not anew
+        if phase and generation is not None:  # generations are counted on, not from 0
             origin = replace(proposal.origin, generation=generation + self._generations)
             proposal = replace(proposal, origin=origin)
         return wrap("phase", phase, proposal)

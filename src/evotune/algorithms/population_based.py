@@ -33,10 +33,10 @@ class Interval(Protocol):
     def epochs(self) -> int: ...
 
     def after(self, generation: int, population: Sequence[Trial]) -> None:
-        """Take note of the population that a generation has left, best first."""
+        """Record the population that a generation has left, best first."""
 
     def restarts(self, generation: int) -> bool:
-        """Tell whether the children of a generation get new genes."""
+        """Return whether the children of a generation get new genes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class Birth:
         a: First parent of its genes.
         b: Second parent of its genes.
         donors: Where its weights come from: one trial, or one for each network of an ensemble.
-        replaces: The member's last trial gives way to a child; False when it just goes on.
+        replaces: True when a child replaces the member's last trial, False when that goes on.
     """
 
     member: int
@@ -172,7 +172,7 @@ class Population:
 
     @property
     def fertile(self) -> list[Trial]:
-        """Those that may be parents of genes, best first; all when there is no native left."""
+        """Those that may be parents of genes, best first; all when no native is left."""
         return [t for t in self.ranked if t.number not in self.weights_only] or self.ranked
 
     def genes_of(self, trial: Trial) -> Trial:
@@ -444,7 +444,7 @@ class PopulationBasedTraining:
 
     @property
     def traits(self) -> Traits:
-        """Not generational where each result counts at once; the interval is the one of now."""
+        """Not generational if asynchronous: then each result counts at once."""
         return Traits(
             generational=not self.asynchronous,
             inherits=True,
@@ -610,7 +610,7 @@ class PopulationBasedTraining:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation makes the next population."""
+        """Record a trial; the last one of a generation makes the next population."""
         member = trial.note.get("member")
         if member is None or "generation" not in trial.note:
             self._welcome(trial)

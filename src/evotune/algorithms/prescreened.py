@@ -98,7 +98,7 @@ class Prescreened:
         return pool[int(np.argmin(predicted))]
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial."""
+        """Record a trial."""
         self.algorithm.tell(trial)
         if trial.has_ended:
             bisect.insort(self._ended, trial, key=lambda known: known.number)

@@ -104,7 +104,7 @@ class Racing:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a race goes to the algorithm inside."""
+        """Record a trial; the last one of a race goes to the algorithm inside."""
         number = trial.note.get("race")
         if number in self._races:
             self._tell_repeat(self._races[number], trial)
@@ -166,7 +166,7 @@ class _Race:
     def add(self, trial: Trial) -> Values:
         """Take in a done repeat; return what it adds to the sum of squared deviations.
 
-        A study gives the mean of all repeats, whoever else drives the algorithm may give the
+        A study gives the mean of all repeats; any other caller of the algorithm may give the
         repeat's own values.
         """
         before, count = self.mean, self.count
@@ -178,11 +178,11 @@ class _Race:
         return count * self.count / (self.count - count) * (self.mean - before) ** 2
 
     def leads(self, other: "_Race", margin: Values) -> bool:
-        """Tell whether its worst bound is no worse than that of another one."""
+        """Return whether its worst bound is no worse than that of another one."""
         return self._compares(other, self.high(margin) <= other.high(margin))
 
     def beats(self, other: "_Race", margin: Values) -> bool:
-        """Tell whether its worst bound is better than the best bound of another one."""
+        """Return whether its worst bound is better than the best bound of another one."""
         low = other.mean - margin / math.sqrt(other.count)
         return self._compares(other, self.high(margin) < low)
 

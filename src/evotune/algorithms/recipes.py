@@ -171,9 +171,9 @@ def classic_population_training(
 ) -> PopulationBasedTraining:
     """Return the population-based training of Jaderberg et al. (2017), with one parent.
 
-    Truncation selection: a member of the worst quarter takes weights and genes from one of the
-    best quarter (a fifth each in the paper), and its genes are perturbed: drawn anew, or
-    multiplied by 0.8 or 1.2.
+    Truncation selection: a member of the worst quarter takes weights and genes from one of the best
+    quarter (a fifth each in the paper), and its genes are perturbed: redrawn, or multiplied by 0.8
+    or 1.2.
 
     Args:
         space: What may be scheduled.
@@ -352,7 +352,7 @@ def dehb(
         maximum: Budget of the highest rung.
         eta: One in this many trials is promoted.
         population_size: Members of the population.
-        resume: Promoted trials go on from their own weights; the paper trains them anew.
+        resume: Promoted trials go on from their own weights; the paper retrains them from scratch.
     """
     evolution = DifferentialEvolution(
         space,

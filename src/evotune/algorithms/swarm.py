@@ -74,7 +74,7 @@ class _Coordinates:
         return aim
 
     def active(self, genome: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
-        """Tell which coordinates belong to active genes."""
+        """Return which coordinates belong to active genes."""
         active = np.ones(self.size, dtype=bool)
         for name in self.space.dormant(genome):
             active[self.places.get(name, slice(0))] = False
@@ -246,7 +246,7 @@ class ParticleSwarm:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation moves the best places."""
+        """Record a trial; the last one of a generation moves the best places."""
         owned = self._generations.tell(trial)
         if owned and trial.has_ended and "position" in trial.note:
             self._latest[trial.note["particle"]] = trial

@@ -150,7 +150,7 @@ def _lock(descriptor: int) -> None:
 
 
 def _is_locked(path: Path) -> bool:
-    """Tell whether another process holds a file that it is writing."""
+    """Return whether another process holds a file that it is writing."""
     if sys.platform != "win32":
         with suppress(FileNotFoundError), path.open("rb") as file:
             try:

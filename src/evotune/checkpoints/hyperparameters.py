@@ -108,7 +108,7 @@ class BuiltSettings:
 
     @classmethod
     def of(cls, objects: Mapping[str, Any]) -> "BuiltSettings":
-        """Take note of the settings; call it before anything is loaded."""
+        """Record the settings; call it before anything is loaded."""
         schedulers = [s for thing in objects.values() for s in _schedulers(thing)]
         for scheduler in schedulers:  # a plateau scheduler does not note what it started from
             for group in scheduler.optimizer.param_groups:

@@ -67,7 +67,7 @@ class SelfAdaptive:
     """JDE (Brest et al., 2006): a child keeps its target's setting or, at times, draws a new one.
 
     Good settings survive with the children made by them, so nothing else is learned. Both numbers
-    are drawn anew with probability 0.1 each, F from [0.1, 1], CR from [0, 1].
+    are redrawn with probability 0.1 each, F from [0.1, 1], CR from [0, 1].
     """
 
     def draw(self, target: Setting, rng: np.random.Generator) -> Setting:

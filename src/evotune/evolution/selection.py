@@ -62,7 +62,7 @@ class Tournament:
     """The best of ``size`` members drawn at random.
 
     Args:
-        size: Members in a tournament; 1 is no selection.
+        size: Members in a tournament; 1 selects at random.
     """
 
     size: int = 2

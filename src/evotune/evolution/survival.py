@@ -60,7 +60,7 @@ def constrained(trials: Sequence[Trial], order: FrontOrder) -> list[Trial]:
 
 
 def _competes(trial: Trial) -> bool:
-    """Tell whether the values count: neither of an infeasible trial nor of an unfinished one."""
+    """Return whether the values count: neither of an infeasible trial nor of an unfinished one."""
     return trial.violation == 0 and trial.state != "stopped"
 
 
@@ -90,7 +90,7 @@ def scalar_values(
 
 
 def no_worse(trial: Trial, other: Trial) -> bool:
-    """Tell whether a trial dominates another one or equals it; both have values.
+    """Return whether a trial dominates another one or equals it; both have values.
 
     A finished trial precedes a stopped one, and less violation more, whatever the values (Deb,
     2000); otherwise no objective may be worse.

@@ -124,7 +124,7 @@ class Schedule:
         """Return the params of an epoch, from 0; beyond the end the last ones stay.
 
         Raises:
-            ScheduleError: It is no whole number from 0 up.
+            ScheduleError: The epoch is not a whole number from 0 up.
         """
         if not _is_whole(epoch, 0):
             raise ScheduleError(f"an epoch is a whole number from 0 up, got {epoch!r}")
@@ -168,7 +168,7 @@ class Schedule:
             epochs: Length of the new schedule, from 1 up.
 
         Raises:
-            ScheduleError: It is no such number.
+            ScheduleError: ``epochs`` is not a whole number from 1 up.
         """
         if not _is_whole(epochs, 1):
             raise ScheduleError(
@@ -293,7 +293,7 @@ class Schedule:
             The genes that had an effect.
 
         Raises:
-            ScheduleError: The epoch is no whole number from 0 up.
+            ScheduleError: The epoch is not a whole number from 0 up.
         """
         params = self[epoch]
         used = set_hyperparameters(optimizer, params)
@@ -417,7 +417,7 @@ def _read(path: str | Path) -> Any:
     """Return the JSON in a file.
 
     Raises:
-        ScheduleError: There is no such file, or it holds no JSON.
+        ScheduleError: There is no such file, or it is not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))

@@ -128,10 +128,10 @@ class Surrogate:
     def _known(
         self, observations: Sequence[Observation], count: int
     ) -> tuple[Table, Array, Array] | None:
-        """Return at most so many observations, their features, and all that is modelled.
+        """Return at most ``count`` observations, their features, and all targets.
 
-        That has shape ``(columns, observations)``: the objectives under the first transform, under
-        the next, and last the border of what is feasible.
+        Targets have shape ``(columns, observations)``: the objectives under the first transform,
+        under the next, and last the border of the feasible.
         """
         table = tabulated(observations)
         if table.is_empty:

@@ -46,9 +46,9 @@ class Table:
 
     Attributes:
         rows: Shape ``(observations, columns)``.
-        values: Minimised objectives, shape ``(observations, objectives)``; as long as nothing is
-            feasible, the violations stand for them.
-        violations: Shape ``(observations,)``, 0 where feasible; all 0 as long as nothing is.
+        values: Minimised objectives, shape ``(observations, objectives)``; while none is feasible,
+            the violations stand for them.
+        violations: Shape ``(observations,)``, 0 where feasible; all 0 while none is.
     """
 
     rows: Array

@@ -31,7 +31,7 @@ Mix = Callable[[float, float, float], float]
 #: Every kind of domain by its name in JSON and TOML; a class joins it when it is defined.
 KINDS: dict[str, "type[Domain]"] = {}
 
-#: Domains of at most so many values are listed to see whether a condition can hold.
+#: Domains of at most this many values are listed to see whether a condition can hold.
 LISTED_AT_MOST = 10_000
 
 
@@ -111,7 +111,7 @@ class Domain(ABC):
 
     @abstractmethod
     def contains(self, value: Any) -> bool:
-        """Tell whether a value lies in the domain."""
+        """Return whether a value lies in the domain."""
 
     def canonical(self, value: Any) -> Any:
         """Return a value of the domain as a plain Python value that JSON can hold."""
@@ -144,7 +144,7 @@ class Domain(ABC):
         return value if ends is None else min(max(value, ends[0]), ends[1])
 
     def allows(self, allowed: Range | tuple[Any, ...]) -> bool:
-        """Tell whether a condition on this gene, a `Range` or a tuple of values, can ever hold."""
+        """Return whether a condition on this gene, a `Range` or a tuple of values, can hold."""
         if isinstance(allowed, tuple):
             return any(self.contains(value) for value in allowed)
         if self.size <= LISTED_AT_MOST:
