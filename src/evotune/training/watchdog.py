@@ -61,7 +61,7 @@ def _watchdog() -> "subprocess.Popen[bytes]":
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            start_new_session=True,  # what is sent to the parent's group, such as Ctrl-C, is not for it
+            start_new_session=True,  # Ctrl-C reaches the parent's group
         )
     return _watchdogs[pid]
 
