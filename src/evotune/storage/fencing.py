@@ -22,7 +22,7 @@ def require_hold(name: str, driver: Driver, holder: Driver | None) -> None:
     if holder is None:
         raise StudyLockedError(
             f"study {name!r} is no longer driven by this process, and nothing was written: "
-            "the study was closed; open it again before writing to it"
+            "it was released; open the study again before writing to it"
         )
     since = datetime.fromtimestamp(holder.since).astimezone().isoformat(" ", "seconds")
     raise StudyLockedError(
