@@ -110,7 +110,7 @@ def test_another_space_is_not(evotune, two_files):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["study.toml"], "needs something to compare study.toml with"),
+        (["study.toml"], "needs a second method besides study.toml"),
         (["study.toml", "--algorithms", "Genetic"], "two or more names"),
         (["study.toml", "--algorithms", "Genetic,genetic"], "named 'Genetic'"),
         (["study.toml", "--algorithms", "Genetics,Grid"], "did you mean 'Genetic'"),
