@@ -86,7 +86,7 @@ def check_options(maker: Callable[..., Any], options: Mapping[str, Any], given: 
 
 def check_types(maker: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Raise ConfigError unless each value has the type that ``maker`` declares."""
-    except TypeError as error:  # about an option that the maker passes on in **options
+    hints = get_type_hints(maker.__init__ if isinstance(maker, type) else maker)  # type: ignore[misc]
     for name, value in options.items():
         hint = hints.get(name, Any)
         if not _fits(value, hint):
