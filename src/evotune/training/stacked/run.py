@@ -58,7 +58,7 @@ class Run:
         self._each(self._finish)
 
     def _each(self, action: Callable[[Member], Any]) -> None:
-        """Call a function for every member without a result; an error becomes the member's result."""
+        """Call a function for every member without a result; an error becomes its result."""
         for member in self._members:
             if member.result is None:
                 try:
