@@ -402,7 +402,8 @@ class RunningTrial:
         Call it once everything is built and before `epochs`. Each object gets back the state that
         was kept under the same name. The optimizer then gets this trial's params again, in every
         param group, and a group that was built with its own multiple of a value keeps that
-        multiple; dropout modules get the params that bear their name.
+        multiple; dropout modules get the params that bear their name. Without a donor nothing is
+        changed: build everything with this trial's params.
 
         Args:
             **objects: Modules, optimizers, schedulers, anything with ``state_dict`` and

@@ -26,8 +26,15 @@ from helpers_population import SCHEDULED, train_population
 from helpers_report import SPACE, Recorded, definition, scatter, simulate
 
 HOSTILE = "<img src=x onerror=\"document.body.dataset.hacked='yes'\"><script>alert(1)</script>"
-ALL_FIGURES = ["progress", "parallel", "importance", "slices", "distributions", "family",
-               "diversity"]  # fmt: skip
+ALL_FIGURES = [
+    "progress",
+    "parallel",
+    "importance",
+    "slices",
+    "distributions",
+    "family",
+    "diversity",
+]
 
 
 def page_of(tmp_path: Path, study: StudyDefinition, trials: list[Trial], **options: Any) -> str:

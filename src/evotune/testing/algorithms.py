@@ -243,7 +243,8 @@ class AlgorithmContract:
     Attributes:
         finishes: True for an algorithm that has nothing more to propose at some point.
         improves: False for one that does not learn from results.
-        distinct: False for one whose operators often leave a child as its parent was.
+        distinct: False for one whose proposals in a row, with nothing told in between, often meet:
+            small moves from one genome, or operators that often leave a child as its parent was.
     """
 
     finishes: ClassVar[bool] = False

@@ -1,11 +1,15 @@
 """CommandTask: evaluates a trial by running a program in any language."""
 
+import io
 import json
 import os
 import re
+import reprlib
 import shlex
 import signal
 import subprocess
+import threading
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
@@ -16,6 +20,7 @@ from typing import Any
 from evotune.checks import did_you_mean
 from evotune.errors import TaskError
 from evotune.training.params import check_all_used, declared_names
+from evotune.training.watchdog import watched
 from evotune.trial import Failed, RunningTrial
 
 _FORMATTER = Formatter()
@@ -116,6 +121,11 @@ def _as_text(argument: str, value: Any, form: str, conversion: Any) -> str:
 _OWN = ("number", "seed", "budget")
 #: How many lines of a failed program's output are kept.
 _TAIL = 20
+#: Of all that a program prints, so much of the end is kept.
+_KEPT_BYTES = 2**20
+#: Seconds in which the output of a program that has ended is read to its end, should another
+#: process hold it open.
+_AFTER_THE_END = 1.0
 
 
 @dataclass(frozen=True)
@@ -132,13 +142,15 @@ class CommandTask:
 
     Args:
         command: The command as one text, or as a sequence of arguments.
-        metric: How to read the metrics. ``"json"``: the last line that is a JSON object of numbers.
+        metric: How to read the metrics. ``"json"``: from lines that are a JSON object; the last
+            number of each name counts, and entries that are not numbers are left out.
             A regular expression with named groups such as ``accuracy=(?P<accuracy>\S+)``: each
             group is a metric; its last match counts. Or a mapping of names to regular expressions
             with one group each.
         cwd: Directory in which the program runs.
         env: Environment variables on top of this process's.
-        timeout: Seconds after which the program and its child processes are killed.
+        timeout: Seconds after which the program and its child processes are killed. On POSIX they
+            are killed also when this process ends or is killed.
         budget: Value of ``{budget}`` if the algorithm gives none.
         genes: Names of genes that need not be in the command, because the program reads them from
             ``EVOTUNE_PARAMS``; ``space.names`` for all.
@@ -215,7 +227,7 @@ def _run(
     environment: Mapping[str, str],
     timeout: float | None,
 ) -> str:
-    """Run a program to its end and return its standard output."""
+    """Run a program to its end and return the last of its standard output."""
     try:
         process = subprocess.Popen(
             arguments,
@@ -224,33 +236,63 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
             start_new_session=True,  # so that all child processes can be killed as a group
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a null byte in an argument is a ValueError
         raise TaskError(f"the command {arguments[0]!r} cannot be started: {error}") from error
-    with process:
+    streams = [_Last(pipe) for pipe in (process.stdout, process.stderr)]
+    with watched(process.pid):
         try:
-            output, errors = process.communicate(timeout=timeout)
+            process.wait(timeout)
         except subprocess.TimeoutExpired as error:
             _kill(process)
             raise Failed(f"the command ran longer than {timeout:g} s and was killed") from error
         except BaseException:
             _kill(process)
             raise
+    output, errors = (stream.text() for stream in streams)
     if process.returncode != 0:
         which, text = ("stderr", errors) if errors.strip() else ("stdout", output)
         raise Failed(f"the command {_how_it_ended(process.returncode)}; {_tail(which, text)}")
     return output
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
+class _Last(threading.Thread):
+    """Reads a pipe to its end, for as long as any process holds it, and keeps the last of it.
+
+    Args:
+        pipe: Where a program writes.
+    """
+
+    def __init__(self, pipe: Any) -> None:
+        super().__init__(daemon=True)
+        self._pipe = pipe
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self.start()
+
+    def run(self) -> None:
+        with self._pipe:
+            while chunk := self._pipe.read1(65536):
+                self._chunks.append(chunk)
+                self._size += len(chunk)
+                while self._size - len(self._chunks[0]) >= _KEPT_BYTES:
+                    self._size -= len(self._chunks.popleft())
+
+    def text(self) -> str:
+        """Return what a program that has ended wrote; a helper that it has left may write on."""
+        self.join(_AFTER_THE_END)
+        last = b"".join(list(self._chunks))[-_KEPT_BYTES:]
+        return io.TextIOWrapper(io.BytesIO(last), encoding="utf-8", errors="replace").read()
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
     if os.name == "posix":
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
+    process.wait()
 
 
 def _how_it_ended(code: int) -> str:
@@ -265,26 +307,20 @@ def _tail(which: str, text: str) -> str:
 
 
 def _read_json(output: str) -> dict[str, float]:
-    for line in reversed(output.splitlines()):
-        metrics = _numbers(line)
-        if metrics:
-            return metrics
-    raise Failed(
-        'the command printed no JSON object of numbers, such as {"accuracy": 0.93}, on a line of '
-        f"its own; {_tail('stdout', output)}"
-    )
-
-
-def _numbers(line: str) -> dict[str, float]:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return {}
-    if not isinstance(found, dict) or any(
-        type(value) not in (int, float) for value in found.values()
-    ):
-        return {}
-    return {name: float(value) for name, value in found.items()}
+    found: dict[str, Any] = {}
+    for line in output.splitlines():
+        with suppress(ValueError, RecursionError):
+            entries = json.loads(line, parse_int=float)
+            found |= entries if isinstance(entries, dict) else {}
+    metrics = {name: value for name, value in found.items() if isinstance(value, float)}
+    if not metrics:
+        others = ", ".join(f"{k!r} is {reprlib.repr(v)}" for k, v in found.items())
+        raise Failed(
+            "the command printed no JSON object with a number, such as "
+            f'{{"accuracy": 0.93}}, on a line of its own{f" ({others})" if others else ""}; '
+            f"{_tail('stdout', output)}"
+        )
+    return metrics
 
 
 def _patterns(metric: str | Mapping[str, str]) -> dict[str, tuple[re.Pattern[str], int]]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from evotune.checks import is_number
 from evotune.errors import TaskError
@@ -33,6 +34,9 @@ from evotune.trial import RunningTrial
 #: at random), and the noise on the inputs.
 FIXED_SEED = 0
 
+#: Which trial has trained each parameter that this process still has.
+_trained_by = WeakTensorKeyDictionary()
+
 
 @dataclass(frozen=True, eq=False)
 class SupervisedTask:
@@ -52,7 +56,7 @@ class SupervisedTask:
     restored afterwards. A training loss that becomes NaN or infinite ends the trial at once.
 
     Args:
-        model: Function of params that returns a new model.
+        model: Function of params that returns a new model, with its own weights.
         loss: ``"cross_entropy"``, ``"nll"``, ``"bce"``, ``"bce_with_logits"``, ``"mse"``, ``"l1"``,
             ``"smooth_l1"``, ``"huber"``, or a function of (output, target). The validation loss is
             computed from all examples at once.
@@ -257,6 +261,7 @@ class SupervisedTask:
                     f"the model function returned {type(model).__name__}; "
                     "it needs to return an nn.Module"
                 )
+            _check_new(trial.number, model)
         return models[0] if len(models) == 1 else Ensemble(models, self.loss)
 
     def _counts(self, trial: RunningTrial, data: Source) -> dict[str, int]:
@@ -319,6 +324,20 @@ def find_device(device: str | torch.device) -> torch.device:
         return torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise TaskError(f'device= is "auto", "cpu", "cuda" or "cuda:1", got {device!r}') from error
+
+
+def _check_new(number: int, model: nn.Module) -> None:
+    """Refuse a model that shares weights with another, which would train them further."""
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    for name, parameter in parameters.items():
+        if parameter in _trained_by:
+            raise TaskError(
+                f"the model function returned {name!r} of trial {_trained_by[parameter]} again in "
+                f"trial {number}, trained as it is; make every model anew inside the function, or "
+                "return copy.deepcopy(net) there to start from given weights (what is shared on "
+                "purpose needs requires_grad=False)"
+            )
+    _trained_by.update(dict.fromkeys(parameters.values(), number))
 
 
 def _whole(name: str, value: Any) -> int:
