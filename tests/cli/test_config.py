@@ -241,7 +241,7 @@ BAD = {
         {"algorithm": 'name = "Genetic"\npopulation_size = 1'},
         r"\[algorithm\]: Genetic: .*population_size",
     ),
-    "option of auto": ({"algorithm": "population_size = 3"}, "write the name of an algorithm"),
+    "option of auto": ({"algorithm": "population_size = 3"}, ", name an algorithm"),
     "unknown operator": (
         {"algorithm": 'name = "Genetic"\nselection = "Turnament"'},
         "selection: unknown selection 'Turnament'; did you mean 'Tournament'?",

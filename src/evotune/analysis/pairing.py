@@ -57,8 +57,7 @@ def pair(methods: Runs | Mapping[str, Runs], at: Sequence[float] | None) -> Pair
             and all of what the shortest run has spent.
 
     Raises:
-        StudyError: There are fewer than two methods, the objectives differ, or the methods have no
-            seed in common.
+        StudyError: There are fewer than two methods, other objectives, or no common seed.
     """
     by_task = _by_task(methods)
     runs = [run for of_task in by_task.values() for some in of_task.values() for run in some]

@@ -62,8 +62,7 @@ class Ranking:
         points: Where the curves are known, in this unit.
         checkpoints: Those of the points that tables show; the last is the end.
         mean_ranks: Of each method at each of ``points``; 1 is best.
-        friedman: p-value of Friedman's test that all methods are equal; NaN with two methods or one
-            run.
+        friedman: p-value of Friedman's test of equality; NaN with two methods or one run.
         critical_difference: Nemenyi's, at 5 %: mean ranks closer than this may differ by chance.
         pairs: All pairs of methods, by their ranks.
         notes: What was left out, or should be read with care.
@@ -115,8 +114,7 @@ def compare(methods: Runs | Mapping[str, Runs], *, at: Sequence[float] | None = 
             quarter, half and all of what the shortest run has spent.
 
     Raises:
-        StudyError: There are fewer than two methods, the objectives differ, or the methods have no
-            seed in common.
+        StudyError: There are fewer than two methods, other objectives, or no common seed.
 
     Example:
         ``print(et.report.compare({"genetic": genetic_studies, "random": random_studies}))``;

@@ -54,8 +54,7 @@ def make_algorithm(table: Mapping[str, Any], space: Space, setting: Mapping[str,
         return build(maker, _with_tuples(maker, options), space)
     if options:
         raise ConfigError(
-            f'"auto" chooses its own options; to set {", ".join(options)}, write the name of an '
-            'algorithm, such as name = "Genetic"'
+            f'"auto" chooses its own options; to set {", ".join(options)}, name an algorithm'
         )
     return auto(space, **setting)
 

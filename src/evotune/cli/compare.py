@@ -90,10 +90,7 @@ def compare_sources(
             return INTERRUPTED
     else:
         if algorithms or overrides:
-            raise ConfigError(
-                "--algorithms, --trials, --epochs and --workers need TOML files; stored runs are "
-                "compared as they are: leave these options out"
-            )
+            raise ConfigError("stored runs are compared as they are: the only option is --output")
         methods = _stored(sources[0], sources[1:])
     ranking = compare(methods)
     console.print(f"\n{ranking}", soft_wrap=True)

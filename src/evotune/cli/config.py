@@ -121,8 +121,7 @@ class Config:
         """Open the study, or create it.
 
         Raises:
-            StudyMismatchError: The stored study has another space, other objectives or another
-                seed.
+            StudyMismatchError: The stored study has another space, objectives or seed.
             StorageError: The storage cannot be opened or read.
         """
         return Study(

@@ -25,10 +25,7 @@ _ADVICE = 'return a number or a dict of numbers such as {"accuracy": 0.93}'
 
 
 class TimedOut(BaseException):
-    """Raised inside an evaluation that took too long.
-
-    It is a BaseException, so that no ``except Exception`` in the user's code swallows it.
-    """
+    """Raised in an evaluation that takes too long; ``except Exception`` does not swallow it."""
 
 
 def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
@@ -160,8 +157,7 @@ def _no_number(name: Any, value: Any) -> Failure:
     if name == BARE_NUMBER:
         return Failure("not_a_number", f"the evaluate function returned {given}; {_ADVICE}")
     if not isinstance(name, str):
-        text = f"metric name {reprlib.repr(name)} is not a string; {_ADVICE}"
-        return Failure("not_a_number", text)
+        return Failure("not_a_number", f"metric name {given} is not a string; {_ADVICE}")
     return Failure(
         "not_a_number", f"metric {name!r} is {given}, not a number; write float(...) of one value"
     )

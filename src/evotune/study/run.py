@@ -259,9 +259,8 @@ class Run:
         if len(self.engine.ledger.trials) >= limit:
             self.stop_reason = "trials"
             return False
-        # Without generations, what is proposed and what the stopping rule demands of a trial depend
-        # on the results told so far: when told in order, a trial may start only after a fixed
-        # number of them.
+        # Without generations, proposals and the stopping rule's bars depend on the results told so
+        # far: for a deterministic run, a trial may start only after a fixed number of them.
         indifferent = self.engine.algorithm.traits.generational and self._standards is None
         free = indifferent or not self.in_order
         return free or len(self.engine.untold) < self.executor.capacity

@@ -248,11 +248,8 @@ class Study:
             CheckpointError: The weights were removed, are damaged, or do not fit the objects.
         """
         if not isinstance(number, int | None):
-            given = type(number).__name__
-            raise StudyError(
-                f"restore() takes objects by name, got {given}: write "
-                f"study.restore(model={given.lower()})"
-            )
+            name = type(number).__name__.lower()
+            raise StudyError(f"objects are given by name: write study.restore(model={name})")
         number = self._ledger.best_with_weights() if number is None else number
         if number is None:
             raise NoResultError(f"no trial of study {self.name!r} has kept its weights")
@@ -456,8 +453,8 @@ class Study:
     ) -> Comparison:
         """Train from scratch with a schedule, with the best constant setting and with a baseline.
 
-        The candidates for the best constant setting are five settings out of the schedule, and the
-        best params of `compare_with_random` if that was run.
+        The best constant is chosen from five settings of the schedule and, if it was run, the best
+        params of `compare_with_random`.
 
         Args:
             evaluate: The task, or the training function, of this study.
@@ -567,10 +564,7 @@ class Study:
 
     def _record(self, number: int) -> Trial:
         if isinstance(number, bool) or not isinstance(number, Integral):
-            raise StudyError(
-                f"a trial is given as the record that ask() returned, or as its number; "
-                f"got {number!r}"
-            )
+            raise StudyError(f"give the trial that ask() returned, or its number; got {number!r}")
         if not 0 <= number < len(self._ledger.trials):
             raise StudyError(
                 f"there is no trial {number}; study {self.name!r} has {len(self.trials)} trials"
