@@ -342,7 +342,7 @@ def _check_new(number: int, model: nn.Module) -> None:
 
 def _whole(name: str, value: Any) -> int:
     if not isinstance(value, Integral) or int(value) < 1:
-        raise TaskError(f"{name} must be a whole number of at least 1, got {value!r}")
+        raise TaskError(f"{name} must be a whole number from 1 up, got {value!r}")
     return int(value)
 
 
