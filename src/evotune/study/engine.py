@@ -366,14 +366,12 @@ class Engine:
     @one_at_a_time
     def clean(self) -> None:
         """Remove weights that nobody needs any more; the records follow with the next write."""
-        for trial in self.keeper.clean():
-            self.ledger.put(trial)
-            self._unsaved.append(trial)
+        self._unsaved += self.keeper.clean()
 
     @one_at_a_time
     def open_weights(self, *, shares_memory: bool) -> None:
         """Make weights ready for trials that run in this process, or elsewhere."""
-        self._unsaved += self.keeper.open(shares_memory=shares_memory)
+        self._unsaved += self.keeper.open(shares_memory=shares_memory, has_news=self._has_news())
 
     @one_at_a_time
     def save_weights(self) -> None:

@@ -5,7 +5,9 @@ them is not over, and while they are the best trial's. Of needed weights that ar
 the last ancestors on disk are kept too: from those they can be trained again.
 """
 
+import json
 import logging
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +38,7 @@ class Keeper:
         self.algorithm = algorithm
         self._kept: dict[int, Checkpoint] = {}
         self._largest = 0
+        self._shares_memory = True
 
     def load(self) -> None:
         """Take over what the records say."""
@@ -44,15 +47,22 @@ class Keeper:
                 self._kept[trial.number] = trial.checkpoint
                 self._largest = max(self._largest, trial.checkpoint.size)
 
-    def open(self, *, shares_memory: bool) -> list[Trial]:
+    def open(self, *, shares_memory: bool, has_news: bool) -> list[Trial]:
         """Make ready for trials that run in this process, or elsewhere, where they need files.
+
+        Args:
+            shares_memory: They run in this process.
+            has_news: The algorithm does not know all results yet. One of these may be why a killed
+                process removed weights that the algorithm still names.
 
         Returns:
             The records that this changes.
 
         Raises:
             StudyError: The study's trials inherit weights, and this algorithm would let them go.
+            CheckpointError: None of the weights to go on from can be read; nothing was changed.
         """
+        self._shares_memory = shares_memory
         inherits = self.algorithm.traits.inherits
         if not inherits and any(trial.donors for trial in self.ledger.trials):
             raise StudyError(
@@ -60,11 +70,34 @@ class Keeper:
                 "for: a run would remove them. Go on with the study's own algorithm, or give the "
                 "new study another name="
             )
+        error = None if has_news else self.lost_all()
+        if error is not None:
+            raise error
+        # Of a killed process some records may be left that it had not marked as deleted yet; the
+        # files of these, and weights that went with it, must not count towards the quota.
+        changed = self.clean()
         self.store.tidy(self._kept)
         if shares_memory:
-            return []
+            return changed
         self.store.ensure_location()
-        return self.write_out()
+        return changed + self.write_out()
+
+    def lost_all(self) -> CheckpointError | None:
+        """Return an error where files of weights to go on from are needed, and none can be read.
+
+        Then a folder is missing, a disk or a permission, and no trial is to blame. Where some of
+        the files are there, those that are not were lost one by one: the trials that need them
+        fail, or they are trained again.
+        """
+        numbers = set(self.algorithm.donors())
+        for number in self.ledger.unfinished:
+            numbers.update(self.ledger.trials[number].donors)
+        numbers |= self._on_disk_before(numbers)
+        records = {n: r for n in numbers if (r := self._kept.get(n)) is not None and r.file}
+        is_there = self.store.available if self._shares_memory else self.store.has_file
+        if not records or any(is_there(number, record) for number, record in records.items()):
+            return None
+        return self.store.missing(records)
 
     @property
     def has_weights(self) -> bool:
@@ -169,7 +202,9 @@ class Keeper:
         for number in set(self._kept).difference(self._needed()):
             del self._kept[number]
             self._remove(number)
-            changed.append(self._deleted(self.ledger.trials[number]))
+            trial = self._deleted(self.ledger.trials[number])
+            self.ledger.put(trial)
+            changed.append(trial)
         return changed
 
     def _remove(self, number: int) -> None:
@@ -263,9 +298,12 @@ class Keeper:
 def default_folder(storage: Any) -> Path | None:
     """Return the folder for checkpoints beside a storage that is a file, else None."""
     path: Path | None = getattr(storage, "path", None)
-    return None if path is None else path.with_name(f"{path.name}.checkpoints")
+    if path is None or not path.is_file():  # a database in memory has a name, and no file
+        return None
+    real = Path(os.path.realpath(path))  # a link leads to the same weights
+    return real.with_name(f"{real.name}.checkpoints")
 
 
 def owner_of(definition: StudyDefinition) -> str:
     """Return what tells a study from any other, also from one of the same name."""
-    return f"{definition.name} {definition.seed} {definition.created!r}"
+    return json.dumps([definition.name, definition.seed, definition.created])
