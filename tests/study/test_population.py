@@ -342,6 +342,45 @@ def test_killed_at_random_moments_it_ends_as_if_never_killed(
         check_lines(study)
 
 
+KILLED_LATE = """
+import os, signal, sys
+import evotune as et
+sys.path.insert(0, sys.argv[1])
+from helpers_members import Member, population
+
+def train(trial):
+    member = Member(trial.seed, size=1000)
+    trial.resume(member=member)
+    for _ in trial.epochs():
+        member.weights = member.weights * (1 - trial.params["lr"])
+    trial.keep(member=member)
+    if trial.number == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return abs(member.weights).sum()
+
+store = et.Checkpoints(sys.argv[3], quota=int(sys.argv[5]), write_every=eval(sys.argv[4]))
+study = et.Study(population(), "min loss", storage=sys.argv[3] + "/runs.db", seed=7,
+                 checkpoints=store)
+study.run(train, epochs=12, workers=int(sys.argv[6]))
+print(study.best.number)
+"""
+
+
+@pytest.mark.parametrize(("write_every", "fits", "workers"), [(None, 10, 2), (3, 13, 1)])
+def test_a_late_kill_goes_on_under_its_quota(write_every, fits, workers, tmp_path):
+    arguments = [str(tmp_path), repr(write_every), str(fits * 8400)]
+    for kill_at, processes in ((69, 1), (-1, workers)):
+        command = [str(Path(__file__).parents[1]), str(kill_at), *arguments, str(processes)]
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED_LATE, *command],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == (0 if kill_at < 0 else -signal.SIGKILL), done.stderr
+
+
 # -- what comes of it -----------------------------------------------------------------------------
 
 
@@ -575,16 +614,23 @@ def test_a_population_whose_weights_are_away_waits_for_them(harm, workers, tmp_p
         assert decisions(study) == decisions(expected)
 
 
-def test_weights_that_go_away_amid_a_run_are_no_results(tmp_path):
+def cut_short(path: Path) -> None:
+    shutil.copytree(path, path.with_name("away"))
+    for file in path.rglob("*.safetensors"):
+        break_off(file)
+
+
+@pytest.mark.parametrize(("moment", "harm"), [(5, away), (8, away), (5, cut_short)])
+def test_weights_that_go_away_amid_a_run_are_no_results(moment, harm, tmp_path):
     expected = et.Study(population(), "min loss", seed=1).run(train_member, epochs=5)
     folder = tmp_path / "runs.db.checkpoints"
 
     def unmount(study, trial):
-        if trial.number == 5:
-            away(folder)
+        if trial.number == moment:
+            harm(folder)
 
     with stored(tmp_path) as study:
-        with pytest.raises(CheckpointError, match="nothing was recorded"):
+        with pytest.raises(CheckpointError, match="nothing was recorded|put it back"):
             study.run(train_member, epochs=5, workers=2, callbacks=unmount, max_failures=1)
         assert not study.counts.get("failed")
     shutil.rmtree(folder, ignore_errors=True)

@@ -139,13 +139,16 @@ class LocalFolder:
             if _LEFTOVER.fullmatch(path.name):
                 _remove_unlocked(path)
 
-    def exists(self, name: str) -> bool:
-        """Return True when there is such a file, and it may be read."""
+    def size(self, name: str) -> int:
+        """Return the bytes of a file, -1 where there is none that may be read."""
         try:
-            os.close(_open_regular(self.path / name))
+            descriptor = _open_regular(self.path / name)
         except OSError:
-            return False
-        return True
+            return -1
+        try:
+            return os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
 
     def read(self, name: str, size: int = 1 << 16) -> bytes:
         """Return a file's content, at most one byte more than ``size``.
@@ -156,10 +159,21 @@ class LocalFolder:
         with os.fdopen(_open_regular(self.path / name), "rb") as file:
             return file.read(size + 1)
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file so that a crash leaves the old one or the new one; raises OSError."""
-        self.path.mkdir(parents=True, exist_ok=True)
+    def write(self, name: str, data: bytes, *, is_made: bool = False) -> None:
+        """Write a file so that a crash leaves the old one or the new one.
+
+        Args:
+            name: Its name.
+            data: Its content.
+            is_made: The folder was there before: it is not made again where it is missing.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         if not (self.path / OWNER).exists():
+            if is_made and self.belongs_to is not None:
+                raise OSError(f"{self.path} was there and is gone; put it back, or mount its disk")
+            self.path.mkdir(parents=True, exist_ok=True)
             self.claim()
         self._replace(name, data).close()
 
@@ -374,10 +388,13 @@ class RemoteFolder:
             if _LEFTOVER.fullmatch(name) and self._is_old(name):
                 self.remove(name)
 
-    def exists(self, name: str) -> bool:
-        """Return True when there is such a file."""
+    def size(self, name: str) -> int:
+        """Return the bytes of a file, -1 where there is none."""
         self._files.invalidate_cache()
-        return bool(self._files.exists(self._at(name)))
+        try:
+            return int(self._files.info(self._at(name))["size"] or 0)
+        except FileNotFoundError:
+            return -1
 
     def read(self, name: str, size: int) -> bytes:
         """Return a file's content, at most one byte more than ``size``; raises OSError."""
@@ -385,8 +402,8 @@ class RemoteFolder:
             content: bytes = file.read(size + 1)
         return content
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file under another name, then move it."""
+    def write(self, name: str, data: bytes, *, is_made: bool = False) -> None:
+        """Write a file under another name, then move it; ``is_made`` does not matter here."""
         if not self._files.exists(self._at(OWNER)):
             self.claim()
         self._files.makedirs(self._path, exist_ok=True)

@@ -74,6 +74,7 @@ class Checkpoints:
         self._folder: Folder | None = None
         self._is_ours = True  # else nothing there may be changed
         self._is_claimed = False
+        self._is_made = False
         self._moves_to: Path | None = None
         self._temporary: Any = None
         self._memory: dict[int, tuple[State, float]] = {}
@@ -132,6 +133,7 @@ class Checkpoints:
             CheckpointError: Another study's weights are at the location that was given.
         """
         self._is_ours, self._is_claimed, self._moves_to = True, not self._owner, None
+        self._is_made = False
         if self._location is None and default is None:
             return None
         root = self._location or str(default)
@@ -231,6 +233,7 @@ class Checkpoints:
         self._is_ours = True
         try:
             self._claim()
+            self._is_made = self._folder.size(OWNER) >= 0
             for name in self._folder.sizes().keys() - {file_name(n) for n in kept}:
                 self._folder.remove(name)
         except OSError as error:
@@ -321,7 +324,7 @@ class Checkpoints:
         with nullcontext() if self.quota is None else self._folder.alone():
             self._check_quota(number, name, len(data))
             try:
-                self._folder.write(name, data)
+                self._folder.write(name, data, is_made=self._is_made)
             except Exception as error:  # a full disk, or whatever a remote store raises
                 raise CheckpointError(
                     f"the weights of trial {number}, {len(data)} bytes, could not be written to "
@@ -377,11 +380,11 @@ class Checkpoints:
         return self.has_file(number, checkpoint)
 
     def has_file(self, number: int, checkpoint: Checkpoint) -> bool:
-        """Return True when the weights' file is there and may be read."""
+        """Return True when the weights' file is there, in its full length, and may be read."""
         if self._folder is None or checkpoint.file != file_name(number):
             return False
         try:
-            return self._folder.exists(checkpoint.file)
+            return self._folder.size(checkpoint.file) == checkpoint.size
         except Exception:  # whatever a remote store raises
             return False
 
@@ -405,6 +408,10 @@ class Checkpoints:
         self.forget(number)
         if self._folder is not None and self._is_ours:
             self._folder.remove(file_name(number))
+
+    def wrote(self, checkpoint: Checkpoint) -> None:
+        """Take note of a file that a process wrote here: from now on the folder must be there."""
+        self._is_made = self._is_made or bool(checkpoint.file)
 
     def forget(self, number: int) -> None:
         """Let go of the copy in memory; a file stays."""

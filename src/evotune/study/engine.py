@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
@@ -364,9 +364,9 @@ class Engine:
         return trial
 
     @one_at_a_time
-    def clean(self) -> None:
+    def clean(self, again: Collection[Trial] = ()) -> None:
         """Remove weights that nobody needs any more; the records follow with the next write."""
-        self._unsaved += self.keeper.clean()
+        self._unsaved += self.keeper.clean(again)
 
     @one_at_a_time
     def open_weights(self, *, shares_memory: bool) -> None:

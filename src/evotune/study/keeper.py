@@ -186,6 +186,7 @@ class Keeper:
             return None
         self._kept[number] = checkpoint
         self._largest = max(self._largest, checkpoint.size)
+        self.store.wrote(checkpoint)
         # A temporary folder does not outlive this process, so the record does not promise a file.
         return replace(checkpoint, file="") if self.store.is_temporary else checkpoint
 
@@ -194,12 +195,17 @@ class Keeper:
         if number not in self._kept:
             self._remove(number)
 
-    def clean(self) -> list[Trial]:
-        """Remove weights that nobody needs any more; return the records that this changes."""
+    def clean(self, again: Collection[Trial] = ()) -> list[Trial]:
+        """Remove weights that nobody needs any more; return the records that this changes.
+
+        Args:
+            again: Ended trials that are to be trained again, and need their donors for it.
+        """
         if not self._kept:
             return []
         changed = []
-        for number in set(self._kept).difference(self._needed()):
+        needed = self._needed().union(*(trial.donors for trial in again))
+        for number in set(self._kept).difference(needed):
             del self._kept[number]
             self._remove(number)
             trial = self._deleted(self.ledger.trials[number])

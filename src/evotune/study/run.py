@@ -207,6 +207,8 @@ class Run:
                         self.engine.keeper.give_up(number)
                     else:
                         self.engine.restored(trial, result.checkpoint)
+            # Ancestors that were trained again on the way must not fill the quota.
+            self.engine.clean(self.engine.keeper.lost())
 
     def _bar(self, trial: Trial) -> Bar | None:
         """Return what a trial must reach: by the results that it was proposed after, no others."""
