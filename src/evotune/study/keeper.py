@@ -39,6 +39,7 @@ class Keeper:
         self._kept: dict[int, Checkpoint] = {}
         self._largest = 0
         self._shares_memory = True
+        self._given_up: set[int] = set()
 
     def load(self) -> None:
         """Take over what the records say."""
@@ -89,9 +90,7 @@ class Keeper:
         the files are there, those that are not were lost one by one: the trials that need them
         fail, or they are trained again.
         """
-        numbers = set(self.algorithm.donors())
-        for number in self.ledger.unfinished:
-            numbers.update(self.ledger.trials[number].donors)
+        numbers = self._to_start_from()
         numbers |= self._on_disk_before(numbers)
         records = {n: r for n in numbers if (r := self._kept.get(n)) is not None and r.file}
         is_there = self.store.available if self._shares_memory else self.store.has_file
@@ -185,6 +184,7 @@ class Keeper:
         if checkpoint is None:
             return None
         self._kept[number] = checkpoint
+        self._given_up.discard(number)
         self._largest = max(self._largest, checkpoint.size)
         self.store.wrote(checkpoint)
         # A temporary folder does not outlive this process, so the record does not promise a file.
@@ -223,10 +223,17 @@ class Keeper:
         record = trial.checkpoint
         return trial if record is None else replace(trial, checkpoint=replace(record, deleted=True))
 
+    def _to_start_from(self) -> set[int]:
+        donors = (self.ledger.trials[number].donors for number in self.ledger.unfinished)
+        return set(self.algorithm.donors()).union(*donors)
+
+    def has_any(self) -> bool:
+        """Return False when weights are needed to go on, and none are there."""
+        numbers = self._to_start_from()
+        return not numbers or any(self._is_available(number) for number in numbers)
+
     def _needed(self) -> set[int]:
-        needed = set(self.algorithm.donors())
-        for number in self.ledger.unfinished:
-            needed.update(self.ledger.trials[number].donors)
+        needed = self._to_start_from()
         best = self.ledger.best_with_weights()
         if best is not None:
             needed.add(best)
@@ -273,6 +280,8 @@ class Keeper:
         if record is not None and record.file:  # train it again, from its own donors
             self._kept[number] = replace(record, file="", digest="")
             self.store.delete(number)
+        else:
+            self._given_up.add(number)
 
     # -- after a killed process ---------------------------------------------------------------
 
@@ -289,7 +298,12 @@ class Keeper:
             more = {n for n in donors if n not in found and not self._is_available(n)}
             found |= more
             waiting += more
-        return [self.ledger.trials[number] for number in sorted(found)]
+        doomed = set(self._given_up)
+        for number in sorted(found):  # a donor is always older
+            if doomed.intersection((number, *self.ledger.trials[number].donors)):
+                doomed.add(number)
+                self._kept.pop(number, None)
+        return [self.ledger.trials[number] for number in sorted(found - doomed)]
 
     def _went_with_memory(self, number: int) -> bool:
         record = self._kept.get(number)

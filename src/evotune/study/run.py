@@ -184,7 +184,12 @@ class Run:
                 raise
 
     def _restore(self, interrupts: "_Interrupts") -> None:
-        """Train lost weights again, each after those that it started from."""
+        """Train lost weights again, each after those that it started from.
+
+        Raises:
+            CheckpointError: Nothing could be trained again, so that no trial can go on.
+        """
+        why = ""
         while lost := self.engine.keeper.lost():
             numbers = {trial.number for trial in lost}
             ready = [t for t in lost if not numbers.intersection(t.donors)]
@@ -203,12 +208,15 @@ class Run:
                     if isinstance(result, Failure) and result.donor is not None:
                         self.engine.keeper.give_up(result.donor)
                     elif isinstance(result, Failure) or result.checkpoint is None:
-                        log.warning("%s", _not_restored(number, result))
+                        why = _not_restored(number, result)
+                        log.warning("%s", why)
                         self.engine.keeper.give_up(number)
                     else:
                         self.engine.restored(trial, result.checkpoint)
             # Ancestors that were trained again on the way must not fill the quota.
             self.engine.clean(self.engine.keeper.lost())
+        if why and not self.engine.keeper.has_any():
+            raise CheckpointError(f"{why}; nothing was recorded: mend that, and run again")
 
     def _bar(self, trial: Trial) -> Bar | None:
         """Return what a trial must reach: by the results that it was proposed after, no others."""
