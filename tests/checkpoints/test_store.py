@@ -3,6 +3,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -317,6 +318,54 @@ print(store._folder)
     folder = Path(done.stdout.strip())
     assert folder.name.startswith("evotune-")
     assert not folder.exists()
+
+
+WAITING = """
+import sys
+from evotune.checkpoints.store import Checkpoints
+store = Checkpoints()
+store.open("study")
+store.ensure_location()
+store.write(1, store.keep(1, {"n": 1}, 0.0))
+print(store._folder, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_temporary_directories_of_killed_processes_are_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "evotune-notes").mkdir()
+    (tmp_path / "evotune-notes" / "study.txt").write_text("mine")
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    folder = Path(process.stdout.readline().strip())
+    opened().ensure_location()
+    assert (folder / "trial-1.safetensors").exists()
+    process.kill()
+    process.communicate()
+    opened().ensure_location()
+    assert not folder.exists()
+    assert (tmp_path / "evotune-notes" / "study.txt").exists()
+
+
+def test_what_is_removed_while_it_is_written_is_written_again(tmp_path, monkeypatch):
+    from evotune.checkpoints import folders
+
+    store, lock, calls = opened(tmp_path), folders._lock, []
+
+    def late(descriptor, how=0):
+        if how == 0 and not calls:  # another process takes it for a leftover, before it is locked
+            calls.append(descriptor)
+            opened(tmp_path)
+        return lock(descriptor, how)
+
+    monkeypatch.setattr(folders, "_lock", late)
+    kept = written(store)
+    assert calls
+    assert_holds(another(store), 3, kept)
+    assert [path.name for path in (tmp_path / "study").iterdir()] == [kept.file]
 
 
 def test_ensure_location_leaves_a_given_location(tmp_path):

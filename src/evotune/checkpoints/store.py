@@ -24,6 +24,7 @@ from evotune.trial import Checkpoint
 _SIZE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kMGT]?)(i?)B?\s*", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _ENDING = ".checkpoints"
+_TEMPORARY = "evotune-"
 _EARLIER_PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 #: On Windows a dot at the end is left out.
 _PLAIN_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,78}[a-z0-9_-])?")
@@ -283,8 +284,11 @@ class Checkpoints:
     def ensure_location(self) -> None:
         """Make a temporary directory when there is no location, for trials in other processes."""
         if self._folder is None:
-            path = tempfile.mkdtemp(prefix="evotune-")
+            _remove_leftovers()
+            path = tempfile.mkdtemp(prefix=_TEMPORARY)
             self._folder = LocalFolder(Path(path))
+            self._folder.belongs_to = Owner("", folder=_real(self._folder), lasts=False)
+            self._folder.claim()  # holds a lock as long as this process lives
             self._temporary = weakref.finalize(self, _remove_tree, path, os.getpid())
 
     def close(self) -> None:
@@ -473,6 +477,17 @@ class Checkpoints:
 def _remove_tree(path: str, owner: int) -> None:
     if os.getpid() == owner:  # a forked child inherits the finalizer, not the directory
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove_leftovers() -> None:
+    """Remove temporary directories whose processes were killed."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
+        folder = LocalFolder(path)
+        owner = folder.owner()
+        # What does not say of itself that it is one was made by somebody else.
+        is_one = owner is not None and not owner.lasts and owner.folder == _real(folder)
+        if is_one and not folder.is_held():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_count(size: Any) -> bool:
