@@ -308,7 +308,9 @@ def test_a_part_that_is_called_module_is_no_wrapper():
 @pytest.mark.parametrize("kept", [torch.ones(4, 3, dtype=torch.complex64), torch.ones(4, 3).long()])
 def test_numbers_of_another_kind_are_refused(kept):
     state = {"model": {"weight": kept, "bias": torch.zeros(4)}}
-    with pytest.raises(CheckpointError, match=r"weight is of torch\.\w+ there and of torch.float32"):
+    with pytest.raises(
+        CheckpointError, match=r"weight is of torch\.\w+ there and of torch.float32"
+    ):
         restore({"model": nn.Linear(3, 4)}, state)
 
 

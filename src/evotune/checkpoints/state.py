@@ -300,7 +300,9 @@ def _check_kinds(name: str, target: Any, part: Any) -> None:
         return
     for key, own in target.state_dict().items():
         kept = part.get(key)
-        if is_tensor(own) and is_tensor(kept) and _kind(own) != _kind(kept):
+        if kept is None or not (is_tensor(own) and is_tensor(kept)):
+            continue
+        if _kind(own) != _kind(kept):
             raise CheckpointError(
                 f"the donor's {name} does not fit this trial's {name}: {key} is of {kept.dtype} "
                 f"there and of {own.dtype} here"

@@ -119,6 +119,7 @@ class Checkpoints:
             try:
                 self._folder = self._find_folder(study, default)
                 if self._folder is not None and self._is_ours:
+                    self._folder.belongs_to = self._as_owner(self._folder)
                     self._folder.tidy()
             except CheckpointError:
                 raise
@@ -194,9 +195,7 @@ class Checkpoints:
         """Tell whether a path leads to a database that is not this study's."""
         if not self._database or not os.path.exists(database):
             return False
-        return not (
-            os.path.exists(self._database) and os.path.samefile(database, self._database)
-        )
+        return not (os.path.exists(self._database) and os.path.samefile(database, self._database))
 
     def _left_by_a_renamed_database(
         self, default: Path | None, names: Sequence[str]
@@ -249,12 +248,17 @@ class Checkpoints:
             with suppress(OSError):  # it also serves where it is
                 folder.move(self._moves_to)
             self._moves_to = None
-        mine = Owner(self._owner, self._database, _real(folder), self._lasts)
-        folder.belongs_to, found = mine, folder.owner()
+        mine, found = self._as_owner(folder), folder.owner()
+        folder.belongs_to = mine
         # A study that does not last claims at once: others must see that its process lives.
         if not self._lasts or (found is not None and found != mine) or folder.sizes():
             folder.claim()
         self._is_claimed = True
+
+    def _as_owner(self, folder: Folder) -> Owner | None:
+        if not self._owner:
+            return None
+        return Owner(self._owner, self._database, _real(folder), self._lasts)
 
     def _holds(self, number: int, record: Checkpoint) -> bool:
         """Tell whether the folder has weights just as they were recorded."""
@@ -517,7 +521,7 @@ def _slug(study: str) -> str:
 
 
 def _plain(study: str) -> str:
-    return re.sub(r"[^a-z0-9._-]+", "-", study.lower()).strip(".-")[:40] or "study"
+    return re.sub(r"[^a-z0-9_-]+", "-", study.lower()).strip("-")[:40] or "study"
 
 
 def _digest(text: str) -> str:
