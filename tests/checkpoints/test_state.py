@@ -301,7 +301,7 @@ def test_a_part_that_is_called_module_is_no_wrapper():
     restore({"model": child}, snapshot({"model": donor}))
     assert torch.equal(child.weight, donor.weight)
     assert torch.equal(child.module["weight"], donor.module["weight"])
-    with pytest.raises(CheckpointError, match="it has no 0.weight"):
+    with pytest.raises(CheckpointError, match=r"it has no 0\.weight"):
         restore({"model": network()}, snapshot({"model": donor}))
 
 

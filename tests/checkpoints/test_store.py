@@ -1,5 +1,4 @@
 import hashlib
-import itertools
 import json
 import os
 import pickle
@@ -138,13 +137,13 @@ def owned(location, name, created=1.5, **options):
 
 def colliding():
     """Two names of which the first eight digits of the hash, and all else that is plain, agree."""
-    seen = {}
-    for number in itertools.count():
-        name = "A" + "!" * (number % 300 + 1) + "?" * (number // 300)
-        digest = hashlib.sha256(name.encode()).hexdigest()[:4]
-        if digest in seen:
-            return seen[digest], name
+    seen, number, digest, name = {}, 0, "", ""
+    while digest not in seen:
         seen[digest] = name
+        number += 1
+        name = "A" + "!" * (number % 300 + 1) + "?" * (number // 300)
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return seen[digest], name
 
 
 ODD_NAMES = ["net", " net", "net ", "net.", "NET", "Net", "ｎｅｔ", "net\r", "net\n", "net\r\n"]
@@ -325,8 +324,16 @@ def crafted(store, folder, number=3, **changes):
 
 @pytest.mark.parametrize(
     "file",
-    ["../../outside.safetensors", "{outside}", "trial-4.safetensors", "./trial-3.safetensors"]
-    + ["study.txt", "trial-3.safetensors\0", "TRIAL-3.SAFETENSORS", "trial-03.safetensors"],
+    [
+        "../../outside.safetensors",
+        "{outside}",
+        "trial-4.safetensors",
+        "./trial-3.safetensors",
+        "study.txt",
+        "trial-3.safetensors\0",
+        "TRIAL-3.SAFETENSORS",
+        "trial-03.safetensors",
+    ],
 )
 def test_a_record_that_names_another_file_reads_none(file, tmp_path):
     store = owned(tmp_path / "weights", "net")

@@ -112,7 +112,7 @@ class LocalFolder:
             return None
 
     def is_held(self) -> bool:
-        """Tell whether the process that `claim`\\ ed it for a study that does not last lives."""
+        """Tell whether it is of a study that does not last, and whose process lives."""
         return _is_locked(self.path / OWNER)
 
     def claim(self) -> None:
@@ -178,12 +178,14 @@ class LocalFolder:
         self._replace(name, data).close()
 
     def _replace(self, name: str, data: bytes) -> BinaryIO:
-        """Write a file beside and move it there; return it open and locked."""
+        """Write a file beside and move it there; return it, open and locked where there are locks."""
         file, temporary = self._new_file(name)
         try:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+            if sys.platform == "win32":  # an open file cannot be moved there
+                file.close()
             temporary.replace(self.path / name)
         except BaseException:
             file.close()

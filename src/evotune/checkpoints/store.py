@@ -193,9 +193,12 @@ class Checkpoints:
 
     def _is_another(self, database: str) -> bool:
         """Tell whether a path leads to a database that is not this study's."""
-        if not self._database or not os.path.exists(database):
+        if not database or not self._database:
             return False
-        return not (os.path.exists(self._database) and os.path.samefile(database, self._database))
+        try:
+            return not Path(database).samefile(self._database)
+        except OSError:  # there is none any more
+            return False
 
     def _left_by_a_renamed_database(
         self, default: Path | None, names: Sequence[str]
