@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
@@ -364,16 +364,14 @@ class Engine:
         return trial
 
     @one_at_a_time
-    def clean(self) -> None:
+    def clean(self, again: Collection[Trial] = ()) -> None:
         """Remove weights that nobody needs any more; the records follow with the next write."""
-        for trial in self.keeper.clean():
-            self.ledger.put(trial)
-            self._unsaved.append(trial)
+        self._unsaved += self.keeper.clean(again)
 
     @one_at_a_time
     def open_weights(self, *, shares_memory: bool) -> None:
-        """Prepare weights for trials in this process (``shares_memory``) or in others."""
-        self._unsaved += self.keeper.open(shares_memory=shares_memory)
+        """Make weights ready for trials that run in this process, or elsewhere."""
+        self._unsaved += self.keeper.open(shares_memory=shares_memory, has_news=self._has_news())
 
     @one_at_a_time
     def save_weights(self) -> None:

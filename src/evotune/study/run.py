@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -185,7 +185,12 @@ class Run:
                 raise
 
     def _restore(self, interrupts: "_Interrupts") -> None:
-        """Train lost weights again, each after those that it started from."""
+        """Train lost weights again, each after those that it started from.
+
+        Raises:
+            CheckpointError: Nothing could be trained again, so that no trial can go on.
+        """
+        why = ""
         while lost := self.engine.keeper.lost():
             numbers = {trial.number for trial in lost}
             ready = [t for t in lost if not numbers.intersection(t.donors)]
@@ -198,15 +203,21 @@ class Run:
             while waiting:
                 with interrupts.allowed():
                     results = self.executor.collect()
+                _raise_fatal(self._blamed(result) for _, result in results)
                 for number, result in results:
                     trial = waiting.pop(number)
                     if isinstance(result, Failure) and result.donor is not None:
                         self.engine.keeper.give_up(result.donor)
                     elif isinstance(result, Failure) or result.checkpoint is None:
-                        log.warning("%s", _not_restored(number, result))
+                        why = _not_restored(number, result)
+                        log.warning("%s", why)
                         self.engine.keeper.give_up(number)
                     else:
                         self.engine.restored(trial, result.checkpoint)
+            # Ancestors that were trained again on the way must not fill the quota.
+            self.engine.clean(self.engine.keeper.lost())
+        if why and not self.engine.keeper.has_any():
+            raise CheckpointError(f"{why}; nothing was recorded: mend that, and run again")
 
     def _bar(self, trial: Trial) -> Bar | None:
         """Return what a trial must reach, judged only by results told before it was proposed."""
@@ -282,13 +293,18 @@ class Run:
     # -- ending -------------------------------------------------------------------------------
 
     def _record(self, results: dict[int, Any]) -> None:
-        fatal = [r for r in results.values() if isinstance(r, Failure) and r.fatal]
+        results = {number: self._blamed(result) for number, result in results.items()}
         kept = {n: r for n, r in results.items() if not (isinstance(r, Failure) and r.fatal)}
         self._running.difference_update(results)
         self.engine.record(kept, in_order=self.in_order)
-        if fatal:
-            kind = CheckpointError if fatal[0].kind == "checkpoint" else TaskError
-            raise kind(fatal[0].message)
+        _raise_fatal(results.values())
+
+    def _blamed(self, result: Outcome | Failure) -> Outcome | Failure:
+        """Return a failure for which no trial is to blame as one that ends the run."""
+        if not isinstance(result, Failure) or result.donor is None:
+            return result
+        error = self.engine.keeper.lost_all()
+        return result if error is None else Failure("checkpoint", str(error), fatal=True)
 
     def _tell(self, interrupts: "_Interrupts") -> None:
         if not self.in_order:
@@ -333,6 +349,13 @@ class Run:
                 f"trial {trial.number}: "
                 f"{trial.failure.message}\n{trial.failure.traceback}".rstrip()
             )
+
+
+def _raise_fatal(results: Iterable[Outcome | Failure]) -> None:
+    for result in results:
+        if isinstance(result, Failure) and result.fatal:
+            kind = CheckpointError if result.kind == "checkpoint" else TaskError
+            raise kind(result.message)
 
 
 def _not_restored(number: int, result: Outcome | Failure) -> str:

@@ -21,7 +21,7 @@ from evotune.execution.evaluate import read_metrics
 from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
 from evotune.protocols import Algorithm, Evaluate, Executor, Storage, task_traits
 from evotune.schedules.schedule import Schedule
-from evotune.storage import open_storage
+from evotune.storage import MemoryStorage, open_storage
 from evotune.study import controls
 from evotune.study.controls import find_comparison
 from evotune.study.definition import check_new, open_definition, studied
@@ -98,7 +98,7 @@ class Study:
         self._handed_out: set[int] = set()
         store = checkpoints if isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
         place, owner = default_folder(self.storage), owner_of(self.definition)
-        store.open(self.name, place, owner, lasts=storage is not None)
+        store.open(self.name, place, owner, lasts=not isinstance(self.storage, MemoryStorage))
         self._engine = Engine(
             algorithm,
             self.objectives,
