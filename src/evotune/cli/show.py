@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from statistics import median
 from typing import Any
 
 from rich.table import Table
@@ -163,7 +162,7 @@ def _best_and_median(trials: Iterable[Trial], objectives: Objectives) -> list[st
     return [
         number(objective.score(value))
         for objective, column in columns
-        for value in (min(column), median(column))
+        for value in (min(column), float(finite.median(column)))
     ]
 
 

@@ -95,4 +95,4 @@ def by_bound(trial: Trial, noise: float) -> Order:
 
 def bound(value: float, trial: Trial, noise: float) -> float:
     """Return what a value is at worst, minimised, as `by_bound` says."""
-    return finite.limited(value + CAUTION * noise / sqrt(trial.repeats))
+    return finite.limited(float(value) + CAUTION * noise / sqrt(trial.repeats))
