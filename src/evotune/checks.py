@@ -42,7 +42,11 @@ def check_in(owner: str, name: str, value: object, interval: str) -> None:
         AlgorithmError: The value is not a number, or lies outside the interval.
     """
     low, high = map(float, interval[1:-1].split(","))
-    number = float(value) if isinstance(value, Real) and is_number(value) else math.nan
+    try:
+        number = float(value) if isinstance(value, Real) and is_number(value) else math.nan
+    except OverflowError:
+        text = f"{owner}: {name} lies beyond ±1.8e308, where floats end; give a smaller number"
+        raise AlgorithmError(text) from None
     above = low <= number if interval[0] == "[" else low < number
     below = number <= high if interval[-1] == "]" else number < high
     if not (above and below):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
+from evotune import finite
 from evotune.errors import ObjectiveError
 
 Direction = Literal["max", "min"]
@@ -95,7 +96,15 @@ class WeightedSum:
 
     def value(self, metrics: Mapping[str, float]) -> float:
         """Return the minimised value."""
-        return -sum(weight * metrics[name] for name, weight in self.weights)
+        given = [metrics[name] for name, _ in self.weights]
+        total = sum(weight * metrics[name] for name, weight in self.weights)
+        if not math.isfinite(total) and all(map(math.isfinite, given)):
+            # Products beyond floats may cancel, so they are added in shares of the largest.
+            weights = [weight for _, weight in self.weights]
+            one, largest = finite.unit(weights), finite.unit(given)
+            shares = (w / one * (v / largest) for w, v in zip(weights, given, strict=True))
+            total = finite.limited(math.fsum(shares) * one * largest)
+        return -total
 
     def score(self, value: float) -> float:
         """Return a minimised value with the sign that the user expects."""
@@ -141,9 +150,9 @@ class Constraint:
         """Return the violation of the bound, relative to the bound; 0 when it is met."""
         value = metrics[self.metric]
         if value > self.at_most:
-            return (value - self.at_most) / (abs(self.at_most) or 1.0)
+            return _relative(value - self.at_most, value, self.at_most)
         if value < self.at_least:
-            return (self.at_least - value) / (abs(self.at_least) or 1.0)
+            return _relative(self.at_least - value, value, self.at_least)
         return 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -152,6 +161,14 @@ class Constraint:
         return {"metric": self.metric} | {
             k: v if math.isfinite(v) else None for k, v in bounds.items()
         }
+
+
+def _relative(gap: float, value: float, bound: float) -> float:
+    """Return a distance to a bound, relative to the bound."""
+    size = abs(bound) or 1.0
+    if math.isinf(gap) and math.isfinite(value):  # two large ones of opposite signs
+        return finite.limited(abs(value / 2 - bound / 2) / size * 2)
+    return finite.limited(gap / size)
 
 
 AnyObjective = Objective | WeightedSum
@@ -178,7 +195,7 @@ class Objectives:
 
     def violation(self, metrics: Mapping[str, float]) -> float:
         """Return the sum of relative constraint violations; 0 when feasible."""
-        return sum(constraint.violation(metrics) for constraint in self.constraints)
+        return finite.limited(sum(constraint.violation(metrics) for constraint in self.constraints))
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.objectives))

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from evotune import finite
 from evotune.algorithms.generations import Generations
 from evotune.checks import check_in, check_operator, check_whole
 from evotune.errors import AlgorithmError
@@ -289,4 +290,4 @@ def _gain(trial: Trial, target: Trial) -> float:
     alike = (trial.state, trial.violation) == (target.state, target.violation)
     if len(new) > 1 or not alike:
         return 1.0
-    return old[0] - new[0]
+    return finite.limited(old[0] - new[0])

@@ -18,7 +18,7 @@ from evotune.analysis.steps import Step, inherits_weights, steps, survivors
 from evotune.errors import StudyError
 from evotune.evolution.hypervolume import knee
 from evotune.evolution.pareto import non_dominated
-from evotune.evolution.repeats import average, bound, root, squares
+from evotune.evolution.repeats import average, bound, noise, root
 from evotune.objectives import AnyObjective, Objective, Objectives
 from evotune.protocols import StudyDefinition
 from evotune.space import Space
@@ -275,13 +275,13 @@ def prepare(study: Recorded) -> StudyData:
     objectives = Objectives.from_json(definition.objectives)
     ordered = tuple(sorted(trials, key=lambda trial: trial.number))
     places = np.array([k for k, t in enumerate(ordered) if _is_finite(t)], dtype=np.intp)
-    done, noise = _averaged([ordered[k] for k in places], objectives)
+    done, spread = _averaged([ordered[k] for k in places], objectives)
     count = len(objectives.objectives)
     values = np.array([t.values for t in done], dtype=float).reshape(len(done), count)
     signs = np.array([objective.score(1.0) for objective in objectives.objectives])
     at_worst = values.copy()
     if count == 1:
-        at_worst[:, 0] = [bound(v, t, noise) for v, t in zip(values[:, 0], done, strict=True)]
+        at_worst[:, 0] = [bound(v, t, spread) for v, t in zip(values[:, 0], done, strict=True)]
     front = _front(done, at_worst)
     return StudyData(
         definition=definition,
@@ -294,7 +294,7 @@ def prepare(study: Recorded) -> StudyData:
         values=values,
         scores=values * signs + 0.0,  # no -0.0
         front=front,
-        ranking=_ranking(done, at_worst, front),
+        ranking=_ranking(done, np.hstack([at_worst, values]), front),
         inherits=inherits_weights(ordered),
     )
 
@@ -337,9 +337,8 @@ def _averaged(done: Sequence[Trial], objectives: Objectives) -> tuple[tuple[Tria
     groups: dict[tuple[int, bool], list[Trial]] = {}
     for trial in done:
         groups.setdefault(_group(trial), []).append(trial)
-    freedom = len(done) - len(groups)
-    noise = math.sqrt(sum(map(squares, groups.values())) / freedom) if freedom else 0.0
-    return tuple(average(trial, groups[_group(trial)], objectives) for trial in done), noise
+    means = tuple(average(trial, groups[_group(trial)], objectives) for trial in done)
+    return means, noise(groups.values())
 
 
 def _group(trial: Trial) -> tuple[int, bool]:

@@ -178,7 +178,7 @@ class LocalFolder:
         self._replace(name, data).close()
 
     def _replace(self, name: str, data: bytes) -> BinaryIO:
-        """Write a file beside and move it there; return it, open and locked where there are locks."""
+        """Write a file beside and move it there; return it, open, and locked where possible."""
         file, temporary = self._new_file(name)
         try:
             file.write(data)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from evotune.evolution import pareto
-from evotune.evolution.repeats import average, by_bound, root, squares
+from evotune.evolution.repeats import average, by_bound, noise, root, squares
 from evotune.evolution.survival import Order, by_first
 from evotune.objectives import Objectives
 from evotune.protocols import SearchSpace
@@ -169,7 +169,11 @@ class Ledger:
     def _find_best(self) -> Trial:
         means = [mean for mean, _ in self._means.values()]
         freedom = sum(mean.repeats - 1 for mean in means)
-        self._noise = math.sqrt(sum(s for _, s in self._means.values()) / freedom)
+        total = sum(s for _, s in self._means.values())
+        if math.isfinite(total):
+            self._noise = math.sqrt(total / freedom)
+        else:  # squares of extreme values: they count in another unit
+            self._noise = noise(self._done(self._repeats[first]) for first in self._means)
         while self._singles and root(self.trials[self._singles[0][1]]) in self._means:
             heapq.heappop(self._singles)
         singles = [self.trials[self._singles[0][1]]] if self._singles else []
