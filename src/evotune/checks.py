@@ -76,6 +76,33 @@ def is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+def user_path(
+    path: object, error_type: type[EvotuneError] = StudyError, endings: tuple[str, ...] = ()
+) -> Path:
+    """Return a path that a user wrote, a leading ``~`` as the home folder.
+
+    Args:
+        path: What was given.
+        error_type: What is raised.
+        endings: Those that a file may have beside none at all; empty allows any.
+
+    Raises:
+        EvotuneError: Of that type: it is no path, nobody's home, or has another ending.
+    """
+    if not isinstance(path, str | os.PathLike) or not str(path).strip():
+        raise error_type(f"a path to a file is needed, got {path!r}")
+    try:
+        found = Path(path).expanduser()
+    except (RuntimeError, TypeError) as error:
+        raise error_type(f"{str(path)!r} is no path to a file: {error}") from error
+    if endings and found.suffix and found.suffix.lower() not in endings:
+        raise error_type(
+            f"a file that ends in {found.suffix!r} cannot be written, only "
+            f"{' and '.join(endings)}; got {str(path)!r}"
+        )
+    return found
+
+
 def write_whole(path: str | Path, text: str, error_type: type[EvotuneError] = StudyError) -> Path:
     """Write a text file so that nobody ever sees half of it; missing folders are made.
 
@@ -90,7 +117,7 @@ def write_whole(path: str | Path, text: str, error_type: type[EvotuneError] = St
     Raises:
         EvotuneError: Of that type: the path cannot be written; what stood there is unchanged.
     """
-    target = Path(path)
+    target = user_path(path, error_type)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

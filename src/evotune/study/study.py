@@ -226,10 +226,13 @@ class Study:
 
         Args:
             path: Where to; ``"report.html"``, or ``"picture.svg"`` for a small picture.
+
+        Raises:
+            StudyError: The path has another ending, or cannot be written.
         """
         from evotune.report.page import write
 
-        return write(Path(path), self, find_comparison(self.storage, self.name))
+        return write(path, self, find_comparison(self.storage, self.name))
 
     def restore(self, number: int | None = None, **objects: Any) -> Trial:
         """Load weights that a trial has kept into a model, as ``study.restore(model=model)``.
