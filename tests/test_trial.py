@@ -178,7 +178,9 @@ def test_numbers_of_other_libraries_are_plain_in_a_record():
         parents=(np.int64(2),),
         note={"all": [np.float32(0.5), {"x": np.bool_(True)}], "t": torch.tensor(3)},
     )
-    fields = {name: getattr(proposal, name) for name in ("genome", "budget", "weights_from", "note")}
+    fields = {
+        name: getattr(proposal, name) for name in ("genome", "budget", "weights_from", "note")
+    }
     assert json.loads(json.dumps(fields)) == {
         "genome": {"x": 1},
         "budget": 3,

@@ -4,8 +4,11 @@ import difflib
 import math
 import os
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import timedelta
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 from evotune.errors import AlgorithmError, EvotuneError, StudyError
 
@@ -41,17 +44,81 @@ def check_in(owner: str, name: str, value: object, interval: str) -> None:
     Raises:
         AlgorithmError: It is no number, or lies outside.
     """
+    if not _lies_in(value, interval):
+        raise AlgorithmError(f"{owner}: {name} must {_words(interval)}, got {value!r}")
+
+
+def option(
+    name: str,
+    value: Any,
+    interval: str,
+    *,
+    whole: bool = False,
+    error_type: type[EvotuneError] = StudyError,
+) -> Any:
+    """Return an option that is a number as Python's own: numpy's and a tensor's are understood.
+
+    Args:
+        name: Name of the option.
+        value: What was given.
+        interval: What is allowed, as for `check_in`.
+        whole: It counts something; infinity may stand for no limit where the interval has it.
+        error_type: What is raised.
+
+    Raises:
+        EvotuneError: Of that type: it is no number, such as a text, or lies outside.
+    """
+    plain = value.item() if getattr(value, "ndim", None) == 0 else value
+    if _lies_in(plain, interval) and not (whole and math.isfinite(plain) and plain != int(plain)):
+        is_int = isinstance(plain, Integral) or (whole and math.isfinite(plain))
+        return int(plain) if is_int else float(plain)
+    hint = ""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            hint = f"; write {name}={float(value):g}, without quotation marks"
+    raise error_type(f"{name} must {_words(interval, whole=whole)}, got {value!r}{hint}")
+
+
+def seconds(
+    name: str, value: Any, interval: str, error_type: type[EvotuneError] = StudyError
+) -> Any:
+    """Return a time in seconds, also that of a ``datetime.timedelta``; see `option`."""
+    given = value.total_seconds() if isinstance(value, timedelta) else value
+    return option(name, given, interval, error_type=error_type)
+
+
+def flag(name: str, value: Any, error_type: type[EvotuneError] = StudyError) -> bool:
+    """Return an option that is True or False, also one of numpy.
+
+    Raises:
+        EvotuneError: Of that type: it is something else, such as a text or a number.
+    """
+    plain = value.item() if getattr(value, "ndim", None) == 0 else value
+    if not isinstance(plain, bool):
+        raise error_type(f"{name} must be True or False, got {value!r}")
+    return plain
+
+
+def _lies_in(value: object, interval: str) -> bool:
     low, high = map(float, interval[1:-1].split(","))
-    number = float(value) if isinstance(value, Real) and is_number(value) else math.nan
+    try:
+        number = float(value) if isinstance(value, Real) and is_number(value) else math.nan
+    except OverflowError:  # a whole number beyond floats
+        number = math.nan
     above = low <= number if interval[0] == "[" else low < number
-    below = number <= high if interval[-1] == "]" else number < high
-    if not (above and below):
-        words = f"must lie in {interval}"
-        if high == math.inf:
-            words = (
-                f"must be a number {f'from {low:g} up' if interval[0] == '[' else f'above {low:g}'}"
-            )
-        raise AlgorithmError(f"{owner}: {name} {words}, got {value!r}")
+    return above and (number <= high if interval[-1] == "]" else number < high)
+
+
+def _words(interval: str, *, whole: bool = False) -> str:
+    low, high = map(float, interval[1:-1].split(","))
+    kind = "a whole number" if whole else "a number"
+    if high < math.inf and low > -math.inf:
+        return f"be {kind} in {interval}" if whole else f"lie in {interval}"
+    if low == -math.inf:
+        return f"be a {'' if interval[0] == '[' else 'finite '}number"
+    return f"be {kind} {'from' if interval[0] == '[' else 'above'} {low:g}" + (
+        " up" if interval[0] == "[" else ""
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -63,6 +63,8 @@ class Traits:
         budgets: Budgets that it gives, ascending; empty where it gives none.
         population_size: Trials of a generation, or members; None where it has no population.
         interval: Epochs between two selections of a population that inherits weights.
+        generations: Its trials say which generation they belong to (`Origin.generation`), so that
+            a run may count generations.
     """
 
     generational: bool = False
@@ -72,6 +74,7 @@ class Traits:
     budgets: tuple[float, ...] = ()
     population_size: int | None = None
     interval: int | None = None
+    generations: bool = False
 
 
 class Algorithm(Protocol):

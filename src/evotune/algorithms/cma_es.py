@@ -75,7 +75,7 @@ class CmaEs:
         self.separable = separable
         self.learning_rate_adaptation = learning_rate_adaptation
         self._check()
-        self.traits = Traits(generational=True, population_size=population_size)
+        self.traits = Traits(generational=True, population_size=population_size, generations=True)
         if isinstance(seeds, Mapping):
             raise AlgorithmError(f"seeds is a list of genomes: write seeds=[{dict(seeds)!r}]")
         self._seeds = [space.complete(genome) for genome in seeds]

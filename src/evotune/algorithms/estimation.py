@@ -182,7 +182,7 @@ class EstimationOfDistribution:
         self.smallest_spread = smallest_spread
         self.survival = survival
         self._check()
-        self.traits = Traits(generational=True, population_size=population_size)
+        self.traits = Traits(generational=True, population_size=population_size, generations=True)
         self._generations = Generations(space, design_named(start), seeds, population_size)
         self._population: list[Trial] = []
         self._model: ElitesModel | None = None

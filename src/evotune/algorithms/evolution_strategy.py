@@ -78,7 +78,7 @@ class EvolutionStrategy:
         self.recombine = recombine
         self.survival = survival
         self._check()
-        self.traits = Traits(generational=True)
+        self.traits = Traits(generational=True, generations=True)
         genes = max(len(space.variable), 1)
         # Small steps must not freeze the categories (Li et al., section 3.3).
         self._least_change = 1.0 / (3.0 * genes)

@@ -171,6 +171,7 @@ class Islands:
             inherits=any(each.inherits for each in traits),
             duplicates=_duplicates(self.algorithms),
             population_size=sum(island.size for island in self._islands),
+            generations=all(each.generations for each in traits),
         )
         self._due = float(every)  # time of the next migration that all wait for
 

@@ -450,6 +450,7 @@ class PopulationBasedTraining:
             inherits=True,
             population_size=self.population_size,
             interval=self.interval,
+            generations=True,
         )
 
     @property

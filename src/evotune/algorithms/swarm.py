@@ -159,7 +159,7 @@ class ParticleSwarm:
         self.topology = topology
         self.survival = survival
         self._check()
-        self.traits = Traits(generational=True, population_size=population_size)
+        self.traits = Traits(generational=True, population_size=population_size, generations=True)
         self._coordinates = _Coordinates(space)
         self._generations = Generations(space, design_named(start), seeds, population_size)
         self._latest: dict[int, Trial] = {}  # of each particle, whether it failed or not

@@ -47,7 +47,11 @@ def _import_function(spec: Any, folder: Path) -> Evaluate:
             f'function must name a module and a function, got {spec!r}; write "train:train" or '
             '"train.py:train"'
         )
-    module = _import_file(folder / user_path(where, ConfigError)) if where.endswith(".py") else _import(where, folder)
+    module = (
+        _import_file(folder / user_path(where, ConfigError))
+        if where.endswith(".py")
+        else _import(where, folder)
+    )
     function: Evaluate | None = getattr(module, name, None)
     if not callable(function):
         names = [n for n, value in vars(module).items() if callable(value) and n[0] != "_"]

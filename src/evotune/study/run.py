@@ -9,9 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from types import FrameType
 from typing import Any
 
+from evotune.checks import option, seconds
 from evotune.errors import (
     CheckpointError,
     StorageError,
@@ -24,7 +26,6 @@ from evotune.evolution.stopping import SameEnd, Stopping
 from evotune.execution.inline import InlineExecutor
 from evotune.execution.processes import ProcessExecutor
 from evotune.execution.stacked import StackedExecutor
-from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Evaluate, Executor
 from evotune.study import lock
 from evotune.study.engine import Engine
@@ -66,37 +67,48 @@ class Limits:
                 "run() needs to know when to stop: write trials=100, timeout=3600 (seconds), "
                 "target=, stagnation=, or epochs=20 where weights are inherited"
             )
-        for name in ("trials", "timeout", "stagnation", "epochs"):
+        for name, check in _CHECKS.items():
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise StudyError(f"{name} must be positive, got {value!r}")
-        if self.epochs is not None and self.epochs != int(self.epochs):
-            raise StudyError(f"epochs must be a whole number, got {self.epochs!r}")
-        if not 0 <= self.max_failures <= 1:
-            raise StudyError(f"max_failures is a share in [0, 1], got {self.max_failures!r}")
+            if value is not None:
+                object.__setattr__(self, name, check(name, value))
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "trials": partial(option, interval="[1, inf]", whole=True),
+    "epochs": partial(option, interval="[1, inf)", whole=True),
+    "timeout": partial(seconds, interval="(0, inf]"),
+    "target": partial(option, interval="(-inf, inf)"),
+    "stagnation": partial(option, interval="[1, inf)", whole=True),
+    "max_failures": partial(option, interval="[0, 1]"),
+}
 
 
 class Stagnation:
     """Counts the generations since the best value got better."""
 
-    def __init__(self, generations: int | None, objectives: Objectives) -> None:
+    def __init__(self, generations: int | None, engine: Engine) -> None:
         self.generations = generations
-        if generations is not None and len(objectives.objectives) > 1:
+        if generations is None:
+            return
+        if len(engine.objectives.objectives) > 1:
             raise StudyError("stagnation= needs a single objective; use trials= or timeout=")
+        if not engine.algorithm.traits.generations:
+            raise StudyError(
+                f"stagnation={generations} counts generations, which {engine.algorithm!r} has not "
+                "(its traits say generations=False); use trials=, timeout= or target="
+            )
         self._best: tuple[float, tuple[float, ...]] = (math.inf, ())
-        self._since = 0
+        self._since = self._latest = 0
 
     def __call__(self, trial: Trial) -> bool:
         if self.generations is None or not trial.has_ended:
             return False
         generation = trial.origin.generation
-        if generation is None:
-            raise StudyError(
-                "stagnation= counts generations, which this algorithm has not; "
-                "use trials=, timeout= or target="
-            )
+        if generation is None:  # from outside: it belongs to none, but may be the best
+            generation = self._latest
         if trial.state == "done" and trial.values and (trial.violation, trial.values) < self._best:
             self._best, self._since = (trial.violation, trial.values), generation
+        self._latest = generation
         # The generation after the last idle one has begun, or is as good as begun.
         return bool(generation - self._since > self.generations)
 
@@ -148,7 +160,7 @@ class Run:
         self._running: set[int] = set()
         self._leftovers: deque[Trial] = deque()
         self._ended = self._failed = 0
-        self._stagnation = Stagnation(limits.stagnation, engine.objectives)
+        self._stagnation = Stagnation(limits.stagnation, engine)
         self._standards = None if stopping is None else stopping.fresh(engine.objectives)
         self._told: deque[Trial] = deque()  # that the standards do not know yet
         self._known = 0
@@ -379,7 +391,16 @@ class _Interrupts:
 def after_each(
     study: Any, callbacks: Sequence[Callable[[Any, Trial], None]]
 ) -> Callable[[Trial], None]:
-    """Return one function that calls every callback with the study and a trial."""
+    """Return one function that calls every callback with the study and a trial.
+
+    Raises:
+        StudyError: One of them cannot be called.
+    """
+    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise StudyError(
+            "callbacks= must be a function of a study and a trial, or a list of such functions; "
+            f"got {callbacks!r}"
+        )
 
     def call(trial: Trial) -> None:
         for callback in callbacks:
@@ -408,6 +429,8 @@ def executor_for(
     Raises:
         StudyError: The options contradict each other or are out of bounds.
     """
+    if executor is not None:
+        check_executor(executor)
     if stopping is not None:
         check_stopping(stopping, executor)
     if executor is not None:
@@ -417,17 +440,24 @@ def executor_for(
                 "write executor=ProcessExecutor(workers=2, trial_timeout=600)"
             )
         return executor
-    if workers is not None and (
-        isinstance(workers, bool) or workers < 1 or workers != int(workers)
-    ):
-        raise StudyError(f"workers must be a whole number of at least 1, got {workers!r}")
-    if trial_timeout is not None and not trial_timeout > 0:
-        raise StudyError(f"trial_timeout must be positive (seconds), got {trial_timeout!r}")
+    if workers is not None:
+        workers = option("workers", workers, "[1, inf)", whole=True)
+    if trial_timeout is not None:
+        trial_timeout = seconds("trial_timeout", trial_timeout, "(0, inf)")
     if stacked and stopping is None and workers is None and trial_timeout is None:
         return StackedExecutor()
     if workers is None or workers == 1:
         return InlineExecutor(trial_timeout=trial_timeout)
     return ProcessExecutor(workers, trial_timeout=trial_timeout)
+
+
+def check_executor(executor: object) -> None:
+    """Raise StudyError unless it has what an executor has."""
+    members = ("open", "submit", "collect", "close", "capacity", "traits")
+    if isinstance(executor, type) or not all(hasattr(executor, name) for name in members):
+        raise StudyError(
+            f"executor= must be an executor such as ProcessExecutor(workers=2), got {executor!r}"
+        )
 
 
 def check_stopping(stopping: object, executor: Executor | None = None) -> None:

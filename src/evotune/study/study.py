@@ -14,6 +14,7 @@ from evotune.analysis.comparison import Comparison
 from evotune.analysis.importance import Importance, Method
 from evotune.analysis.lineage import weights_line, winner
 from evotune.checkpoints.store import Checkpoints
+from evotune.checks import flag
 from evotune.errors import CheckpointError, NoResultError, StudyError
 from evotune.evolution.hypervolume import knee
 from evotune.evolution.stopping import Stopping
@@ -82,7 +83,7 @@ class Study:
         take_over: bool = False,
         checkpoints: str | PathLike[str] | Checkpoints | None = None,
     ) -> None:
-        if duplicates not in ("redraw", "repeat", "allow"):
+        if not isinstance(duplicates, str) or duplicates not in ("redraw", "repeat", "allow"):
             raise StudyError(
                 f'duplicates must be "redraw", "repeat" or "allow", got {duplicates!r}'
             )
@@ -106,7 +107,7 @@ class Study:
             self.definition,
             checkpoints=store,
             duplicates=duplicates,
-            take_over=take_over,
+            take_over=flag("take_over", take_over),
         )
 
     # -- results ----------------------------------------------------------------------------------
@@ -423,8 +424,8 @@ class Study:
             )
         if trials is None:
             trials = self.algorithm.traits.size
-        check_epochs(self.algorithm, epochs)
         limits = Limits(trials, timeout, target, stagnation, max_failures, epochs)
+        check_epochs(self.algorithm, limits.epochs)
         stacked = (
             epochs is not None
             and self.algorithm.traits.generational
@@ -433,7 +434,9 @@ class Study:
         executor = executor_for(
             executor, workers, trial_timeout, stacked=stacked, stopping=stopping
         )
-        if deterministic is None:
+        if deterministic is not None:
+            deterministic = flag("deterministic", deterministic)
+        else:
             free = self.algorithm.traits.generational and stopping is None
             deterministic = free or executor.capacity == 1
         after = after_each(self, [callbacks] if callable(callbacks) else callbacks)

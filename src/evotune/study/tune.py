@@ -11,6 +11,7 @@ from evotune.errors import StudyError
 from evotune.objectives import ObjectiveSpec, parse_objectives
 from evotune.protocols import Algorithm, Evaluate, Storage
 from evotune.space import Space
+from evotune.study.run import check_executor
 from evotune.study.study import Study
 
 _OF_STUDY = ("constraints", "duplicates", "take_over")
@@ -76,5 +77,8 @@ def _auto(
 ) -> Algorithm:
     count = len(parse_objectives(objectives).objectives)
     executor = options.get("executor")
-    workers = options.get("workers") if executor is None else executor.capacity
+    workers = options.get("workers")
+    if executor is not None:
+        check_executor(executor)
+        workers = executor.capacity
     return auto(space, trials=trials, objectives=count, workers=workers or 1)
