@@ -36,6 +36,9 @@ log = logging.getLogger("evotune")
 #: No run is stopped for its failures before so many trials have ended.
 FAILURES_COUNT_FROM = 10
 
+#: So many trials without the needed metrics end a run that has no result: no later one will differ.
+WITHOUT_METRICS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -159,7 +162,7 @@ class Run:
         self._began = time.monotonic()
         self._running: set[int] = set()
         self._leftovers: deque[Trial] = deque()
-        self._ended = self._failed = 0
+        self._ended = self._failed = self._without_metrics = 0
         self._stagnation = Stagnation(limits.stagnation, engine)
         self._standards = None if stopping is None else stopping.fresh(engine.objectives)
         self._told: deque[Trial] = deque()  # that the standards do not know yet
@@ -175,6 +178,7 @@ class Run:
                 self.executor.open(evaluate)
                 self._restore(interrupts)
                 self._loop(interrupts)
+            self._check_any_done()
         except KeyboardInterrupt:
             self.stop_reason = "interrupted"
         finally:
@@ -335,15 +339,41 @@ class Run:
     def _check_failures(self, trial: Trial) -> None:
         self._ended += 1
         self._failed += trial.failure is not None
-        if trial.failure is None or self._ended < FAILURES_COUNT_FROM:
+        if trial.failure is None:
             return
-        if self._failed > self.limits.max_failures * self._ended:
-            raise TooManyFailuresError(
-                f"{self._failed} of {self._ended} trials failed, more than max_failures="
-                f"{self.limits.max_failures:g} allows (1 goes on whatever fails); "
-                f"trial {trial.number}: "
-                f"{trial.failure.message}\n{trial.failure.traceback}".rstrip()
-            )
+        self._without_metrics += trial.failure.kind in ("missing_metric", "not_a_number")
+        if self._ended >= FAILURES_COUNT_FROM:
+            if self._failed > self.limits.max_failures * self._ended:
+                raise _too_many(
+                    f"{self._failed} of {self._ended} trials failed, more than max_failures="
+                    f"{self.limits.max_failures:g} allows (1 goes on whatever fails)",
+                    trial,
+                )
+        elif self._without_metrics >= WITHOUT_METRICS and self.limits.max_failures < 1:
+            if self.engine.ledger.best() is None:
+                needed = ", ".join(map(repr, self.engine.objectives.needed))
+                raise _too_many(
+                    f"the objectives need {needed}, and none of the first {self._ended} trials "
+                    "has returned that; fix the names on either side",
+                    trial,
+                )
+
+    def _check_any_done(self) -> None:
+        """Refuse to end without a word where every trial of the study has failed."""
+        trials = [t for t in self.engine.ledger.trials if t.has_ended]
+        if not trials or not all(t.failure for t in trials) or self.stop_reason == "stopped":
+            return
+        error = _too_many(f"all of {len(trials)} trials failed", trials[0])
+        if len(trials) > 1 and self.limits.max_failures < 1:
+            raise error
+        # A single trial is often a trial run, of which its record is wanted.
+        log.warning("study %r has no result: %s", self.engine.definition.name, error)
+
+
+def _too_many(what: str, trial: Trial) -> TooManyFailuresError:
+    failure = trial.failure or Failure("exception", "")
+    text = f"{what}; trial {trial.number}: {failure.message}\n{failure.traceback}"
+    return TooManyFailuresError(text.rstrip())
 
 
 def _not_restored(number: int, result: Outcome | Failure) -> str:

@@ -402,7 +402,8 @@ class Study:
                 By default so where it costs nothing: with one worker, or with generational
                 algorithms unless ``stopping`` is given.
             max_failures: Share of this call's trials that may fail, from the tenth on; 1 goes on
-                whatever fails.
+                whatever fails. Below 1 a run also ends after three trials without the metrics that
+                the objectives need, and never ends well where all trials of the study failed.
             callbacks: One or several, called as ``callback(study, trial)`` after each result; may
                 call `stop`.
 
@@ -412,7 +413,7 @@ class Study:
         Raises:
             StudyError: No limit, or an option out of bounds.
             StudyLockedError: Another process drives this study.
-            TooManyFailuresError: More trials failed than ``max_failures`` allows.
+            TooManyFailuresError: More trials failed than ``max_failures`` allows, or all of them.
             ExecutionError: The function cannot be run where it should.
             StorageError: A result cannot be stored; it is kept in memory, and stored first when
                 ``run`` is called again on this study.

@@ -69,7 +69,10 @@ def tune(  # noqa: PLR0913  (each option stands alone; users see them as keyword
         algorithm = named(algorithm, space)
     of_study = {name: options.pop(name) for name in _OF_STUDY if name in options}
     study = Study(algorithm, objectives, storage=storage, name=name, seed=seed, **of_study)
-    return study.run(evaluate, trials, **options)
+    study.run(evaluate, trials, **options)
+    if study.counts.keys() == {"failed"} and options.get("max_failures", 0.5) < 1:
+        _ = study.best  # raises, and says why
+    return study
 
 
 def _auto(
