@@ -23,6 +23,7 @@ from evotune.errors import (
     TooManyFailuresError,
 )
 from evotune.evolution.stopping import SameEnd, Stopping
+from evotune.evolution.survival import measured_at
 from evotune.execution.inline import InlineExecutor
 from evotune.execution.processes import ProcessExecutor
 from evotune.execution.stacked import StackedExecutor
@@ -100,7 +101,7 @@ class Stagnation:
                 f"stagnation={generations} counts generations, which {engine.algorithm!r} has not "
                 "(its traits say generations=False); use trials=, timeout= or target="
             )
-        self._best: tuple[float, tuple[float, ...]] = (math.inf, ())
+        self._best: tuple[float, ...] = (math.inf,)
         self._since = self._latest = 0
 
     def __call__(self, trial: Trial) -> bool:
@@ -109,8 +110,9 @@ class Stagnation:
         generation = trial.origin.generation
         if generation is None:  # from outside: it belongs to none, but may be the best
             generation = self._latest
-        if trial.state == "done" and trial.values and (trial.violation, trial.values) < self._best:
-            self._best, self._since = (trial.violation, trial.values), generation
+        order = (-measured_at(trial), trial.violation, *(trial.values or ()))
+        if trial.state == "done" and order < self._best:
+            self._best, self._since = order, generation
         self._latest = generation
         # The generation after the last idle one has begun, or is as good as begun.
         return bool(generation - self._since > self.generations)
@@ -329,12 +331,18 @@ class Run:
 
     def _check_result(self, trial: Trial) -> None:
         target, objective = self.limits.target, self.engine.objectives.objectives[0]
-        if target is not None and trial.state == "done" and trial.values and not trial.violation:
+        if target is not None and self._counts(trial) and trial.values and not trial.violation:
             reached = objective.score(trial.values[0])
             if reached == target or (reached > target) == (objective.direction == "max"):
                 self.stop("target")
         if self._stagnation(trial):
             self.stop("stagnation")
+
+    def _counts(self, trial: Trial) -> bool:
+        """Tell whether a result is one that `Study.best` goes by, also when all budgets are in."""
+        whole = max(self.engine.algorithm.traits.budgets, default=0.0)
+        is_whole = measured_at(trial) >= whole and self.engine.ledger.is_comparable(trial)
+        return trial.state == "done" and is_whole
 
     def _check_failures(self, trial: Trial) -> None:
         self._ended += 1

@@ -141,6 +141,12 @@ class Study:
         one lucky run is not ahead of a good one that was tested well. A stopped trial is the best
         only as long as none is done.
 
+        Where trials have different budgets (the rungs of halving; ``epochs=`` that was raised from
+        one run to the next), only those of the largest one that is done are compared: what ten
+        epochs, or all data, come to says nothing beside what one epoch or a share of them did.
+        Lines of weights that are trained on, as in population-based training, are compared at any
+        age. Reports, ``target=``, `front` and the weights that are kept go by the same rule.
+
         Raises:
             NoResultError: No trial is done yet.
         """
