@@ -65,6 +65,8 @@ class Traits:
         interval: Epochs between two selections of a population that inherits weights.
         generations: Its trials say which generation they belong to (`Origin.generation`), so that
             a run may count generations.
+        seeds: Genomes that the user gave it to begin with and whose turn is over: the study tries
+            those that it has no trial of, as when they were given later.
     """
 
     generational: bool = False
@@ -75,6 +77,7 @@ class Traits:
     population_size: int | None = None
     interval: int | None = None
     generations: bool = False
+    seeds: tuple[Genome, ...] = ()
 
 
 class Algorithm(Protocol):

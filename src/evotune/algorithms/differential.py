@@ -150,6 +150,7 @@ class DifferentialEvolution:
             generational=not self.steady_state,
             population_size=self.population_size,
             generations=True,
+            seeds=self._generations.late_seeds,
         )
 
     @property

@@ -166,7 +166,7 @@ class Islands:
         fixed = not any(isinstance(algorithm, Phases) for algorithm in self.algorithms)
         self._islands = [_Island(algorithm, every) for algorithm in self.algorithms]
         traits = [algorithm.traits for algorithm in self.algorithms]
-        self.traits = Traits(
+        self._traits = Traits(
             generational=fixed and all(each.generational for each in traits),
             inherits=any(each.inherits for each in traits),
             duplicates=_duplicates(self.algorithms),
@@ -182,6 +182,12 @@ class Islands:
         )
 
     @property
+    def traits(self) -> Traits:
+        """What a study must know of them all."""
+        seeds = tuple(seed for each in self.algorithms for seed in each.traits.seeds)
+        return replace(self._traits, seeds=seeds) if seeds else self._traits
+
+    @property
     def clock(self) -> float:
         """Generations, or epochs, at which the next trial begins; ``inf`` when there is none."""
         return min(island.next for island in self._islands)
@@ -195,7 +201,7 @@ class Islands:
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose what the island that is least far proposes."""
         order = sorted(range(len(self._islands)), key=lambda k: self._islands[k].next)
-        if self.traits.generational:  # which one it is does not depend on results: it is waited for
+        if self._traits.generational:  # which one it is does not depend on results: it is waited for
             order = order[:1] if self.clock < self._due else []
         for k in order:
             proposal = self.algorithms[k].ask(rng)
@@ -215,8 +221,8 @@ class Islands:
                 algorithm.tell(disowned(trial))
             return
         island = self._islands[k]
-        island.tell(unwrap(trial), generational=self.traits.generational)
-        if not self.traits.generational:
+        island.tell(unwrap(trial), generational=self._traits.generational)
+        if not self._traits.generational:
             if island.done >= island.due:
                 island.due += self.every
                 self._migrate([k])

@@ -87,7 +87,8 @@ class Phases:
     @property
     def traits(self) -> Traits:
         """Those of the running algorithm, but for sizes, which differ from one to the other."""
-        return replace(self.algorithms[-1].traits, size=None, population_size=None)
+        seeds = tuple(seed for each in self.algorithms for seed in each.traits.seeds)
+        return replace(self.algorithms[-1].traits, size=None, population_size=None, seeds=seeds)
 
     def donors(self) -> Collection[int]:
         """Return the trials whose weights the running algorithm may still ask for."""

@@ -451,6 +451,7 @@ class PopulationBasedTraining:
             population_size=self.population_size,
             interval=self.interval,
             generations=True,
+            seeds=self._generations.late_seeds,
         )
 
     @property

@@ -163,7 +163,6 @@ class Run:
         self._shares_memory = executor.traits.shares_memory
         self._began = time.monotonic()
         self._running: set[int] = set()
-        self._leftovers: deque[Trial] = deque()
         self._ended = self._failed = self._without_metrics = 0
         self._stagnation = Stagnation(limits.stagnation, engine)
         self._standards = None if stopping is None else stopping.fresh(engine.objectives)
@@ -242,7 +241,7 @@ class Run:
     def _loop(self, interrupts: "_Interrupts") -> None:
         for trial in self.engine.ledger.trials:
             self._check_result(trial)
-        self._leftovers.extend(self.engine.unfinished())
+        self.engine.suspend()  # what a killed process left running waits like what was enqueued
         self._told.extend(() if self._standards is None else self.engine.told())
         self._tell(interrupts)  # what an earlier run recorded and kept back
         while True:
@@ -270,10 +269,9 @@ class Run:
         self._check_time()
         if self.stop_reason or not self.engine.keeper.has_room(len(self._running)):
             return False
-        if self._leftovers:
+        if self._waiting() is not None:
             return True
-        limit = math.inf if self.limits.trials is None else self.limits.trials
-        if len(self.engine.ledger.trials) >= limit:
+        if len(self.engine.ledger.trials) >= self._limit:
             self.stop_reason = "trials"
             return False
         # What a generation-free algorithm proposes, and what is demanded of a trial, depends on
@@ -282,13 +280,25 @@ class Run:
         free = indifferent or not self.in_order
         return free or len(self.engine.untold) < self.executor.capacity
 
+    @property
+    def _limit(self) -> float:
+        return math.inf if self.limits.trials is None else self.limits.trials
+
+    def _waiting(self) -> Trial | None:
+        return self.engine.waiting(self._limit)
+
     def _next(self) -> Trial | None:
-        if self._leftovers:
-            return self.engine.restart(self._leftovers.popleft())
+        waiting = self._waiting()
+        if waiting is not None:
+            return self.engine.restart(waiting, self.limits.epochs)
         trial = self.engine.propose(self.limits.epochs)
         if trial is None and not self.engine.untold:
-            trained = self.limits.epochs is not None and self.engine.keeper.has_weights
-            self.stop_reason = "epochs" if trained else "the algorithm has nothing more to propose"
+            if self.limits.epochs is not None and self.engine.keeper.has_weights:
+                self.stop_reason = "epochs"
+            elif self.engine.algorithm.traits.size is not None:
+                self.stop_reason = "trials"
+            else:
+                self.stop_reason = "the algorithm has nothing more to propose"
         return trial
 
     def _check_time(self) -> None:

@@ -1,6 +1,8 @@
 """The study: what users hold in their hands."""
 
 import copy
+import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
@@ -14,7 +16,7 @@ from evotune.analysis.comparison import Comparison
 from evotune.analysis.importance import Importance, Method
 from evotune.analysis.lineage import weights_line, winner
 from evotune.checkpoints.store import Checkpoints
-from evotune.checks import flag
+from evotune.checks import flag, option
 from evotune.errors import CheckpointError, NoResultError, StudyError
 from evotune.evolution.hypervolume import knee
 from evotune.evolution.stopping import Stopping
@@ -28,9 +30,11 @@ from evotune.study.controls import find_comparison
 from evotune.study.definition import check_new, open_definition, studied
 from evotune.study.engine import Duplicates, Engine
 from evotune.study.keeper import Keeper, default_folder, owner_of
-from evotune.study.ledger import Ledger
+from evotune.study.ledger import Ledger, judge
 from evotune.study.run import Limits, Run, after_each, check_epochs, executor_for
 from evotune.trial import Failed, Failure, Outcome, Trial
+
+log = logging.getLogger("evotune")
 
 Callback = Callable[["Study", Trial], None]
 
@@ -333,13 +337,94 @@ class Study:
             if isinstance(metrics, Failure):
                 outcome = metrics
             else:
-                metrics.setdefault("train_seconds", max(time.time() - (record.started or 0.0), 0.0))
+                took = 0.0 if record.started is None else time.time() - record.started
+                metrics.setdefault("train_seconds", max(took, 0.0))
                 metrics.setdefault("evaluation_seconds", 0.0)
                 outcome = Outcome(metrics, checkpoint=self._keeper.external(record))
             self._engine.record({record.number: outcome}, in_order=False)
             self._engine.tell_ended()
             self._engine.clean()
             return self._ledger.trials[record.number]
+
+    def enqueue(self, params: Mapping[str, Any], *, budget: float | None = None) -> Trial:
+        """Try these params next, before what the algorithm proposes; it learns from them as well.
+
+        They wait, in order, as trials of the study, for the next `run` or `ask`, also one in
+        another process; a run that is going on takes them next.
+
+        Args:
+            params: Every active gene, such as the settings that you use today.
+            budget: Epochs, or what else the algorithm's budgets count; by default the largest one
+                that it gives.
+
+        Returns:
+            The trial. Where the params were tried before, and ``duplicates`` does not want them
+            again, it is the trial that did so, and a warning says which.
+
+        Raises:
+            GenomeError: An active gene is missing, or one is unknown or outside its domain.
+            StudyError: The algorithm trains a population on and on.
+            StudyLockedError: Another process drives this study.
+        """
+        genome, budget = self._from_outside(params, budget)
+        with self._engine.lock:
+            first, policy = self._first_of(genome)
+            if first is not None and policy == "redraw":
+                self._engine.check_driver()
+                known = self._ledger.trials[first]
+                log.warning("params were not enqueued: trial %d has them, %s", first, known.state)
+                return known
+            return self._engine.enqueue(genome, budget, first if policy == "repeat" else None)
+
+    def add(
+        self,
+        params: Mapping[str, Any],
+        result: float | Mapping[str, float],
+        *,
+        budget: float | None = None,
+    ) -> Trial:
+        """Record what was measured elsewhere as a trial; the algorithm learns from it.
+
+        Args:
+            params: Every active gene.
+            result: A number, or a dict of metrics.
+            budget: As for `enqueue`.
+
+        Returns:
+            The ended record; a repeat where the params were tried before.
+
+        Raises:
+            GenomeError: As for `enqueue`.
+            StudyError: The result has not what the objectives need, the algorithm trains a
+                population on and on, or the study is in a `run`.
+            StudyLockedError: Another process drives this study.
+        """
+        genome, budget = self._from_outside(params, budget)
+        metrics = read_metrics(result)
+        outcome = metrics if isinstance(metrics, Failure) else Outcome(metrics)
+        failure = judge(Trial(0, genome, genome), outcome, self.objectives).failure
+        if failure is not None:
+            raise StudyError(f"the result was not added: {failure.message}")
+        with self._engine.lock:
+            self._check_idle()
+            first, policy = self._first_of(genome)
+            # With another budget the same params are another trial.
+            alone = policy == "allow" or self.algorithm.traits.inherits
+            trial = self._engine.enqueue(genome, budget, None if alone else first)
+            return self.tell(trial.number, result)
+
+    def _from_outside(self, params: Any, budget: Any) -> tuple[dict[str, Any], float | None]:
+        """Return the genome and the budget that a user gave."""
+        if not isinstance(params, Mapping):
+            raise StudyError(f'params are a dict such as {{"lr": 0.01}}, got {params!r}')
+        if budget is not None:
+            budget = option("budget", budget, "(0, inf)")
+        return self.algorithm.space.complete(params), budget
+
+    def _first_of(self, genome: Mapping[str, Any]) -> tuple[int | None, Duplicates]:
+        """Return the first trial with these params, if any, and what is done with further ones."""
+        first = self._ledger.first(self.algorithm.space.key(genome))
+        return first, self.algorithm.traits.duplicates or self._engine.duplicates
 
     def _asked(self, trial: Trial | int) -> Trial:
         """Return the record of a trial that somebody tells the result of."""
@@ -429,8 +514,8 @@ class Study:
                 f"run() needs a function of a trial, such as def train(trial): ...; "
                 f"got {evaluate!r}"
             )
-        if trials is None:
-            trials = self.algorithm.traits.size
+        if trials is None and self.algorithm.traits.size is not None:
+            trials = math.inf  # until it has proposed all, whatever else was tried
         limits = Limits(trials, timeout, target, stagnation, max_failures, epochs)
         check_epochs(self.algorithm, limits.epochs)
         stacked = (
