@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any, Literal
 
 from evotune import finite
+from evotune.checks import option
 from evotune.errors import ObjectiveError
 
 Direction = Literal["max", "min"]
@@ -32,7 +33,7 @@ class Objective:
             raise ObjectiveError(
                 f'an objective\'s direction is "max" or "min", got {self.direction!r}'
             )
-        if not self.metric:
+        if not isinstance(self.metric, str) or not self.metric:
             raise ObjectiveError('an objective needs a metric: write "max accuracy" or "min loss"')
 
     @property
@@ -128,7 +129,7 @@ class Constraint:
         at_least: Smallest value that is allowed.
 
     Raises:
-        ObjectiveError: No bound at all, or the bounds exclude each other.
+        ObjectiveError: No bound at all, one that is no number, or the bounds exclude each other.
     """
 
     metric: str
@@ -136,6 +137,13 @@ class Constraint:
     at_least: float = -math.inf
 
     def __post_init__(self) -> None:
+        if not isinstance(self.metric, str) or not self.metric:
+            raise ObjectiveError(
+                f'a constraint needs a metric: write Constraint("size", ...), got {self.metric!r}'
+            )
+        for name in ("at_most", "at_least"):
+            bound = option(name, getattr(self, name), "[-inf, inf]", error_type=ObjectiveError)
+            object.__setattr__(self, name, bound)
         if self.at_most == math.inf and self.at_least == -math.inf:
             raise ObjectiveError(
                 f"the constraint on {self.metric!r} has no bound: "
@@ -240,9 +248,14 @@ def parse_objectives(
         ObjectiveError: A string that cannot be parsed, no objective, or one metric named twice.
     """
     items = list(spec) if isinstance(spec, Sequence) and not isinstance(spec, str) else [spec]
-    bounds = [constraints] if isinstance(constraints, Constraint) else list(constraints)
+    bounds = [constraints] if isinstance(constraints, Constraint) else constraints
+    if not isinstance(bounds, Sequence) or not all(isinstance(b, Constraint) for b in bounds):
+        raise ObjectiveError(
+            'constraints= must be one or a list such as [Constraint("size", at_most=1e6)], '
+            f"got {constraints!r}"
+        )
     objectives = [_parse(item) for item in items if not isinstance(item, Constraint)]
-    bounds += [item for item in items if isinstance(item, Constraint)]
+    bounds = [*bounds, *(item for item in items if isinstance(item, Constraint))]
     if not objectives:
         raise ObjectiveError('a study needs an objective: write "max accuracy" or "min loss"')
     names = [objective.metric for objective in objectives]

@@ -19,6 +19,7 @@ from evotune.errors import StudyError
 from evotune.evolution.hypervolume import knee
 from evotune.evolution.pareto import non_dominated
 from evotune.evolution.repeats import average, bound, noise, root
+from evotune.evolution.survival import measured_at
 from evotune.objectives import AnyObjective, Objective, Objectives
 from evotune.protocols import StudyDefinition
 from evotune.space import Space
@@ -175,7 +176,7 @@ class StudyData:
     def _running_best(self, order: Indices) -> Indices:
         """Return the position in ``done`` of the best up to and with each place of an order."""
         pairs = zip(self.done, self.values, strict=True)
-        keys = [(t.state == "stopped", t.violation, *row) for t, row in pairs]
+        keys = [(t.state == "stopped", -measured_at(t), t.violation, *row) for t, row in pairs]
         best = order.copy()
         for k in range(1, len(order)):
             best[k] = order[k] if keys[order[k]] < keys[best[k - 1]] else best[k - 1]
@@ -350,7 +351,7 @@ def _group(trial: Trial) -> tuple[int, bool]:
 def _front(done: Sequence[Trial], values: Floats) -> npt.NDArray[np.bool_]:
     fresh = _fresh(done)
     feasible = np.array([trial.violation == 0 for trial in done], dtype=bool) & fresh
-    whole = np.array([trial.state != "stopped" for trial in done], dtype=bool) & fresh
+    whole = (_behind(done) == 0) & fresh
     choices = (feasible & whole, whole, feasible, fresh)
     eligible = np.flatnonzero(next((choice for choice in choices if choice.any()), fresh))
     front = np.zeros(len(done), dtype=bool)
@@ -361,10 +362,17 @@ def _front(done: Sequence[Trial], values: Floats) -> npt.NDArray[np.bool_]:
 def _ranking(done: Sequence[Trial], values: Floats, front: npt.NDArray[np.bool_]) -> Indices:
     violations = np.array([trial.violation for trial in done], dtype=float)
     # numpy's last key counts most; with one objective the front is just the best.
-    stopped = np.array([trial.state == "stopped" for trial in done], dtype=bool)
-    keys = (*values.T[::-1], violations, stopped, ~front)
+    keys = (*values.T[::-1], violations, _behind(done), ~front)
     order = np.lexsort(keys)
     return order[_fresh(done)[order]]
+
+
+def _behind(done: Sequence[Trial]) -> Indices:
+    """Return 0 for a trial that competes, 1 for one of a smaller budget, 2 for a stopped one."""
+    stopped = np.array([trial.state == "stopped" for trial in done], dtype=bool)
+    depths = np.array([measured_at(trial) for trial in done])
+    largest = np.max(depths[~stopped & np.isfinite(depths)], initial=0.0)
+    return np.where(stopped, 2, depths < largest).astype(np.intp)
 
 
 def _fresh(done: Sequence[Trial]) -> npt.NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from evotune.analysis.steps import Step, inherits_weights, steps
-from evotune.checks import did_you_mean
+from evotune.checks import did_you_mean, user_path
 from evotune.errors import NoResultError, StorageError, StudyError
 from evotune.objectives import Objectives
 from evotune.protocols import Driver, Storage, StudyDefinition
@@ -89,13 +89,13 @@ def open_source(source: str) -> tuple[Storage, str | None]:
         StorageError: There is no such file, or it holds no studies.
         ConfigError: The TOML file is invalid.
     """
-    name, where = None, source if "://" in source else Path(source).expanduser()
+    name, where = None, source if "://" in source else user_path(source, StorageError)
     if source.endswith(".toml"):
         from evotune.cli.config import location  # loads all that a study may be made of
 
-        name, where = location(Path(source))
+        name, where = location(user_path(source, StorageError))
     elif source.startswith("sqlite:///"):
-        where = Path(source.removeprefix("sqlite:///"))
+        where = user_path(source.removeprefix("sqlite:///"), StorageError)
     if isinstance(where, Path):
         _check_file(where, f"; create it with: evotune run {source}" if name else "")
     return open_storage(where), name
