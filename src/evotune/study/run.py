@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any
@@ -26,6 +26,7 @@ from evotune.execution.processes import ProcessExecutor
 from evotune.execution.stacked import StackedExecutor
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Evaluate, Executor
+from evotune.storage.outages import pause
 from evotune.study import lock
 from evotune.study.engine import Engine
 from evotune.trial import Bar, Failure, Outcome, Trial
@@ -168,20 +169,24 @@ class Run:
         finally:
             self.executor.close()
             lock.running_tokens.discard(token)
-            # A trial left "running" restarts like a waiting one; the error that got us here counts.
-            with suppress(StorageError, StudyLockedError):
-                self.engine.suspend()
-            self._save_weights()
+            self._settle()
         return self.stop_reason
 
-    def _save_weights(self) -> None:
-        try:
-            self.engine.save_weights()
-        except (StorageError, StudyLockedError, CheckpointError) as error:
-            if not self.stop_reason:  # an error is on its way, and says more
-                log.warning("weights in memory were not written: %s", error)
-            elif isinstance(error, CheckpointError):
-                raise
+    def _settle(self) -> None:
+        """Record that nothing runs any more, and write weights that are in memory only."""
+        errors: list[StorageError | CheckpointError] = []
+        for step in (self.engine.suspend, self.engine.save_weights):
+            try:
+                step()
+            except StudyLockedError:
+                pass  # it is another process's now; a trial left "running" restarts like any other
+            except (StorageError, CheckpointError) as error:
+                errors.append(error)
+        if errors and self.stop_reason:
+            raise errors[0]
+        for unsaved in errors:  # another error is on its way, which says more, but not of weights
+            if isinstance(unsaved, CheckpointError):
+                log.warning("weights in memory were not written: %s", unsaved)
 
     def _restore(self, interrupts: "_Interrupts") -> None:
         """Train lost weights again, each after those that it started from."""
@@ -353,9 +358,11 @@ class _Interrupts:
         if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._handle)
             self._installed = True
+        self._pause = pause.set(self.sleep)
         return self
 
     def __exit__(self, *_: object) -> None:
+        pause.reset(self._pause)
         if self._installed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -374,6 +381,11 @@ class _Interrupts:
             yield
         finally:
             self._open = False
+
+    def sleep(self, seconds: float) -> None:
+        """Let an interrupt through while a database is waited for."""
+        with self.allowed():
+            time.sleep(seconds)
 
 
 def after_each(
