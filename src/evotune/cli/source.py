@@ -91,14 +91,14 @@ def open_source(source: str) -> tuple[Storage, str | None]:
         ConfigError: The TOML file cannot be understood.
     """
     name: str | None = None
-    where: str | Path = source if "://" in source else Path(source)
+    where: str | Path = source if "://" in source else Path(source).expanduser()
     if source.endswith(".toml"):
         from evotune.cli.config import location  # loads all that a study may be made of
 
         name, where = location(Path(source))
     file = file_of(locate(where))
     if file is not None:
-        _check_file(file, f"; create it with: evotune run {source}" if name else "")
+        _check_file(where if isinstance(where, Path) else file, f"; create it with: evotune run {source}" if name else "")
     return open_storage(where), name
 
 

@@ -40,8 +40,8 @@ _SELECT_TRIALS = (
     .where(_STUDY)
     .order_by(trials.c.number)
 )
-_SELECT_HIGHEST = (
-    sa.select(sa.func.max(trials.c.number))
+_SELECT_NUMBERS = (
+    sa.select(trials.c.number)
     .join(studies, studies.c.id == trials.c.study_id)
     .where(_STUDY)
 )
@@ -205,6 +205,7 @@ class SqlStorage:
     def delete(self, name: str) -> None:
         """See `Storage.delete`."""
         self._transact(lambda c: c.execute(studies.delete().where(_STUDY), {"study": name}))
+        self._stored.pop(name, None)
 
     def acquire(self, name: str, driver: Driver, replacing: Driver | None) -> Driver:
         """See `Storage.acquire`; an unknown study is a StorageError."""
@@ -244,14 +245,16 @@ class SqlStorage:
                 connection.execute(self._upsert, rows)
 
         self._transact(work, study=name)
-        numbers = (trial.number for trial in trials)
-        self._highest[name] = max(self._highest.get(name, -1), *numbers, -1)
+        self._stored.setdefault(name, set()).update(trial.number for trial in trials)
+        self._has_written = True
 
     def trials(self, name: str) -> list[Trial]:
         """See `Storage.trials`; an unknown study has none."""
         rows = self._read(_SELECT_TRIALS, {"study": name})
         with self._translated():
-            return [tables.trial_from_row(row) for row in rows]
+            found = [tables.trial_from_row(row) for row in rows]
+        self._stored.setdefault(name, set()).update(trial.number for trial in found)
+        return found
 
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""
@@ -263,7 +266,8 @@ class SqlStorage:
     def _begin_use(self) -> None:
         self._patience = Patience()
         self._watched: WatchedFile | None = None
-        self._highest: dict[str, int] = {}  # numbers of trials that are known to be stored
+        self._stored: dict[str, set[int]] = {}  # numbers of trials that are known to be there
+        self._has_written = False
 
     def _watch(self) -> None:
         self._watched = None if self._path is None else WatchedFile(self._path)
@@ -382,7 +386,7 @@ class SqlStorage:
 
     @property
     def _patience_now(self) -> float:
-        return self._limit if self._highest else min(self._limit, _OPENING_PATIENCE)
+        return self._limit if self._has_written else min(self._limit, _OPENING_PATIENCE)
 
     def _may_pass(self, error: BaseException) -> bool:
         """Tell whether waiting may mend an error: before the first trial is written, few of them.
@@ -390,22 +394,22 @@ class SqlStorage:
         Until then the user may have named the wrong place; later it is known to have worked.
         """
         if isinstance(error, OSError):
-            return bool(self._highest)
+            return self._has_written
         if not isinstance(error, DBAPIError):
             return False
         if self._path is not None:
             kind = _sqlite_code(error) & 0xFF
             if kind in _LOCKED:
                 return self._lock_timeout is None
-            return bool(self._highest) and kind in _AWAY and not _is_damage(error)
+            return self._has_written and kind in _AWAY and not _is_damage(error)
         state = _sqlstate(error)
         if state:
-            return state.startswith(_SERVER_AWAY) and (bool(self._highest) or state != "25006")
+            return state.startswith(_SERVER_AWAY) and (self._has_written or state != "25006")
         if not isinstance(error, OperationalError | InterfaceError):
             return False
         said = str(error.orig)
         is_refused = "FATAL" in said and not any(reason in said for reason in _SERVER_BUSY)
-        return bool(self._highest) or not is_refused
+        return self._has_written or not is_refused
 
     def _look_at(self, study: str, *, has_shrunk: bool) -> None:
         """Look into a file that others have changed, by a connection that remembers nothing of it.
@@ -417,10 +421,10 @@ class SqlStorage:
         try:
             with fresh.begin() as connection:
                 sound = not has_shrunk or _is_sound(connection)
-                highest = connection.execute(_SELECT_HIGHEST, {"study": study}).scalar()
+                found = connection.execute(_SELECT_NUMBERS, {"study": study}).scalars().all()
         finally:
             fresh.dispose()
-        if not sound or (-1 if highest is None else highest) < self._highest.get(study, -1):
+        if not sound or not self._stored.get(study, set()).issubset(found):
             raise StorageError(
                 f"{self._where} was cut short or overwritten while it was in use: it has not got "
                 f"all trials of study {study!r} any more",
@@ -432,7 +436,7 @@ class SqlStorage:
         try:
             yield
         except (SQLAlchemyError, OSError, OverflowError, UnicodeError, JSONDecodeError) as error:
-            is_lost = bool(self._highest) and _is_damage(error)
+            is_lost = self._has_written and _is_damage(error)
             raise StorageError(self._explain(error), lost=is_lost) from error
 
     def _explain(self, error: BaseException) -> str:
@@ -450,7 +454,7 @@ class SqlStorage:
     def _no_study(self, name: str) -> StorageError:
         return StorageError(
             f"there is no study {name!r} in {self._where}: it was deleted or never created",
-            lost=name in self._highest,
+            lost=self._has_written,
         )
 
 
