@@ -219,3 +219,26 @@ def test_what_others_may_do_is_no_loss(database):
     with study(storage=database) as shared:
         assert decisions(shared.run(meddling, trials=20)) == undisturbed(20)
     assert len(read_study(str(database), "study").trials) == 20
+
+
+def test_a_storage_that_was_closed_is_used_again(database):
+    storage = open_storage(database)
+    with study(storage=storage) as first:
+        first.run(train, trials=10)
+        storage.close()
+        first.run(train, trials=20)
+    storage.close()
+    assert len(storage.trials("study")) == 20
+
+
+def test_a_forked_child_reads_on_after_its_parent_has_closed(database):
+    first = study(storage=database).run(train, trials=10)
+    first.storage.trials("study")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.read(reader, 1)
+        os._exit(len(first.storage.trials("study")))
+    first.close()
+    os.write(writer, b"x")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 10

@@ -291,6 +291,7 @@ class SqlStorage:
         if self._pid != os.getpid():
             self._parents = self._engine
             self._open(self._engine.url)
+            self._forget_log()
 
     def _connect(self, url: sa.URL) -> sa.Engine:
         try:
@@ -308,14 +309,16 @@ class SqlStorage:
                 f"{self._where} cannot be opened: {error}; for PostgreSQL install its driver "
                 'with pip install "psycopg[binary]" and write postgresql://user@host/database'
             ) from error
-        sa.event.listen(engine, "connect", self._set_up_file)
+        sa.event.listen(engine, "connect", _set_up)
         sa.event.listen(engine, "begin", _begin)
+        for moment in ("connect", "close"):
+            sa.event.listen(engine, moment, self._forget_log)
         return engine
 
-    def _set_up_file(self, connection: Any, record: object) -> None:
+    def _forget_log(self, *_: object) -> None:
+        """Take note that SQLite may rightly remove its log, or begin another one."""
         if self._watched is not None:
             self._watched.forget_log()
-        _set_up(connection)
 
     def _check_leftover_log(self, url: sa.URL, path: Path) -> None:
         """Look at a database whose last process was killed, before it is recovered by opening it.
@@ -553,7 +556,7 @@ def _is_sound(connection: sa.Connection) -> bool:
     return bool(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() == "ok")
 
 
-def _set_up(connection: Any) -> None:
+def _set_up(connection: Any, _: object) -> None:
     """Set what holds for one connection only; nothing here touches the file."""
     connection.isolation_level = None  # sqlite3 begins no transactions of its own then
     connection.execute("PRAGMA foreign_keys=ON")

@@ -24,7 +24,7 @@ class WatchedFile:
         self._look: tuple[int, int] | None = None
 
     def forget_log(self) -> None:
-        """Take note that a connection was opened, which may have begun another log."""
+        """Take note that SQLite may rightly remove its log, or begin another one."""
         self._log = None
 
     def check(self) -> str:
