@@ -3,12 +3,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from evotune.protocols import Storage
 from evotune.storage import MemoryStorage
 from evotune.storage.sql import SqlStorage
 from evotune.testing.storages import FIRST, StorageContract, make_definition, make_trial
+
 
 class TestMemory(StorageContract):
     @pytest.fixture

@@ -98,7 +98,10 @@ def open_source(source: str) -> tuple[Storage, str | None]:
         name, where = location(Path(source))
     file = file_of(locate(where))
     if file is not None:
-        _check_file(where if isinstance(where, Path) else file, f"; create it with: evotune run {source}" if name else "")
+        _check_file(
+            where if isinstance(where, Path) else file,
+            f"; create it with: evotune run {source}" if name else "",
+        )
     return open_storage(where), name
 
 

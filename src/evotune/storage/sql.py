@@ -41,9 +41,7 @@ _SELECT_TRIALS = (
     .order_by(trials.c.number)
 )
 _SELECT_NUMBERS = (
-    sa.select(trials.c.number)
-    .join(studies, studies.c.id == trials.c.study_id)
-    .where(_STUDY)
+    sa.select(trials.c.number).join(studies, studies.c.id == trials.c.study_id).where(_STUDY)
 )
 _SELECT_SUMMARIES = (
     sa.select(studies.c.id, trials.c.state, sa.func.count(trials.c.number), *DEFINITION, *DRIVER)
@@ -57,10 +55,10 @@ _WRITE = 'write "sqlite:///runs.db" or "postgresql://user@host/database"'
 
 _SCHEMA_LOCK = 0x65766F74756E65  # "evotune": any number that nobody else locks
 
-#: Seconds to wait at most before the first trial is written: whoever opens a study looks on.
+#: Seconds to wait at most until a study has been acquired: whoever opens one looks on.
 _OPENING_PATIENCE = 10.0
 #: Seconds that SQLite itself waits for a lock. It cannot be interrupted then.
-_BUSY = 1.0
+_BUSY = 0.5
 
 #: What SQLite and the file system say, and what that means to the user.
 _ADVICE = {
@@ -120,8 +118,8 @@ class SqlStorage:
         lock_timeout: Seconds to wait while another process writes to the same SQLite file; by
             default ``patience``.
         patience: Seconds to wait while the database is away: a server that restarts, a full disk,
-            a lock. Before the first trial is written it is 10 seconds at most, and what waiting
-            cannot mend is an error at once. ``?patience=`` in a URL goes before it.
+            a lock. While a study is opened it is 10 seconds at most, and what waiting cannot mend
+            is an error at once. ``?patience=`` in a URL goes before it.
 
     Raises:
         StorageError: The database cannot be opened, is damaged, or was written by a newer
@@ -221,6 +219,7 @@ class SqlStorage:
         holder = tables.driver_from_row(row) if row else None
         if holder is None:
             raise self._no_study(name)
+        self._has_written |= holder.token == driver.token
         return holder
 
     def release(self, name: str, driver: Driver) -> None:
@@ -374,7 +373,7 @@ class SqlStorage:
             with (self._writer if writes else self._engine).begin() as connection:
                 done = work(connection)
             if study is not None and self._watched is not None:
-                self._watched.note()
+                self._watched.remember()
             return done
 
         with self._translated():
@@ -392,7 +391,7 @@ class SqlStorage:
         return self._limit if self._has_written else min(self._limit, _OPENING_PATIENCE)
 
     def _may_pass(self, error: BaseException) -> bool:
-        """Tell whether waiting may mend an error: before the first trial is written, few of them.
+        """Tell whether waiting may mend an error: until a study has been acquired, few of them.
 
         Until then the user may have named the wrong place; later it is known to have worked.
         """

@@ -55,7 +55,7 @@ class WatchedFile:
             return "shrunk"
         return "changed" if (found.st_size, found.st_mtime_ns) != (size, changed) else ""
 
-    def note(self) -> None:
+    def remember(self) -> None:
         """Take note of the file as it is after a write of one's own."""
         found = os.stat(self.path)  # noqa: PTH116
         self._look = found.st_size, found.st_mtime_ns
