@@ -24,12 +24,16 @@ pause: ContextVar[Callable[[float], None] | None] = ContextVar("pause", default=
 class Patience:
     """Attempts a transaction again and again while its database is away.
 
+    Args:
+        where: The database, for the warnings.
+
     Attributes:
         is_spent: True once waiting was given up, or ended by Ctrl-C: whatever is attempted then
             fails at once, until the database answers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, where: str) -> None:
+        self.where = where
         self.is_spent = False
 
     def wait(
@@ -37,7 +41,7 @@ class Patience:
         attempt: Callable[[], T],
         may_pass: Callable[[BaseException], bool],
         limit: float,
-        explain: Callable[[BaseException], str],
+        reason: Callable[[BaseException], str],
     ) -> T:
         """Attempt until it succeeds; what it raises last goes through.
 
@@ -45,7 +49,7 @@ class Patience:
             attempt: A whole transaction, which may be done twice without harm.
             may_pass: Tells whether waiting may mend an error.
             limit: Seconds in all.
-            explain: Returns where something is amiss, and what, for the warnings.
+            reason: Returns what an error says.
         """
         import tenacity  # here, as most processes never need it
 
@@ -65,9 +69,11 @@ class Patience:
                 warned.append(now)
                 left = limit - (state.seconds_since_start or 0.0)
                 log.warning(
-                    "%s; trying again for up to %.3g s, while trials that run go on and what they "
-                    "give is kept in memory (Ctrl-C ends the waiting)",
-                    explain(error),
+                    "nothing can be read from %s or written to it at present (%s); trying again "
+                    "for up to %.3g s, while running trials go on and their results are kept in "
+                    "memory (Ctrl-C ends the waiting)",
+                    self.where,
+                    reason(error),
                     left,
                 )
 
@@ -85,8 +91,6 @@ class Patience:
             self.is_spent = not isinstance(error, Exception) or may_pass(error)
             raise
         if warned:
-            log.warning(
-                "it works again, after %.3g s; nothing was lost",
-                retrying.statistics["delay_since_first_attempt"],
-            )
+            after = retrying.statistics["delay_since_first_attempt"]
+            log.warning("%s works again, after %.3g s; nothing was lost", self.where, after)
         return done

@@ -60,7 +60,7 @@ _OPENING_PATIENCE = 10.0
 #: Seconds that SQLite itself waits for a lock. It cannot be interrupted then.
 _BUSY = 0.5
 
-#: What SQLite and the file system say, and what that means to the user.
+#: Fragments of SQLite's error messages, and what evotune tells the user instead.
 _ADVICE = {
     "is full": "lies on a full disk; nothing was written: free some space and run again",
     "is locked": "was locked by another process for more than {timeout:g} s; nothing was written",
@@ -109,8 +109,8 @@ _LIBPQ = {
 class SqlStorage:
     """Keeps studies in a database; any number of threads and processes may use it at once.
 
-    In SQLite a finished write survives the end of the process, SIGKILL included. A power loss may
-    take the last writes with it, but never damages the file.
+    In SQLite a finished write survives the end of the process, even by SIGKILL. A power failure
+    may lose the last writes, but does not damage the file.
 
     Args:
         url: An SQLAlchemy URL such as ``sqlite:///runs.db`` or
@@ -123,7 +123,7 @@ class SqlStorage:
 
     Raises:
         StorageError: The database cannot be opened, is damaged, or was written by a newer
-            evotune; it was not changed then.
+            version of evotune; in each case it was not changed.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class SqlStorage:
         return f"SqlStorage({self._engine.url.render_as_string()!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # What a copy or another process gets opens connections of its own, when it needs them.
+        # A copy, here or in another process, opens connections of its own when it needs them.
         names = ("_path", "_where", "_lock_timeout", "_limit")
         return {name: getattr(self, name) for name in names} | {"url": self._engine.url}
 
@@ -263,7 +263,7 @@ class SqlStorage:
     # -- connections --------------------------------------------------------------------------
 
     def _begin_use(self) -> None:
-        self._patience = Patience()
+        self._patience = Patience(self._where)
         self._watched: WatchedFile | None = None
         self._stored: dict[str, set[int]] = {}  # numbers of trials that are known to be there
         self._has_written = False
@@ -286,7 +286,7 @@ class SqlStorage:
         )
 
     def _leave_to_parent(self) -> None:
-        """In a forked child: use and close connections of its own, not the parent's."""
+        """In a forked child: open own connections, and leave the parent's alone."""
         if self._pid != os.getpid():
             self._parents = self._engine
             self._open(self._engine.url)
@@ -295,7 +295,7 @@ class SqlStorage:
     def _connect(self, url: sa.URL) -> sa.Engine:
         try:
             if self._path is None:
-                # A server may have been restarted since the last trial, hours ago.
+                # The last trial may be hours ago, and the server restarted since.
                 given = url.query if url.get_driver_name().startswith("psycopg") else _LIBPQ
                 limits = {name: value for name, value in _LIBPQ.items() if name not in given}
                 engine = sa.create_engine(url, pool_pre_ping=True, connect_args=limits)
@@ -320,10 +320,10 @@ class SqlStorage:
             self._watched.forget_log()
 
     def _check_leftover_log(self, url: sa.URL, path: Path) -> None:
-        """Look at a database whose last process was killed, before it is recovered by opening it.
+        """Check the version of a database whose last process was killed, before SQLite recovers it.
 
-        Recovery is SQLite's, harmless and wanted; but a database of a newer evotune is left as it
-        is, and a reading connection recovers nothing.
+        Opening it for writing starts SQLite's recovery. That is harmless and wanted, but a database
+        of a newer evotune must not be changed; a read-only connection recovers nothing.
         """
         if not Path(f"{path}-wal").exists():
             return
@@ -338,8 +338,8 @@ class SqlStorage:
         if not self._transact(lambda c: tables.is_current(c, self._where), writes=False):
             self._transact(self._bring_up_to_date)
         if self._path is not None:
-            # Readers and the writer do not wait for each other then. The file remembers it; when
-            # another process opens it at this moment, that one or the next does it.
+            # In this mode readers and the writer do not wait for each other. It is stored in the
+            # file; if another process has the file open just now, a later opening sets it.
             outside = self._engine.execution_options(sqlite_begin=None)
             with suppress(OperationalError), outside.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
@@ -382,7 +382,7 @@ class SqlStorage:
             except Exception as error:
                 if not self._may_pass(error):
                     raise
-                done = self._patience.wait(attempt, self._may_pass, self._patience_now, self._brief)
+                done = self._patience.wait(attempt, self._may_pass, self._patience_now, _reason)
             self._patience.is_spent = False
             return done
 
@@ -442,16 +442,12 @@ class SqlStorage:
             raise StorageError(self._explain(error), lost=is_lost) from error
 
     def _explain(self, error: BaseException) -> str:
-        reason = str(getattr(error, "orig", error))
+        reason = _reason(error)
         timeout = self._patience_now if self._lock_timeout is None else self._lock_timeout
         for fragment, advice in _ADVICE.items():
             if fragment in reason:
                 return f"{self._where} {advice.format(timeout=timeout)} ({reason})"
         return f"{self._where} cannot be used as storage, and nothing was written: {reason}"
-
-    def _brief(self, error: BaseException) -> str:
-        reason = str(getattr(error, "orig", error))
-        return f"nothing can be written to {self._where} at present ({reason})"
 
     def _no_study(self, name: str) -> StorageError:
         return StorageError(
@@ -505,11 +501,11 @@ def _parse(url: str) -> sa.URL:
         parsed = sa.make_url(url)
         backend = parsed.get_backend_name()
     except (SQLAlchemyError, ValueError) as error:  # a port that is no number
-        raise StorageError(f"this storage URL is not one: {error}; {_WRITE}") from error
+        raise StorageError(f"the storage URL cannot be parsed: {error}; {_WRITE}") from error
     if backend == "sqlite":
         return parsed
     if backend == "postgresql":
-        # psycopg is the driver that is maintained; SQLAlchemy before 2.1 would take its forebear.
+        # psycopg (version 3) is maintained; SQLAlchemy before 2.1 would choose psycopg2.
         bare = parsed.drivername == backend
         return parsed.set(drivername="postgresql+psycopg") if bare else parsed
     raise StorageError(f"storage {parsed.render_as_string()!r} is of an unknown kind; {_WRITE}")
@@ -535,6 +531,10 @@ def _seconds(patience: Any) -> float:
     return seconds
 
 
+def _reason(error: BaseException) -> str:
+    return str(getattr(error, "orig", error))
+
+
 def _sqlite_code(error: BaseException) -> int:
     return int(getattr(getattr(error, "orig", None), "sqlite_errorcode", 0))
 
@@ -556,11 +556,11 @@ def _is_sound(connection: sa.Connection) -> bool:
 
 
 def _set_up(connection: Any, _: object) -> None:
-    """Set what holds for one connection only; nothing here touches the file."""
-    connection.isolation_level = None  # sqlite3 begins no transactions of its own then
+    """Set the options of one connection; nothing here touches the file."""
+    connection.isolation_level = None  # so that sqlite3 begins no transactions by itself
     connection.execute("PRAGMA foreign_keys=ON")
-    # Without a flush at each commit: what is written belongs to the operating system then and
-    # outlives this process; only a power loss can take the last transactions, whole ones.
+    # No flush to disk at each commit: written data is in the operating system's hands and outlives
+    # this process; only a power failure can lose the last transactions, each as a whole.
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
