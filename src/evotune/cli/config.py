@@ -83,6 +83,7 @@ from evotune.errors import ConfigError
 from evotune.objectives import Constraint, Objectives, WeightedSum, parse_objectives
 from evotune.protocols import Algorithm, Evaluate
 from evotune.space import Space
+from evotune.storage.sql import file_of, locate
 from evotune.study.run import Limits, executor_for
 from evotune.study.study import Study
 
@@ -255,10 +256,11 @@ def _location(study: Table, path: Path) -> tuple[str, Path | str]:
             'storage = "memory" would be lost when the command ends; leave storage out to keep '
             f"the study in {path.stem}.db"
         )
-    if "://" in storage and not storage.startswith("sqlite:///"):
+    url = locate(storage, path.resolve().parent)
+    file = file_of(url)
+    if file is None:
         return name, storage
-    file = user_path(storage.removeprefix("sqlite:///"), ConfigError)
-    return name, path.resolve().parent / file
+    return name, url.render_as_string() if url.query else file
 
 
 def _objectives(study: Table) -> Objectives:

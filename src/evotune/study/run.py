@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType
@@ -28,6 +28,7 @@ from evotune.execution.inline import InlineExecutor
 from evotune.execution.processes import ProcessExecutor
 from evotune.execution.stacked import StackedExecutor
 from evotune.protocols import Algorithm, Evaluate, Executor
+from evotune.storage.outages import pause
 from evotune.study import lock
 from evotune.study.engine import Engine
 from evotune.trial import Bar, Failure, Outcome, Trial
@@ -185,21 +186,24 @@ class Run:
         finally:
             self.executor.close()
             lock.running_tokens.discard(token)
-            # A trial left "running" restarts like a waiting one, so an error here must not replace
-            # the one that ended the run.
-            with suppress(StorageError, StudyLockedError):
-                self.engine.suspend()
-            self._save_weights()
+            self._settle()
         return self.stop_reason
 
-    def _save_weights(self) -> None:
-        try:
-            self.engine.save_weights()
-        except (StorageError, StudyLockedError, CheckpointError) as error:
-            if not self.stop_reason:  # another error ended the run and matters more
-                log.warning("weights in memory were not written: %s", error)
-            elif isinstance(error, CheckpointError):
-                raise
+    def _settle(self) -> None:
+        """Record that nothing runs any more, and write weights that are in memory only."""
+        errors: list[StorageError | CheckpointError] = []
+        for step in (self.engine.suspend, self.engine.save_weights):
+            try:
+                step()
+            except StudyLockedError:
+                pass  # it is another process's now; a trial left "running" restarts like any other
+            except (StorageError, CheckpointError) as error:
+                errors.append(error)
+        if errors and self.stop_reason:
+            raise errors[0]
+        for unsaved in errors:  # another error is on its way, which says more, but not of weights
+            if isinstance(unsaved, CheckpointError):
+                log.warning("weights in memory were not written: %s", unsaved)
 
     def _restore(self, interrupts: "_Interrupts") -> None:
         """Train lost weights again, each after those that it started from.
@@ -437,9 +441,11 @@ class _Interrupts:
         if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._handle)
             self._installed = True
+        self._pause = pause.set(self.sleep)
         return self
 
     def __exit__(self, *_: object) -> None:
+        pause.reset(self._pause)
         if self._installed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -458,6 +464,11 @@ class _Interrupts:
             yield
         finally:
             self._open = False
+
+    def sleep(self, seconds: float) -> None:
+        """Let an interrupt through while a database is waited for."""
+        with self.allowed():
+            time.sleep(seconds)
 
 
 def after_each(

@@ -617,10 +617,14 @@ class Study:
 
         Raises:
             StudyLockedError: This process is a fork of the one that drives the study.
+            StorageError: Something is not recorded yet and cannot be; the error says in which file
+                all of the study is.
         """
-        self._engine.close()
-        if self._owns_storage:
-            self.storage.close()
+        try:
+            self._engine.close()
+        finally:
+            if self._owns_storage and not self._engine.is_forked:
+                self.storage.close()
 
     def __enter__(self) -> Self:
         return self
