@@ -41,9 +41,9 @@ log = logging.getLogger("evotune")
 class Checkpoints:
     """Keeps the weights of one study's trials.
 
-    Trials that run in this process hand their weights over in memory; files are written besides,
-    so that a killed study goes on, and trials in other processes can inherit. Deleting is the
-    study's business: nothing is deleted here that was not asked for.
+    Trials that run in this process hand their weights over in memory; files are written besides, so
+    that a killed study goes on, and trials in other processes can inherit. Deleting is up to the
+    study: files are deleted here only on request.
 
     Args:
         location: Directory, or any URL that fsspec knows (``s3://bucket/runs``). Each study gets a
@@ -99,9 +99,9 @@ class Checkpoints:
             default: Directory to use when no location was given; may be None. That of a database
                 bears its name and ``.checkpoints``; it is found again when both were moved, or
                 the database was renamed.
-            owner: What tells this very study from others of the same name: its name, seed and time
-                as JSON; "" takes the folder as it is.
-            lasts: The study outlives this process, so that its folder is nobody else's.
+            owner: Tells this study from others of the same name: its name, seed and time as JSON;
+                "" takes the folder as it is.
+            lasts: The study outlives this process, so that no other study may use its folder.
 
         Raises:
             CheckpointError: It holds another study's weights, the location does, or cannot be used.
@@ -281,7 +281,7 @@ class Checkpoints:
         return self._temporary is not None
 
     def is_due(self, generation: int) -> bool:
-        """Tell whether the weights of a generation, counted from 0, are to be written at once."""
+        """Return whether the weights of a generation, counted from 0, are to be written at once."""
         return self.write_every is not None and (generation + 1) % self.write_every == 0
 
     def another(self) -> "Checkpoints":
@@ -425,7 +425,7 @@ class Checkpoints:
         self._is_made = self._is_made or bool(checkpoint.file)
 
     def forget(self, number: int) -> None:
-        """Let go of the copy in memory; a file stays."""
+        """Drop the copy in memory; a file stays."""
         self._memory.pop(number, None)
 
     def used(self) -> int:
