@@ -456,7 +456,7 @@ class Engine:
 
     @one_at_a_time
     def open_weights(self, *, shares_memory: bool) -> None:
-        """Make weights ready for trials that run in this process, or elsewhere."""
+        """Prepare weights for trials in this process (``shares_memory``) or in others."""
         self._unsaved += self.keeper.open(shares_memory=shares_memory, has_news=self._has_news())
 
     @one_at_a_time

@@ -49,10 +49,10 @@ class Keeper:
                 self._largest = max(self._largest, trial.checkpoint.size)
 
     def open(self, *, shares_memory: bool, has_news: bool) -> list[Trial]:
-        """Make ready for trials that run in this process, or elsewhere, where they need files.
+        """Prepare for trials in this process, or in others, which need files.
 
         Args:
-            shares_memory: They run in this process.
+            shares_memory: Trials run in this process.
             has_news: The algorithm does not know all results yet. One of these may be why a killed
                 process removed weights that the algorithm still names.
 
@@ -60,7 +60,7 @@ class Keeper:
             The changed records.
 
         Raises:
-            StudyError: The study's trials inherit weights, and this algorithm would let them go.
+            StudyError: The study's trials inherit weights, which this algorithm does not use.
             CheckpointError: None of the weights to go on from can be read; nothing was changed.
         """
         self._shares_memory = shares_memory
@@ -187,7 +187,7 @@ class Keeper:
         self._given_up.discard(number)
         self._largest = max(self._largest, checkpoint.size)
         self.store.wrote(checkpoint)
-        # A temporary folder does not outlive this process, so the record does not promise a file.
+        # A temporary folder does not outlive this process, so the record must not name its file.
         return replace(checkpoint, file="") if self.store.is_temporary else checkpoint
 
     def discard(self, number: int) -> None:
@@ -196,7 +196,7 @@ class Keeper:
             self._remove(number)
 
     def clean(self, again: Collection[Trial] = ()) -> list[Trial]:
-        """Remove weights that nobody needs any more; return the records that this changes.
+        """Remove weights that are no longer needed; return the changed records.
 
         Args:
             again: Ended trials that are to be trained again, and need their donors for it.
@@ -325,5 +325,5 @@ def default_folder(storage: Any) -> Path | None:
 
 
 def owner_of(definition: StudyDefinition) -> str:
-    """Return what tells a study from any other, also from one of the same name."""
+    """Return a text that identifies a study, also among studies of the same name."""
     return json.dumps([definition.name, definition.seed, definition.created])
