@@ -8,7 +8,14 @@ from helpers_study import decisions, small_space, train
 
 PLAIN = et.Space(x=et.Float(0, 1), y=et.Float(0, 1))
 GOOD = {"x": 0.125, "y": 0.5}
-SEEDED = ("Genetic", "EvolutionStrategy", "DifferentialEvolution", "ParticleSwarm", "CmaEs", "Nsga2")
+SEEDED = (
+    "Genetic",
+    "EvolutionStrategy",
+    "DifferentialEvolution",
+    "ParticleSwarm",
+    "CmaEs",
+    "Nsga2",
+)
 SEEDED += ("Nsga3", "Hybrid")
 
 

@@ -119,9 +119,7 @@ class EvolutionStrategy:
     @property
     def traits(self) -> Traits:
         """What a study must know of it."""
-        return Traits(
-            generational=True, generations=True, seeds=self._generations.late_seeds
-        )
+        return Traits(generational=True, generations=True, seeds=self._generations.late_seeds)
 
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""

@@ -201,7 +201,9 @@ class Islands:
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose what the island that is least far proposes."""
         order = sorted(range(len(self._islands)), key=lambda k: self._islands[k].next)
-        if self._traits.generational:  # which one it is does not depend on results: it is waited for
+        if (
+            self._traits.generational
+        ):  # which one it is does not depend on results: it is waited for
             order = order[:1] if self.clock < self._due else []
         for k in order:
             proposal = self.algorithms[k].ask(rng)

@@ -2,6 +2,7 @@
 
 import math
 from decimal import Decimal
+from enum import Enum
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,7 +17,7 @@ def plain(what: str, value: Any) -> Scalar:
     """Return a value as the Python type that JSON gives back.
 
     Numpy's scalars become the numbers that they print; members of a ``StrEnum`` or an ``IntEnum``
-    become the text or number that they equal.
+    become the text or number that they equal, those of any other ``Enum`` their name.
 
     Args:
         what: Whose value it is, for the error.
@@ -36,6 +37,8 @@ def plain(what: str, value: Any) -> Scalar:
         found = str.__str__(value)
     elif isinstance(value, int | float):
         found = int(value) if isinstance(value, int) else float(value)
+    elif isinstance(value, Enum) and value.name:
+        found = value.name
     else:
         raise SpaceError(
             f"{what} must be texts, numbers, True, False or None, so that they can be stored; got "

@@ -5,6 +5,7 @@ Names carry a prefix, since a database may hold other people's tables beside the
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
@@ -171,6 +172,8 @@ def to_text(value: Any) -> str:
 def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, Enum):
+        return value.name
     raise TypeError(f"{type(value).__name__} {value!r} is not JSON")
 
 

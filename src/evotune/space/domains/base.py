@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,6 +66,7 @@ class Domain(ABC):
         even: True when all values have an equal share of the unit interval and `to_unit` gives
             the middle of it, so that many rows can be computed at once.
         when: Conditions under which the gene is active; empty means always.
+        members: What stands in params in place of some of its plain values.
 
     Example::
 
@@ -85,6 +87,7 @@ class Domain(ABC):
     ordered: ClassVar[bool] = False
     even: ClassVar[bool] = False
     when: Any = ()
+    members: ClassVar[Mapping[Any, Any]] = MappingProxyType({})
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -14,7 +14,8 @@ class Choice(Listed):
     """Values without an order, e.g. ``Choice("relu", "tanh")``.
 
     Args:
-        *values: The values: texts, numbers, True, False or None.
+        *values: The values: texts, numbers, True, False, None, or members of an
+            ``Enum``, which are stored by name and stand in params as they are.
         weights: Chance of each when drawn afresh, relative to each other; equal by default.
         when: Conditions.
 

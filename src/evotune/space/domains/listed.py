@@ -1,6 +1,7 @@
 """What domains that are given by their values share."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum, EnumType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ class Listed(Domain):
 
     Attributes:
         options: The values, plain.
+        members: The member of an ``Enum`` that each value was given as, if it was.
     """
 
     def __init__(self, *values: Any, when: Mapping[str, Any] | None = None) -> None:
@@ -29,6 +31,9 @@ class Listed(Domain):
         self.options: tuple[Scalar, ...] = tuple(plain(f"{name}: values", v) for v in values)
         if len(set(self.options)) < len(self.options):
             raise SpaceError(f"{name}: a value stands twice in {values!r}")
+        self.members = {
+            p: v for p, v in zip(self.options, values, strict=True) if isinstance(v, Enum)
+        }
         self.when = normalise_when(when)
         self._index: dict[Any, int] = {value: k for k, value in enumerate(self.options)}
 
@@ -48,9 +53,11 @@ class Listed(Domain):
     def contains(self, value: Any) -> bool:
         if type(value) not in _PLAIN:
             try:
-                value = plain("value", value)
+                given, value = value, plain("value", value)
             except SpaceError:
                 return False
+            if isinstance(given, Enum) and self.members.get(value, given) is not given:
+                return False  # of the same name, but another enumeration's
         # True == 1 in Python: they are different values to a user, so the types must agree too.
         k = self._index.get(value)
         return k is not None and isinstance(value, bool) == isinstance(self.options[k], bool)
@@ -80,6 +87,8 @@ class Listed(Domain):
 
 
 def _is_list(value: Any) -> bool:
+    if isinstance(value, EnumType):
+        return True
     if isinstance(value, np.ndarray):
         return value.ndim == 1
     return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
