@@ -516,7 +516,7 @@ class RunningTrial:
         finally:
             self._train_seconds, self._training_since = self.train_seconds, None
 
-    def report(self, step: int | None = None, **metrics: float) -> None:
+    def report(self, step: float | None = None, **metrics: float) -> None:
         """Keep intermediate metrics of this trial; a stopping rule may end it here.
 
         Then only ``finally`` blocks and context managers still run, and the trial is recorded as

@@ -155,7 +155,7 @@ IMPOSSIBLE = {
 
 @pytest.mark.parametrize("genes", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 def test_conditions_that_exclude_each_other_are_refused(genes):
-    with pytest.raises(SpaceError, match="can never be active.*'a'"):
+    with pytest.raises(SpaceError, match=r"can never be active.*'a'"):
         Space(genes)
     last = list(genes)[-1]
     Space({name: domain for name, domain in genes.items() if name != last})

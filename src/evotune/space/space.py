@@ -66,7 +66,7 @@ class Space:
         self._check_together()
 
     def _check_together(self) -> None:
-        """Refuse a gene whose own conditions and those of the genes they name exclude each other."""
+        """Refuse a gene whose conditions, with those of the genes they name, never all hold."""
         required: dict[str, dict[str, list[Range | tuple[Any, ...]]]] = {}
         for name in self._order:
             needs = required[name] = {}
@@ -143,7 +143,7 @@ class Space:
         return frozenset(asleep)
 
     def params(self, genome: Genome) -> dict[str, Any]:
-        """Return the active genes only, in the order of the space; members of an ``Enum`` as such."""
+        """Return the active genes only, in the order of the space; of an ``Enum`` the members."""
         asleep = self.dormant(genome)
         params = {name: genome[name] for name in self.names if name not in asleep}
         for name in self._with_members:
@@ -198,7 +198,8 @@ class Space:
         """Make a genome of params: dormant genes get the middle of their domain.
 
         Args:
-            params: At least every active gene that has a choice, e.g. ``study.best.params`` or one you know.
+            params: At least every active gene that has a choice, e.g. ``study.best.params`` or one
+                you know.
 
         Raises:
             GenomeError: An active gene is missing, or a gene is unknown or outside its domain.

@@ -32,6 +32,8 @@ Mix = Callable[[float, float, float], float]
 #: Every kind of domain by its name in JSON and TOML; a class joins it when it is defined.
 KINDS: dict[str, "type[Domain]"] = {}
 
+_NONE: Mapping[Any, Any] = MappingProxyType({})
+
 #: Domains of at most so many values are listed to see whether a condition can hold.
 LISTED_AT_MOST = 10_000
 
@@ -66,7 +68,6 @@ class Domain(ABC):
         even: True when all values have an equal share of the unit interval and `to_unit` gives
             the middle of it, so that many rows can be computed at once.
         when: Conditions under which the gene is active; empty means always.
-        members: What stands in params in place of some of its plain values.
 
     Example::
 
@@ -87,7 +88,11 @@ class Domain(ABC):
     ordered: ClassVar[bool] = False
     even: ClassVar[bool] = False
     when: Any = ()
-    members: ClassVar[Mapping[Any, Any]] = MappingProxyType({})
+
+    @property
+    def members(self) -> Mapping[Any, Any]:
+        """What stands in params in place of some of its plain values."""
+        return _NONE
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -19,7 +19,6 @@ class Listed(Domain):
 
     Attributes:
         options: The values, plain.
-        members: The member of an ``Enum`` that each value was given as, if it was.
     """
 
     def __init__(self, *values: Any, when: Mapping[str, Any] | None = None) -> None:
@@ -31,7 +30,7 @@ class Listed(Domain):
         self.options: tuple[Scalar, ...] = tuple(plain(f"{name}: values", v) for v in values)
         if len(set(self.options)) < len(self.options):
             raise SpaceError(f"{name}: a value stands twice in {values!r}")
-        self.members = {
+        self._members = {
             p: v for p, v in zip(self.options, values, strict=True) if isinstance(v, Enum)
         }
         self.when = normalise_when(when)
@@ -47,6 +46,11 @@ class Listed(Domain):
         return hash((self.kind, self.options))
 
     @property
+    def members(self) -> Mapping[Any, Any]:
+        """The member of an ``Enum`` that each plain value was given as, if it was."""
+        return self._members
+
+    @property
     def size(self) -> float:
         return len(self.options)
 
@@ -56,7 +60,7 @@ class Listed(Domain):
                 given, value = value, plain("value", value)
             except SpaceError:
                 return False
-            if isinstance(given, Enum) and self.members.get(value, given) is not given:
+            if isinstance(given, Enum) and self._members.get(value, given) is not given:
                 return False  # of the same name, but another enumeration's
         # True == 1 in Python: they are different values to a user, so the types must agree too.
         k = self._index.get(value)
