@@ -131,10 +131,10 @@ def test_a_member_of_another_enumeration_is_none_of_the_values():
 )
 def test_other_objects_are_refused_in_words(bad):
     for kind in (et.Choice, et.Ordinal):
-        with pytest.raises(SpaceError, match="texts, numbers"):
+        with pytest.raises(SpaceError, match="strings, numbers"):
             kind("a", bad)
-    with pytest.raises(SpaceError, match="texts, numbers"):
+    with pytest.raises(SpaceError, match="strings, numbers"):
         et.Fixed(bad)
     if not isinstance(bad, tuple | set):
-        with pytest.raises(SpaceError, match="texts, numbers"):
+        with pytest.raises(SpaceError, match="strings, numbers"):
             et.Float(0, 1, when={"a": bad})

@@ -31,7 +31,7 @@ def write(
         path: Where to: ``.svg``, ``.html``, ``.htm`` or no ending; missing folders are made, and a
             file that stands there is replaced at once, never half written.
         study: The study, or another record of its definition and trials.
-        comparison: What came of comparing it with random search, for the page.
+        comparison: Its comparison with random search, for the page.
         title: Headline of the page; the study's name by default.
 
     Returns:

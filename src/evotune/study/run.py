@@ -1,4 +1,4 @@
-"""One call of `Study.run`: when it ends, the loop, where its trials run, and what Ctrl-C does."""
+"""One call of `Study.run`: its limits, its loop, its executor and its handling of Ctrl-C."""
 
 import logging
 import math
@@ -6,8 +6,8 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType
@@ -28,13 +28,14 @@ from evotune.execution.inline import InlineExecutor
 from evotune.execution.processes import ProcessExecutor
 from evotune.execution.stacked import StackedExecutor
 from evotune.protocols import Algorithm, Evaluate, Executor
+from evotune.storage.outages import pause
 from evotune.study import lock
 from evotune.study.engine import Engine
 from evotune.trial import Bar, Failure, Outcome, Trial
 
 log = logging.getLogger("evotune")
 
-#: No run is stopped for its failures before so many trials have ended.
+#: A run is not stopped because of failures before this many trials have ended.
 FAILURES_COUNT_FROM = 10
 
 #: So many trials without the needed metrics end a run that has no result: no later one will differ.
@@ -47,14 +48,14 @@ class Limits:
 
     Args:
         trials: Trials of the whole study.
-        epochs: Epochs that any weights are trained for, over all trials of their line.
-        timeout: Seconds after which no trial is started any more.
-        target: Value of the first objective that is good enough, in the user's own sign.
-        stagnation: Generations without a better best.
+        epochs: Epochs that any weights are trained for, over all trials that inherit them.
+        timeout: Seconds after which no further trial is started.
+        target: Value of the first objective that is good enough, in the sign of the metric.
+        stagnation: Generations without improvement of the best value.
         max_failures: Share of this call's trials that may fail.
 
     Raises:
-        StudyError: No rule at all, or one out of bounds.
+        StudyError: No limit is given, or one is out of bounds.
     """
 
     trials: float | None
@@ -136,9 +137,9 @@ class Run:
     """The loop of one call.
 
     Args:
-        engine: What moves the study on.
+        engine: The engine of the study.
         executor: Where trials run.
-        limits: When it ends.
+        limits: When the run ends.
         deterministic: Tell results in trial order.
         after: Called with each trial whose result was told.
         stopping: Which trials end early.
@@ -185,23 +186,32 @@ class Run:
         finally:
             self.executor.close()
             lock.running_tokens.discard(token)
-            # A trial left "running" restarts like a waiting one; the error that got us here counts.
-            with suppress(StorageError, StudyLockedError):
-                self.engine.suspend()
-            self._save_weights()
+            self._settle()
         return self.stop_reason
 
-    def _save_weights(self) -> None:
-        try:
-            self.engine.save_weights()
-        except (StorageError, StudyLockedError, CheckpointError) as error:
-            if not self.stop_reason:  # an error is on its way, and says more
-                log.warning("weights in memory were not written: %s", error)
-            elif isinstance(error, CheckpointError):
-                raise
+    def _settle(self) -> None:
+        """Record that nothing runs any more, and write weights that are in memory only."""
+        errors: list[StorageError | CheckpointError] = []
+        for step in (self.engine.suspend, self.engine.save_weights):
+            try:
+                step()
+            except StudyLockedError:
+                pass  # it is another process's now; a trial left "running" restarts like any other
+            except (StorageError, CheckpointError) as error:
+                errors.append(error)
+        if errors and self.stop_reason:
+            raise errors[0]
+        for unsaved in errors:  # another error is on its way, which says more, but not of weights
+            if isinstance(unsaved, CheckpointError):
+                log.warning("weights in memory were not written: %s", unsaved)
 
     def _restore(self, interrupts: "_Interrupts") -> None:
-        """Train lost weights again, each after those that it started from."""
+        """Train lost weights again, each after those that it started from.
+
+        Raises:
+            CheckpointError: Nothing could be trained again, so that no trial can go on.
+        """
+        why = ""
         while lost := self.engine.keeper.lost():
             numbers = {trial.number for trial in lost}
             ready = [t for t in lost if not numbers.intersection(t.donors)]
@@ -214,18 +224,24 @@ class Run:
             while waiting:
                 with interrupts.allowed():
                     results = self.executor.collect()
+                _raise_fatal(self._blamed(result) for _, result in results)
                 for number, result in results:
                     trial = waiting.pop(number)
                     if isinstance(result, Failure) and result.donor is not None:
                         self.engine.keeper.give_up(result.donor)
                     elif isinstance(result, Failure) or result.checkpoint is None:
-                        log.warning("%s", _not_restored(number, result))
+                        why = _not_restored(number, result)
+                        log.warning("%s", why)
                         self.engine.keeper.give_up(number)
                     else:
                         self.engine.restored(trial, result.checkpoint)
+            # Ancestors that were trained again on the way must not fill the quota.
+            self.engine.clean(self.engine.keeper.lost())
+        if why and not self.engine.keeper.has_any():
+            raise CheckpointError(f"{why}; nothing was recorded: mend that, and run again")
 
     def _bar(self, trial: Trial) -> Bar | None:
-        """Return what a trial must reach: by the results that it was proposed after, no others."""
+        """Return what a trial must reach, judged only by results told before it was proposed."""
         if self._standards is None:
             return None
         while self._known < trial.results_seen:
@@ -274,8 +290,8 @@ class Run:
         if len(self.engine.ledger.trials) >= self._limit:
             self.stop_reason = "trials"
             return False
-        # What a generation-free algorithm proposes, and what is demanded of a trial, depends on
-        # which results there are: in order, a trial may start only after a fixed number of them.
+        # Without generations, proposals and the stopping rule's bars depend on the results told so
+        # far: for a deterministic run, a trial may start only after a fixed number of them.
         indifferent = self.engine.algorithm.traits.generational and self._standards is None
         free = indifferent or not self.in_order
         return free or len(self.engine.untold) < self.executor.capacity
@@ -309,13 +325,18 @@ class Run:
     # -- ending -------------------------------------------------------------------------------
 
     def _record(self, results: dict[int, Any]) -> None:
-        fatal = [r for r in results.values() if isinstance(r, Failure) and r.fatal]
+        results = {number: self._blamed(result) for number, result in results.items()}
         kept = {n: r for n, r in results.items() if not (isinstance(r, Failure) and r.fatal)}
         self._running.difference_update(results)
         self.engine.record(kept, in_order=self.in_order)
-        if fatal:
-            kind = CheckpointError if fatal[0].kind == "checkpoint" else TaskError
-            raise kind(fatal[0].message)
+        _raise_fatal(results.values())
+
+    def _blamed(self, result: Outcome | Failure) -> Outcome | Failure:
+        """Return a failure for which no trial is to blame as one that ends the run."""
+        if not isinstance(result, Failure) or result.donor is None:
+            return result
+        error = self.engine.keeper.lost_all()
+        return result if error is None else Failure("checkpoint", str(error), fatal=True)
 
     def _tell(self, interrupts: "_Interrupts") -> None:
         if not self.in_order:
@@ -324,7 +345,7 @@ class Run:
             return
         while (told := self.engine.tell_next()) is not None:
             self._react(told)
-            # Two results that come together must lead where they would have led one by one.
+            # Two results that come together must have the same effect as one after the other.
             self._fill(interrupts)
 
     def _react(self, trial: Trial) -> None:
@@ -365,7 +386,7 @@ class Run:
         elif self._failed > self.limits.max_failures * self._ended:
             raise _too_many(
                 f"{self._failed} of {self._ended} trials failed, more than max_failures="
-                f"{self.limits.max_failures:g} allows (1 goes on whatever fails)",
+                f"{self.limits.max_failures:g} allows (with 1, failures never end a run)",
                 trial,
             )
 
@@ -399,16 +420,23 @@ def _too_many(what: str, trial: Trial) -> TooManyFailuresError:
     return TooManyFailuresError(text.rstrip())
 
 
+def _raise_fatal(results: Iterable[Outcome | Failure]) -> None:
+    for result in results:
+        if isinstance(result, Failure) and result.fatal:
+            kind = CheckpointError if result.kind == "checkpoint" else TaskError
+            raise kind(result.message)
+
+
 def _not_restored(number: int, result: Outcome | Failure) -> str:
     why = result.message if isinstance(result, Failure) else "it kept no weights this time"
     return (
-        f"the weights of trial {number} were in memory only and went with the process that had "
-        f"them; training them again failed: {why}"
+        f"the weights of trial {number} were in memory only and were lost with their process; "
+        f"training them again failed: {why}"
     )
 
 
 class _Interrupts:
-    """Lets Ctrl-C through while trials are waited for, and holds it back amid bookkeeping."""
+    """Lets Ctrl-C interrupt the waiting for trials, and delays it during bookkeeping."""
 
     def __init__(self) -> None:
         self._pending = self._open = self._installed = False
@@ -418,9 +446,11 @@ class _Interrupts:
         if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._handle)
             self._installed = True
+        self._pause = pause.set(self.sleep)
         return self
 
     def __exit__(self, *_: object) -> None:
+        pause.reset(self._pause)
         if self._installed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -431,7 +461,7 @@ class _Interrupts:
 
     @contextmanager
     def allowed(self) -> Iterator[None]:
-        """Let an interrupt through inside the block, also one that came before it."""
+        """Raise KeyboardInterrupt inside the block for Ctrl-C now, or since the last block."""
         self._open = True
         try:
             if self._pending:
@@ -439,6 +469,11 @@ class _Interrupts:
             yield
         finally:
             self._open = False
+
+    def sleep(self, seconds: float) -> None:
+        """Let an interrupt through while a database is waited for."""
+        with self.allowed():
+            time.sleep(seconds)
 
 
 def after_each(
@@ -473,10 +508,10 @@ def executor_for(
     """Return the executor that the options of `Study.run` ask for.
 
     Args:
-        executor: Goes before all else.
-        workers: Processes.
-        trial_timeout: Seconds.
-        stacked: Train a whole generation as one model where nothing else was asked for.
+        executor: Returned as it is, if given.
+        workers: Number of processes.
+        trial_timeout: Seconds that one trial may take.
+        stacked: Train a whole generation as one model unless another option rules it out.
         stopping: Rule by which trials end early.
 
     Raises:
@@ -523,6 +558,6 @@ def check_stopping(stopping: object, executor: Executor | None = None) -> None:
         raise StudyError(f"stopping= must be a rule such as MedianStopping(), got {stopping!r}")
     if executor is not None and executor.traits.stacks:
         raise StudyError(
-            "StackedExecutor trains its trials as one model, out of which none can end early; "
-            "leave out stopping=, or write workers= instead of executor="
+            "stopping= cannot be used with StackedExecutor, which trains its trials as one model "
+            "and cannot end one early; leave out stopping=, or write workers= instead of executor="
         )
