@@ -193,6 +193,8 @@ class Engine:
 
     def _tell_again(self) -> None:
         trials = self.storage.trials(self.definition.name)
+        if getattr(self.algorithm.space, "has_members", False):  # a storage knows their names only
+            trials = [replace(t, params=self.algorithm.space.params(t.genome)) for t in trials]
         results = {t.result_order: t for t in trials if t.result_order is not None}
         for trial in trials:
             self.ledger.put(trial)
