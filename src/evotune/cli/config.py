@@ -75,6 +75,7 @@ from pathlib import Path
 from typing import Any
 
 from evotune.checkpoints.store import Checkpoints
+from evotune.checks import user_path
 from evotune.cli.algorithms import make_algorithm, make_operator
 from evotune.cli.registry import at, build, check_names, check_types, make_domain
 from evotune.cli.task import make_task
@@ -146,6 +147,7 @@ def load(path: Path, overrides: Table) -> Config:
     Raises:
         ConfigError: The file is invalid; the message says where and why.
     """
+    path = user_path(path, ConfigError)
     tables = _read(path)
     folder = path.resolve().parent
     with at(str(path)):
@@ -239,7 +241,7 @@ def _checkpoints(given: Any, folder: Path) -> Checkpoints:
         options = dict(given) if isinstance(given, dict) else {"location": given}
         location = options.get("location")
         if isinstance(location, str) and location.strip() and "://" not in location:
-            options["location"] = folder / Path(location).expanduser()
+            options["location"] = folder / user_path(location, ConfigError)
         return build(Checkpoints, options)
 
 

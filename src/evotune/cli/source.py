@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from evotune.analysis.steps import Step, inherits_weights, steps
-from evotune.checks import did_you_mean
+from evotune.checks import did_you_mean, user_path
 from evotune.errors import NoResultError, StorageError, StudyError
 from evotune.objectives import Objectives
 from evotune.protocols import Driver, Storage, StudyDefinition
@@ -91,11 +91,11 @@ def open_source(source: str) -> tuple[Storage, str | None]:
         ConfigError: The TOML file is invalid.
     """
     name: str | None = None
-    where: str | Path = source if "://" in source else Path(source).expanduser()
+    where: str | Path = source if "://" in source else user_path(source, StorageError)
     if source.endswith(".toml"):
         from evotune.cli.config import location  # loads all that a study may be made of
 
-        name, where = location(Path(source))
+        name, where = location(user_path(source, StorageError))
     file = file_of(locate(where))
     if file is not None:
         _check_file(

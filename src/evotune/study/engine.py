@@ -8,7 +8,7 @@ import shlex
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +93,7 @@ class Engine:
         _engines.add(self)
         self._acquire(take_over)
         self._replay()
+        self._enqueue_late_seeds()
 
     # -- opening and closing ------------------------------------------------------------------
 
@@ -220,8 +221,72 @@ class Engine:
         return [t for n in self.untold if not (t := self.ledger.trials[n]).has_ended]
 
     @one_at_a_time
-    def restart(self, trial: Trial) -> Trial:
-        """Mark an unfinished trial as running again; the algorithm was told of it before."""
+    def waiting(self, limit: float) -> Trial | None:
+        """Return the first trial that waits, if any.
+
+        Args:
+            limit: Trials of the study: one that has never started does so only as one of these.
+        """
+        if not self.ledger.counts["waiting"]:
+            return None
+        for number in self.untold:
+            trial = self.ledger.trials[number]
+            if trial.state == "waiting" and (trial.started is not None or number < limit):
+                return trial
+        return None
+
+    @one_at_a_time
+    def enqueue(
+        self, genome: Mapping[str, Any], budget: float | None = None, repeat_of: int | None = None
+    ) -> Trial:
+        """Record a trial that the algorithm did not ask for; it waits for a run, or to be asked.
+
+        Raises:
+            StudyError: The study's trials are steps of one population that trains on.
+        """
+        self.check_driver()
+        traits = self.algorithm.traits
+        if traits.inherits and not traits.budgets:
+            raise StudyError(
+                f"{type(self.algorithm).__name__} trains one population on and on, in which params "
+                "from elsewhere have no weights to go on from: write seeds=[{...}] when the study "
+                "begins, or try them in a study of their own"
+            )
+        number = len(self.ledger.trials)
+        budget = max(traits.budgets, default=None) if budget is None else budget
+        started = self._started(number, Proposal(genome, budget), repeat_of)
+        trial = replace(started, state="waiting", started=None)
+        self.untold[number] = None
+        self.algorithm.tell(_as_started(trial))
+        self._write([trial])
+        return trial
+
+    def _enqueue_late_seeds(self) -> None:
+        """Let seeds that were given to a study which had begun be the next trials."""
+        key, first = self.algorithm.space.key, self.ledger.first
+        seeds = [s for s in self.algorithm.traits.seeds if first(key(s)) is None]
+        if not seeds or not self.is_driver:
+            return
+        name = self.definition.name
+        try:
+            for seed in seeds:
+                self.enqueue(seed)
+        except StudyError as error:
+            log.warning("study %r: the seeds given now are not tried: %s", name, error)
+        else:
+            log.info("study %r: %d seeds given now are tried next", name, len(seeds))
+
+    @one_at_a_time
+    def restart(self, trial: Trial, epochs: float | None = None) -> Trial:
+        """Mark a waiting trial as running; the algorithm was told of it before.
+
+        Args:
+            trial: The trial.
+            epochs: One that has never started gets no larger budget.
+        """
+        if trial.started is None and epochs is not None:
+            budget = epochs if trial.budget is None else min(trial.budget, epochs)
+            trial = replace(trial, budget=budget)
         self._superseded.add((trial.number, trial.started))
         started = replace(trial, state="running", started=time.time())
         self._write([started])
@@ -385,16 +450,14 @@ class Engine:
         return trial
 
     @one_at_a_time
-    def clean(self) -> None:
+    def clean(self, again: Collection[Trial] = ()) -> None:
         """Remove weights that nobody needs any more; the records follow with the next write."""
-        for trial in self.keeper.clean():
-            self.ledger.put(trial)
-            self._unsaved.append(trial)
+        self._unsaved += self.keeper.clean(again)
 
     @one_at_a_time
     def open_weights(self, *, shares_memory: bool) -> None:
-        """Prepare weights for trials in this process (``shares_memory``) or in others."""
-        self._unsaved += self.keeper.open(shares_memory=shares_memory)
+        """Make weights ready for trials that run in this process, or elsewhere."""
+        self._unsaved += self.keeper.open(shares_memory=shares_memory, has_news=self._has_news())
 
     @one_at_a_time
     def save_weights(self) -> None:

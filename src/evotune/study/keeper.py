@@ -5,7 +5,9 @@ from them has not ended, and while their trial is the best. For needed weights t
 memory, the nearest ancestors on disk are kept too, so that the weights can be trained again.
 """
 
+import json
 import logging
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +38,8 @@ class Keeper:
         self.algorithm = algorithm
         self._kept: dict[int, Checkpoint] = {}
         self._largest = 0
+        self._shares_memory = True
+        self._given_up: set[int] = set()
 
     def load(self) -> None:
         """Load the checkpoints named in the trial records."""
@@ -44,15 +48,22 @@ class Keeper:
                 self._kept[trial.number] = trial.checkpoint
                 self._largest = max(self._largest, trial.checkpoint.size)
 
-    def open(self, *, shares_memory: bool) -> list[Trial]:
-        """Prepare for trials in this process (``shares_memory``), or in others, which need files.
+    def open(self, *, shares_memory: bool, has_news: bool) -> list[Trial]:
+        """Make ready for trials that run in this process, or elsewhere, where they need files.
+
+        Args:
+            shares_memory: They run in this process.
+            has_news: The algorithm does not know all results yet. One of these may be why a killed
+                process removed weights that the algorithm still names.
 
         Returns:
             The changed records.
 
         Raises:
-            StudyError: The study's trials inherit weights, which this algorithm does not use.
+            StudyError: The study's trials inherit weights, and this algorithm would let them go.
+            CheckpointError: None of the weights to go on from can be read; nothing was changed.
         """
+        self._shares_memory = shares_memory
         inherits = self.algorithm.traits.inherits
         if not inherits and any(trial.donors for trial in self.ledger.trials):
             raise StudyError(
@@ -60,11 +71,32 @@ class Keeper:
                 "a run would remove them. Resume with the study's own algorithm, or give the new "
                 "study another name="
             )
+        error = None if has_news else self.lost_all()
+        if error is not None:
+            raise error
+        # Of a killed process some records may be left that it had not marked as deleted yet; the
+        # files of these, and weights that went with it, must not count towards the quota.
+        changed = self.clean()
         self.store.tidy(self._kept)
         if shares_memory:
-            return []
+            return changed
         self.store.ensure_location()
-        return self.write_out()
+        return changed + self.write_out()
+
+    def lost_all(self) -> CheckpointError | None:
+        """Return an error where files of weights to go on from are needed, and none can be read.
+
+        Then a folder is missing, a disk or a permission, and no trial is to blame. Where some of
+        the files are there, those that are not were lost one by one: the trials that need them
+        fail, or they are trained again.
+        """
+        numbers = self._to_start_from()
+        numbers |= self._on_disk_before(numbers)
+        records = {n: r for n in numbers if (r := self._kept.get(n)) is not None and r.file}
+        is_there = self.store.available if self._shares_memory else self.store.has_file
+        if not records or any(is_there(number, record) for number, record in records.items()):
+            return None
+        return self.store.missing(records)
 
     @property
     def has_weights(self) -> bool:
@@ -152,8 +184,10 @@ class Keeper:
         if checkpoint is None:
             return None
         self._kept[number] = checkpoint
+        self._given_up.discard(number)
         self._largest = max(self._largest, checkpoint.size)
-        # A temporary folder does not outlive this process, so the record must not name its file.
+        self.store.wrote(checkpoint)
+        # A temporary folder does not outlive this process, so the record does not promise a file.
         return replace(checkpoint, file="") if self.store.is_temporary else checkpoint
 
     def discard(self, number: int) -> None:
@@ -161,15 +195,22 @@ class Keeper:
         if number not in self._kept:
             self._remove(number)
 
-    def clean(self) -> list[Trial]:
-        """Remove weights that are no longer needed; return the changed records."""
+    def clean(self, again: Collection[Trial] = ()) -> list[Trial]:
+        """Remove weights that nobody needs any more; return the records that this changes.
+
+        Args:
+            again: Ended trials that are to be trained again, and need their donors for it.
+        """
         if not self._kept:
             return []
         changed = []
-        for number in set(self._kept).difference(self._needed()):
+        needed = self._needed().union(*(trial.donors for trial in again))
+        for number in set(self._kept).difference(needed):
             del self._kept[number]
             self._remove(number)
-            changed.append(self._deleted(self.ledger.trials[number]))
+            trial = self._deleted(self.ledger.trials[number])
+            self.ledger.put(trial)
+            changed.append(trial)
         return changed
 
     def _remove(self, number: int) -> None:
@@ -182,10 +223,17 @@ class Keeper:
         record = trial.checkpoint
         return trial if record is None else replace(trial, checkpoint=replace(record, deleted=True))
 
+    def _to_start_from(self) -> set[int]:
+        donors = (self.ledger.trials[number].donors for number in self.ledger.unfinished)
+        return set(self.algorithm.donors()).union(*donors)
+
+    def has_any(self) -> bool:
+        """Return False when weights are needed to go on, and none are there."""
+        numbers = self._to_start_from()
+        return not numbers or any(self._is_available(number) for number in numbers)
+
     def _needed(self) -> set[int]:
-        needed = set(self.algorithm.donors())
-        for number in self.ledger.unfinished:
-            needed.update(self.ledger.trials[number].donors)
+        needed = self._to_start_from()
         best = self.ledger.best_with_weights()
         if best is not None:
             needed.add(best)
@@ -232,6 +280,8 @@ class Keeper:
         if record is not None and record.file:  # train it again, from its own donors
             self._kept[number] = replace(record, file="", digest="")
             self.store.delete(number)
+        else:
+            self._given_up.add(number)
 
     # -- after a killed process ---------------------------------------------------------------
 
@@ -248,7 +298,12 @@ class Keeper:
             more = {n for n in donors if n not in found and not self._is_available(n)}
             found |= more
             waiting += more
-        return [self.ledger.trials[number] for number in sorted(found)]
+        doomed = set(self._given_up)
+        for number in sorted(found):  # a donor is always older
+            if doomed.intersection((number, *self.ledger.trials[number].donors)):
+                doomed.add(number)
+                self._kept.pop(number, None)
+        return [self.ledger.trials[number] for number in sorted(found - doomed)]
 
     def _went_with_memory(self, number: int) -> bool:
         record = self._kept.get(number)
@@ -263,9 +318,12 @@ class Keeper:
 def default_folder(storage: Any) -> Path | None:
     """Return the folder for checkpoints beside a storage that is a file, else None."""
     path: Path | None = getattr(storage, "path", None)
-    return None if path is None else path.with_name(f"{path.name}.checkpoints")
+    if path is None or not path.is_file():  # a database in memory has a name, and no file
+        return None
+    real = Path(os.path.realpath(path))  # a link leads to the same weights
+    return real.with_name(f"{real.name}.checkpoints")
 
 
 def owner_of(definition: StudyDefinition) -> str:
-    """Return a text that identifies a study, also among studies of the same name."""
-    return f"{definition.name} {definition.seed} {definition.created!r}"
+    """Return what tells a study from any other, also from one of the same name."""
+    return json.dumps([definition.name, definition.seed, definition.created])

@@ -46,7 +46,8 @@ def _fits(own: Mapping[str, Any], objects: Mapping[str, Any], state: Mapping[str
     donated = state.get("model", {})
     if not objects.keys() <= state.keys() or own.keys() != donated.keys():
         return False
-    if any(tensor.shape != donated[name].shape for name, tensor in own.items()):
+    forms = ((tensor, donated[name]) for name, tensor in own.items())
+    if any((a.shape, a.dtype) != (b.shape, b.dtype) for a, b in forms):
         return False
     groups, theirs = objects["optimizer"].param_groups, state["optimizer"]["param_groups"]
     return [_form(group) for group in groups] == [_form(group) for group in theirs]
