@@ -1,6 +1,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from evotune.errors import ObjectiveError
@@ -117,9 +118,31 @@ def test_json_round_trip():
         (lambda: WeightedSum(a=math.nan), "must be a finite number, got nan"),
         (lambda: Constraint("a"), r'no bound: write Constraint\("a", at_most=...\)'),
         (lambda: Constraint("a", at_least=2, at_most=1), "nothing satisfies 2 <= a <= 1"),
-        (lambda: Constraint("a", at_most=math.nan), "nothing satisfies"),
+        (lambda: Constraint("a", at_most=math.nan), "at_most must be a number, got nan"),
     ],
 )
 def test_bad_objectives_say_what_to_write(make, message):
     with pytest.raises(ObjectiveError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda: Constraint("size", at_most="3"),
+        lambda: Constraint("size", at_most=math.nan),
+        lambda: Constraint("size", at_least=True),
+        lambda: Constraint(3, at_most=3),
+        lambda: Objective(3, "max"),
+        lambda: Objective(None),
+        lambda: parse_objectives("max accuracy", "size"),
+        lambda: parse_objectives("max accuracy", [("size", 3)]),
+    ],
+)
+def test_what_is_of_the_wrong_type_is_refused_at_once(bad):
+    with pytest.raises(ObjectiveError):
+        bad()
+
+
+def test_a_bound_of_numpy_is_a_plain_number():
+    assert type(Constraint("size", at_most=np.float32(0.5)).at_most) is float

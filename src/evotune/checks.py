@@ -4,8 +4,11 @@ import difflib
 import math
 import os
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import timedelta
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 from evotune.errors import AlgorithmError, EvotuneError, StudyError
 
@@ -41,17 +44,81 @@ def check_in(owner: str, name: str, value: object, interval: str) -> None:
     Raises:
         AlgorithmError: The value is not a number, or lies outside the interval.
     """
+    if not _lies_in(value, interval):
+        raise AlgorithmError(f"{owner}: {name} must {_words(interval)}, got {value!r}")
+
+
+def option(
+    name: str,
+    value: Any,
+    interval: str,
+    *,
+    whole: bool = False,
+    error_type: type[EvotuneError] = StudyError,
+) -> Any:
+    """Return an option that is a number as Python's own: numpy's and a tensor's are understood.
+
+    Args:
+        name: Name of the option.
+        value: What was given.
+        interval: What is allowed, as for `check_in`.
+        whole: It counts something; infinity may stand for no limit where the interval has it.
+        error_type: What is raised.
+
+    Raises:
+        EvotuneError: Of that type: it is no number, such as a text, or lies outside.
+    """
+    plain = value.item() if getattr(value, "ndim", None) == 0 else value
+    if _lies_in(plain, interval) and not (whole and math.isfinite(plain) and plain != int(plain)):
+        is_int = isinstance(plain, Integral) or (whole and math.isfinite(plain))
+        return int(plain) if is_int else float(plain)
+    hint = ""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            hint = f"; write {name}={float(value):g}, without quotation marks"
+    raise error_type(f"{name} must {_words(interval, whole=whole)}, got {value!r}{hint}")
+
+
+def seconds(
+    name: str, value: Any, interval: str, error_type: type[EvotuneError] = StudyError
+) -> Any:
+    """Return a time in seconds, also that of a ``datetime.timedelta``; see `option`."""
+    given = value.total_seconds() if isinstance(value, timedelta) else value
+    return option(name, given, interval, error_type=error_type)
+
+
+def flag(name: str, value: Any, error_type: type[EvotuneError] = StudyError) -> bool:
+    """Return an option that is True or False, also one of numpy.
+
+    Raises:
+        EvotuneError: Of that type: it is something else, such as a text or a number.
+    """
+    plain = value.item() if getattr(value, "ndim", None) == 0 else value
+    if not isinstance(plain, bool):
+        raise error_type(f"{name} must be True or False, got {value!r}")
+    return plain
+
+
+def _lies_in(value: object, interval: str) -> bool:
     low, high = map(float, interval[1:-1].split(","))
-    number = float(value) if isinstance(value, Real) and is_number(value) else math.nan
+    try:
+        number = float(value) if isinstance(value, Real) and is_number(value) else math.nan
+    except OverflowError:  # a whole number beyond floats
+        number = math.nan
     above = low <= number if interval[0] == "[" else low < number
-    below = number <= high if interval[-1] == "]" else number < high
-    if not (above and below):
-        words = f"must lie in {interval}"
-        if high == math.inf:
-            words = (
-                f"must be a number {f'from {low:g} up' if interval[0] == '[' else f'above {low:g}'}"
-            )
-        raise AlgorithmError(f"{owner}: {name} {words}, got {value!r}")
+    return above and (number <= high if interval[-1] == "]" else number < high)
+
+
+def _words(interval: str, *, whole: bool = False) -> str:
+    low, high = map(float, interval[1:-1].split(","))
+    kind = "a whole number" if whole else "a number"
+    if high < math.inf and low > -math.inf:
+        return f"be {kind} in {interval}" if whole else f"lie in {interval}"
+    if low == -math.inf:
+        return f"be a {'' if interval[0] == '[' else 'finite '}number"
+    return f"be {kind} {'from' if interval[0] == '[' else 'above'} {low:g}" + (
+        " up" if interval[0] == "[" else ""
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -76,6 +143,33 @@ def is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+def user_path(
+    path: object, error_type: type[EvotuneError] = StudyError, endings: tuple[str, ...] = ()
+) -> Path:
+    """Return a path that a user wrote, a leading ``~`` as the home folder.
+
+    Args:
+        path: What was given.
+        error_type: What is raised.
+        endings: Those that a file may have beside none at all; empty allows any.
+
+    Raises:
+        EvotuneError: Of that type: it is no path, nobody's home, or has another ending.
+    """
+    if not isinstance(path, str | os.PathLike) or not str(path).strip():
+        raise error_type(f"a path to a file is needed, got {path!r}")
+    try:
+        found = Path(path).expanduser()
+    except (RuntimeError, TypeError) as error:
+        raise error_type(f"{str(path)!r} is no path to a file: {error}") from error
+    if endings and found.suffix and found.suffix.lower() not in endings:
+        raise error_type(
+            f"a file that ends in {found.suffix!r} cannot be written, only "
+            f"{' and '.join(endings)}; got {str(path)!r}"
+        )
+    return found
+
+
 def write_whole(path: str | Path, text: str, error_type: type[EvotuneError] = StudyError) -> Path:
     """Write a text file atomically and create missing folders.
 
@@ -90,7 +184,7 @@ def write_whole(path: str | Path, text: str, error_type: type[EvotuneError] = St
     Raises:
         EvotuneError: The path cannot be written; an existing file is unchanged.
     """
-    target = Path(path)
+    target = user_path(path, error_type)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

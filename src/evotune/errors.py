@@ -46,7 +46,16 @@ class NoResultError(StudyError):
 
 
 class StorageError(EvotuneError):
-    """The storage cannot be opened, read or written; nothing in it was changed."""
+    """The storage cannot be opened, read or written; nothing in it was changed.
+
+    Attributes:
+        lost: True when the database is not the one any more that was opened: removed, replaced or
+            damaged amid a run.
+    """
+
+    def __init__(self, message: str, *, lost: bool = False) -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 class ExecutionError(EvotuneError):

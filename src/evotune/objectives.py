@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
+from evotune import finite
+from evotune.checks import option
 from evotune.errors import ObjectiveError
 
 Direction = Literal["max", "min"]
@@ -31,7 +33,7 @@ class Objective:
             raise ObjectiveError(
                 f'an objective\'s direction is "max" or "min", got {self.direction!r}'
             )
-        if not self.metric:
+        if not isinstance(self.metric, str) or not self.metric:
             raise ObjectiveError('an objective needs a metric: write "max accuracy" or "min loss"')
 
     @property
@@ -95,7 +97,15 @@ class WeightedSum:
 
     def value(self, metrics: Mapping[str, float]) -> float:
         """Return the minimised value."""
-        return -sum(weight * metrics[name] for name, weight in self.weights)
+        given = [metrics[name] for name, _ in self.weights]
+        total = sum(weight * metrics[name] for name, weight in self.weights)
+        if not math.isfinite(total) and all(map(math.isfinite, given)):
+            # Products beyond floats may cancel, so they are added in shares of the largest.
+            weights = [weight for _, weight in self.weights]
+            one, largest = finite.unit(weights), finite.unit(given)
+            shares = (w / one * (v / largest) for w, v in zip(weights, given, strict=True))
+            total = finite.limited(math.fsum(shares) * one * largest)
+        return -total
 
     def score(self, value: float) -> float:
         """Return a minimised value with the sign that the user expects."""
@@ -119,7 +129,7 @@ class Constraint:
         at_least: Smallest value that is allowed.
 
     Raises:
-        ObjectiveError: No bound at all, or the bounds exclude each other.
+        ObjectiveError: No bound at all, one that is no number, or the bounds exclude each other.
     """
 
     metric: str
@@ -127,6 +137,13 @@ class Constraint:
     at_least: float = -math.inf
 
     def __post_init__(self) -> None:
+        if not isinstance(self.metric, str) or not self.metric:
+            raise ObjectiveError(
+                f'a constraint needs a metric: write Constraint("size", ...), got {self.metric!r}'
+            )
+        for name in ("at_most", "at_least"):
+            bound = option(name, getattr(self, name), "[-inf, inf]", error_type=ObjectiveError)
+            object.__setattr__(self, name, bound)
         if self.at_most == math.inf and self.at_least == -math.inf:
             raise ObjectiveError(
                 f"the constraint on {self.metric!r} has no bound: "
@@ -141,9 +158,9 @@ class Constraint:
         """Return the violation of the bound, relative to the bound; 0 when it is met."""
         value = metrics[self.metric]
         if value > self.at_most:
-            return (value - self.at_most) / (abs(self.at_most) or 1.0)
+            return _relative(value - self.at_most, value, self.at_most)
         if value < self.at_least:
-            return (self.at_least - value) / (abs(self.at_least) or 1.0)
+            return _relative(self.at_least - value, value, self.at_least)
         return 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -152,6 +169,14 @@ class Constraint:
         return {"metric": self.metric} | {
             k: v if math.isfinite(v) else None for k, v in bounds.items()
         }
+
+
+def _relative(gap: float, value: float, bound: float) -> float:
+    """Return a distance to a bound, relative to the bound."""
+    size = abs(bound) or 1.0
+    if math.isinf(gap) and math.isfinite(value):  # two large ones of opposite signs
+        return finite.limited(abs(value / 2 - bound / 2) / size * 2)
+    return finite.limited(gap / size)
 
 
 AnyObjective = Objective | WeightedSum
@@ -178,7 +203,7 @@ class Objectives:
 
     def violation(self, metrics: Mapping[str, float]) -> float:
         """Return the sum of relative constraint violations; 0 when feasible."""
-        return sum(constraint.violation(metrics) for constraint in self.constraints)
+        return finite.limited(sum(constraint.violation(metrics) for constraint in self.constraints))
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.objectives))
@@ -223,9 +248,14 @@ def parse_objectives(
         ObjectiveError: A string that cannot be parsed, no objective, or one metric named twice.
     """
     items = list(spec) if isinstance(spec, Sequence) and not isinstance(spec, str) else [spec]
-    bounds = [constraints] if isinstance(constraints, Constraint) else list(constraints)
+    bounds = [constraints] if isinstance(constraints, Constraint) else constraints
+    if not isinstance(bounds, Sequence) or not all(isinstance(b, Constraint) for b in bounds):
+        raise ObjectiveError(
+            'constraints= must be one or a list such as [Constraint("size", at_most=1e6)], '
+            f"got {constraints!r}"
+        )
     objectives = [_parse(item) for item in items if not isinstance(item, Constraint)]
-    bounds += [item for item in items if isinstance(item, Constraint)]
+    bounds = [*bounds, *(item for item in items if isinstance(item, Constraint))]
     if not objectives:
         raise ObjectiveError('a study needs an objective: write "max accuracy" or "min loss"')
     names = [objective.metric for objective in objectives]

@@ -62,6 +62,10 @@ class Traits:
         budgets: Budgets that it assigns to trials, ascending; empty if it assigns none.
         population_size: Trials of a generation, or members; None without a population.
         interval: Epochs between two selections of a population that inherits weights.
+        generations: Its trials say which generation they belong to (`Origin.generation`), so that
+            a run may count generations.
+        seeds: Genomes that the user gave it to begin with and whose turn is over: the study tries
+            those that it has no trial of, as when they were given later.
     """
 
     generational: bool = False
@@ -71,6 +75,8 @@ class Traits:
     budgets: tuple[float, ...] = ()
     population_size: int | None = None
     interval: int | None = None
+    generations: bool = False
+    seeds: tuple[Genome, ...] = ()
 
 
 class Algorithm(Protocol):

@@ -1,8 +1,12 @@
 """The records: what an algorithm proposes, what a study keeps, what an evaluation gives back."""
 
 import logging
+import math
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from numbers import Real
 from time import perf_counter
 from typing import Any, Literal, NoReturn, Protocol
 
@@ -75,7 +79,24 @@ def frozen(value: Any) -> Any:
         return FrozenList(map(frozen, value))
     if kind is tuple and not _UNCHANGEABLE.issuperset(map(type, value)):
         return tuple(map(frozen, value))
-    return value
+    return _python(value)
+
+
+def _python(value: Any) -> Any:
+    """Return a scalar of numpy, or a tensor that is one number, as the number that JSON gives back.
+
+    A record is then the same in memory and read from a file. Other values stay as they are.
+    """
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def as_number(value: Any) -> float | None:
+    """Return any one number as a float, also a tensor of one element; None for all else."""
+    try:
+        plain = value.item() if callable(getattr(value, "item", None)) else value
+        return float(plain) if isinstance(plain, Real | Decimal) else None
+    except Exception:  # each library has its own for an array of many elements
+        return None
 
 
 def thawed(value: Any) -> Any:
@@ -165,6 +186,10 @@ class Proposal:
 
     def __post_init__(self) -> None:
         freeze(self, "genome", "inherit", "note")
+        for name in ("budget", "weights_from", "parents", "clock"):
+            value = getattr(self, name)
+            if type(value) not in _ATOMS:
+                object.__setattr__(self, name, frozen(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -501,12 +526,17 @@ class RunningTrial:
         Args:
             step: Epoch or step they belong to; by default the running epoch of `epochs`, or one
                 more than the last report's step.
-            **metrics: Named numbers.
+            **metrics: Named numbers; a tensor of one element is one.
+
+        Raises:
+            StudyError: The step or a metric is no number.
         """
         if step is None:
             last = self._reports[-1]["step"] if self._reports else -1
             step = max(self._step, int(last) + 1)
-        report = {"step": step, **{k: float(v) for k, v in metrics.items()}}
+        else:
+            step = _step(step)
+        report = {"step": step, **{k: _reported(k, v) for k, v in metrics.items()}}
         self._reports.append(report)
         bar = self.record.bar
         self.stopped = self.stopped or (bar is not None and bar.stops(report))
@@ -524,3 +554,26 @@ class RunningTrial:
         if self._training_since is None:
             return self._train_seconds
         return (self._train_seconds or 0.0) + perf_counter() - self._training_since
+
+
+def _step(step: Any) -> int | float:
+    if type(step) is int:  # exact, however large
+        return step
+    found = as_number(step)
+    if found is None or not math.isfinite(found):
+        raise StudyError(f"trial.report(step=...) needs a finite number, got {_shown(step)}")
+    return int(found) if found == int(found) else found
+
+
+def _reported(name: str, value: Any) -> float:
+    found = as_number(value)
+    if found is None:
+        raise StudyError(
+            f"trial.report({name}=...) needs one number, got {_shown(value)}; write float(...) of "
+            "one value"
+        )
+    return found
+
+
+def _shown(value: Any) -> str:
+    return f"{type(value).__name__} {' '.join(reprlib.repr(value).split())}"

@@ -210,11 +210,14 @@ def test_commands_run_in_the_folder_of_the_file(study_file):
 
 
 BAD = {
-    "negative trials": ({"trials": "-3"}, r"\[study\]: trials must be positive, got -3"),
+    "negative trials": (
+        {"trials": "-3"},
+        r"\[study\]: trials must be a whole number from 1 up, got -3",
+    ),
     "trials as text": ({"trials": '"6"'}, r"\[study\]: 'trials' must be a number, got '6'"),
-    "zero workers": ({"workers": "0"}, "workers must be a whole number of at least 1, got 0"),
+    "zero workers": ({"workers": "0"}, "workers must be a whole number from 1 up, got 0"),
     "half a worker": ({"workers": "1.5"}, "'workers' must be a whole number, got 1.5"),
-    "negative timeout": ({"trial_timeout": "-1"}, "trial_timeout must be positive"),
+    "negative timeout": ({"trial_timeout": "-1"}, "trial_timeout must be a number above 0"),
     "no end": ({"trials": None}, "needs to know when to stop: write trials = 60"),
     "unknown key": ({"trails": "6"}, "unknown key 'trails'; did you mean 'trials'?"),
     "no objective": ({"objective": None}, 'write objective = "max accuracy"'),
@@ -299,7 +302,7 @@ BAD = {
         "Islands needs a list of two algorithms or more",
     ),
     "epochs as text": ({"epochs": '"20"'}, r"\[study\]: 'epochs' must be a number, got '20'"),
-    "negative epochs": ({"epochs": "-1"}, "epochs must be positive, got -1"),
+    "negative epochs": ({"epochs": "-1"}, "epochs must be a whole number from 1 up, got -1"),
     "quota": ({"checkpoints": '{ quota = "2 XB" }'}, "checkpoints: .*quota must be a number"),
     "checkpoint option": (
         {"checkpoints": '{ qouta = "2 GB" }'},

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import evotune
-from evotune.checks import did_you_mean
+from evotune.checks import did_you_mean, option
 from evotune.errors import AlgorithmError
 from evotune.names import SEARCHES
 from evotune.protocols import Algorithm
@@ -44,8 +44,15 @@ def auto(
         trials: Trials of the whole study, when known.
         objectives: Number of objectives.
         workers: Trials that run at the same time.
-        budget: Fewest and most epochs of a trial, for tasks that report during training.
+        budget: Fewest and most epochs of a trial, for tasks that report on the way.
+
+    Raises:
+        StudyError: A number of trials, objectives or workers that is none.
     """
+    workers = option("workers", workers, "[1, inf)", whole=True)
+    objectives = option("objectives", objectives, "[1, inf)", whole=True)
+    if trials is not None:
+        trials = option("trials", trials, "[1, inf]", whole=True)
     name, why = _choose(space, trials, objectives, workers)
     algorithm = named(name, space)
     if workers > (algorithm.traits.population_size or workers):

@@ -284,7 +284,8 @@ def _probabilities(layout: Layout, favourites: Sequence[int] | None) -> Array:
     table = np.zeros((len(layout.unordered), most))
     for row, name in enumerate(layout.unordered):
         chances = np.array(layout.space[name].chances())
-        table[row, : len(chances)] = chances / chances.sum()
+        # `cmaes` divides by them: none may vanish beside the others.
+        table[row, : len(chances)] = np.maximum(chances / chances.sum(), 1e-12)
         if favourites is not None:
             table[row] /= 2
             table[row, favourites[row]] += 0.5

@@ -75,7 +75,6 @@ class CmaEs:
         self.separable = separable
         self.learning_rate_adaptation = learning_rate_adaptation
         self._check()
-        self.traits = Traits(generational=True, population_size=population_size)
         if isinstance(seeds, Mapping):
             raise AlgorithmError(f"seeds is a list of genomes: write seeds=[{dict(seeds)!r}]")
         self._seeds = [space.complete(genome) for genome in seeds]
@@ -108,6 +107,17 @@ class CmaEs:
         for option in ("separable", "learning_rate_adaptation"):
             options += f", {option}=True" if getattr(self, option) else ""
         return f"CmaEs({options})"
+
+    @property
+    def traits(self) -> Traits:
+        """What a study must know of it."""
+        started = self._generation.started if self._generation.number == 0 else None
+        return Traits(
+            generational=True,
+            population_size=self.population_size,
+            generations=True,
+            seeds=tuple(self._seeds[:started]),
+        )
 
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""

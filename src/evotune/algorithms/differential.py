@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from evotune import finite
 from evotune.algorithms.generations import Generations
 from evotune.checks import check_in, check_operator, check_whole
 from evotune.errors import AlgorithmError
@@ -146,7 +147,12 @@ class DifferentialEvolution:
     @property
     def traits(self) -> Traits:
         """Not generational for steady-state, where each result counts at once."""
-        return Traits(generational=not self.steady_state, population_size=self.population_size)
+        return Traits(
+            generational=not self.steady_state,
+            population_size=self.population_size,
+            generations=True,
+            seeds=self._generations.late_seeds,
+        )
 
     @property
     def population(self) -> tuple[Trial, ...]:
@@ -289,4 +295,4 @@ def _gain(trial: Trial, target: Trial) -> float:
     alike = (trial.state, trial.violation) == (target.state, target.violation)
     if len(new) > 1 or not alike:
         return 1.0
-    return old[0] - new[0]
+    return finite.limited(old[0] - new[0])

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from evotune import finite
 from evotune.algorithms.wrapping import check_algorithm, disowned, unwrap, wrap
 from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
@@ -170,10 +171,11 @@ class Drifting:
             self._doubted, self._unchecked = False, 0
 
     def _has_moved(self, trial: Trial) -> bool:
-        values = np.array([t.values for t in self._recent])
-        low, high = np.quantile(values, (0.25, 0.75), axis=0)
-        moved = np.abs(np.subtract(trial.values or (), trial.note["values"]))
-        return bool(np.any(moved > self.tolerance * (high - low)))
+        values = np.array([trial.values, trial.note["values"], *(t.values for t in self._recent)])
+        now, before, *recent = finite.near(values)
+        low, high = np.quantile(recent, (0.25, 0.75), axis=0)
+        moved = np.abs(now - before)
+        return bool(np.any(moved > finite.times(high - low, self.tolerance)))
 
     def _begin_anew(self) -> None:
         self.changes += 1

@@ -182,7 +182,6 @@ class EstimationOfDistribution:
         self.smallest_spread = smallest_spread
         self.survival = survival
         self._check()
-        self.traits = Traits(generational=True, population_size=population_size)
         self._generations = Generations(space, design_named(start), seeds, population_size)
         self._population: list[Trial] = []
         self._model: ElitesModel | None = None
@@ -209,6 +208,16 @@ class EstimationOfDistribution:
     def model(self) -> ElitesModel | None:
         """The model that is drawn from now; None before the first generation has ended."""
         return self._model
+
+    @property
+    def traits(self) -> Traits:
+        """What a study must know of it."""
+        return Traits(
+            generational=True,
+            population_size=self.population_size,
+            generations=True,
+            seeds=self._generations.late_seeds,
+        )
 
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""

@@ -78,7 +78,6 @@ class EvolutionStrategy:
         self.recombine = recombine
         self.survival = survival
         self._check()
-        self.traits = Traits(generational=True)
         genes = max(len(space.variable), 1)
         # Small steps must not freeze the categories (Li et al., section 3.3).
         self._least_change = 1.0 / (3.0 * genes)
@@ -116,6 +115,11 @@ class EvolutionStrategy:
     def population(self) -> tuple[Trial, ...]:
         """The members that survived so far, best first."""
         return tuple(self._population)
+
+    @property
+    def traits(self) -> Traits:
+        """What a study must know of it."""
+        return Traits(generational=True, generations=True, seeds=self._generations.late_seeds)
 
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""

@@ -144,6 +144,12 @@ class Generations:
         self.strangers: list[Trial] = []
         self._start = StartingPopulation(space, design, seeds)
 
+    @property
+    def late_seeds(self) -> tuple[Mapping[str, Any], ...]:
+        """The given genomes whose turn is over; each was tried, unless it was given later."""
+        given = self._start.given
+        return tuple(given[: self.running.started] if self.running.number == 0 else given)
+
     def newcomer(self, rng: np.random.Generator, seed: int | None = None, **note: Any) -> Proposal:
         """Return the next proposal without parents, out of the starting design.
 

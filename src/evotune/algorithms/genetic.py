@@ -146,7 +146,12 @@ class Genetic:
     @property
     def traits(self) -> Traits:
         """Not generational for steady-state, where each result counts at once."""
-        return Traits(generational=not self.steady_state, population_size=self.population_size)
+        return Traits(
+            generational=not self.steady_state,
+            population_size=self.population_size,
+            generations=True,
+            seeds=self._generations.late_seeds,
+        )
 
     @property
     def population(self) -> tuple[Trial, ...]:

@@ -147,8 +147,13 @@ def budgets(minimum: float, maximum: float, eta: int) -> tuple[float, ...]:
     scale so that both ends are met; powers of ``eta`` would miss one. Budgets above 1 are rounded
     to whole numbers.
     """
-    steps = max(1, round(math.log(maximum / minimum, eta)))
-    exact = [minimum * (maximum / minimum) ** (k / steps) for k in range(steps)]
+    ratio = maximum / minimum
+    if math.isinf(ratio):
+        steps = round((math.log(maximum) - math.log(minimum)) / math.log(eta))
+        exact = [minimum ** (1 - k / steps) * maximum ** (k / steps) for k in range(steps)]
+    else:
+        steps = max(1, round(math.log(ratio, eta)))
+        exact = [minimum * ratio ** (k / steps) for k in range(steps)]
     rounded = [float(round(b)) if maximum > 1 else b for b in exact]
     return (*dict.fromkeys(rounded), float(maximum))
 

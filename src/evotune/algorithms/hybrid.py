@@ -53,8 +53,6 @@ class Hybrid:
         GenomeError: A seed genome lies outside the space.
     """
 
-    traits = Traits()
-
     def __init__(
         self, space: Space, *, initial: int = 10, seeds: Sequence[Mapping[str, Any]] = ()
     ) -> None:
@@ -74,6 +72,11 @@ class Hybrid:
 
     def __repr__(self) -> str:
         return f"Hybrid(initial={self.initial})"
+
+    @property
+    def traits(self) -> Traits:
+        """What a study must know of it."""
+        return Traits(seeds=self._generations.late_seeds)
 
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""

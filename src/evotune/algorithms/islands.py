@@ -165,11 +165,12 @@ class Islands:
         fixed = not any(isinstance(algorithm, Phases) for algorithm in self.algorithms)
         self._islands = [_Island(algorithm, every) for algorithm in self.algorithms]
         traits = [algorithm.traits for algorithm in self.algorithms]
-        self.traits = Traits(
+        self._traits = Traits(
             generational=fixed and all(each.generational for each in traits),
             inherits=any(each.inherits for each in traits),
             duplicates=_duplicates(self.algorithms),
             population_size=sum(island.size for island in self._islands),
+            generations=all(each.generations for each in traits),
         )
         self._due = float(every)  # time of the next migration that all wait for
 
@@ -178,6 +179,12 @@ class Islands:
             f"Islands([{', '.join(map(repr, self.algorithms))}], neighbours={self.neighbours}, "
             f"every={self.every}, send={self.send}, asymmetric={self.asymmetric})"
         )
+
+    @property
+    def traits(self) -> Traits:
+        """What a study must know of them all."""
+        seeds = tuple(seed for each in self.algorithms for seed in each.traits.seeds)
+        return replace(self._traits, seeds=seeds) if seeds else self._traits
 
     @property
     def clock(self) -> float:
@@ -193,7 +200,9 @@ class Islands:
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose what the island furthest behind proposes."""
         order = sorted(range(len(self._islands)), key=lambda k: self._islands[k].next)
-        if self.traits.generational:  # which one it is does not depend on results: it is waited for
+        if (
+            self._traits.generational
+        ):  # which one it is does not depend on results: it is waited for
             order = order[:1] if self.clock < self._due else []
         for k in order:
             proposal = self.algorithms[k].ask(rng)
@@ -213,8 +222,8 @@ class Islands:
                 algorithm.tell(disowned(trial))
             return
         island = self._islands[k]
-        island.tell(unwrap(trial), generational=self.traits.generational)
-        if not self.traits.generational:
+        island.tell(unwrap(trial), generational=self._traits.generational)
+        if not self._traits.generational:
             if island.done >= island.due:
                 island.due += self.every
                 self._migrate([k])

@@ -86,8 +86,9 @@ class Phases:
 
     @property
     def traits(self) -> Traits:
-        """Those of the running algorithm, except for sizes, which differ between the two."""
-        return replace(self.algorithms[-1].traits, size=None, population_size=None)
+        """Those of the running algorithm, but for sizes, which differ from one to the other."""
+        seeds = tuple(seed for each in self.algorithms for seed in each.traits.seeds)
+        return replace(self.algorithms[-1].traits, size=None, population_size=None, seeds=seeds)
 
     def donors(self) -> Collection[int]:
         """Return the trials whose weights the running algorithm may still ask for."""

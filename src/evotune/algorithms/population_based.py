@@ -450,6 +450,8 @@ class PopulationBasedTraining:
             inherits=True,
             population_size=self.population_size,
             interval=self.interval,
+            generations=True,
+            seeds=self._generations.late_seeds,
         )
 
     @property

@@ -159,7 +159,6 @@ class ParticleSwarm:
         self.topology = topology
         self.survival = survival
         self._check()
-        self.traits = Traits(generational=True, population_size=population_size)
         self._coordinates = _Coordinates(space)
         self._generations = Generations(space, design_named(start), seeds, population_size)
         self._latest: dict[int, Trial] = {}  # of each particle, whether it failed or not
@@ -188,6 +187,16 @@ class ParticleSwarm:
     def population(self) -> tuple[Trial, ...]:
         """The best trial of each particle, best first."""
         return tuple(self._best[k] for k in sorted(self._best, key=self._ranks.__getitem__))
+
+    @property
+    def traits(self) -> Traits:
+        """What a study must know of it."""
+        return Traits(
+            generational=True,
+            population_size=self.population_size,
+            generations=True,
+            seeds=self._generations.late_seeds,
+        )
 
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""

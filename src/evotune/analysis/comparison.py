@@ -1,12 +1,14 @@
 """Results of the arms of a study's controls, and their statistical comparison."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from evotune.analysis.statistics import Difference, paired, unpaired
+from evotune import finite
+from evotune.analysis.statistics import Difference, mean_of, paired, unpaired
 from evotune.errors import StudyError
 
 
@@ -68,9 +70,11 @@ class Comparison:
         ]
         for name, values in self.arms.items():
             ordered = sorted(values, reverse=self.direction == "min")
-            spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+            unit, mean = finite.unit(values), mean_of(np.array(values, dtype=float))
+            shares = np.divide(values, unit)
+            spread = float(np.std(shares, ddof=1)) * unit if len(values) > 1 else math.nan
             lines.append(
-                f"{name:{width}}  {len(values):4}  {float(np.mean(values)):9.5g}  {spread:9.3g}  "
+                f"{name:{width}}  {len(values):4}  {mean:9.5g}  {finite.limited(spread):9.3g}  "
                 f"{ordered[0]:9.5g}  {ordered[-1]:9.5g}  {self.epochs.get(name, 0):7g}"
             )
         return "\n".join(lines)

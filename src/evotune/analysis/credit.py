@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evotune import finite
 from evotune.analysis.data import StudyData
 from evotune.analysis.statistics import median_interval
 from evotune.analysis.steps import Step, gain
@@ -66,7 +67,11 @@ def operator_credits(data: StudyData) -> list[Credit]:
 
 def _gain(data: StudyData, step: Step, digits: int) -> float:
     donors = [gain(step, data.step_of.get(donor)) for donor in step.trial.donors]
-    return round(float(np.mean(donors)), digits)
+    mean = finite.mean(donors)
+    try:
+        return round(mean, digits)
+    except OverflowError:  # what it would be rounded up to lies beyond floats
+        return mean
 
 
 def _digits(data: StudyData) -> int:
@@ -89,7 +94,7 @@ def _usual(heirs: Iterable[Step], gains: dict[int, float]) -> dict[tuple[float, 
     for step in heirs:
         if not math.isnan(gains[step.trial.number]):
             spans[step.start, step.trial.budget or 0.0].append(gains[step.trial.number])
-    return {span: float(np.median(found)) for span, found in spans.items()}
+    return {span: float(finite.median(found)) for span, found in spans.items()}
 
 
 def _credit(
@@ -103,14 +108,15 @@ def _credit(
     others = np.array([usual[step.start, step.trial.budget or 0.0] for step in done])
     if not done:
         return Credit(kind, len(members), len(members), 0, *(math.nan,) * 4)
-    low, high = median_interval(own - others)
+    advantage = finite.plus(own, -others)
+    low, high = median_interval(advantage)
     return Credit(
         kind,
         len(members),
         len(members) - len(done),
         int((own > 0).sum()),
-        float(np.median(own)),
-        float(np.median(own - others)),
+        float(finite.median(own)),
+        float(finite.median(advantage)),
         float(low),
         float(high),
     )

@@ -18,7 +18,8 @@ from evotune.analysis.steps import Step, inherits_weights, steps, survivors
 from evotune.errors import StudyError
 from evotune.evolution.hypervolume import knee
 from evotune.evolution.pareto import non_dominated
-from evotune.evolution.repeats import average, bound, root, squares
+from evotune.evolution.repeats import average, bound, noise, root
+from evotune.evolution.survival import measured_at
 from evotune.objectives import AnyObjective, Objective, Objectives
 from evotune.protocols import StudyDefinition
 from evotune.space import Space
@@ -175,7 +176,7 @@ class StudyData:
     def _running_best(self, order: Indices) -> Indices:
         """Return the position in ``done`` of the best up to and with each place of an order."""
         pairs = zip(self.done, self.values, strict=True)
-        keys = [(t.state == "stopped", t.violation, *row) for t, row in pairs]
+        keys = [(t.state == "stopped", -measured_at(t), t.violation, *row) for t, row in pairs]
         best = order.copy()
         for k in range(1, len(order)):
             best[k] = order[k] if keys[order[k]] < keys[best[k - 1]] else best[k - 1]
@@ -275,13 +276,13 @@ def prepare(study: Recorded) -> StudyData:
     objectives = Objectives.from_json(definition.objectives)
     ordered = tuple(sorted(trials, key=lambda trial: trial.number))
     places = np.array([k for k, t in enumerate(ordered) if _is_finite(t)], dtype=np.intp)
-    done, noise = _averaged([ordered[k] for k in places], objectives)
+    done, spread = _averaged([ordered[k] for k in places], objectives)
     count = len(objectives.objectives)
     values = np.array([t.values for t in done], dtype=float).reshape(len(done), count)
     signs = np.array([objective.score(1.0) for objective in objectives.objectives])
     at_worst = values.copy()
     if count == 1:
-        at_worst[:, 0] = [bound(v, t, noise) for v, t in zip(values[:, 0], done, strict=True)]
+        at_worst[:, 0] = [bound(v, t, spread) for v, t in zip(values[:, 0], done, strict=True)]
     front = _front(done, at_worst)
     return StudyData(
         definition=definition,
@@ -294,7 +295,7 @@ def prepare(study: Recorded) -> StudyData:
         values=values,
         scores=values * signs + 0.0,  # no -0.0
         front=front,
-        ranking=_ranking(done, at_worst, front),
+        ranking=_ranking(done, np.hstack([at_worst, values]), front),
         inherits=inherits_weights(ordered),
     )
 
@@ -337,9 +338,8 @@ def _averaged(done: Sequence[Trial], objectives: Objectives) -> tuple[tuple[Tria
     groups: dict[tuple[int, bool], list[Trial]] = {}
     for trial in done:
         groups.setdefault(_group(trial), []).append(trial)
-    freedom = len(done) - len(groups)
-    noise = math.sqrt(sum(map(squares, groups.values())) / freedom) if freedom else 0.0
-    return tuple(average(trial, groups[_group(trial)], objectives) for trial in done), noise
+    means = tuple(average(trial, groups[_group(trial)], objectives) for trial in done)
+    return means, noise(groups.values())
 
 
 def _group(trial: Trial) -> tuple[int, bool]:
@@ -351,7 +351,7 @@ def _group(trial: Trial) -> tuple[int, bool]:
 def _front(done: Sequence[Trial], values: Floats) -> npt.NDArray[np.bool_]:
     fresh = _fresh(done)
     feasible = np.array([trial.violation == 0 for trial in done], dtype=bool) & fresh
-    whole = np.array([trial.state != "stopped" for trial in done], dtype=bool) & fresh
+    whole = (_behind(done) == 0) & fresh
     choices = (feasible & whole, whole, feasible, fresh)
     eligible = np.flatnonzero(next((choice for choice in choices if choice.any()), fresh))
     front = np.zeros(len(done), dtype=bool)
@@ -362,10 +362,17 @@ def _front(done: Sequence[Trial], values: Floats) -> npt.NDArray[np.bool_]:
 def _ranking(done: Sequence[Trial], values: Floats, front: npt.NDArray[np.bool_]) -> Indices:
     violations = np.array([trial.violation for trial in done], dtype=float)
     # numpy's last key counts most; with one objective the front is just the best.
-    stopped = np.array([trial.state == "stopped" for trial in done], dtype=bool)
-    keys = (*values.T[::-1], violations, stopped, ~front)
+    keys = (*values.T[::-1], violations, _behind(done), ~front)
     order = np.lexsort(keys)
     return order[_fresh(done)[order]]
+
+
+def _behind(done: Sequence[Trial]) -> Indices:
+    """Return 0 for a trial that competes, 1 for one of a smaller budget, 2 for a stopped one."""
+    stopped = np.array([trial.state == "stopped" for trial in done], dtype=bool)
+    depths = np.array([measured_at(trial) for trial in done])
+    largest = np.max(depths[~stopped & np.isfinite(depths)], initial=0.0)
+    return np.where(stopped, 2, depths < largest).astype(np.intp)
 
 
 def _fresh(done: Sequence[Trial]) -> npt.NDArray[np.bool_]:

@@ -53,7 +53,8 @@ def diversity(space: Space, trials: Sequence[Trial], groups: npt.NDArray[np.int6
             active = members[~np.isnan(members[:, row]), row]
             if active.size >= 2:
                 distance = _spread(active) if space[gene].ordered else _differing(active)
-                per_gene[row, column] = distance / _random_level(space[gene])
+                # 0 where all chances but one vanish beside it
+                per_gene[row, column] = distance / (_random_level(space[gene]) or 1.0)
     known = ~np.isnan(per_gene)
     sums = np.where(known, per_gene, 0.0).sum(axis=0)
     counts = known.sum(axis=0)
@@ -65,7 +66,8 @@ def _spread(values: Floats) -> float:
     """Return the mean distance of all pairs, from the sorted values in one pass."""
     n = len(values)
     weights = 2 * np.arange(n) - n + 1
-    return float(np.sort(values) @ weights / (n * (n - 1) / 2))
+    # Rounding may bring equal values below 0, otherwise on each machine.
+    return max(float(np.sort(values) @ weights / (n * (n - 1) / 2)), 0.0)
 
 
 def _differing(values: Floats) -> float:

@@ -89,4 +89,7 @@ def quantiles(
     below = places.astype(np.intp)
     above = np.minimum(below + 1, counts - 1)
     low, high = ordered[firsts + below], ordered[firsts + above]
-    return names, low + (places - below) * (high - low)
+    share = places - below
+    with np.errstate(over="ignore", invalid="ignore"):
+        between = low + share * (high - low)
+    return names, np.where(np.isfinite(between), between, (1 - share) * low + share * high)

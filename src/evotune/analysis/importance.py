@@ -288,7 +288,7 @@ def importance(
         done = [done[k] for k in kept]
     targets = np.array([t.values[objective_index] for t in done if t.values])
     effects = Effects(np.zeros(len(genes)), np.zeros(len(genes)), math.nan)
-    if genes and len(done) >= TRIALS_AT_LEAST and np.ptp(targets) > 0:
+    if genes and len(done) >= TRIALS_AT_LEAST and targets.min() < targets.max():
         cube = units(space, genes, done)
         if method == "fanova":
             effects = fanova(cube, _ranks(targets), rng)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
 from evotune.analysis import statistics
 from evotune.analysis.pairing import Runs, pair
 from evotune.analysis.runs import TaskRuns
@@ -153,13 +154,13 @@ def _pairs(tasks: Sequence[TaskRuns], order: npt.NDArray[np.intp]) -> tuple[Pair
     losses = np.concatenate([task.losses() for task in tasks])[:, order]
     filled = np.concatenate([_filled(task.losses(), len(tasks) > 1) for task in tasks])[:, order]
     couples = [(a, b) for a in range(len(names)) for b in range(a + 1, len(names))]
-    gains = [filled[:, b] - filled[:, a] for a, b in couples]
+    gains = [finite.plus(filled[:, b], -filled[:, a]) for a, b in couples]
     adjusted = statistics.holm([statistics.signed_rank(gain) for gain in gains])
     return tuple(
         Pair(
             names[a],
             names[b],
-            float(gain.mean()),
+            statistics.mean_of(gain),
             *statistics.mean_interval(gain),
             float(p),
             int((losses[:, a] < losses[:, b]).sum()),
@@ -171,11 +172,15 @@ def _pairs(tasks: Sequence[TaskRuns], order: npt.NDArray[np.intp]) -> tuple[Pair
 
 def _filled(losses: Floats, relative: bool) -> Floats:
     """Return results with the worst of all where there is none, maybe in shares of their range."""
-    finite = losses[np.isfinite(losses)]
-    if not finite.size:
+    known = losses[np.isfinite(losses)]
+    if not known.size:
         return np.zeros_like(losses)
-    filled = np.where(np.isfinite(losses), losses, finite.max())
-    return (filled - finite.min()) / (np.ptp(finite) or 1.0) if relative else filled
+    filled = np.where(np.isfinite(losses), losses, known.max())
+    if not relative:
+        return filled
+    filled, known = filled / finite.unit(known), known / finite.unit(known)
+    shares: Floats = (filled - known.min()) / (np.ptp(known) or 1.0)
+    return shares
 
 
 # -- in words -------------------------------------------------------------------------------------
@@ -256,7 +261,7 @@ def result_texts(ranking: Ranking, method: str, task: int = 0) -> list[str]:
     found = sorted(x for x in of_task.curves[method][:, -1] if not math.isnan(x))
     if not found:
         return ["–", "–"]
-    middle = (found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2
+    middle = finite.mean([found[(len(found) - 1) // 2], found[len(found) // 2]])
     ends = found if of_task.direction == "max" else found[::-1]
     return [f"{middle:.5g}", f"{ends[0]:.5g} to {ends[-1]:.5g}"]
 

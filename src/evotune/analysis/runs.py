@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
 from evotune.errors import StudyError
 from evotune.evolution.pareto import non_dominated
 from evotune.evolution.repeats import root
@@ -192,8 +193,16 @@ def _hypervolume_of(found: Sequence[Floats]) -> Callable[[Floats], float]:
 
     everything = np.concatenate(found)
     front = everything[non_dominated(everything)] if len(everything) else everything
+    units = finite.units(front)
+    front = front / units
     best = front.min(axis=0, initial=math.inf)
     scale = front.max(axis=0, initial=-math.inf) - best
     scale = np.where(scale > 0, scale, 1.0)
     reference = np.full(everything.shape[1], REFERENCE)
-    return lambda points: float(moocore.hypervolume((points - best) / scale, ref=reference))
+
+    def volume(points: Floats) -> float:
+        with np.errstate(over="ignore"):  # far beyond the reference point it is all the same
+            cube = (points / units - best) / scale
+        return float(moocore.hypervolume(cube, ref=reference))
+
+    return volume

@@ -18,12 +18,14 @@ critical difference (1963), as Demšar (2006) advises. Titles are in docs/refere
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
 from evotune.errors import StudyError
 
 # scipy.stats takes half a second to load, hence the imports within functions.
@@ -87,10 +89,10 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Difference:
     """
     if len(a) != len(b) or len(a) < 2:
         raise StudyError(f"needs two or more pairs of values, got {len(a)} and {len(b)}")
-    gaps = np.subtract(a, b)
+    gaps = finite.plus(np.asarray(a, float), np.negative(b))
     larger, smaller = int((gaps > 0).sum()), int((gaps < 0).sum())
     low, high = mean_interval(gaps)
-    return Difference(float(gaps.mean()), low, high, signed_rank(gaps), larger, smaller, len(gaps))
+    return Difference(mean_of(gaps), low, high, signed_rank(gaps), larger, smaller, len(gaps))
 
 
 def unpaired(a: Sequence[float], b: Sequence[float]) -> Difference:
@@ -104,12 +106,17 @@ def unpaired(a: Sequence[float], b: Sequence[float]) -> Difference:
     if min(len(a), len(b)) < 2:
         raise StudyError(f"needs two or more values of each, got {len(a)} and {len(b)}")
     x, y = np.asarray(a, float), np.asarray(b, float)
-    mean, gaps = float(x.mean() - y.mean()), x[:, None] - y
-    low = high = mean
-    if np.ptp(x) or np.ptp(y):
-        low, high = stats.ttest_ind(x, y, equal_var=False).confidence_interval(1 - LEVEL)
+    gaps = finite.plus(x[:, None], -y)
+    unit = finite.unit([*x, *y])
+    shares = x / unit, y / unit
+    mean = low = high = float(shares[0].mean() - shares[1].mean())
+    if any(map(np.ptp, shares)):
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+            # Of all but equal runs, or of variances too far apart, digits are lost: no matter.
+            low, high = stats.ttest_ind(*shares, equal_var=False).confidence_interval(1 - LEVEL)
+    mean, low, high = (finite.limited(float(x) * unit) for x in (mean, low, high))
     larger, smaller = int((gaps > 0).sum()), int((gaps < 0).sum())
-    return Difference(mean, float(low), float(high), rank_sum(x, y), larger, smaller, gaps.size)
+    return Difference(mean, low, high, rank_sum(x, y), larger, smaller, gaps.size)
 
 
 def signed_rank(gaps: Floats) -> float:
@@ -140,8 +147,17 @@ def mean_interval(values: Floats) -> tuple[float, float]:
 
     if len(values) < 2:
         return math.nan, math.nan
-    reach = stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * stats.sem(values)
-    return float(values.mean() - reach), float(values.mean() + reach)
+    unit = finite.unit(values)
+    mean = (values / unit).mean()
+    reach = stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * stats.sem(values / unit)
+    low, high = (float(mean + way * reach) * unit for way in (-1.0, 1.0))
+    return finite.limited(low), finite.limited(high)
+
+
+def mean_of(values: Floats) -> float:
+    """Return the mean of values, ``(runs,)``."""
+    unit = finite.unit(values)
+    return finite.limited(float((values / unit).mean()) * unit)
 
 
 def median_interval(values: npt.ArrayLike) -> Floats:

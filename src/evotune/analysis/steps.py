@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from evotune import finite
 from evotune.trial import Trial
 
 Lane = tuple[int, ...]
@@ -122,4 +123,4 @@ def gain(step: Step, donor: Step | None) -> float:
     """
     if donor is None or not step.trial.values or not donor.trial.values:
         return math.nan
-    return donor.trial.values[0] - step.trial.values[0]
+    return finite.limited(donor.trial.values[0] - step.trial.values[0])

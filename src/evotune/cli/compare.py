@@ -12,6 +12,7 @@ from evotune.analysis.ranking import compare
 from evotune.analysis.runs import RunLike
 from evotune.analysis.statistics import runs_needed
 from evotune.analysis.text import count, number
+from evotune.checks import user_path
 from evotune.cli.algorithms import algorithm_table, make_algorithm
 from evotune.cli.config import Config, load, setting_of
 from evotune.cli.console import is_live, make_console
@@ -80,6 +81,8 @@ def compare_sources(
         ConfigError: The sources cannot be compared, or a file is invalid.
         StudyError: The stored runs cannot be compared.
     """
+    if output is not None:
+        user_path(output, ConfigError, (".html", ".htm"))
     console = make_console()
     if sources[0].endswith(".toml"):
         arms = _arms(sources, algorithms)
@@ -102,7 +105,7 @@ def compare_sources(
 
 
 def _arms(sources: Sequence[str], algorithms: str | None) -> list[Arm]:
-    files = [Path(source) for source in sources]
+    files = [user_path(source, ConfigError) for source in sources]
     if any(file.suffix != ".toml" for file in files):
         raise ConfigError(f"compare takes either TOML files or one storage; got {_list(sources)}")
     if algorithms is None and len(files) < 2:

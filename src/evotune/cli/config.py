@@ -75,6 +75,7 @@ from pathlib import Path
 from typing import Any
 
 from evotune.checkpoints.store import Checkpoints
+from evotune.checks import user_path
 from evotune.cli.algorithms import make_algorithm, make_operator
 from evotune.cli.registry import at, build, check_names, check_types, make_domain
 from evotune.cli.task import make_task
@@ -82,6 +83,7 @@ from evotune.errors import ConfigError
 from evotune.objectives import Constraint, Objectives, WeightedSum, parse_objectives
 from evotune.protocols import Algorithm, Evaluate
 from evotune.space import Space
+from evotune.storage.sql import file_of, locate
 from evotune.study.run import Limits, executor_for
 from evotune.study.study import Study
 
@@ -145,6 +147,7 @@ def load(path: Path, overrides: Table) -> Config:
     Raises:
         ConfigError: The file is invalid; the message says where and why.
     """
+    path = user_path(path, ConfigError)
     tables = _read(path)
     folder = path.resolve().parent
     with at(str(path)):
@@ -238,7 +241,7 @@ def _checkpoints(given: Any, folder: Path) -> Checkpoints:
         options = dict(given) if isinstance(given, dict) else {"location": given}
         location = options.get("location")
         if isinstance(location, str) and location.strip() and "://" not in location:
-            options["location"] = folder / Path(location).expanduser()
+            options["location"] = folder / user_path(location, ConfigError)
         return build(Checkpoints, options)
 
 
@@ -253,10 +256,11 @@ def _location(study: Table, path: Path) -> tuple[str, Path | str]:
             'storage = "memory" would be lost when the command ends; leave storage out to keep '
             f"the study in {path.stem}.db"
         )
-    if "://" in storage and not storage.startswith("sqlite:///"):
+    url = locate(storage, path.resolve().parent)
+    file = file_of(url)
+    if file is None:
         return name, storage
-    file = Path(storage.removeprefix("sqlite:///")).expanduser()
-    return name, path.resolve().parent / file
+    return name, url.render_as_string() if url.query else file
 
 
 def _objectives(study: Table) -> Objectives:

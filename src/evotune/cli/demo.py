@@ -8,6 +8,7 @@ from rich.table import Table
 
 import evotune as et
 from evotune.analysis.text import count, duration
+from evotune.checks import user_path
 from evotune.cli.console import make_console, print_next
 from evotune.cli.run import INTERRUPTED, print_interrupted
 from evotune.cli.tables import table
@@ -38,6 +39,7 @@ def demo(
         ConfigError: PyTorch is not installed.
         StudyMismatchError: The folder holds a demo with other settings.
     """
+    folder = user_path(folder, StorageError)
     searches, task = _set_up(epochs)
     console = make_console()
     console.print(

@@ -50,7 +50,7 @@ def run(file: Path, overrides: Mapping[str, Any], *, take_over: bool) -> int:
         print_interrupted(console, study)
         return INTERRUPTED
     _print_end(console, study, str(file), before)
-    return 0
+    return 1 if study.counts.keys() == {"failed"} else 0
 
 
 def print_interrupted(console: Console, study: Study) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from evotune.analysis.lineage import weights_line, winner
+from evotune.checks import user_path
 from evotune.cli.console import make_console
 from evotune.cli.source import Record, read_study
 from evotune.errors import ConfigError
@@ -23,6 +24,7 @@ def schedule(source: str, name: str | None, output: Path | None, trial: int | No
         NoResultError: No trial is done yet.
         ScheduleError: Its trials have no budget in epochs, or the file cannot be written.
     """
+    output = None if output is None else user_path(output, ConfigError)
     kind = None if output is None else output.suffix.lower()
     if kind not in (None, ".json", ".html"):
         raise ConfigError(f"a schedule is written to a .json or .html file, got {str(output)!r}")

@@ -9,12 +9,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from evotune.analysis.steps import Step, inherits_weights, steps
-from evotune.checks import did_you_mean
+from evotune.checks import did_you_mean, user_path
 from evotune.errors import NoResultError, StorageError, StudyError
 from evotune.objectives import Objectives
 from evotune.protocols import Driver, Storage, StudyDefinition
 from evotune.space import Space
 from evotune.storage import open_storage
+from evotune.storage.sql import file_of, locate
 from evotune.storage.tables import schema_version
 from evotune.study.ledger import Ledger
 from evotune.trial import Trial
@@ -89,15 +90,18 @@ def open_source(source: str) -> tuple[Storage, str | None]:
         StorageError: There is no such file, or it holds no studies.
         ConfigError: The TOML file is invalid.
     """
-    name, where = None, source if "://" in source else Path(source).expanduser()
+    name: str | None = None
+    where: str | Path = source if "://" in source else user_path(source, StorageError)
     if source.endswith(".toml"):
         from evotune.cli.config import location  # loads all that a study may be made of
 
-        name, where = location(Path(source))
-    elif source.startswith("sqlite:///"):
-        where = Path(source.removeprefix("sqlite:///"))
-    if isinstance(where, Path):
-        _check_file(where, f"; create it with: evotune run {source}" if name else "")
+        name, where = location(user_path(source, StorageError))
+    file = file_of(locate(where))
+    if file is not None:
+        _check_file(
+            where if isinstance(where, Path) else file,
+            f"; create it with: evotune run {source}" if name else "",
+        )
     return open_storage(where), name
 
 

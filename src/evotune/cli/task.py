@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from evotune.checks import did_you_mean
+from evotune.checks import did_you_mean, user_path
 from evotune.cli.registry import build, check_names
 from evotune.errors import ConfigError
 from evotune.execution.evaluate import describe_error
@@ -33,7 +33,7 @@ def make_task(table: Mapping[str, Any], folder: Path) -> Evaluate:
             + (", not both" if "function" in table else "")
         )
     if "command" in table:
-        cwd = folder / str(table.get("cwd", "."))
+        cwd = folder / user_path(str(table.get("cwd", ".")), ConfigError)
         task: Evaluate = build(CommandTask, {**table, "cwd": cwd})
         return task
     check_names("key", table, ["function"])
@@ -47,7 +47,11 @@ def _import_function(spec: Any, folder: Path) -> Evaluate:
             f'function must name a module and a function, got {spec!r}; write "train:train" or '
             '"train.py:train"'
         )
-    module = _import_file(folder / where) if where.endswith(".py") else _import(where, folder)
+    module = (
+        _import_file(folder / user_path(where, ConfigError))
+        if where.endswith(".py")
+        else _import(where, folder)
+    )
     function: Evaluate | None = getattr(module, name, None)
     if not callable(function):
         names = [n for n, value in vars(module).items() if callable(value) and n[0] != "_"]

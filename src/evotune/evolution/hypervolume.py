@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import moocore
 import numpy as np
 
+from evotune import finite
 from evotune.evolution.pareto import Array, non_dominated
 
 
@@ -33,11 +34,11 @@ def reference_point(front: Array) -> Array:
         Shape ``(objectives,)``, worse than the front in each; a constant objective counts as if its
         range were its own absolute value.
     """
-    worst = front.max(axis=0)
-    spread = worst - front.min(axis=0)
+    units = finite.units(front)
+    worst = front.max(axis=0) / units
+    spread = worst - front.min(axis=0) / units
     own = np.where(worst == 0, 1.0, np.abs(worst))
-    reference: Array = worst + 0.1 * np.where(spread > 0, spread, own)
-    return reference
+    return finite.times(worst + 0.1 * np.where(spread > 0, spread, own), units)
 
 
 def knee(values: Array) -> int:
@@ -53,7 +54,7 @@ def knee(values: Array) -> int:
         values: Minimised objectives, shape ``(points, objectives)``, one point at least.
     """
     front = np.flatnonzero(non_dominated(values))
-    points = values[front]
+    points = values[front] / finite.units(values[front])
     spread = points.max(axis=0) - points.min(axis=0)
     unit = (points - points.min(axis=0)) / np.where(spread > 0, spread, 1.0)
     # Among equally good extremes, the one that is best in the other objectives.

@@ -12,6 +12,7 @@ from math import comb
 
 import numpy as np
 
+from evotune import finite
 from evotune.checks import check_whole
 from evotune.evolution.pareto import Array, Indices
 from evotune.evolution.survival import constrained
@@ -40,6 +41,7 @@ class Niching:
         return constrained(trials, self._order)
 
     def _order(self, values: Array, fronts: Indices) -> Indices:
+        values = values / finite.units(values)
         rays = reference_directions(values.shape[1], self.directions)
         niche, distance = _associate(_normalised(values, values[fronts == 0]), rays)
         # Algorithm 4 in one sort: a trial's place in its niche is how often the niche was chosen

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
 from evotune.checks import check_in, check_whole
-from evotune.errors import AlgorithmError
 from evotune.names import own_names
 
 __dir__ = own_names(__name__)
@@ -99,6 +99,7 @@ class Rank:
 
 def _roulette_weights(values: Array) -> Array:
     """Return fitness above the worst, with a floor so that the worst keeps a chance too."""
+    values = values / finite.unit(values)
     fitness: Array = values.max() - values
     average = float(fitness.mean())
     return fitness + (0.1 * average if average > 0 else 1.0)
@@ -153,7 +154,10 @@ class Boltzmann:
     ) -> Positions:
         # A growth beyond e^500 would overflow; long before, only the best is drawn.
         beta = self.beta * math.exp(min(math.log(self.growth) * generation, 500.0))
-        return draw(np.exp(-beta * (values - values.min())), count, rng)  # shifted: no overflow
+        with np.errstate(over="ignore"):  # exp(-inf) is right for what is so far behind
+            gaps = np.minimum(values - values.min(), finite.LARGEST)
+            weights = np.exp(-finite.limited(beta) * gaps)
+        return draw(weights, count, rng)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +173,12 @@ class RelativeExponential:
     strength: float = 4.0
 
     def __post_init__(self) -> None:
-        if self.strength < 0:
-            raise AlgorithmError(
-                f"RelativeExponential: strength must not be negative, got {self.strength!r}"
-            )
+        check_in("RelativeExponential", "strength", self.strength, "[0, inf)")
 
     def __call__(
         self, values: Array, count: int, rng: np.random.Generator, generation: int
     ) -> Positions:
+        values = values / finite.unit(values)
         spread = values.max() - values.min()
         relative = (values - values.min()) / spread if spread > 0 else np.zeros(len(values))
         return draw(np.exp(-self.strength * relative), count, rng)

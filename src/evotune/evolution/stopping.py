@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
 from evotune.checks import check_in, check_whole, did_you_mean
 from evotune.errors import ObjectiveError
 from evotune.evolution import pareto
@@ -167,7 +168,10 @@ class DominationStopping:
 
 
 def _averages(values: Sequence[float]) -> Iterator[float]:
-    return (total / count for count, total in enumerate(accumulate(values), start=1))
+    unit = finite.unit(values)
+    for count, total in enumerate(accumulate(value / unit for value in values), start=1):
+        average = total / count * unit
+        yield math.inf if math.isnan(average) else average  # of inf and -inf
 
 
 def _bests(values: Sequence[float]) -> Iterator[float]:
@@ -223,7 +227,11 @@ def _percentile(ordered: Sequence[float], percentile: float) -> float:
     place, share = divmod((len(ordered) - 1) * percentile / 100, 1)
     low = ordered[int(place)]
     high = ordered[min(int(place) + 1, len(ordered) - 1)]
-    return low if share == 0 or low == high else low + share * (high - low)
+    if share == 0 or low == high:
+        return low
+    if math.isinf(high - low):
+        return high if math.isinf(low) else (1 - share) * low + share * high
+    return low + share * (high - low)
 
 
 # -- several objectives: a front a rung -----------------------------------------------------------

@@ -1,5 +1,6 @@
 """Survival: trials -> the same trials, best first. Later steps read positions only."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,19 @@ def by_first(trial: Trial) -> Order:
     Stopped trials come last: their values are those of an unfinished training.
     """
     return trial.state == "stopped", trial.violation, trial.values or (), trial.number
+
+
+def measured_at(trial: Trial) -> float:
+    """Return the budget that a trial's values belong to; those of smaller ones are no rivals.
+
+    For a promoted trial it is its rung, whatever its own share of it. Infinite where values are
+    compared whatever the budget: the function chose it, or a line of weights is trained on and
+    each look at it counts.
+    """
+    if trial.origin.rung is not None:
+        return float(trial.origin.rung)
+    goes_on = bool(trial.donors) or trial.origin.member is not None
+    return math.inf if trial.budget is None or goes_on else float(trial.budget)
 
 
 def best_first(trials: Sequence[Trial]) -> list[Trial]:

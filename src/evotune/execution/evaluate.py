@@ -3,7 +3,6 @@
 import reprlib
 import traceback
 from collections.abc import Mapping
-from decimal import Decimal
 from numbers import Real
 from time import perf_counter
 from typing import Any
@@ -19,6 +18,7 @@ from evotune.trial import (
     RunningTrial,
     StopTrial,
     Trial,
+    as_number,
 )
 
 _ADVICE = 'return a number or a dict of numbers such as {"accuracy": 0.93}'
@@ -137,19 +137,11 @@ def read_metrics(returned: Any) -> dict[str, float] | Failure:
     named = returned if isinstance(returned, Mapping) else {BARE_NUMBER: returned}
     metrics: dict[str, float] = {}
     for name, value in named.items():
-        number = _as_number(value)
+        number = as_number(value)
         if number is None or not isinstance(name, str):
             return _no_number(name, value)
         metrics[name] = number
     return metrics
-
-
-def _as_number(value: Any) -> float | None:
-    try:
-        plain = value.item() if callable(getattr(value, "item", None)) else value
-        return float(plain) if isinstance(plain, Real | Decimal) else None
-    except Exception:  # each library has its own for an array of many elements
-        return None
 
 
 def _no_number(name: Any, value: Any) -> Failure:

@@ -13,7 +13,7 @@ from evotune.analysis.ranking import (
     verdicts,
 )
 from evotune.analysis.text import count, number
-from evotune.checks import write_whole
+from evotune.checks import user_path, write_whole
 from evotune.report.figures.ranking import anytime, critical_differences, ranks_over_time
 from evotune.report.parts import Cell, Page, Section, Table
 from evotune.report.templating import render_page
@@ -29,8 +29,9 @@ def write_ranking(path: str | Path, ranking: Ranking) -> Path:
         ranking: The result of `compare`.
 
     Raises:
-        StudyError: The path cannot be written.
+        StudyError: The path ends in something else than ``.html``, or cannot be written.
     """
+    target = user_path(path, endings=(".html", ".htm"))
     title = " · ".join(ranking.methods[:4]) + (" · …" if len(ranking.methods) > 4 else "")
     page = Page(
         "evotune comparison",
@@ -39,7 +40,7 @@ def write_ranking(path: str | Path, ranking: Ranking) -> Path:
         (*_sections(ranking), _pairs(ranking)),
         findings=(*verdicts(ranking), *ranking.notes),
     )
-    return write_whole(path, render_page(page))
+    return write_whole(target, render_page(page))
 
 
 def _facts(ranking: Ranking) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from evotune import finite
 from evotune.analysis.comparison import Comparison
 from evotune.analysis.credit import FEW, Credit, operator_credits
 from evotune.analysis.data import FAMILY_AT_MOST, StudyData
@@ -375,7 +376,7 @@ def _versus(comparison: Comparison) -> Section:
     rows = []
     for name, values in comparison.arms.items():
         ordered = sorted(values, reverse=comparison.direction == "max")
-        ends = (sum(values) / len(values), ordered[0], ordered[-1])
+        ends = (finite.mean(values), ordered[0], ordered[-1])
         epochs = f"{comparison.epochs.get(name, 0.0):g}"
         every = ", ".join(number(value, 5) for value in values[:12])
         rows.append((name, str(len(values)), *(number(v, 5) for v in ends), epochs, every))

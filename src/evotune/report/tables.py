@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from evotune import finite
 from evotune.analysis.data import StudyData
 from evotune.analysis.steps import Step
 from evotune.analysis.text import constraint_text, count, duration, number, shorten
@@ -46,7 +47,7 @@ def tiles(data: StudyData) -> tuple[Tile, ...]:
     found.append(Tile("training time", duration(seconds), each or "all trials together"))
     if data.inherits:
         longest = max(step.end for step in data.steps)
-        total = sum(step.trial.budget or 0.0 for step in data.steps)
+        total = finite.limited(sum(step.trial.budget or 0.0 for step in data.steps))
         note = f"{total:,g} of all members together"
         found.append(Tile("epochs of a member", f"{longest:g}", note))
     generations = {t.origin.generation for t in data.trials} - {None}
@@ -75,7 +76,8 @@ def _states(trials: Sequence[Trial]) -> list[str]:
 
 def _train_seconds(data: StudyData) -> float:
     seconds = (trial.metrics.get("train_seconds", 0.0) for trial in data.trials)
-    return sum(s for s in seconds if isinstance(s, int | float) and math.isfinite(s))
+    known = (s for s in seconds if isinstance(s, int | float) and math.isfinite(s))
+    return finite.limited(sum(known))
 
 
 def best(data: StudyData) -> Best | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evotune.checkpoints.hyperparameters import set_dropout, set_hyperparameters
-from evotune.checks import did_you_mean, is_number, write_whole
+from evotune.checks import did_you_mean, is_number, user_path, write_whole
 from evotune.errors import ScheduleError
 from evotune.trial import Trial
 
@@ -210,14 +210,15 @@ class Schedule:
             A Plotly figure with one panel a gene.
 
         Raises:
-            ScheduleError: The file cannot be written.
+            ScheduleError: The file cannot be written, or is to end in something else.
         """
+        target = None if path is None else user_path(path, ScheduleError, (".html", ".htm"))
         found_by = [self.study] if self.study else []
         found_by += [f"trial {self.trial}"] if self.trial is not None else []
         lines = {name: self._line(name) for name in self.names}
         drawn = _figure(", ".join(["Schedule", *found_by]), lines, self.log)
-        if path is not None:
-            write_whole(path, drawn.to_html(include_plotlyjs=True), ScheduleError)
+        if target is not None:
+            write_whole(target, drawn.to_html(include_plotlyjs=True), ScheduleError)
         return drawn
 
     def _line(self, name: str) -> tuple[list[int], list[Any]]:
@@ -420,7 +421,7 @@ def _read(path: str | Path) -> Any:
         ScheduleError: There is no such file, or it is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(user_path(path, ScheduleError).read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror or str(error)
     except ValueError as error:  # no UTF-8, or no JSON

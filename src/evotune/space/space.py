@@ -171,7 +171,7 @@ class Space:
         """Make a genome of params: dormant genes get the middle of their domain.
 
         Args:
-            params: At least every active gene, e.g. ``study.best.params`` or known good values.
+            params: At least every active gene that has a choice, e.g. ``study.best.params`` or one you know.
 
         Raises:
             GenomeError: An active gene is missing, or a gene is unknown or outside its domain.
@@ -184,7 +184,8 @@ class Space:
             for name, domain in self.domains.items()
         }
         self.check(genome)
-        missing = [name for name in self.params(genome) if name not in params]
+        chosen = (name for name in self.params(genome) if self.domains[name].size > 1)
+        missing = [name for name in chosen if name not in params]
         if missing:
             raise GenomeError(f"gene {missing[0]!r} is active but missing from {dict(params)!r}")
         return genome

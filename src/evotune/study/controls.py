@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from evotune import finite
 from evotune.algorithms.random_search import RandomSearch
 from evotune.algorithms.replay import Plan, Replay
 from evotune.analysis.comparison import Comparison
@@ -66,7 +67,7 @@ def lines(trials: Sequence[Trial]) -> dict[int, float]:
 def spent(trials: Sequence[Trial]) -> Spent:
     """Return the epochs that trials have trained; a trial without a budget counts as 0."""
     longest = max(lines(trials).values(), default=0.0)
-    return Spent(sum(trial.budget or 0.0 for trial in trials), longest)
+    return Spent(finite.limited(sum(trial.budget or 0.0 for trial in trials)), longest)
 
 
 def compare_with_random(

@@ -5,6 +5,7 @@ import time
 import weakref
 from typing import Any
 
+from evotune.checks import option
 from evotune.errors import StudyError, StudyMismatchError
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Storage, StudyDefinition
@@ -26,9 +27,10 @@ def open_definition(
         StudyMismatchError: The stored one has another space, other objectives or another seed.
         StudyError: The name is empty or no text, or the seed is no whole number in range.
     """
+    seed = None if seed is None else _checked_seed(seed)
     wanted = StudyDefinition(
         name=_checked_name(name),
-        seed=fresh_seed() if seed is None else _checked_seed(seed),
+        seed=fresh_seed() if seed is None else seed,
         space=algorithm.space.to_json(),
         objectives=objectives.to_json(),
         algorithm=repr(algorithm),
@@ -78,9 +80,10 @@ def _checked_name(name: str) -> str:
 
 
 def _checked_seed(seed: int) -> int:
-    if isinstance(seed, bool) or int(seed) != seed or not 0 <= seed < 2**63:
+    number: int = option("seed", seed, "[0, inf)", whole=True)
+    if number >= 2**63:
         raise StudyError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed!r}")
-    return int(seed)
+    return number
 
 
 def check_new(algorithm: Algorithm) -> None:

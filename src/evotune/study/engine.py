@@ -4,12 +4,14 @@ import atexit
 import gc
 import logging
 import os
+import shlex
 import threading
 import time
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from evotune.checkpoints.store import Checkpoints
@@ -17,8 +19,10 @@ from evotune.errors import StorageError, StudyError, StudyLockedError
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Driver, Storage, StudyDefinition
 from evotune.seeding import generator, trial_seed
+from evotune.storage.outages import pause
+from evotune.storage.rescue import rescue
 from evotune.study import lock
-from evotune.study.keeper import Keeper
+from evotune.study.keeper import Keeper, default_folder
 from evotune.study.ledger import Ledger, judge
 from evotune.study.lock import one_at_a_time
 from evotune.trial import Checkpoint, Failure, Outcome, Proposal, Trial
@@ -83,11 +87,13 @@ class Engine:
         self._told: set[int] = set()
         self._unsaved: list[Trial] = []
         self._driver: Driver | None = None
+        self._rescue: Path | None = None
         self._refusal: StudyLockedError | StorageError | None = None
         self._superseded: set[tuple[int, float | None]] = set()  # starts of trials started again
         _engines.add(self)
         self._acquire(take_over)
         self._replay()
+        self._enqueue_late_seeds()
 
     # -- opening and closing ------------------------------------------------------------------
 
@@ -130,18 +136,34 @@ class Engine:
 
     @one_at_a_time
     def close(self) -> None:
-        """Release the study, so that another process can drive it.
+        """Write what could not be written before, and release the study for another process.
 
         Raises:
             StudyLockedError: This is a forked child of the driver.
+            StorageError: It cannot be written, and all of the study was written to another file.
         """
         if self.is_forked:
             self.check_driver()
-        if self._driver is not None:
-            self._finalizer.detach()
-            _release(self.storage, self.definition.name, self._driver)
+        try:
+            if self._driver is not None:
+                self._finalizer.detach()
+                self._give_up(self._driver)
+        finally:
             self._driver = None
-        self.keeper.store.close()
+            self.keeper.store.close()
+
+    def _give_up(self, driver: Driver) -> None:
+        try:
+            if self._unsaved:
+                self._write([])
+        except StorageError as error:
+            if not error.lost:  # else it is rescued already
+                raise self._rescued(error, driver) from error
+        except StudyLockedError:
+            pass  # what whoever drives it now has recorded counts
+        refused = _release(self.storage, self.definition.name, driver)
+        if isinstance(refused, StorageError) and refused.lost and self._rescue is None:
+            raise self._rescued(refused, driver) from refused
 
     def leave_to_parent(self) -> None:
         """In a forked child: hold nothing, release nothing, and refuse to move the study on."""
@@ -199,8 +221,72 @@ class Engine:
         return [t for n in self.untold if not (t := self.ledger.trials[n]).has_ended]
 
     @one_at_a_time
-    def restart(self, trial: Trial) -> Trial:
-        """Mark an unfinished trial as running again; the algorithm was told of it before."""
+    def waiting(self, limit: float) -> Trial | None:
+        """Return the first trial that waits, if any.
+
+        Args:
+            limit: Trials of the study: one that has never started does so only as one of these.
+        """
+        if not self.ledger.counts["waiting"]:
+            return None
+        for number in self.untold:
+            trial = self.ledger.trials[number]
+            if trial.state == "waiting" and (trial.started is not None or number < limit):
+                return trial
+        return None
+
+    @one_at_a_time
+    def enqueue(
+        self, genome: Mapping[str, Any], budget: float | None = None, repeat_of: int | None = None
+    ) -> Trial:
+        """Record a trial that the algorithm did not ask for; it waits for a run, or to be asked.
+
+        Raises:
+            StudyError: The study's trials are steps of one population that trains on.
+        """
+        self.check_driver()
+        traits = self.algorithm.traits
+        if traits.inherits and not traits.budgets:
+            raise StudyError(
+                f"{type(self.algorithm).__name__} trains one population on and on, in which params "
+                "from elsewhere have no weights to go on from: write seeds=[{...}] when the study "
+                "begins, or try them in a study of their own"
+            )
+        number = len(self.ledger.trials)
+        budget = max(traits.budgets, default=None) if budget is None else budget
+        started = self._started(number, Proposal(genome, budget), repeat_of)
+        trial = replace(started, state="waiting", started=None)
+        self.untold[number] = None
+        self.algorithm.tell(_as_started(trial))
+        self._write([trial])
+        return trial
+
+    def _enqueue_late_seeds(self) -> None:
+        """Let seeds that were given to a study which had begun be the next trials."""
+        key, first = self.algorithm.space.key, self.ledger.first
+        seeds = [s for s in self.algorithm.traits.seeds if first(key(s)) is None]
+        if not seeds or not self.is_driver:
+            return
+        name = self.definition.name
+        try:
+            for seed in seeds:
+                self.enqueue(seed)
+        except StudyError as error:
+            log.warning("study %r: the seeds given now are not tried: %s", name, error)
+        else:
+            log.info("study %r: %d seeds given now are tried next", name, len(seeds))
+
+    @one_at_a_time
+    def restart(self, trial: Trial, epochs: float | None = None) -> Trial:
+        """Mark a waiting trial as running; the algorithm was told of it before.
+
+        Args:
+            trial: The trial.
+            epochs: One that has never started gets no larger budget.
+        """
+        if trial.started is None and epochs is not None:
+            budget = epochs if trial.budget is None else min(trial.budget, epochs)
+            trial = replace(trial, budget=budget)
         self._superseded.add((trial.number, trial.started))
         started = replace(trial, state="running", started=time.time())
         self._write([started])
@@ -399,8 +485,30 @@ class Engine:
             self.ledger.put(trial)
         newest = {trial.number: trial for trial in (*self._unsaved, *trials)}
         self._unsaved = list(newest.values())
-        self.storage.write(self.definition.name, self._unsaved, driver)
+        try:
+            self.storage.write(self.definition.name, self._unsaved, driver)
+        except StorageError as error:
+            if not error.lost:
+                raise
+            raise self._rescued(error, driver) from error
         self._unsaved = []
+
+    def _rescued(self, error: StorageError, driver: Driver) -> StorageError:
+        """Write all that is in memory to a new file; return the error that says where it is."""
+        trials, place = self.ledger.trials, getattr(self.storage, "path", None)
+        self._rescue = rescue(self.definition, trials, driver, lost=place, before=self._rescue)
+        known = f"all {len(trials)} trials of study {self.definition.name!r}"
+        if self._rescue is None:
+            return StorageError(
+                f"{error}; {known} are in this process only, and no file could be written",
+                lost=True,
+            )
+        file, folder = str(self._rescue), default_folder(self.storage)
+        text = f"{known} are in {file}: look at them with evotune show {shlex.quote(file)}, and go "
+        text += f"on with storage={file!r}"
+        if self.keeper.has_weights and folder is not None and folder.is_dir():
+            text += f", checkpoints={str(folder)!r}"
+        return StorageError(f"{error}; {text}", lost=True)
 
 
 @contextmanager
@@ -457,12 +565,16 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 @atexit.register
 def _release_abandoned() -> None:
+    waits = pause.set(None)
     while _abandoned:
         _release(*_abandoned.pop())
+    pause.reset(waits)
 
 
-def _release(storage: Storage, name: str, driver: Driver) -> None:
+def _release(storage: Storage, name: str, driver: Driver) -> Exception | None:
     try:
         storage.release(name, driver)
     except Exception as error:  # at exit the disk may be gone; a dead process is replaced anyway
         log.debug("could not release study %r: %s", name, error)
+        return error
+    return None

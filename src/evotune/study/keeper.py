@@ -318,7 +318,7 @@ class Keeper:
 def default_folder(storage: Any) -> Path | None:
     """Return the folder for checkpoints beside a storage that is a file, else None."""
     path: Path | None = getattr(storage, "path", None)
-    if path is None or not path.is_file():  # a database in memory has a name, and no file
+    if path is None:
         return None
     real = Path(os.path.realpath(path))  # a link leads to the same weights
     return real.with_name(f"{real.name}.checkpoints")

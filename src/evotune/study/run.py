@@ -7,11 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import FrameType
 from typing import Any
 
+from evotune.checks import option, seconds
 from evotune.errors import (
     CheckpointError,
     StorageError,
@@ -21,11 +23,12 @@ from evotune.errors import (
     TooManyFailuresError,
 )
 from evotune.evolution.stopping import SameEnd, Stopping
+from evotune.evolution.survival import measured_at
 from evotune.execution.inline import InlineExecutor
 from evotune.execution.processes import ProcessExecutor
 from evotune.execution.stacked import StackedExecutor
-from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Evaluate, Executor
+from evotune.storage.outages import pause
 from evotune.study import lock
 from evotune.study.engine import Engine
 from evotune.trial import Bar, Failure, Outcome, Trial
@@ -34,6 +37,9 @@ log = logging.getLogger("evotune")
 
 #: A run is not stopped because of failures before this many trials have ended.
 FAILURES_COUNT_FROM = 10
+
+#: So many trials without the needed metrics end a run that has no result: no later one will differ.
+WITHOUT_METRICS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,38 +72,50 @@ class Limits:
                 "run() needs to know when to stop: write trials=100, timeout=3600 (seconds), "
                 "target=, stagnation=, or epochs=20 where weights are inherited"
             )
-        for name in ("trials", "timeout", "stagnation", "epochs"):
+        for name, check in _CHECKS.items():
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise StudyError(f"{name} must be positive, got {value!r}")
-        if self.epochs is not None and self.epochs != int(self.epochs):
-            raise StudyError(f"epochs must be a whole number, got {self.epochs!r}")
-        if not 0 <= self.max_failures <= 1:
-            raise StudyError(f"max_failures is a share in [0, 1], got {self.max_failures!r}")
+            if value is not None:
+                object.__setattr__(self, name, check(name, value))
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "trials": partial(option, interval="[1, inf]", whole=True),
+    "epochs": partial(option, interval="[1, inf)", whole=True),
+    "timeout": partial(seconds, interval="(0, inf]"),
+    "target": partial(option, interval="(-inf, inf)"),
+    "stagnation": partial(option, interval="[1, inf)", whole=True),
+    "max_failures": partial(option, interval="[0, 1]"),
+}
 
 
 class Stagnation:
     """Counts the generations since the best value got better."""
 
-    def __init__(self, generations: int | None, objectives: Objectives) -> None:
+    def __init__(self, generations: int | None, engine: Engine) -> None:
         self.generations = generations
-        if generations is not None and len(objectives.objectives) > 1:
+        if generations is None:
+            return
+        if len(engine.objectives.objectives) > 1:
             raise StudyError("stagnation= needs a single objective; use trials= or timeout=")
-        self._best: tuple[float, tuple[float, ...]] = (math.inf, ())
-        self._since = 0
+        if not engine.algorithm.traits.generations:
+            raise StudyError(
+                f"stagnation={generations} counts generations, which {engine.algorithm!r} has not "
+                "(its traits say generations=False); use trials=, timeout= or target="
+            )
+        self._best: tuple[float, ...] = (math.inf,)
+        self._since = self._latest = 0
 
     def __call__(self, trial: Trial) -> bool:
         if self.generations is None or not trial.has_ended:
             return False
         generation = trial.origin.generation
-        if generation is None:
-            raise StudyError(
-                "stagnation= counts generations, and this algorithm does not work in generations; "
-                "use trials=, timeout= or target="
-            )
-        if trial.state == "done" and trial.values and (trial.violation, trial.values) < self._best:
-            self._best, self._since = (trial.violation, trial.values), generation
-        # A result of the generation after the last one allowed without improvement has come.
+        if generation is None:  # from outside: it belongs to none, but may be the best
+            generation = self._latest
+        order = (-measured_at(trial), trial.violation, *(trial.values or ()))
+        if trial.state == "done" and order < self._best:
+            self._best, self._since = order, generation
+        self._latest = generation
+        # The generation after the last idle one has begun, or is as good as begun.
         return bool(generation - self._since > self.generations)
 
 
@@ -146,9 +164,8 @@ class Run:
         self._shares_memory = executor.traits.shares_memory
         self._began = time.monotonic()
         self._running: set[int] = set()
-        self._leftovers: deque[Trial] = deque()
-        self._ended = self._failed = 0
-        self._stagnation = Stagnation(limits.stagnation, engine.objectives)
+        self._ended = self._failed = self._without_metrics = 0
+        self._stagnation = Stagnation(limits.stagnation, engine)
         self._standards = None if stopping is None else stopping.fresh(engine.objectives)
         self._told: deque[Trial] = deque()  # that the standards do not know yet
         self._known = 0
@@ -163,26 +180,30 @@ class Run:
                 self.executor.open(evaluate)
                 self._restore(interrupts)
                 self._loop(interrupts)
+            self._check_any_done()
         except KeyboardInterrupt:
             self.stop_reason = "interrupted"
         finally:
             self.executor.close()
             lock.running_tokens.discard(token)
-            # A trial left "running" restarts like a waiting one, so an error here must not replace
-            # the one that ended the run.
-            with suppress(StorageError, StudyLockedError):
-                self.engine.suspend()
-            self._save_weights()
+            self._settle()
         return self.stop_reason
 
-    def _save_weights(self) -> None:
-        try:
-            self.engine.save_weights()
-        except (StorageError, StudyLockedError, CheckpointError) as error:
-            if not self.stop_reason:  # another error ended the run and matters more
-                log.warning("weights in memory were not written: %s", error)
-            elif isinstance(error, CheckpointError):
-                raise
+    def _settle(self) -> None:
+        """Record that nothing runs any more, and write weights that are in memory only."""
+        errors: list[StorageError | CheckpointError] = []
+        for step in (self.engine.suspend, self.engine.save_weights):
+            try:
+                step()
+            except StudyLockedError:
+                pass  # it is another process's now; a trial left "running" restarts like any other
+            except (StorageError, CheckpointError) as error:
+                errors.append(error)
+        if errors and self.stop_reason:
+            raise errors[0]
+        for unsaved in errors:  # another error is on its way, which says more, but not of weights
+            if isinstance(unsaved, CheckpointError):
+                log.warning("weights in memory were not written: %s", unsaved)
 
     def _restore(self, interrupts: "_Interrupts") -> None:
         """Train lost weights again, each after those that it started from.
@@ -236,7 +257,7 @@ class Run:
     def _loop(self, interrupts: "_Interrupts") -> None:
         for trial in self.engine.ledger.trials:
             self._check_result(trial)
-        self._leftovers.extend(self.engine.unfinished())
+        self.engine.suspend()  # what a killed process left running waits like what was enqueued
         self._told.extend(() if self._standards is None else self.engine.told())
         self._tell(interrupts)  # what an earlier run recorded and kept back
         while True:
@@ -264,10 +285,9 @@ class Run:
         self._check_time()
         if self.stop_reason or not self.engine.keeper.has_room(len(self._running)):
             return False
-        if self._leftovers:
+        if self._waiting() is not None:
             return True
-        limit = math.inf if self.limits.trials is None else self.limits.trials
-        if len(self.engine.ledger.trials) >= limit:
+        if len(self.engine.ledger.trials) >= self._limit:
             self.stop_reason = "trials"
             return False
         # Without generations, proposals and the stopping rule's bars depend on the results told so
@@ -276,13 +296,25 @@ class Run:
         free = indifferent or not self.in_order
         return free or len(self.engine.untold) < self.executor.capacity
 
+    @property
+    def _limit(self) -> float:
+        return math.inf if self.limits.trials is None else self.limits.trials
+
+    def _waiting(self) -> Trial | None:
+        return self.engine.waiting(self._limit)
+
     def _next(self) -> Trial | None:
-        if self._leftovers:
-            return self.engine.restart(self._leftovers.popleft())
+        waiting = self._waiting()
+        if waiting is not None:
+            return self.engine.restart(waiting, self.limits.epochs)
         trial = self.engine.propose(self.limits.epochs)
         if trial is None and not self.engine.untold:
-            trained = self.limits.epochs is not None and self.engine.keeper.has_weights
-            self.stop_reason = "epochs" if trained else "the algorithm has nothing more to propose"
+            if self.limits.epochs is not None and self.engine.keeper.has_weights:
+                self.stop_reason = "epochs"
+            elif self.engine.algorithm.traits.size is not None:
+                self.stop_reason = "trials"
+            else:
+                self.stop_reason = "the algorithm has nothing more to propose"
         return trial
 
     def _check_time(self) -> None:
@@ -330,25 +362,57 @@ class Run:
 
     def _check_result(self, trial: Trial) -> None:
         target, objective = self.limits.target, self.engine.objectives.objectives[0]
-        if target is not None and trial.state == "done" and trial.values and not trial.violation:
+        if target is not None and self._counts(trial) and trial.values and not trial.violation:
             reached = objective.score(trial.values[0])
             if reached == target or (reached > target) == (objective.direction == "max"):
                 self.stop("target")
         if self._stagnation(trial):
             self.stop("stagnation")
 
+    def _counts(self, trial: Trial) -> bool:
+        """Tell whether a result is one that `Study.best` goes by, also when all budgets are in."""
+        whole = max(self.engine.algorithm.traits.budgets, default=0.0)
+        is_whole = measured_at(trial) >= whole and self.engine.ledger.is_comparable(trial)
+        return trial.state == "done" and is_whole
+
     def _check_failures(self, trial: Trial) -> None:
         self._ended += 1
         self._failed += trial.failure is not None
-        if trial.failure is None or self._ended < FAILURES_COUNT_FROM:
+        if trial.failure is None:
             return
-        if self._failed > self.limits.max_failures * self._ended:
-            raise TooManyFailuresError(
-                f"{self._failed} of {self._ended} trials failed, more than max_failures="
-                f"{self.limits.max_failures:g} allows (with 1, failures never end a run); "
-                f"trial {trial.number}: "
-                f"{trial.failure.message}\n{trial.failure.traceback}".rstrip()
-            )
+        self._without_metrics += trial.failure.kind in ("missing_metric", "not_a_number")
+        if self._ended >= FAILURES_COUNT_FROM:
+            if self._failed > self.limits.max_failures * self._ended:
+                raise _too_many(
+                    f"{self._failed} of {self._ended} trials failed, more than max_failures="
+                    f"{self.limits.max_failures:g} allows (with 1, failures never end a run)",
+                    trial,
+                )
+        elif self._without_metrics >= WITHOUT_METRICS and self.limits.max_failures < 1:
+            if self.engine.ledger.best() is None:
+                needed = ", ".join(map(repr, self.engine.objectives.needed))
+                raise _too_many(
+                    f"the objectives need {needed}, and none of the first {self._ended} trials "
+                    "has returned that; fix the names on either side",
+                    trial,
+                )
+
+    def _check_any_done(self) -> None:
+        """Refuse to end without a word where every trial of the study has failed."""
+        trials = [t for t in self.engine.ledger.trials if t.has_ended]
+        if not trials or not all(t.failure for t in trials) or self.stop_reason == "stopped":
+            return
+        error = _too_many(f"all of {len(trials)} trials failed", trials[0])
+        if len(trials) > 1 and self.limits.max_failures < 1:
+            raise error
+        # A single trial is often a trial run, of which its record is wanted.
+        log.warning("study %r has no result: %s", self.engine.definition.name, error)
+
+
+def _too_many(what: str, trial: Trial) -> TooManyFailuresError:
+    failure = trial.failure or Failure("exception", "")
+    text = f"{what}; trial {trial.number}: {failure.message}\n{failure.traceback}"
+    return TooManyFailuresError(text.rstrip())
 
 
 def _raise_fatal(results: Iterable[Outcome | Failure]) -> None:
@@ -377,9 +441,11 @@ class _Interrupts:
         if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._handle)
             self._installed = True
+        self._pause = pause.set(self.sleep)
         return self
 
     def __exit__(self, *_: object) -> None:
+        pause.reset(self._pause)
         if self._installed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -399,11 +465,25 @@ class _Interrupts:
         finally:
             self._open = False
 
+    def sleep(self, seconds: float) -> None:
+        """Let an interrupt through while a database is waited for."""
+        with self.allowed():
+            time.sleep(seconds)
+
 
 def after_each(
     study: Any, callbacks: Sequence[Callable[[Any, Trial], None]]
 ) -> Callable[[Trial], None]:
-    """Return one function that calls every callback with the study and a trial."""
+    """Return one function that calls every callback with the study and a trial.
+
+    Raises:
+        StudyError: One of them cannot be called.
+    """
+    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise StudyError(
+            "callbacks= must be a function of a study and a trial, or a list of such functions; "
+            f"got {callbacks!r}"
+        )
 
     def call(trial: Trial) -> None:
         for callback in callbacks:
@@ -432,6 +512,8 @@ def executor_for(
     Raises:
         StudyError: The options contradict each other or are out of bounds.
     """
+    if executor is not None:
+        check_executor(executor)
     if stopping is not None:
         check_stopping(stopping, executor)
     if executor is not None:
@@ -441,17 +523,24 @@ def executor_for(
                 "write executor=ProcessExecutor(workers=2, trial_timeout=600)"
             )
         return executor
-    if workers is not None and (
-        isinstance(workers, bool) or workers < 1 or workers != int(workers)
-    ):
-        raise StudyError(f"workers must be a whole number of at least 1, got {workers!r}")
-    if trial_timeout is not None and not trial_timeout > 0:
-        raise StudyError(f"trial_timeout must be positive (seconds), got {trial_timeout!r}")
+    if workers is not None:
+        workers = option("workers", workers, "[1, inf)", whole=True)
+    if trial_timeout is not None:
+        trial_timeout = seconds("trial_timeout", trial_timeout, "(0, inf)")
     if stacked and stopping is None and workers is None and trial_timeout is None:
         return StackedExecutor()
     if workers is None or workers == 1:
         return InlineExecutor(trial_timeout=trial_timeout)
     return ProcessExecutor(workers, trial_timeout=trial_timeout)
+
+
+def check_executor(executor: object) -> None:
+    """Raise StudyError unless it has what an executor has."""
+    members = ("open", "submit", "collect", "close", "capacity", "traits")
+    if isinstance(executor, type) or not all(hasattr(executor, name) for name in members):
+        raise StudyError(
+            f"executor= must be an executor such as ProcessExecutor(workers=2), got {executor!r}"
+        )
 
 
 def check_stopping(stopping: object, executor: Executor | None = None) -> None:

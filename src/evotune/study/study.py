@@ -1,6 +1,8 @@
 """`Study`: the object through which users run a search and read its results."""
 
 import copy
+import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
@@ -14,6 +16,7 @@ from evotune.analysis.comparison import Comparison
 from evotune.analysis.importance import Importance, Method
 from evotune.analysis.lineage import weights_line, winner
 from evotune.checkpoints.store import Checkpoints
+from evotune.checks import flag, option
 from evotune.errors import CheckpointError, NoResultError, StudyError
 from evotune.evolution.hypervolume import knee
 from evotune.evolution.stopping import Stopping
@@ -27,9 +30,11 @@ from evotune.study.controls import find_comparison
 from evotune.study.definition import check_new, open_definition, studied
 from evotune.study.engine import Duplicates, Engine
 from evotune.study.keeper import Keeper, default_folder, owner_of
-from evotune.study.ledger import Ledger
+from evotune.study.ledger import Ledger, judge
 from evotune.study.run import Limits, Run, after_each, check_epochs, executor_for
 from evotune.trial import Failed, Failure, Outcome, Trial
+
+log = logging.getLogger("evotune")
 
 Callback = Callable[["Study", Trial], None]
 
@@ -82,7 +87,7 @@ class Study:
         take_over: bool = False,
         checkpoints: str | PathLike[str] | Checkpoints | None = None,
     ) -> None:
-        if duplicates not in ("redraw", "repeat", "allow"):
+        if not isinstance(duplicates, str) or duplicates not in ("redraw", "repeat", "allow"):
             raise StudyError(
                 f'duplicates must be "redraw", "repeat" or "allow", got {duplicates!r}'
             )
@@ -106,7 +111,7 @@ class Study:
             self.definition,
             checkpoints=store,
             duplicates=duplicates,
-            take_over=take_over,
+            take_over=flag("take_over", take_over),
         )
 
     # -- results ----------------------------------------------------------------------------------
@@ -139,6 +144,12 @@ class Study:
         mean − 1.645·σ/√repeats (when minimising, the upper bound, mean + …), with σ pooled over
         all repeats, so that one lucky run does not beat params that are reliably good. A stopped
         trial is returned only as long as no trial is done.
+
+        Where trials have different budgets (the rungs of halving; ``epochs=`` that was raised from
+        one run to the next), only those of the largest one that is done are compared: what ten
+        epochs, or all data, come to says nothing beside what one epoch or a share of them did.
+        Lines of weights that are trained on, as in population-based training, are compared at any
+        age. Reports, ``target=``, `front` and the weights that are kept go by the same rule.
 
         Raises:
             NoResultError: No trial is done yet.
@@ -226,11 +237,14 @@ class Study:
         """Write one self-contained HTML page about the study, or a picture, and return its path.
 
         Args:
-            path: The file to write: ``"report.html"``, or ``"picture.svg"`` for a small picture.
+            path: Where to; ``"report.html"``, or ``"picture.svg"`` for a small picture.
+
+        Raises:
+            StudyError: The path has another ending, or cannot be written.
         """
         from evotune.report.page import write
 
-        return write(Path(path), self, find_comparison(self.storage, self.name))
+        return write(path, self, find_comparison(self.storage, self.name))
 
     def restore(self, number: int | None = None, **objects: Any) -> Trial:
         """Load the weights that a trial kept into a model: ``study.restore(model=model)``.
@@ -326,13 +340,94 @@ class Study:
             if isinstance(metrics, Failure):
                 outcome = metrics
             else:
-                metrics.setdefault("train_seconds", max(time.time() - (record.started or 0.0), 0.0))
+                took = 0.0 if record.started is None else time.time() - record.started
+                metrics.setdefault("train_seconds", max(took, 0.0))
                 metrics.setdefault("evaluation_seconds", 0.0)
                 outcome = Outcome(metrics, checkpoint=self._keeper.external(record))
             self._engine.record({record.number: outcome}, in_order=False)
             self._engine.tell_ended()
             self._engine.clean()
             return self._ledger.trials[record.number]
+
+    def enqueue(self, params: Mapping[str, Any], *, budget: float | None = None) -> Trial:
+        """Try these params next, before what the algorithm proposes; it learns from them as well.
+
+        They wait, in order, as trials of the study, for the next `run` or `ask`, also one in
+        another process; a run that is going on takes them next.
+
+        Args:
+            params: Every active gene, such as the settings that you use today.
+            budget: Epochs, or what else the algorithm's budgets count; by default the largest one
+                that it gives.
+
+        Returns:
+            The trial. Where the params were tried before, and ``duplicates`` does not want them
+            again, it is the trial that did so, and a warning says which.
+
+        Raises:
+            GenomeError: An active gene is missing, or one is unknown or outside its domain.
+            StudyError: The algorithm trains a population on and on.
+            StudyLockedError: Another process drives this study.
+        """
+        genome, budget = self._from_outside(params, budget)
+        with self._engine.lock:
+            first, policy = self._first_of(genome)
+            if first is not None and policy == "redraw":
+                self._engine.check_driver()
+                known = self._ledger.trials[first]
+                log.warning("params were not enqueued: trial %d has them, %s", first, known.state)
+                return known
+            return self._engine.enqueue(genome, budget, first if policy == "repeat" else None)
+
+    def add(
+        self,
+        params: Mapping[str, Any],
+        result: float | Mapping[str, float],
+        *,
+        budget: float | None = None,
+    ) -> Trial:
+        """Record what was measured elsewhere as a trial; the algorithm learns from it.
+
+        Args:
+            params: Every active gene.
+            result: A number, or a dict of metrics.
+            budget: As for `enqueue`.
+
+        Returns:
+            The ended record; a repeat where the params were tried before.
+
+        Raises:
+            GenomeError: As for `enqueue`.
+            StudyError: The result has not what the objectives need, the algorithm trains a
+                population on and on, or the study is in a `run`.
+            StudyLockedError: Another process drives this study.
+        """
+        genome, budget = self._from_outside(params, budget)
+        metrics = read_metrics(result)
+        outcome = metrics if isinstance(metrics, Failure) else Outcome(metrics)
+        failure = judge(Trial(0, genome, genome), outcome, self.objectives).failure
+        if failure is not None:
+            raise StudyError(f"the result was not added: {failure.message}")
+        with self._engine.lock:
+            self._check_idle()
+            first, policy = self._first_of(genome)
+            # With another budget the same params are another trial.
+            alone = policy == "allow" or self.algorithm.traits.inherits
+            trial = self._engine.enqueue(genome, budget, None if alone else first)
+            return self.tell(trial.number, result)
+
+    def _from_outside(self, params: Any, budget: Any) -> tuple[dict[str, Any], float | None]:
+        """Return the genome and the budget that a user gave."""
+        if not isinstance(params, Mapping):
+            raise StudyError(f'params are a dict such as {{"lr": 0.01}}, got {params!r}')
+        if budget is not None:
+            budget = option("budget", budget, "(0, inf)")
+        return self.algorithm.space.complete(params), budget
+
+    def _first_of(self, genome: Mapping[str, Any]) -> tuple[int | None, Duplicates]:
+        """Return the first trial with these params, if any, and what is done with further ones."""
+        first = self._ledger.first(self.algorithm.space.key(genome))
+        return first, self.algorithm.traits.duplicates or self._engine.duplicates
 
     def _asked(self, trial: Trial | int) -> Trial:
         """Return the record of a trial whose result is told."""
@@ -401,10 +496,11 @@ class Study:
             deterministic: Tell results in trial order, so that the same seed gives the same study.
                 By default True where it costs no waiting: with one worker, or with generational
                 algorithms unless ``stopping`` is given.
-            max_failures: Share of this call's trials that may fail, checked from the tenth trial
-                on; with 1, failures never end the run.
-            callbacks: One or several, called as ``callback(study, trial)`` after each result; a
-                callback may call `stop`.
+            max_failures: Share of this call's trials that may fail, from the tenth on; 1 goes on
+                whatever fails. Below 1 a run also ends after three trials without the metrics that
+                the objectives need, and never ends well where all trials of the study failed.
+            callbacks: One or several, called as ``callback(study, trial)`` after each result; may
+                call `stop`.
 
         Returns:
             The study itself.
@@ -412,9 +508,9 @@ class Study:
         Raises:
             StudyError: No limit is given, or an option is out of bounds.
             StudyLockedError: Another process drives this study.
-            TooManyFailuresError: More trials failed than ``max_failures`` allows.
-            ExecutionError: The executor cannot run the function.
-            StorageError: A result cannot be stored; it is kept in memory and stored first when
+            TooManyFailuresError: More trials failed than ``max_failures`` allows, or all of them.
+            ExecutionError: The function cannot be run where it should.
+            StorageError: A result cannot be stored; it is kept in memory, and stored first when
                 ``run`` is called again on this study.
         """
         if not callable(evaluate):
@@ -422,10 +518,10 @@ class Study:
                 f"run() needs a function of a trial, such as def train(trial): ...; "
                 f"got {evaluate!r}"
             )
-        if trials is None:
-            trials = self.algorithm.traits.size
-        check_epochs(self.algorithm, epochs)
+        if trials is None and self.algorithm.traits.size is not None:
+            trials = math.inf  # until it has proposed all, whatever else was tried
         limits = Limits(trials, timeout, target, stagnation, max_failures, epochs)
+        check_epochs(self.algorithm, limits.epochs)
         stacked = (
             epochs is not None
             and self.algorithm.traits.generational
@@ -434,7 +530,9 @@ class Study:
         executor = executor_for(
             executor, workers, trial_timeout, stacked=stacked, stopping=stopping
         )
-        if deterministic is None:
+        if deterministic is not None:
+            deterministic = flag("deterministic", deterministic)
+        else:
             free = self.algorithm.traits.generational and stopping is None
             deterministic = free or executor.capacity == 1
         after = after_each(self, [callbacks] if callable(callbacks) else callbacks)
@@ -519,10 +617,14 @@ class Study:
 
         Raises:
             StudyLockedError: This process is a fork of the one that drives the study.
+            StorageError: Something is not recorded yet and cannot be; the error says in which file
+                all of the study is.
         """
-        self._engine.close()
-        if self._owns_storage:
-            self.storage.close()
+        try:
+            self._engine.close()
+        finally:
+            if self._owns_storage and not self._engine.is_forked:
+                self.storage.close()
 
     def __enter__(self) -> Self:
         return self

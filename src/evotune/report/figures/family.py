@@ -63,13 +63,13 @@ def family_tree(study: Recorded) -> go.Figure:
         ]
     )
     x, y = np.array([family.at[n] for n in line]).T
-    scale = Scale(y.min(), y.max(), data.score_scale[0].log)
+    scale = Scale(float(y.min()), float(y.max()), data.score_scale[0].log)
     return finish(
         figure,
         height=430,
         xaxis={
             "title": {"text": data.groups.born_name},
-            **Scale(x.min(), x.max()).axis(0.04),
+            **Scale(float(x.min()), float(x.max())).axis(0.04),
             "tickformat": ",d",
         },
         yaxis={"title": {"text": label(data.objective.metric, 60)}, **scale.axis(0.1)},

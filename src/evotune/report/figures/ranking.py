@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import plotly.graph_objects as go
 
+from evotune import finite
 from evotune.analysis import statistics
 from evotune.analysis.ranking import Ranking
 from evotune.analysis.runs import TaskRuns
@@ -113,7 +114,7 @@ def anytime(ranking: Ranking, task: TaskRuns) -> go.Figure:
         curves = curves[~np.isnan(curves[:, -1])]
         if not len(curves):
             continue
-        median = np.median(curves, axis=0)
+        median = finite.median(curves)
         low, high = statistics.median_interval(curves)
         if np.isnan(low).all():
             low, high = curves.min(axis=0), curves.max(axis=0)

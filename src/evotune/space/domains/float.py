@@ -116,7 +116,7 @@ def _count(low: float, high: float, step: float) -> int:
         return 1
     digits = _digits(low, high, step)
     if digits > 2 / FLOATS_A_STEP:
-        digit = step * digits / 2
+        digit = math.ulp(max(abs(low), abs(high)))
         raise SpaceError(
             f"Float({low!r}, {high!r}, step={step!r}): floats of this size lie {digit:.2g} apart, "
             f"too far for such a step. Give a step of {FLOATS_A_STEP * digit:.2g} or more, leave "
