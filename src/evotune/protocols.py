@@ -193,9 +193,10 @@ class Driver:
     Attributes:
         host: Name of its machine.
         pid: Its process id there.
-        process_started: Unix time in seconds at which that process began; tells a reused pid.
+        process_started: Unix time in seconds at which that process began.
         since: Unix time in seconds since when it drives the study.
-        token: Random name of this very driver.
+        token: Unique name of this very driver; it begins with a random word, and may go on with
+            what tells its process from others.
     """
 
     host: str
