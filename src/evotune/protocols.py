@@ -208,11 +208,19 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class StudySummary:
-    """One line of ``evotune list``."""
+    """One line of ``evotune list``.
+
+    Attributes:
+        definition: What the study is, as far as that can be read.
+        counts: How many trials are in each state.
+        driver: The process that drives it, if any.
+        damage: What of this cannot be read, and why; "" where all is well.
+    """
 
     definition: StudyDefinition
     counts: Mapping[str, int] = field(default_factory=dict)
     driver: Driver | None = None
+    damage: str = ""
 
 
 class Storage(Protocol):

@@ -199,6 +199,36 @@ def export(source: Source, name: Name = None, output: Output = None) -> None:
     export(source, name, output)
 
 
+storage = typer.Typer(help="Look for damage in a storage, and repair it.", no_args_is_help=True)
+app.add_typer(storage, name="storage")
+
+
+@storage.command()
+def check(source: Source) -> None:
+    """Find every damaged row of every study; nothing is changed. Exit code 1 where there is one."""
+    from evotune.cli.storage import check
+
+    raise typer.Exit(check(source))
+
+
+@storage.command()
+def repair(
+    source: Source,
+    name: Name = None,
+    aside: Annotated[
+        Path | None,
+        typer.Option(help="Where damaged rows go; beside the database by default."),
+    ] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Also where it cannot be seen who drives a study.")
+    ] = False,
+) -> None:
+    """Set damaged trials aside in a file; failed ones take their place, and the study goes on."""
+    from evotune.cli.storage import repair
+
+    repair(source, name, aside=aside, take_over=take_over)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process.
 

@@ -1,9 +1,10 @@
 """A storage in an SQL database: SQLite, or PostgreSQL with the same code."""
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from json import JSONDecodeError
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from evotune.errors import StorageError
 from evotune.protocols import Driver, StudyDefinition, StudySummary
 from evotune.storage import tables
+from evotune.storage.damage import DamageError
 from evotune.storage.fencing import require_hold
 from evotune.storage.tables import DEFINITION, DRIVER, TRIAL, studies, trials
 from evotune.trial import Trial
@@ -111,22 +113,20 @@ class SqlStorage:
         """See `Storage.load`."""
         with self._reading() as connection:
             row = connection.execute(_SELECT_DEFINITION, {"study": name}).one_or_none()
-        return tables.definition_from_row(row) if row else None
+            return tables.definition_from_row(row) if row else None
 
     def studies(self) -> list[StudySummary]:
         """See `Storage.studies`."""
         with self._reading() as connection:
             rows = connection.execute(_SELECT_SUMMARIES).all()
         counts: dict[int, dict[str, int]] = {}
-        found: dict[int, StudySummary] = {}
+        found: dict[int, Sequence[Any]] = {}
         for study_id, state, count, *rest in rows:
             counted = counts.setdefault(study_id, {})
             if state is not None:
                 counted[state] = count
-            definition = tables.definition_from_row(rest[: len(DEFINITION)])
-            driver = tables.driver_from_row(rest[len(DEFINITION) :])
-            found[study_id] = StudySummary(definition, counted, driver)
-        return list(found.values())
+            found[study_id] = rest
+        return [tables.summary_from_row(row, counts[key]) for key, row in found.items()]
 
     def delete(self, name: str) -> None:
         """See `Storage.delete`."""
@@ -143,7 +143,7 @@ class SqlStorage:
                 {"study": name},
             )
             row = connection.execute(_SELECT_DRIVER, {"study": name}).one_or_none()
-        holder = tables.driver_from_row(row) if row else None
+            holder = tables.driver_from_row(row, name) if row else None
         if holder is None:
             raise self._no_study(name)
         return holder
@@ -163,7 +163,7 @@ class SqlStorage:
             row = connection.execute(_SELECT_HOLD, {"study": name}).one_or_none()
             if row is None:
                 raise self._no_study(name)
-            require_hold(name, driver, tables.driver_from_row(row[1:]))
+            require_hold(name, driver, tables.driver_from_row(row[1:], name))
             if trials:
                 rows = [tables.trial_to_row(row[0], trial) for trial in trials]
                 connection.execute(self._upsert, rows)
@@ -173,7 +173,24 @@ class SqlStorage:
         with self._reading() as connection:
             rows = connection.execute(_SELECT_TRIALS, {"study": name}).all()
         with self._translated():
-            return [tables.trial_from_row(row) for row in rows]
+            return [tables.trial_from_row(row, name) for row in rows]
+
+    def forget_driver(self, name: str) -> None:
+        """End the hold of a driver that cannot be read."""
+        with self._writing() as connection:
+            nobody = studies.update().where(_STUDY).values(tables.driver_to_row(None))
+            connection.execute(nobody, {"study": name})
+
+    def remove_rows(self, name: str, numbers: Sequence[Any], driver: Driver) -> None:
+        """Remove trials by what stands in place of their numbers, as `write` writes them."""
+        with self._writing() as connection:
+            row = connection.execute(_SELECT_HOLD, {"study": name}).one_or_none()
+            if row is None:
+                raise self._no_study(name)
+            require_hold(name, driver, tables.driver_from_row(row[1:], name))
+            for number in numbers:
+                here = trials.c.study_id == row[0], trials.c.number == number
+                connection.execute(trials.delete().where(*here))
 
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""
@@ -264,7 +281,9 @@ class SqlStorage:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, OverflowError, UnicodeError, JSONDecodeError) as error:
+        except DamageError as error:
+            raise DamageError(error.fault, shlex.quote(self._where)) from None
+        except (SQLAlchemyError, OverflowError, UnicodeError) as error:
             raise StorageError(self._explain(str(getattr(error, "orig", error)))) from error
 
     def _explain(self, reason: str) -> str:
@@ -314,6 +333,8 @@ def _check_path(url: sa.URL) -> sa.URL:
 def _set_up(connection: Any, _: object) -> None:
     """Set what holds for one connection only; nothing here touches the file."""
     connection.isolation_level = None  # sqlite3 begins no transactions of its own then
+    # Wrong UTF-8 is found where the cell is read; it must not keep all other rows from being read.
+    connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     connection.execute("PRAGMA foreign_keys=ON")
     # Without a flush at each commit: what is written belongs to the operating system then and
     # outlives this process; only a power loss can take the last transactions, whole ones.

@@ -7,16 +7,17 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
 from evotune.checkpoints.store import Checkpoints
-from evotune.errors import StorageError, StudyError, StudyLockedError
+from evotune.errors import EvotuneError, StorageError, StudyError, StudyLockedError
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Driver, Storage, StudyDefinition
 from evotune.seeding import generator, trial_seed
+from evotune.storage.damage import refuse_damage
 from evotune.study import lock
 from evotune.study.keeper import Keeper
 from evotune.study.ledger import Ledger, judge
@@ -87,7 +88,11 @@ class Engine:
         self._superseded: set[tuple[int, float | None]] = set()  # starts of trials started again
         _engines.add(self)
         self._acquire(take_over)
-        self._replay()
+        try:
+            self._replay()
+        except Exception:
+            self.close()  # another process may repair what is damaged
+            raise
 
     # -- opening and closing ------------------------------------------------------------------
 
@@ -171,19 +176,35 @@ class Engine:
 
     def _tell_again(self) -> None:
         trials = self.storage.trials(self.definition.name)
+        refuse_damage(self.definition.name, trials, self.algorithm.space, self.objectives)
         results = {t.result_order: t for t in trials if t.result_order is not None}
         for trial in trials:
             self.ledger.put(trial)
         self.keeper.load()
         for trial in trials:
             while len(self._told) < trial.results_seen:
-                self._tell(results[len(self._told)])
-            self.algorithm.tell(_as_started(trial))
+                self._retell(results[len(self._told)], self._tell)
+            self._retell(_as_started(trial), self.algorithm.tell)
             self.untold[trial.number] = None
         # Whether the next proposal came before or after further results, only a run can know;
         # to generational algorithms it is all the same.
         while self.algorithm.traits.generational and len(self._told) in results:
-            self._tell(results[len(self._told)])
+            self._retell(results[len(self._told)], self._tell)
+
+    def _retell(self, trial: Trial, tell: Callable[[Trial], object]) -> None:
+        """Tell of a recorded trial; its note, private to the algorithm, may be damaged too."""
+        try:
+            tell(trial)
+        except EvotuneError:
+            raise
+        except Exception as error:
+            raise StorageError(
+                f"study {self.definition.name!r}, trial {trial.number}: the algorithm cannot be "
+                f"told of it again: {type(error).__name__}: {error}. Either column 'note' or "
+                "'origin' of this trial is damaged (evotune storage repair SOURCE sets those "
+                "trials aside that evotune storage check SOURCE finds), or the algorithm is "
+                "another one than has proposed it"
+            ) from error
 
     # -- starting trials ----------------------------------------------------------------------
 
@@ -239,6 +260,7 @@ class Engine:
                 return None
             budget = left if proposal.budget is None else min(proposal.budget, left)
             proposal = replace(proposal, budget=budget)
+        self.algorithm.space.check(proposal.genome)  # what is recorded must be read again
         trial = self._started(number, proposal, first)
         if self.keeper.is_deleted(trial.donors) and self._has_news():
             return None  # an ended trial that it has not heard of yet may be why they were removed

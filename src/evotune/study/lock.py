@@ -159,7 +159,7 @@ def _is_in_sight(holder: Driver, me: Driver) -> bool:
 
 def _sees_its_processes() -> bool:
     """Tell whether /proc shows the process ids of this process's own namespace."""
-    return os.readlink("/proc/self") == str(os.getpid())
+    return str(Path("/proc/self").readlink()) == str(os.getpid())
 
 
 def _is_replaceable(holder: Driver, me: Driver) -> bool:
