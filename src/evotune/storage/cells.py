@@ -6,15 +6,17 @@ A reader raises ValueError, in words that go on after "column ...:".
 import json
 import math
 import reprlib
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, get_args
 
-from evotune.checks import is_number
 from evotune.trial import NOWHERE, Checkpoint, Failure, Origin, State, frozen
 
 #: Unix times, in seconds, that a calendar has: up to the year 9999.
 LATEST = 253_402_200_000.0
+_NUMBERS = frozenset({int, float})
+_LARGEST = int(sys.float_info.max)
 _STATES = frozenset(get_args(State))
 
 Reader = Callable[[Any], Any]
@@ -46,7 +48,7 @@ def whole(cell: Any) -> int:
 
 def time(cell: Any) -> float:
     """Read a Unix time in seconds."""
-    if not is_number(cell) or not 0 <= cell < LATEST:
+    if type(cell) not in _NUMBERS or not 0 <= cell < LATEST:
         raise ValueError(f"is {reprlib.repr(cell)}, no time")
     return float(cell)
 
@@ -81,7 +83,7 @@ def amount(cell: Any) -> Any:
 
 def violation(cell: Any) -> Any:
     """Read a number from 0 up; infinity is one."""
-    return _read(cell, "number from 0 up", lambda value: is_number(value) and value >= 0)
+    return _read(cell, "number from 0 up", lambda value: _is_float(value) and value >= 0)
 
 
 def numbers(cell: Any) -> tuple[Any, ...]:
@@ -162,15 +164,18 @@ def _is_amount(value: Any) -> bool:
 
 
 def _is_float(value: Any) -> bool:
-    """Tell whether a value is a number, and none that no float can hold."""
-    try:
-        return is_number(value) and not math.isnan(value)
-    except OverflowError:
-        return False
+    """Tell whether a value is a number that a float can hold, and not NaN."""
+    if type(value) is float:
+        return value == value  # not NaN
+    return type(value) is int and abs(value) <= _LARGEST
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or _is_float(value)
 
 
 def _is_named_numbers(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(is_number, value.values()))
+    return isinstance(value, dict) and all(map(_is_number, value.values()))
 
 
 def _is_text(value: Any) -> bool:

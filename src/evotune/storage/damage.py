@@ -133,7 +133,7 @@ def _wrong(
             space.check(trial.genome)
         except (EvotuneError, TypeError, ValueError, OverflowError) as error:
             yield "genome", f"does not lie in the study's space: {error}"
-    if not trial.params.items() <= trial.genome.items():
+    if trial.params is not trial.genome and not trial.params.items() <= trial.genome.items():
         yield "params", "are not those of the genome"
     wrong = _wrong_result(trial, objectives)
     if wrong is not None:
