@@ -4,6 +4,7 @@ Each imports its part only when it is called, so that ``evotune --help`` answers
 """
 
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ import typer
 
 from evotune import __version__
 from evotune.errors import EvotuneError
+from evotune.printing import printable
 
 app = typer.Typer(
     help="Evolve deep-learning models. Start with: evotune demo",
@@ -241,6 +243,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(arguments, prog_name="evotune")
     except EvotuneError as error:
         typer.echo(f"{typer.style('error:', fg='red', bold=True)} {error}", err=True)
+        sys.exit(1)
+    except Exception:  # an error of the user's code or of ours: texts in it may come from anywhere
+        typer.echo(printable(traceback.format_exc()), err=True)
         sys.exit(1)
 
 

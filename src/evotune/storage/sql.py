@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from evotune.errors import StorageError
+from evotune.printing import printable
 from evotune.protocols import Driver, StudyDefinition, StudySummary
 from evotune.storage import tables
 from evotune.storage.damage import DamageError
@@ -85,7 +86,7 @@ class SqlStorage:
             raise
 
     def __repr__(self) -> str:
-        return f"SqlStorage({self._engine.url.render_as_string()!r})"
+        return printable(f"SqlStorage({self._engine.url.render_as_string()!r})")
 
     def __getstate__(self) -> dict[str, Any]:
         # What a copy or another process gets opens connections of its own, when it needs them.
@@ -308,6 +309,8 @@ def _parse(url: str | os.PathLike[str]) -> sa.URL:
         raise StorageError(f"this storage URL is not one: {error}; {_WRITE}") from error
     if backend == "sqlite":
         return _check_path(parsed)
+    if "@" in (parsed.host or ""):  # what follows it in the password would be printed as a host
+        raise StorageError("a password or user with @ in it is written with %40 in a storage URL")
     if backend == "postgresql":
         # psycopg is the driver that is maintained; SQLAlchemy before 2.1 would take its forebear.
         bare = parsed.drivername == backend
