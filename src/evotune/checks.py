@@ -20,7 +20,7 @@ def check_whole(owner: str, name: str, value: object, least: int) -> None:
         least: Smallest value allowed.
 
     Raises:
-        AlgorithmError: It is no whole number, or too small.
+        AlgorithmError: The value is not a whole number, or is too small.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise AlgorithmError(
@@ -39,7 +39,7 @@ def check_in(owner: str, name: str, value: object, interval: str) -> None:
             ``"[0, inf)"`` is finite and not negative.
 
     Raises:
-        AlgorithmError: It is no number, or lies outside.
+        AlgorithmError: The value is not a number, or lies outside the interval.
     """
     low, high = map(float, interval[1:-1].split(","))
     number = float(value) if isinstance(value, Real) and is_number(value) else math.nan
@@ -55,40 +55,40 @@ def check_in(owner: str, name: str, value: object, interval: str) -> None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'lr'?"``, or nothing when no known name is near."""
+    """Return ``"; did you mean 'lr'?"``, or an empty text when no known name is similar."""
     by_lower = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(name.lower(), by_lower, 1, cutoff=0.5)
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
 def check_operator(owner: str, name: str, operator: object, example: str) -> None:
-    """Check an option that must be a callable object, not its name nor its class.
+    """Check an option that must be a callable object, not its name or its class.
 
     Raises:
-        AlgorithmError: It is something else.
+        AlgorithmError: The option is something else.
     """
     if not callable(operator) or isinstance(operator, type):
         raise AlgorithmError(f"{owner}: {name} must be such as {example}, got {operator!r}")
 
 
 def is_number(value: object) -> bool:
-    """Return True for a real number that is no truth value."""
+    """Return True for a real number that is not a boolean."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def write_whole(path: str | Path, text: str, error_type: type[EvotuneError] = StudyError) -> Path:
-    """Write a text file so that nobody ever sees half of it; missing folders are made.
+    """Write a text file atomically and create missing folders.
 
     Args:
-        path: Where to.
-        text: What.
-        error_type: What is raised.
+        path: Path of the file.
+        text: Its new content.
+        error_type: Type of the error to raise.
 
     Returns:
         The path that was written.
 
     Raises:
-        EvotuneError: Of that type: the path cannot be written; what stood there is unchanged.
+        EvotuneError: The path cannot be written; an existing file is unchanged.
     """
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")

@@ -46,7 +46,7 @@ class TooManyFailuresError(StudyError):
 
 
 class NoResultError(StudyError):
-    """A result or a figure was asked for that the study has nothing for, or nothing yet."""
+    """The study has no data, or none yet, for the requested result or figure."""
 
 
 class StorageError(EvotuneError):
@@ -58,7 +58,7 @@ class ExecutionError(EvotuneError):
 
 
 class TaskError(EvotuneError):
-    """A task is set up wrongly in a way that every trial would repeat; it ends the run at once."""
+    """A task is set up wrongly, so that every trial would fail; it ends the run at once."""
 
 
 class CheckpointError(EvotuneError):

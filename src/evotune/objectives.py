@@ -1,4 +1,4 @@
-"""Metrics -> values: the one place where a sign is turned, so that everything inside minimises."""
+"""Metrics -> values: the one place where signs are flipped, so that all other code minimises."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class Objective:
         return -metrics[self.metric] if self.direction == "max" else metrics[self.metric]
 
     def score(self, value: float) -> float:
-        """Return a minimised value as the user means it."""
+        """Return a minimised value with the sign that the user expects."""
         return -value if self.direction == "max" else value
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class Objective:
 class WeightedSum:
     """A weighted sum of metrics, maximised.
 
-    Such as the fitness α·A − β·T + γ·R of Wasudeorao and Prasad (2024), section 3.
+    An example is the fitness α·A − β·T + γ·R of Wasudeorao and Prasad (2024), section 3.
 
     Example: ``WeightedSum(accuracy=1.0, train_seconds=-0.001, robustness=0.2)``.
 
@@ -79,13 +79,13 @@ class WeightedSum:
         for name, weight in weights.items():
             number = isinstance(weight, Real) and not isinstance(weight, bool)
             if not number or not math.isfinite(weight):
-                raise ObjectiveError(f"the weight of {name!r} must be a number, got {weight!r}")
+                raise ObjectiveError(f"weight {name!r} must be a finite number, got {weight!r}")
         object.__setattr__(self, "weights", tuple((k, float(v)) for k, v in weights.items()))
         object.__setattr__(self, "direction", "max")
 
     @property
     def metric(self) -> str:
-        """How tables and plots name it."""
+        """Its name in tables and plots."""
         return " ".join(f"{weight:+g}·{name}" for name, weight in self.weights).removeprefix("+")
 
     @property
@@ -98,7 +98,7 @@ class WeightedSum:
         return -sum(weight * metrics[name] for name, weight in self.weights)
 
     def score(self, value: float) -> float:
-        """Return a minimised value as the user means it."""
+        """Return a minimised value with the sign that the user expects."""
         return -value
 
     def __str__(self) -> str:
@@ -111,7 +111,7 @@ class WeightedSum:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A bound on a metric; a trial that breaks it ranks behind every trial that does not.
+    """A bound on a metric; a trial that violates it ranks behind all trials that do not.
 
     Args:
         metric: Name of the metric.
@@ -138,7 +138,7 @@ class Constraint:
             )
 
     def violation(self, metrics: Mapping[str, float]) -> float:
-        """Return by how much the bound is broken, relative to the bound; 0 when it is kept."""
+        """Return the violation of the bound, relative to the bound; 0 when it is met."""
         value = metrics[self.metric]
         if value > self.at_most:
             return (value - self.at_most) / (abs(self.at_most) or 1.0)
@@ -192,7 +192,7 @@ class Objectives:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Objectives":
-        """Build them again from `to_json`."""
+        """Rebuild the objectives from `to_json`."""
         objectives = tuple(
             WeightedSum(**item["weights"])
             if "weights" in item
@@ -212,7 +212,7 @@ _BOUNDS = ("at_most", "at_least")
 def parse_objectives(
     spec: ObjectiveSpec, constraints: Constraint | Sequence[Constraint] = ()
 ) -> Objectives:
-    """Read what a user writes as objectives.
+    """Parse the objectives that a user writes.
 
     Args:
         spec: ``"max accuracy"``, ``"min loss"``, an `Objective`, a `WeightedSum`, or a list of
@@ -220,7 +220,7 @@ def parse_objectives(
         constraints: Further constraints.
 
     Raises:
-        ObjectiveError: A text that is not understood, no objective, or one metric named twice.
+        ObjectiveError: A string that cannot be parsed, no objective, or one metric named twice.
     """
     items = list(spec) if isinstance(spec, Sequence) and not isinstance(spec, str) else [spec]
     bounds = [constraints] if isinstance(constraints, Constraint) else list(constraints)
@@ -247,6 +247,6 @@ def _parse(item: object) -> AnyObjective:
         metric = words[-1] if words and words[-1] not in ("max", "min") else "accuracy"
         raise ObjectiveError(f'got objective {item!r}; write "max {metric}" or "min {metric}"')
     raise ObjectiveError(
-        f'an objective is a text such as "max accuracy", an Objective or a WeightedSum, '
+        f'an objective is a string such as "max accuracy", an Objective or a WeightedSum, '
         f"got {type(item).__name__}: {item!r}"
     )

@@ -223,7 +223,7 @@ BAD = {
     "weights": ({"objective": "{ weighted = 3 }"}, "objective: needs a table in braces, got 3"),
     "open constraint": ({"constraints": '[{ metric = "a" }]'}, "constraints: .* has no bound"),
     "duplicates": ({"duplicates": '"keep"'}, '"redraw" or "repeat" or "allow", got \'keep\''),
-    "memory": ({"storage": '"memory"'}, "would be gone"),
+    "memory": ({"storage": '"memory"'}, "would be lost"),
     "storage": ({"storage": "3"}, "'storage' must be a text, got 3"),
     "unknown algorithm": (
         {"algorithm": 'name = "genetik"'},
@@ -241,7 +241,7 @@ BAD = {
         {"algorithm": 'name = "Genetic"\npopulation_size = 1'},
         r"\[algorithm\]: Genetic: .*population_size",
     ),
-    "option of auto": ({"algorithm": "population_size = 3"}, "name an algorithm to set"),
+    "option of auto": ({"algorithm": "population_size = 3"}, ", name an algorithm"),
     "unknown operator": (
         {"algorithm": 'name = "Genetic"\nselection = "Turnament"'},
         "selection: unknown selection 'Turnament'; did you mean 'Tournament'?",
@@ -314,7 +314,7 @@ BAD = {
         {"algorithm": 'recipe = "dynamic_hyperparameter"'},
         "did you mean 'dynamic_hyperparameters'?",
     ),
-    "name and recipe": ({"algorithm": 'name = "Grid"\nrecipe = "x"'}, "exclude each other"),
+    "name and recipe": ({"algorithm": 'name = "Grid"\nrecipe = "x"'}, "got both name and recipe"),
     "unknown type": (
         {"space": 'lr = { type = "flaot", low = 0, high = 1 }'},
         r"\[space\]: lr: unknown type 'flaot'; did you mean 'float'\?",

@@ -13,7 +13,7 @@ from evotune.space import Space
 
 log = logging.getLogger("evotune")
 
-#: Up to so many trials, genes and workers a surrogate is worth its cost.
+#: Up to this many trials, genes and workers a surrogate is worth its cost.
 MODEL_TRIALS, MODEL_GENES, MODEL_WORKERS = 300, 100, 20
 
 
@@ -27,7 +27,7 @@ def auto(
 ) -> Algorithm:
     """Return the algorithm that `tune` takes; its attribute ``why`` says in one line why.
 
-    The rule, of which the first line that applies counts:
+    The first rule that applies counts:
 
     1. Four objectives or more: `Nsga3`.
     2. Up to 300 trials, 100 genes and 20 workers, or trials unknown: `Hybrid`.
@@ -44,7 +44,7 @@ def auto(
         trials: Trials of the whole study, when known.
         objectives: Number of objectives.
         workers: Trials that run at the same time.
-        budget: Fewest and most epochs of a trial, for tasks that report on the way.
+        budget: Fewest and most epochs of a trial, for tasks that report during training.
     """
     name, why = _choose(space, trials, objectives, workers)
     algorithm = named(name, space)

@@ -23,7 +23,7 @@ from evotune.trial import Proposal, Trial
 
 Array = np.ndarray[tuple[int], np.dtype[np.float64]]
 
-#: A step of the unit interval below which nothing moves any more, and one that is all random.
+#: Smallest and largest step size: below nothing moves any more, above all is random.
 STEP_BOUNDS = (1e-4, 0.5)
 
 
@@ -161,7 +161,7 @@ class EvolutionStrategy:
         return np.clip(varied, *STEP_BOUNDS)
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation chooses the survivors."""
+        """Record a trial; the last one of a generation chooses the survivors."""
         self._generations.tell(trial)
         if self._generations.running.is_complete:
             old = self._population if self.replacement == "plus" else []

@@ -26,17 +26,17 @@ class Racing:
     Each genome is evaluated once, and again as long as it may still be as good as the best: until
     its lower bound, mean − caution·σ/√n, lies above the upper bound, mean + caution·σ/√n, of one
     that has been raced before. σ is the standard deviation of a single evaluation, pooled over all
-    repeats so far; n is the number of evaluations, at most ``repeats``. With several objectives one
-    lies above another if it does in all of them. The algorithm inside then gets the means as the
-    result of its proposal. A repeat that fails, or is stopped, ends the race of its genome.
+    repeats so far; n is the number of evaluations, at most ``repeats``. With several objectives
+    this must hold in all of them. The algorithm inside then gets the means as the result of its
+    proposal. A repeat that fails, or is stopped, ends the race of its genome.
 
     Each repeat counts as a trial of ``study.run(trials=...)``. The study averages repeats, and
-    chooses `Study.best` by what the means are at worst.
+    chooses `Study.best` by a confidence bound of the means.
 
     Args:
         algorithm: A new algorithm whose trials inherit no weights.
         repeats: Evaluations of one genome at most.
-        caution: Width of the bounds in standard errors; more of it repeats more genomes.
+        caution: Half the width of the bounds in standard errors; a larger one repeats more genomes.
 
     Raises:
         AlgorithmError: A number out of bounds, or an algorithm that cannot be inside.
@@ -65,7 +65,7 @@ class Racing:
         self.at_most = repeats
         self.caution = caution
         self._races: dict[int, _Race] = {}
-        self._best: list[_Race] = []  # races that are over and that no other one's bounds beat
+        self._best: list[_Race] = []  # finished races that no other one's bounds beat
         self._squares: Values | None = None  # of deviations, summed over all repeats
         self._freedom = 0
 
@@ -104,7 +104,7 @@ class Racing:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a race goes to the algorithm inside."""
+        """Record a trial; the last one of a race goes to the algorithm inside."""
         number = trial.note.get("race")
         if number in self._races:
             self._tell_repeat(self._races[number], trial)
@@ -144,7 +144,7 @@ class Racing:
 
     @property
     def _margin(self) -> Values:
-        """Half the width of the bounds around a single evaluation, one number an objective."""
+        """Half the width of the bounds around a single evaluation, one number per objective."""
         if self._squares is None:
             return np.zeros(1)
         return self.caution * np.sqrt(self._squares / self._freedom)
@@ -166,7 +166,7 @@ class _Race:
     def add(self, trial: Trial) -> Values:
         """Take in a done repeat; return what it adds to the sum of squared deviations.
 
-        A study gives the mean of all repeats, whoever else drives the algorithm may give the
+        A study gives the mean of all repeats; any other caller of the algorithm may give the
         repeat's own values.
         """
         before, count = self.mean, self.count
@@ -178,11 +178,11 @@ class _Race:
         return count * self.count / (self.count - count) * (self.mean - before) ** 2
 
     def leads(self, other: "_Race", margin: Values) -> bool:
-        """Tell whether it is at worst no worse than another one is at worst."""
+        """Return whether its worst bound is no worse than that of another one."""
         return self._compares(other, self.high(margin) <= other.high(margin))
 
     def beats(self, other: "_Race", margin: Values) -> bool:
-        """Tell whether it is at worst better than another one is at best."""
+        """Return whether its worst bound is better than the best bound of another one."""
         low = other.mean - margin / math.sqrt(other.count)
         return self._compares(other, self.high(margin) < low)
 
@@ -191,7 +191,7 @@ class _Race:
         return mine < others if mine != others else bool(ahead.all())
 
     def high(self, margin: Values) -> Values:
-        """Return its values at worst."""
+        """Return its worst bounds."""
         return self.mean + margin / math.sqrt(self.count)
 
     def result(self) -> Trial:

@@ -1,4 +1,4 @@
-"""What each operator is worth: how much its children improved on the donors of their weights."""
+"""What each operator contributes: how much its children improve on the donors of their weights."""
 
 import math
 from collections import defaultdict
@@ -11,7 +11,7 @@ from evotune.analysis.data import StudyData
 from evotune.analysis.statistics import median_interval
 from evotune.analysis.steps import Step, gain
 
-#: With fewer trials a row says next to nothing.
+#: A row of fewer trials is marked as unreliable.
 FEW = 10
 GENES_AT_MOST = 20
 UNCHANGED = "went on unchanged"
@@ -19,16 +19,16 @@ UNCHANGED = "went on unchanged"
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What came of all trials of one kind.
+    """The results of all trials of one kind.
 
     Attributes:
         kind: What was done to their genes.
-        trials: How many there are, failed ones included.
-        failed: How many of them failed.
-        better: How many ended better than the donor of their weights.
+        trials: Number of trials, failed ones included.
+        failed: Number of failed trials.
+        better: Number of trials with a better result than the donor of their weights.
         gain: Median gain over the donor, in the objective's unit; positive is better.
         advantage: Median of the gain minus the median gain of their generation.
-        low: Lower end of the 95 % interval of the advantage; NaN where so few allow none.
+        low: Lower end of the 95 % interval of the advantage; NaN with too few trials.
         high: Upper end.
     """
 
@@ -70,7 +70,7 @@ def _gain(data: StudyData, step: Step, digits: int) -> float:
 
 
 def _digits(data: StudyData) -> int:
-    """Return the decimals that count: those beyond are noise of single precision."""
+    """Return the number of significant decimals; further ones are single-precision noise."""
     largest = float(np.abs(data.first_scores).max())
     return 6 - math.floor(math.log10(largest)) if largest > 0 else 6
 

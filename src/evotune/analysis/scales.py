@@ -137,10 +137,10 @@ def _unit_column(domain: Domain, name: str, trials: Sequence[Trial]) -> list[flo
 
 
 def score_scale(scores: Floats, direction: str) -> tuple[Scale, int]:
-    """Return an axis for scores that a few very bad ones do not squash.
+    """Return an axis for scores that leaves out a few very bad ones, if there are such.
 
     Args:
-        scores: In the user's sign, finite, shape ``(trials,)``.
+        scores: Finite, in the sign of the metric, shape ``(trials,)``.
         direction: ``"max"`` or ``"min"``.
 
     Returns:

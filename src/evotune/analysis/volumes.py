@@ -40,5 +40,5 @@ def eligible(data: StudyData) -> npt.NDArray[np.bool_]:
 
 
 def reference(data: StudyData) -> Floats:
-    """Return the point that the volume reaches to, minimised, shape ``(objectives,)``."""
+    """Return the reference point of the volume, minimised, shape ``(objectives,)``."""
     return reference_point(data.values[data.front])

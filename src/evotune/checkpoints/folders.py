@@ -54,7 +54,7 @@ class LocalFolder:
         return str(self._path / name)
 
     def owner(self) -> str | None:
-        """Return which study the folder belongs to, None for nobody's."""
+        """Return the study that the folder belongs to, or None."""
         try:
             return (self._path / OWNER).read_text(encoding="utf-8").strip()
         except OSError:
@@ -107,7 +107,7 @@ class LocalFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Let no other process of this machine write in the meantime, where it asks alike."""
+        """Hold a lock that keeps out other processes of this machine that ask for it too."""
         self._path.mkdir(parents=True, exist_ok=True)
         with _opened(self._path) as folder:
             _lock(folder)
@@ -150,7 +150,7 @@ def _lock(descriptor: int) -> None:
 
 
 def _is_locked(path: Path) -> bool:
-    """Tell whether another process holds a file that it is writing."""
+    """Return whether another process holds a file that it is writing."""
     if sys.platform != "win32":
         with suppress(FileNotFoundError), path.open("rb") as file:
             try:
@@ -200,7 +200,7 @@ class RemoteFolder:
         return f"{self._url}/{name}"
 
     def owner(self) -> str | None:
-        """Return which study the folder belongs to, None for nobody's."""
+        """Return the study that the folder belongs to, or None."""
         self._files.invalidate_cache()
         try:
             content: bytes = self._files.cat_file(self._at(OWNER))

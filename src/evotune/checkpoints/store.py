@@ -27,9 +27,9 @@ _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 class Checkpoints:
     """Keeps the weights of one study's trials.
 
-    Trials that run in this process hand their weights over in memory; files are written besides,
-    so that a killed study goes on, and trials in other processes can inherit. Deleting is the
-    study's business: nothing is deleted here that was not asked for.
+    Trials that run in this process hand their weights over in memory; files are written besides, so
+    that a killed study goes on, and trials in other processes can inherit. Deleting is up to the
+    study: files are deleted here only on request.
 
     Args:
         location: Directory, or any URL that fsspec knows (``s3://bucket/runs``). Each study gets a
@@ -78,8 +78,8 @@ class Checkpoints:
             study: Name of the study.
             default: Directory to use when no location was given; may be None. What lies there
                 belongs to the study's storage.
-            owner: What tells this very study from others of the same name.
-            lasts: The study outlives this process, so that its folder is nobody else's.
+            owner: Tells this study from others of the same name.
+            lasts: The study outlives this process, so that no other study may use its folder.
 
         Raises:
             CheckpointError: It holds another study's weights, or the location cannot be used.
@@ -133,7 +133,7 @@ class Checkpoints:
         return self._temporary is not None
 
     def is_due(self, generation: int) -> bool:
-        """Tell whether the weights of a generation, counted from 0, are to be written at once."""
+        """Return whether the weights of a generation, counted from 0, are to be written at once."""
         return self.write_every is not None and (generation + 1) % self.write_every == 0
 
     def another(self) -> "Checkpoints":
@@ -245,7 +245,7 @@ class Checkpoints:
             self._folder.remove(file_name(number))
 
     def forget(self, number: int) -> None:
-        """Let go of the copy in memory; a file stays."""
+        """Drop the copy in memory; a file stays."""
         self._memory.pop(number, None)
 
     def used(self) -> int:

@@ -1,4 +1,4 @@
-"""``evotune list`` and ``show``: which studies there are, and how far one has come."""
+"""``evotune list`` and ``show``: the studies of a storage, and the progress of one."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -62,7 +62,7 @@ def _summary_texts(summary: StudySummary) -> list[str]:
 
 
 def show(source: str, name: str | None) -> None:
-    """Print what a study is, how far it has come, and its best trial."""
+    """Print the settings of a study, its progress and its best trial."""
     record = read_study(source, name)
     console = make_console()
     parts = [_facts(record), _space_table(record.space)]

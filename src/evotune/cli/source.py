@@ -1,4 +1,4 @@
-"""Recorded studies, opened for reading only: nothing is created, nobody is locked out."""
+"""Recorded studies, opened for reading only: nothing is created or locked."""
 
 import shlex
 import sqlite3
@@ -50,7 +50,7 @@ class Record:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The same trials, with what can be worked out of them: counts, best, front."""
+        """The trials as a ledger, which computes counts, best and front."""
         ledger = Ledger(self.space, self.objectives)
         for trial in self.trials:
             ledger.put(trial)
@@ -58,7 +58,7 @@ class Record:
 
     @cached_property
     def inherits(self) -> bool:
-        """True when trials go on from the weights of others."""
+        """True when trials inherit weights from others."""
         return inherits_weights(self.trials)
 
     @cached_property
@@ -82,17 +82,17 @@ class Record:
 
 
 def open_source(source: str) -> tuple[Storage, str | None]:
-    """Open what a user names as the place of a study.
+    """Open the storage that a user names.
 
     Args:
-        source: A TOML file as ``evotune run`` takes it, an SQLite file, or the URL of a database.
+        source: A TOML file as for ``evotune run``, an SQLite file, or the URL of a database.
 
     Returns:
-        The storage, and the study's name where the source says it.
+        The storage, and the study's name if a TOML file gives it.
 
     Raises:
         StorageError: There is no such file, or it holds no studies.
-        ConfigError: The TOML file cannot be understood.
+        ConfigError: The TOML file is invalid.
     """
     name, where = None, source if "://" in source else Path(source).expanduser()
     if source.endswith(".toml"):
@@ -111,7 +111,7 @@ def read_study(source: str, name: str | None = None) -> Record:
 
     Args:
         source: See `open_source`.
-        name: Name of the study; not needed where the source says it or has only one.
+        name: Name of the study; not needed if the source gives it or holds only one study.
 
     Raises:
         StudyError: There is no such study, or several to choose from.
@@ -140,7 +140,7 @@ def read_record(storage: Storage, summary: StudySummary) -> Record:
 
 def _choose(source: str, names: Sequence[str], name: str | None) -> str:
     if name is None:
-        # Further runs of a study, made to compare it, are named after it.
+        # The studies of a comparison are named after the main study.
         main = [n for n in names if not any(n.startswith(f"{other} · ") for other in names)]
         if len(main) == 1:
             return main[0]
@@ -157,7 +157,7 @@ def _choose(source: str, names: Sequence[str], name: str | None) -> str:
 
 
 def _check_file(path: Path, hint: str) -> None:
-    """Refuse a file that is not there or holds no studies: opening it would change that."""
+    """Refuse a missing file or one without studies, because opening it would create tables."""
     if path.is_dir():
         files = ", ".join(map(str, sorted(path.glob("*.db"))))
         raise StorageError(f"{path} is a folder{f'; name a file in it: {files}' if files else ''}")
@@ -169,6 +169,6 @@ def _check_file(path: Path, hint: str) -> None:
             query = "SELECT 1 FROM sqlite_master WHERE name = ?"
             found = connection.execute(query, (schema_version.name,)).fetchone()
     except sqlite3.Error:
-        return  # the storage says better what is wrong
+        return  # opening the storage raises a better error
     if found is None:
         raise StorageError(f"{path} holds no studies of evotune")

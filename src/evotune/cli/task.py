@@ -1,4 +1,4 @@
-"""``[task]`` of a file -> the function that evaluates a trial."""
+"""Builds the evaluate function from the table ``[task]`` of a file."""
 
 import importlib
 import sys
@@ -21,11 +21,11 @@ def make_task(table: Mapping[str, Any], folder: Path) -> Evaluate:
 
     Args:
         table: ``function``, or ``command`` and options of `CommandTask`.
-        folder: Folder of the file: where modules are looked for and commands run.
+        folder: Folder of the file, in which modules are searched and commands run.
 
     Raises:
         ConfigError: Neither or both are given, or the function cannot be imported.
-        TaskError: The command cannot be understood.
+        TaskError: The command or one of its options is invalid.
     """
     if ("function" in table) == ("command" in table):
         raise ConfigError(
@@ -69,7 +69,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _import(name: str, folder: Path) -> ModuleType:
-    # It stays there: worker processes take the path over, so that they can import from it too.
+    # The folder stays in sys.path, which worker processes inherit, so that they can import too.
     sys.path.insert(0, str(folder))
     try:
         return importlib.import_module(name)

@@ -9,7 +9,7 @@ Indices = npt.NDArray[np.intp]
 
 
 def non_dominated(values: Array) -> npt.NDArray[np.bool_]:
-    """Tell which points no other point dominates.
+    """Return which points no other point dominates.
 
     Args:
         values: Minimised objectives, shape ``(points, objectives)``.

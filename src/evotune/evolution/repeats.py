@@ -1,4 +1,4 @@
-"""Repeats: several trials of the same params averaged into one, and what the mean is worth."""
+"""Repeats: several trials of the same params averaged into one, and bounds on the mean."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from evotune.evolution.survival import Order, by_first
 from evotune.objectives import Objectives
 from evotune.trial import Trial
 
-#: Standard errors by which a mean may be too good: 95 % of them are not, if they are normal.
+#: One-sided 95 % bound of a normally distributed mean, in standard errors.
 CAUTION = 1.645
 
 
@@ -59,11 +59,10 @@ def squares(group: Sequence[Trial]) -> float:
 
 
 def by_bound(trial: Trial, noise: float) -> Order:
-    """Return what sorts averaged trials best first, as `by_first`, but a lucky one not too early.
+    """Return a sort key for averaged trials that does not rank a lucky one too early.
 
-    The first value, minimised, counts as value + 1.645·σ/√repeats. Of a score that is maximised
-    this is the lower confidence bound: 95 % of the means of so many evaluations keep to it.
-    Without noise it is `by_first`.
+    As `by_first`, but the first value, minimised, counts as value + 1.645·σ/√repeats: the one-sided
+    95 % confidence bound of its mean. Without noise it is `by_first`.
 
     Args:
         trial: A trial with values.
@@ -74,5 +73,5 @@ def by_bound(trial: Trial, noise: float) -> Order:
 
 
 def bound(value: float, trial: Trial, noise: float) -> float:
-    """Return what a value is at worst, minimised, as `by_bound` says."""
+    """Return the upper confidence bound of a minimised value, see `by_bound`."""
     return value + CAUTION * noise / sqrt(trial.repeats)

@@ -1,7 +1,8 @@
 """Selection of parents: positions in a population that is ordered best first.
 
 A selection is a callable ``(values, count, rng, generation) -> positions`` with ``values`` the
-minimised values best first, shape ``(population,)``, and the result of shape ``(count,)``.
+minimised values best first, shape ``(population,)``, and the result of shape ``(count,)``. Options
+out of bounds raise AlgorithmError.
 """
 
 import math
@@ -30,7 +31,7 @@ def draw(weights: Array, count: int, rng: np.random.Generator) -> Positions:
 
 
 def _within(positions: Positions, values: Array) -> Positions:
-    """Bring back the one position that rounding may push past the end."""
+    """Clip the one position that rounding may push past the end."""
     return np.minimum(positions, len(values) - 1, dtype=np.intp)
 
 
@@ -61,7 +62,7 @@ class Tournament:
     """The best of ``size`` members drawn at random.
 
     Args:
-        size: Members in a tournament; 1 is no selection.
+        size: Members in a tournament; 1 selects at random.
     """
 
     size: int = 2
@@ -136,7 +137,7 @@ class Boltzmann:
     Wasudeorao and Prasad (2024), section 3.
 
     Args:
-        beta: Pressure β; its scale is one over that of the objective.
+        beta: Pressure β, in units of one over the objective.
         growth: Factor on β with each generation.
     """
 
@@ -150,7 +151,7 @@ class Boltzmann:
     def __call__(
         self, values: Array, count: int, rng: np.random.Generator, generation: int
     ) -> Positions:
-        # A growth beyond e^500 would overflow, and only the best has been drawn for long.
+        # A growth beyond e^500 would overflow; long before, only the best is drawn.
         beta = self.beta * math.exp(min(math.log(self.growth) * generation, 500.0))
         return draw(np.exp(-beta * (values - values.min())), count, rng)  # shifted: no overflow
 
@@ -159,8 +160,7 @@ class Boltzmann:
 class RelativeExponential:
     """fitness = exp(−σ²·(fom − min) / (max − min)), drawn in proportion to it.
 
-    Vose et al. (2019), figure 3, which prints σ, or σ² by another reading; the product is the
-    parameter here.
+    Vose et al. (2019), figure 3, can be read as σ or σ²; the whole factor is the parameter here.
 
     Args:
         strength: σ²; the best is exp(strength) times likelier than the worst.

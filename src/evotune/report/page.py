@@ -24,10 +24,10 @@ def write(
     """Write an SVG picture to a path that ends in ``.svg``, a whole HTML page to any other.
 
     Args:
-        path: Where to; missing folders are made, and a file that stands there is replaced at once,
-            never half written.
+        path: The file to write; missing folders are created, and an existing file is replaced
+            atomically.
         study: The study, or another record of its definition and trials.
-        comparison: What came of comparing it with random search, for the page.
+        comparison: Its comparison with random search, for the page.
         title: Headline of the page; the study's name by default.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The parts of the page that are no figures: what stands at its top, and its tables."""
+"""The parts of the page other than figures: its head and its tables."""
 
 import json
 import math
@@ -22,7 +22,7 @@ _TRACEBACK_AT_MOST = 6000
 
 
 def facts(data: StudyData) -> dict[str, str]:
-    """Return what stands under the title: objective, algorithm, seed, date."""
+    """Return the facts under the title: objective, constraints, seed, date, algorithm."""
     created = datetime.fromtimestamp(data.definition.created, UTC)
     parts = {
         "objective": data.objectives,
@@ -92,8 +92,8 @@ def best(data: StudyData) -> Best | None:
     if data.inherits:
         step = data.step_of[trial.number]
         captions.append(
-            f"Its weights were trained for {step.end:g} epochs. These genes were held in "
-            f"{_epochs(step)} only; Schedules shows those before."
+            f"Its weights were trained for {step.end:g} epochs. These params apply only to "
+            f"{_epochs(step)}; for earlier epochs, see Schedules."
         )
     return Best(
         f"Best trial: {trial.number}",
@@ -133,7 +133,7 @@ def failed_trials(data: StudyData) -> Section | None:
     return Section(
         "failed",
         "Failed trials",
-        "Equal reasons stand together, the most frequent first; open one for its traceback.",
+        "Grouped by reason, the most frequent first; open one for its traceback.",
         table=Table(("trials", "kind", "reason", "numbers"), tuple(rows)),
         notes=(f"{count(left, 'more reason')} not shown.",) if left else (),
     )
@@ -164,7 +164,7 @@ def best_trials(data: StudyData) -> Section | None:
     order = "the Pareto front first, then by the first objective" if several else "best first"
     caption = f"All genes, {order}; “–” marks a gene that is not active."
     if data.inherits:
-        caption += " Genes are those of the last step only; Schedules shows the earlier ones."
+        caption += " The genes are those of the last step only; for earlier ones, see Schedules."
     title = f"Best {count(min(ROWS_AT_MOST, len(data.ranking)), 'trial')}"
     generations = any(trial.origin.generation is not None for trial in data.trials)
     head = ("", "trial", *(("generation",) if generations else ()))

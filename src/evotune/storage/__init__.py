@@ -1,4 +1,4 @@
-"""Where studies and trials are kept."""
+"""Storages: where studies and trials are recorded."""
 
 import os
 import re
@@ -12,15 +12,15 @@ __all__ = ["MemoryStorage", "open_storage"]
 
 
 def open_storage(spec: str | os.PathLike[str] | Storage | None = None) -> Storage:
-    """Open what a user names as storage.
+    """Open the storage that a user names.
 
     Args:
-        spec: None or ``"memory"``; a path with an ending or a directory in it, which becomes an
-            SQLite file; an ``sqlite:///...`` or ``postgresql://...`` URL; or a storage, which is
-            returned as it is.
+        spec: None or ``"memory"``; the path of an SQLite file, which needs a suffix or a directory
+            (``"runs.db"``, ``"out/runs"``); an ``sqlite:///...`` or ``postgresql://...`` URL; or
+            a storage, which is returned as it is.
 
     Raises:
-        StorageError: It is none of these, or the database cannot be used.
+        StorageError: ``spec`` is none of these, or the database cannot be used.
     """
     if spec is None or spec == "memory":
         return MemoryStorage()
@@ -40,7 +40,7 @@ def open_storage(spec: str | os.PathLike[str] | Storage | None = None) -> Storag
 
 
 def _is_path(spec: str) -> bool:
-    # A bare word is more likely a slip of "memory" than a file; one letter is a Windows drive.
+    # A bare word is more likely a misspelt "memory" than a file; one letter is a Windows drive.
     path = Path(spec)
     has_scheme = re.match(r"[A-Za-z][\w+]+:", spec) is not None
     return not has_scheme and (path.suffix != "" or len(path.parts) > 1)

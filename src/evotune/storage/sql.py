@@ -44,7 +44,7 @@ _WRITE = 'write "sqlite:///runs.db" or "postgresql://user@host/database"'
 
 _SCHEMA_LOCK = 0x65766F74756E65  # "evotune": any number that nobody else locks
 
-#: What SQLite and the file system say, and what that means to the user.
+#: Fragments of SQLite's error messages, and what evotune tells the user instead.
 _ADVICE = {
     "is full": "lies on a full disk; nothing was written: free some space and run again",
     "is locked": "was locked by another process for more than {timeout:g} s; nothing was written",
@@ -58,8 +58,8 @@ _ADVICE = {
 class SqlStorage:
     """Keeps studies in a database; any number of threads and processes may use it at once.
 
-    In SQLite a finished write survives the end of the process, SIGKILL included. A power loss may
-    take the last writes with it, but never damages the file.
+    In SQLite a finished write survives the end of the process, even by SIGKILL. A power failure
+    may lose the last writes, but does not damage the file.
 
     Args:
         url: An SQLAlchemy URL such as ``sqlite:///runs.db`` or
@@ -68,7 +68,7 @@ class SqlStorage:
 
     Raises:
         StorageError: The database cannot be opened, is damaged, or was written by a newer
-            evotune; it was not changed then.
+            version of evotune; in each case it was not changed.
     """
 
     def __init__(self, url: str | os.PathLike[str], *, lock_timeout: float = 30.0) -> None:
@@ -89,7 +89,7 @@ class SqlStorage:
         return printable(f"SqlStorage({self._engine.url.render_as_string()!r})")
 
     def __getstate__(self) -> dict[str, Any]:
-        # What a copy or another process gets opens connections of its own, when it needs them.
+        # A copy, here or in another process, opens connections of its own when it needs them.
         names = ("_is_sqlite", "_where", "_lock_timeout")
         return {name: getattr(self, name) for name in names} | {"url": self._engine.url}
 
@@ -215,7 +215,7 @@ class SqlStorage:
         )
 
     def _leave_to_parent(self) -> None:
-        """In a forked child: use and close connections of its own, not the parent's."""
+        """In a forked child: open own connections, and leave the parent's alone."""
         if self._pid != os.getpid():
             self._parents = self._engine
             self._open(self._engine.url)
@@ -223,7 +223,7 @@ class SqlStorage:
     def _connect(self, url: sa.URL) -> sa.Engine:
         try:
             if not self._is_sqlite:
-                # A server may have been restarted since the last trial, hours ago.
+                # The last trial may be hours ago, and the server restarted since.
                 return sa.create_engine(url, pool_pre_ping=True)
             engine = sa.create_engine(url, connect_args={"timeout": self._lock_timeout})
         except (ImportError, ArgumentError) as error:
@@ -236,10 +236,10 @@ class SqlStorage:
         return engine
 
     def _check_leftover_log(self, url: sa.URL) -> None:
-        """Look at a database whose last process was killed, before it is recovered by opening it.
+        """Check the version of a database whose last process was killed, before SQLite recovers it.
 
-        Recovery is SQLite's, harmless and wanted; but a database of a newer evotune is left as it
-        is, and a reading connection recovers nothing.
+        Opening it for writing starts SQLite's recovery. That is harmless and wanted, but a database
+        of a newer evotune must not be changed; a read-only connection recovers nothing.
         """
         if not Path(f"{self._where}-wal").exists():
             return
@@ -260,8 +260,8 @@ class SqlStorage:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
                 tables.bring_up_to_date(connection)
         if self._is_sqlite:
-            # Readers and the writer do not wait for each other then. The file remembers it; when
-            # another process opens it at this moment, that one or the next does it.
+            # In this mode readers and the writer do not wait for each other. It is stored in the
+            # file; if another process has the file open just now, a later opening sets it.
             outside = self._engine.execution_options(sqlite_begin=None)
             with suppress(OperationalError), outside.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
@@ -306,13 +306,13 @@ def _parse(url: str | os.PathLike[str]) -> sa.URL:
         parsed = sa.make_url(url)
         backend = parsed.get_backend_name()
     except (SQLAlchemyError, ValueError) as error:  # a port that is no number
-        raise StorageError(f"this storage URL is not one: {error}; {_WRITE}") from error
+        raise StorageError(f"the storage URL cannot be parsed: {error}; {_WRITE}") from error
     if backend == "sqlite":
         return _check_path(parsed)
     if "@" in (parsed.host or ""):  # what follows it in the password would be printed as a host
         raise StorageError("a password or user with @ in it is written with %40 in a storage URL")
     if backend == "postgresql":
-        # psycopg is the driver that is maintained; SQLAlchemy before 2.1 would take its forebear.
+        # psycopg (version 3) is maintained; SQLAlchemy before 2.1 would choose psycopg2.
         bare = parsed.drivername == backend
         return parsed.set(drivername="postgresql+psycopg") if bare else parsed
     raise StorageError(f"storage {parsed.render_as_string()!r} is of an unknown kind; {_WRITE}")
@@ -321,7 +321,7 @@ def _parse(url: str | os.PathLike[str]) -> sa.URL:
 def _check_path(url: sa.URL) -> sa.URL:
     if url.database in (None, "", ":memory:"):
         raise StorageError('an SQLite storage needs a file: write sqlite:///runs.db, or "memory"')
-    # Absolute, because connections are opened later too, wherever the process has gone by then.
+    # Absolute, because connections are opened later too, when the working directory may differ.
     path = Path(str(url.database)).absolute()
     if path.is_dir():
         raise StorageError(f"{path} is a directory; name a file in it: {path / 'runs.db'}")
@@ -334,13 +334,13 @@ def _check_path(url: sa.URL) -> sa.URL:
 
 
 def _set_up(connection: Any, _: object) -> None:
-    """Set what holds for one connection only; nothing here touches the file."""
-    connection.isolation_level = None  # sqlite3 begins no transactions of its own then
+    """Set the options of one connection; nothing here touches the file."""
+    connection.isolation_level = None  # so that sqlite3 begins no transactions by itself
     # Wrong UTF-8 is found where the cell is read; it must not keep all other rows from being read.
     connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     connection.execute("PRAGMA foreign_keys=ON")
-    # Without a flush at each commit: what is written belongs to the operating system then and
-    # outlives this process; only a power loss can take the last transactions, whole ones.
+    # No flush to disk at each commit: written data is in the operating system's hands and outlives
+    # this process; only a power failure can lose the last transactions, each as a whole.
     connection.execute("PRAGMA synchronous=NORMAL")
 
 

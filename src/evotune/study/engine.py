@@ -1,4 +1,4 @@
-"""What moves a study on: propose, record, tell, and rebuild all of it from the record."""
+"""The engine of a study: it proposes, records and tells trials, and rebuilds from the record."""
 
 import atexit
 import gc
@@ -28,32 +28,32 @@ log = logging.getLogger("evotune")
 
 Duplicates = Literal["redraw", "repeat", "allow"]
 
-#: How often a proposal that is not new is drawn again before it becomes a repeat.
+#: How often a duplicate proposal is drawn again before it becomes a repeat.
 REDRAWS = 20
 
 
 class Engine:
     """Algorithm, storage and ledger of one study, kept in step.
 
-    Memory is changed first and written last, in one transaction: a killed process resumes from
-    what was written, and one whose disk was full still knows everything and writes it next time.
+    Each change is made in memory first and then written in one transaction: after a kill, the next
+    process resumes from what was written; after a full disk, this one writes the rest next time.
 
-    Several threads may use it: each method is whole before another begins. A forked child of this
+    Several threads may use an engine: its methods run one at a time. A forked child of this
     process may read, but is not the driver.
 
     Args:
         algorithm: A new algorithm.
         objectives: Objectives of the study.
-        storage: Where its trials are.
-        definition: What it is.
-        checkpoints: Where weights are, opened for this study.
+        storage: Where its trials are stored.
+        definition: Its name, seed, space and objectives, as stored.
+        checkpoints: Where weights are kept, opened for this study.
         duplicates: What happens to params that were proposed before.
-        take_over: Become the driver although another process is.
+        take_over: Become the driver even if another process drives the study.
 
     Attributes:
-        lock: Held while anything is read that must agree, or changed; never while user code runs.
+        lock: Held during changes and consistent reads; never while user code runs.
         ledger: The trials in memory.
-        keeper: Their weights.
+        keeper: The weights of the trials.
         is_forked: True in a forked child of the driver.
         untold: Numbers of the trials whose results the algorithm does not know yet, ascending.
         exhausted: True once every point of a finite space has been proposed.
@@ -97,7 +97,7 @@ class Engine:
     # -- opening and closing ------------------------------------------------------------------
 
     def _acquire(self, take_over: bool) -> None:
-        """Become the driver, or remember why not: a study may be looked at while it runs."""
+        """Become the driver, or remember why not: a study may be read while another drives it."""
         name = self.definition.name
         _release_abandoned()
         try:
@@ -115,7 +115,7 @@ class Engine:
 
         Raises:
             StudyLockedError: Another process drives the study.
-            StorageError: The storage can be read only.
+            StorageError: The storage is read-only.
             StudyError: The study was closed.
         """
         if self._refusal is not None:
@@ -125,7 +125,7 @@ class Engine:
         return self._driver
 
     def check_driver(self) -> None:
-        """Raise what `driver` raises, if it does."""
+        """Raise the error of `driver` unless this process drives the study."""
         _ = self.driver
 
     @property
@@ -135,7 +135,7 @@ class Engine:
 
     @one_at_a_time
     def close(self) -> None:
-        """Give the study free for another process.
+        """Release the study, so that another process can drive it.
 
         Raises:
             StudyLockedError: This is a forked child of the driver.
@@ -156,9 +156,9 @@ class Engine:
             self.is_forked = True
             self._refusal = StudyLockedError(
                 f"study {self.definition.name!r} is driven by process {self._driver.pid}, of which "
-                "this process is a fork; only one process may drive a study. Ask, tell and close "
-                "there, and send params here and results back; or open the study here by its "
-                "storage, once that process has closed it"
+                "this process is a fork; only one process may drive a study. Call ask, tell and "
+                "close there, sending params to this process and results back; or open the study "
+                "here from its storage once that process has closed it"
             )
             self._driver = None
 
@@ -170,7 +170,7 @@ class Engine:
         _engines.add(self)
 
     def _replay(self) -> None:
-        """Tell the recorded trials again: each start after as many results as it had seen."""
+        """Tell the recorded trials again, each start after as many results as the first time."""
         with no_collection():
             self._tell_again()
 
@@ -186,8 +186,8 @@ class Engine:
                 self._retell(results[len(self._told)], self._tell)
             self._retell(_as_started(trial), self.algorithm.tell)
             self.untold[trial.number] = None
-        # Whether the next proposal came before or after further results, only a run can know;
-        # to generational algorithms it is all the same.
+        # Whether the next proposal comes before or after further results is up to the run; only
+        # for generational algorithms it makes no difference.
         while self.algorithm.traits.generational and len(self._told) in results:
             self._retell(results[len(self._told)], self._tell)
 
@@ -239,12 +239,12 @@ class Engine:
         """Ask the algorithm for a trial, record it as running, and tell of its start.
 
         Args:
-            epochs: No weights are trained for more epochs than this, over all trials of their
-                line; a trial without a budget gets what is left.
+            epochs: No weights are trained for more epochs than this, over all trials that inherit
+                them; a trial without a budget gets what is left.
 
         Returns:
             The trial; None when the algorithm has nothing to propose until more results are told,
-            or only what has been trained for ``epochs`` already.
+            or proposes to continue weights that have already been trained for ``epochs``.
         """
         self.check_driver()  # before the algorithm is asked
         number = len(self.ledger.trials)
@@ -263,7 +263,7 @@ class Engine:
         self.algorithm.space.check(proposal.genome)  # what is recorded must be read again
         trial = self._started(number, proposal, first)
         if self.keeper.is_deleted(trial.donors) and self._has_news():
-            return None  # an ended trial that it has not heard of yet may be why they were removed
+            return None  # perhaps removed for an ended trial that the algorithm was not yet told of
         self.untold[number] = None
         self.algorithm.tell(trial)
         self._write([trial])
@@ -291,9 +291,9 @@ class Engine:
         )
 
     def _checked_new(self, proposal: Proposal, rng: Any) -> tuple[Proposal, int | None]:
-        """Return the proposal, or a new one in place of a duplicate, and whom it repeats."""
+        """Return the proposal, or another for a duplicate, and which trial it repeats, if any."""
         if self.algorithm.traits.inherits:
-            return proposal, None  # with other weights the same params are another trial
+            return proposal, None  # with other weights, equal params are no repeat
         first = self.ledger.first(self.algorithm.space.key(proposal.genome))
         policy = self.algorithm.traits.duplicates or self.duplicates
         if first is not None and policy == "redraw":
@@ -301,7 +301,7 @@ class Engine:
         return proposal, None if policy == "allow" else first
 
     def _redraw(self, proposal: Proposal, first: int, rng: Any) -> tuple[Proposal, int | None]:
-        """Draw again until the params are new; return the proposal and whom it repeats."""
+        """Draw again until the params are new; return the proposal and which trial it repeats."""
         space = self.algorithm.space
         if not self.exhausted:
             for _ in range(REDRAWS):
@@ -326,7 +326,7 @@ class Engine:
             )
 
     def is_own(self, trial: Trial) -> bool:
-        """Tell whether a record is one of this study's, and not another's of the same number."""
+        """Return whether a record is this study's, not another study's with the same number."""
         if not 0 <= trial.number < len(self.ledger.trials):
             return False
         own = self.ledger.trials[trial.number]
@@ -342,9 +342,9 @@ class Engine:
         """Record ended trials in one transaction; the algorithm is told of them separately.
 
         Args:
-            results: What was collected, by trial number.
-            in_order: They will be told in the order of trial numbers, by `tell_next`, and not as
-                they came, by `tell_ended`.
+            results: The collected results, by trial number.
+            in_order: The results will be told in trial order, by `tell_next`, rather than in order
+                of arrival, by `tell_ended`.
         """
         ranks = {number: k for k, number in enumerate(self.untold if in_order else results)}
         ended, now = [], time.time()
@@ -369,10 +369,10 @@ class Engine:
 
     @one_at_a_time
     def tell_ended(self) -> list[Trial]:
-        """Tell the results of all ended trials, in the order in which they came."""
+        """Tell the results of all ended trials, in order of arrival."""
         kept = [t for n in self.untold if (t := self.ledger.trials[n]).has_ended]
         kept.sort(key=lambda trial: trial.result_order or 0)
-        # Those that an ordered run kept back for their turn get the place that they have now.
+        # Results that an ordered run held back until their turn get their present position.
         places = {trial.number: k for k, trial in enumerate(kept, start=len(self._told))}
         moved = [t for t in kept if t.result_order != places[t.number]]
         if moved:
@@ -394,15 +394,15 @@ class Engine:
 
     @one_at_a_time
     def open_weights(self, *, shares_memory: bool) -> None:
-        """Make weights ready for trials that run in this process, or elsewhere."""
+        """Prepare weights for trials in this process (``shares_memory``) or in others."""
         self._unsaved += self.keeper.open(shares_memory=shares_memory)
 
     @one_at_a_time
     def save_weights(self) -> None:
-        """Write needed weights that are in memory only.
+        """Write to disk the needed weights that are only in memory.
 
         Raises:
-            CheckpointError: The quota or the disk is full; what was written is recorded.
+            CheckpointError: The quota or the disk is full; weights written before are recorded.
         """
         try:
             self._unsaved += self.keeper.write_out()
@@ -412,12 +412,12 @@ class Engine:
 
     @one_at_a_time
     def restored(self, trial: Trial, checkpoint: Checkpoint | None) -> None:
-        """Take note of weights that were trained again after they went with a process."""
+        """Record weights that were trained again after they were lost with their process."""
         record = self.keeper.take(trial.number, checkpoint)
         self._write([replace(trial, checkpoint=record or trial.checkpoint)])
 
     def _write(self, trials: Sequence[Trial]) -> None:
-        """Store trials; what cannot be stored is kept and goes first the next time."""
+        """Store trials; those that cannot be stored are kept and written first the next time."""
         driver = self.driver
         for trial in trials:
             self.ledger.put(trial)
@@ -429,7 +429,7 @@ class Engine:
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Collect no garbage while many records are made that are all to stay: it is half the time."""
+    """Pause garbage collection: it takes half the time while many lasting records are created."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -441,8 +441,8 @@ def no_collection() -> Iterator[None]:
 
 def _as_started(trial: Trial) -> Trial:
     """Return a trial as it was when it started, which is how an algorithm first hears of it."""
-    # Field by field, as this is done for every trial of a stored study and `replace` takes twice
-    # as long; what an evaluation adds is left out.
+    # Field by field, because `replace` takes twice as long and this runs for every trial of a
+    # stored study; the fields that an evaluation adds are left out.
     return Trial(
         number=trial.number,
         genome=trial.genome,
@@ -461,11 +461,11 @@ def _as_started(trial: Trial) -> Trial:
     )
 
 
-#: All that this process has, for a forked child, whose copies are not the driver's.
+#: All engines of this process: in a forked child their copies must not act as drivers.
 _engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
-#: Holds of studies that were dropped without being closed. They are released at a safe moment: the
-#: garbage collector may come amid another study's transaction, where the database is locked.
+#: Locks of studies that were garbage-collected without being closed. They are released later, as
+#: the collector may run inside another study's transaction, while the database is locked.
 _abandoned: list[tuple[Storage, str, Driver]] = []
 
 

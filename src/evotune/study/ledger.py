@@ -18,15 +18,15 @@ from evotune.trial import BARE_NUMBER, Failure, Outcome, Trial
 
 
 def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives, **further: Any) -> Trial:
-    """Turn what an evaluation gave into the ended record: values, or a failure that says why.
+    """Return the record of an ended trial: with values, or with a failure that says why not.
 
-    A stopped trial has values only where it has reported all that they need.
+    A stopped trial has values only if it reported every metric that the objectives need.
 
     Args:
         trial: The running trial.
         result: What the executor collected.
-        objectives: What must be there.
-        **further: Other fields of the ended record.
+        objectives: Which metrics are needed, and how they become values.
+        **further: Other fields of the record.
     """
     if isinstance(result, Failure):
         return replace(trial, state="failed", failure=result, **further)
@@ -45,7 +45,7 @@ def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives, **fur
         state="failed" if has_failed else "stopped" if result.stopped else "done",
         metrics=metrics,
         reports=result.reports,
-        # What a stopped trial reported may be no result, but what it kept is whole.
+        # The reports of a stopped trial may be incomplete, but the weights that it kept are not.
         failure=wrong if has_failed else None,
         checkpoint=None if has_failed else result.checkpoint,
         values=objectives.values(metrics) if wrong is None else None,
@@ -87,8 +87,8 @@ class Ledger:
         self._repeats: dict[int, list[int]] = {}
         self._best: Trial | None = None
         self._best_is_stale = False
-        self._noise = 0.0  # standard deviation of the first value, by the repeats
-        #: Of params with two done trials or more: their mean and sum of squares, by their root.
+        self._noise = 0.0  # standard deviation of the first value, estimated from the repeats
+        #: For params with at least two done trials: mean and sum of squares, by first trial.
         self._means: dict[int, tuple[Trial, float]] = {}
         self._singles: list[tuple[Order, int]] = []  # heap of done trials, some of them repeated
         self._best_with_weights: Trial | None = None
@@ -108,7 +108,7 @@ class Ledger:
         """Add a trial, or replace it by a newer record of the same number."""
         if trial.number == len(self.trials):
             self.trials.append(trial)
-            if not trial.donors:  # with inherited weights the same params are another trial
+            if not trial.donors:  # with inherited weights, equal params are no repeat
                 self._first.setdefault(self.space.key(trial.genome), trial.number)
             if trial.repeat_of is not None:
                 self._repeats.setdefault(trial.repeat_of, [trial.repeat_of]).append(trial.number)
@@ -128,11 +128,11 @@ class Ledger:
     def average(self, trial: Trial, told: Collection[int] | None = None) -> Trial:
         """Return a done trial with metrics and values averaged over all its repeats.
 
-        A stopped trial has another budget: it is neither averaged nor part of an average.
+        A stopped trial ran for a different budget: it is never averaged.
 
         Args:
             trial: Any trial.
-            told: Only these trials count, beside the trial itself; by default all.
+            told: Numbers of the trials to average over, besides the trial itself; by default all.
         """
         if trial.state != "done" or root(trial) not in self._repeats:
             return trial
@@ -144,9 +144,9 @@ class Ledger:
         return [self.trials[n] for n in numbers if self.trials[n].state == "done"]
 
     def averaged(self) -> list[Trial]:
-        """Return one trial for each distinct params that is done, repeats averaged, by number.
+        """Return one done trial per distinct params, with repeats averaged, by number.
 
-        As long as none is done, these are the stopped trials that have values.
+        As long as no trial is done, the stopped trials that have values are returned.
         """
         done = [t for t in self.trials if t.state == "done"]
         roots: dict[int, Trial] = {}
@@ -157,10 +157,10 @@ class Ledger:
     def best(self) -> Trial | None:
         """Return the best trial, repeats averaged; with several objectives, by the first one.
 
-        Where params were repeated, means of few evaluations need to be better than those of many,
-        see `by_bound`. A stopped trial is the best only as long as none is done.
+        If params were repeated, the trials are compared by a confidence bound of their mean, see
+        `by_bound`. A stopped trial is returned only as long as no trial is done.
 
-        Kept up to date as trials come in, so that asking after each trial stays cheap.
+        The result is updated with each trial, so that calling this after each trial stays cheap.
         """
         if self._best_is_stale:
             self._best, self._best_is_stale = self._find_best(), False
@@ -196,7 +196,7 @@ class Ledger:
         return by_bound(trial, self._noise)
 
     def front(self) -> list[Trial]:
-        """Return the feasible trials that no other dominates, by number."""
+        """Return the feasible non-dominated trials, by number."""
         done = [t for t in self.averaged() if t.violation == 0]
         if not done:
             return []

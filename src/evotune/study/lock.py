@@ -1,4 +1,4 @@
-"""One driver a study, and in it one thread at a time: who it is, and how to take over."""
+"""The driver of a study: at most one process, one thread at a time, and how to take over."""
 
 import functools
 import os
@@ -22,7 +22,7 @@ running_tokens: set[str] = set()
 
 
 def one_at_a_time(method: _Method) -> _Method:
-    """Let one thread at a time into the methods of an object, by its reentrant ``lock``."""
+    """Run a method while holding its object's reentrant ``lock``."""
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -46,7 +46,7 @@ class _Mark(NamedTuple):
 
 
 def this_process() -> Driver:
-    """Return a new driver of this process."""
+    """Return a new driver record for this process."""
     since = time.time()
     try:
         started = psutil.Process().create_time()
@@ -100,16 +100,16 @@ def _stat(pid: int | str) -> list[str]:
 def acquire(storage: Storage, name: str, *, take_over: bool = False) -> Driver:
     """Become the driver of a study.
 
-    A driver whose process is gone from this machine is replaced, and so is an idle one of this
-    very process (a notebook cell that was run again).
+    A driver on this machine whose process has ended is replaced, and so is an idle driver in this
+    same process (a notebook cell that was run again).
 
     Args:
         storage: Where the study is stored.
         name: Its name.
-        take_over: Replace the driver whatever it is; its next write will fail.
+        take_over: Replace any other driver; its next write will fail.
 
     Raises:
-        StudyLockedError: A living process, or one on another machine, drives the study.
+        StudyLockedError: A running process, or one on another machine, drives the study.
     """
     me = this_process()
     holder = storage.acquire(name, me, None)
@@ -123,11 +123,11 @@ def acquire(storage: Storage, name: str, *, take_over: bool = False) -> Driver:
 
 
 def describe(name: str, holder: Driver, me: Driver) -> str:
-    """Return who holds a study and what can be done."""
+    """Return a message that says who drives a study and what can be done."""
     if _is_same_process(holder, me):
         return (
-            f"study {name!r} is driven by another Study object of this very process: close() that "
-            "one, or use it"
+            f"study {name!r} is driven by another Study object in this process: use that object, "
+            "or close() it"
         )
     since = datetime.fromtimestamp(holder.since).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
     text = (
@@ -169,7 +169,7 @@ def _is_replaceable(holder: Driver, me: Driver) -> bool:
 
 
 def has_ended(driver: Driver) -> bool:
-    """Tell whether a driver's process is gone; where that cannot be seen, it is taken to live."""
+    """Return whether a driver's process has ended; one that cannot be seen counts as running."""
     return _has_ended(driver, this_process())
 
 
@@ -192,7 +192,7 @@ def _was_restarted(mark: _Mark, mine: _Mark) -> bool:
 
 def _had_other_start(driver: Driver) -> bool:
     try:
-        # A process id may have been given to a new process: the time of its start tells.
+        # The id may have been reused for a new process: compare the times of their starts.
         started = psutil.Process(driver.pid).create_time()
     except psutil.NoSuchProcess:
         return True

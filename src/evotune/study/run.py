@@ -1,4 +1,4 @@
-"""One call of `Study.run`: when it ends, the loop, where its trials run, and what Ctrl-C does."""
+"""One call of `Study.run`: its limits, its loop, its executor and its handling of Ctrl-C."""
 
 import logging
 import math
@@ -32,7 +32,7 @@ from evotune.trial import Bar, Failure, Outcome, Trial
 
 log = logging.getLogger("evotune")
 
-#: No run is stopped for its failures before so many trials have ended.
+#: A run is not stopped because of failures before this many trials have ended.
 FAILURES_COUNT_FROM = 10
 
 
@@ -42,14 +42,14 @@ class Limits:
 
     Args:
         trials: Trials of the whole study.
-        epochs: Epochs that any weights are trained for, over all trials of their line.
-        timeout: Seconds after which no trial is started any more.
-        target: Value of the first objective that is good enough, in the user's own sign.
-        stagnation: Generations without a better best.
+        epochs: Epochs that any weights are trained for, over all trials that inherit them.
+        timeout: Seconds after which no further trial is started.
+        target: Value of the first objective that is good enough, in the sign of the metric.
+        stagnation: Generations without improvement of the best value.
         max_failures: Share of this call's trials that may fail.
 
     Raises:
-        StudyError: No rule at all, or one out of bounds.
+        StudyError: No limit is given, or one is out of bounds.
     """
 
     trials: float | None
@@ -92,12 +92,12 @@ class Stagnation:
         generation = trial.origin.generation
         if generation is None:
             raise StudyError(
-                "stagnation= counts generations, which this algorithm has not; "
+                "stagnation= counts generations, and this algorithm does not work in generations; "
                 "use trials=, timeout= or target="
             )
         if trial.state == "done" and trial.values and (trial.violation, trial.values) < self._best:
             self._best, self._since = (trial.violation, trial.values), generation
-        # The generation after the last idle one has begun, or is as good as begun.
+        # A result of the generation after the last one allowed without improvement has come.
         return bool(generation - self._since > self.generations)
 
 
@@ -119,9 +119,9 @@ class Run:
     """The loop of one call.
 
     Args:
-        engine: What moves the study on.
+        engine: The engine of the study.
         executor: Where trials run.
-        limits: When it ends.
+        limits: When the run ends.
         deterministic: Tell results in trial order.
         after: Called with each trial whose result was told.
         stopping: Which trials end early.
@@ -168,7 +168,8 @@ class Run:
         finally:
             self.executor.close()
             lock.running_tokens.discard(token)
-            # A trial left "running" restarts like a waiting one; the error that got us here counts.
+            # A trial left "running" restarts like a waiting one, so an error here must not replace
+            # the one that ended the run.
             with suppress(StorageError, StudyLockedError):
                 self.engine.suspend()
             self._save_weights()
@@ -178,7 +179,7 @@ class Run:
         try:
             self.engine.save_weights()
         except (StorageError, StudyLockedError, CheckpointError) as error:
-            if not self.stop_reason:  # an error is on its way, and says more
+            if not self.stop_reason:  # another error ended the run and matters more
                 log.warning("weights in memory were not written: %s", error)
             elif isinstance(error, CheckpointError):
                 raise
@@ -208,7 +209,7 @@ class Run:
                         self.engine.restored(trial, result.checkpoint)
 
     def _bar(self, trial: Trial) -> Bar | None:
-        """Return what a trial must reach: by the results that it was proposed after, no others."""
+        """Return what a trial must reach, judged only by results told before it was proposed."""
         if self._standards is None:
             return None
         while self._known < trial.results_seen:
@@ -258,8 +259,8 @@ class Run:
         if len(self.engine.ledger.trials) >= limit:
             self.stop_reason = "trials"
             return False
-        # What a generation-free algorithm proposes, and what is demanded of a trial, depends on
-        # which results there are: in order, a trial may start only after a fixed number of them.
+        # Without generations, proposals and the stopping rule's bars depend on the results told so
+        # far: for a deterministic run, a trial may start only after a fixed number of them.
         indifferent = self.engine.algorithm.traits.generational and self._standards is None
         free = indifferent or not self.in_order
         return free or len(self.engine.untold) < self.executor.capacity
@@ -296,7 +297,7 @@ class Run:
             return
         while (told := self.engine.tell_next()) is not None:
             self._react(told)
-            # Two results that come together must lead where they would have led one by one.
+            # Two results that come together must have the same effect as one after the other.
             self._fill(interrupts)
 
     def _react(self, trial: Trial) -> None:
@@ -328,7 +329,7 @@ class Run:
         if self._failed > self.limits.max_failures * self._ended:
             raise TooManyFailuresError(
                 f"{self._failed} of {self._ended} trials failed, more than max_failures="
-                f"{self.limits.max_failures:g} allows (1 goes on whatever fails); "
+                f"{self.limits.max_failures:g} allows (with 1, failures never end a run); "
                 f"trial {trial.number}: "
                 f"{trial.failure.message}\n{trial.failure.traceback}".rstrip()
             )
@@ -337,13 +338,13 @@ class Run:
 def _not_restored(number: int, result: Outcome | Failure) -> str:
     why = result.message if isinstance(result, Failure) else "it kept no weights this time"
     return (
-        f"the weights of trial {number} were in memory only and went with the process that had "
-        f"them; training them again failed: {why}"
+        f"the weights of trial {number} were in memory only and were lost with their process; "
+        f"training them again failed: {why}"
     )
 
 
 class _Interrupts:
-    """Lets Ctrl-C through while trials are waited for, and holds it back amid bookkeeping."""
+    """Lets Ctrl-C interrupt the waiting for trials, and delays it during bookkeeping."""
 
     def __init__(self) -> None:
         self._pending = self._open = self._installed = False
@@ -366,7 +367,7 @@ class _Interrupts:
 
     @contextmanager
     def allowed(self) -> Iterator[None]:
-        """Let an interrupt through inside the block, also one that came before it."""
+        """Raise KeyboardInterrupt inside the block for Ctrl-C now, or since the last block."""
         self._open = True
         try:
             if self._pending:
@@ -399,10 +400,10 @@ def executor_for(
     """Return the executor that the options of `Study.run` ask for.
 
     Args:
-        executor: Goes before all else.
-        workers: Processes.
-        trial_timeout: Seconds.
-        stacked: Train a whole generation as one model where nothing else was asked for.
+        executor: Returned as it is, if given.
+        workers: Number of processes.
+        trial_timeout: Seconds that one trial may take.
+        stacked: Train a whole generation as one model unless another option rules it out.
         stopping: Rule by which trials end early.
 
     Raises:
@@ -440,6 +441,6 @@ def check_stopping(stopping: object, executor: Executor | None = None) -> None:
         raise StudyError(f"stopping= must be a rule such as MedianStopping(), got {stopping!r}")
     if executor is not None and executor.traits.stacks:
         raise StudyError(
-            "StackedExecutor trains its trials as one model, out of which none can end early; "
-            "leave out stopping=, or write workers= instead of executor="
+            "stopping= cannot be used with StackedExecutor, which trains its trials as one model "
+            "and cannot end one early; leave out stopping=, or write workers= instead of executor="
         )

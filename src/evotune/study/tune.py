@@ -37,9 +37,9 @@ def tune(  # noqa: PLR0913  (each option stands alone; users see them as keyword
 
     Args:
         evaluate: Function of a running trial that returns a number or a dict of metrics.
-        space: What may be searched.
+        space: The search space.
         objectives: ``"max accuracy"``, ``"min loss"``, a `WeightedSum`, or a list of these.
-        trials: Trials of the whole study.
+        trials: Number of trials of the whole study, earlier calls included.
         algorithm: ``"auto"``, the name of a search algorithm, or an algorithm on this space.
         storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` on disk.
         name: Name of the study in its storage.

@@ -11,9 +11,9 @@ Array = npt.NDArray[np.float64]
 
 #: Range of the power of the Yeo-Johnson transform.
 POWERS = (-4.0, 4.0)
-#: How many interquartile ranges beyond the third quartile a value is absurdly bad.
+#: Values are cut off this many interquartile ranges above the third quartile.
 FAR = 20.0
-#: Where the feasible lies when the border is at 0 and the median violation at 1.
+#: Value of feasible points when the border is at 0 and the median violation at 1.
 FEASIBLE = -0.5
 
 
@@ -26,13 +26,13 @@ def standardised(values: Array) -> Array:
 
 
 def _in_range(values: Array) -> Array:
-    """Return values divided by their largest: neither 1e-300 nor 1e300 under- or overflows then."""
+    """Return values divided by the largest magnitude, so that 1e-300 and 1e300 are safe."""
     largest = float(np.abs(values).max())
     return values / largest if largest > 0 else values
 
 
 def _tamed(values: Array) -> Array:
-    """Cut off absurdly bad values, so that one disaster does not hide all else."""
+    """Cut off extremely bad values, so that one outlier does not hide all other differences."""
     low, high = np.percentile(values, (25, 75))
     return np.minimum(values, high + FAR * (high - low)) if high > low else values
 
@@ -70,7 +70,7 @@ def _yeo_johnson(values: Array, exponent: float) -> Array:
 
 
 def ranks(values: Array) -> Array:
-    """Return half ranks, half values without the far bad tail, standardised.
+    """Return the sum of normal scores and values without the far bad tail, standardised.
 
     Normal scores of the ranks (ties share the mean rank) resist any outlier and any scale. To
     these, the standardised values are added, cut off at twice the distance from the best to the
@@ -91,8 +91,8 @@ def ranks(values: Array) -> Array:
 def signed(violations: Array) -> Array:
     """Return constraint violations as numbers that are negative where feasible.
 
-    What is feasible says nothing of how far from the border it lies, so that all of it has the
-    same number; the median violation becomes 1, and larger ones grow by their logarithm.
+    Feasible trials do not say how far from the border they lie, so they all get the same number;
+    the median violation becomes 1, and larger ones grow by their logarithm.
 
     Args:
         violations: Not negative, shape ``(points,)``.

@@ -14,13 +14,13 @@ class Choice(Listed):
     """Values without an order, e.g. ``Choice("relu", "tanh")``.
 
     Args:
-        *values: The values: texts, numbers, True, False or None.
-        weights: Chance of each when drawn afresh, relative to each other; equal by default.
+        *values: The values: strings, numbers, True, False or None.
+        weights: Relative probability of each value when one is drawn; equal by default.
         when: Conditions.
 
     Raises:
-        SpaceError: No values, one that stands twice, one that JSON cannot hold, or weights that
-            are not positive, one for each value.
+        SpaceError: No values, a repeated value, one that JSON cannot hold, or weights that are not
+            one positive number per value.
     """
 
     kind: ClassVar[str] = "choice"
