@@ -5,7 +5,7 @@ a study is looked at here, for every kind of storage.
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,6 +188,7 @@ def _wrong_order(trials: Sequence[Trial], count: int) -> Iterator[tuple[int, str
     held = {trial.result_order for trial in trials}
     lost = [place for place in range(len(deadline)) if place not in held]
     holders: dict[int, int] = {}
+    untold: list[int] = []  # two of them may share a place until they are told
     for trial in trials:
         place, number = trial.result_order, trial.number
         if place is None:
@@ -198,15 +199,17 @@ def _wrong_order(trials: Sequence[Trial], count: int) -> Iterator[tuple[int, str
             fits = [n for n in (number, holders[place]) if any(deadline[p] > n for p in lost)]
             if fits == [holders[place]]:  # that one may have had the lost place, this one not
                 holders[place], number = number, holders[place]
-        if reason is None:
+        if reason is not None:
+            yield number, "result_order", f"is {place}, {reason}"
+        elif place < len(deadline):
             holders[place] = number
         else:
-            yield number, "result_order", f"is {place}, {reason}"
+            untold.append(number)
     # Trials that could not be read or have been named already may have had these places.
     waiting = {trial.number for trial in trials if not trial.has_ended}
-    known = count - len(waiting.union(holders.values()))
+    known = count - len(waiting.union(holders.values(), untold))
     lost = [place for place in range(len(deadline)) if place not in holders]
-    yield from _lost_places(lost[known:], holders, deadline)
+    yield from _lost_places(lost[known:], untold, deadline)
 
 
 def _wrong_place(place: int, number: int, count: int, deadline: Sequence[int]) -> str | None:
@@ -218,10 +221,10 @@ def _wrong_place(place: int, number: int, count: int, deadline: Sequence[int]) -
 
 
 def _lost_places(
-    lost: Sequence[int], holders: Mapping[int, int], deadline: Sequence[int]
+    lost: Sequence[int], untold: Sequence[int], deadline: Sequence[int]
 ) -> Iterator[tuple[int, str, str]]:
     """Yield trials that must have had a place that no trial has, though others saw its result."""
-    suspects = sorted(number for place, number in holders.items() if place >= len(deadline))
+    suspects = list(untold)
     for place in lost:
         number = next((n for n in suspects if n < deadline[place]), None)
         if number is None:
