@@ -31,7 +31,10 @@ class _Printable(logging.Filter):
     """Makes every message of evotune's log printable, whoever handles it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = printable(record.getMessage()), ()
+        message = record.getMessage()
+        shown = printable(message)
+        if shown != message:
+            record.msg, record.args = shown, ()
         return True
 
 
