@@ -36,9 +36,9 @@ def result_of(executor, **params):
 
 
 def workers_of(pid=None):
-    """Return the processes below a process, without the trackers that outlive every worker."""
+    """Return the processes below a process, without those that guard them."""
     below = psutil.Process(pid).children(recursive=True)
-    return [process for process in below if "resource_tracker" not in " ".join(process.cmdline())]
+    return [process for process in below if "guard.py" not in " ".join(process.cmdline())]
 
 
 def wait_until(condition, seconds=20.0):
@@ -178,6 +178,9 @@ class TestDeath:
         def work(trial):
             if trial.params["killed"] and count_up(tmp_path / "tries") == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if not trial.params["killed"]:
+                (tmp_path / "new").write_text(str(os.getpid()))
+                (tmp_path / "new").rename(tmp_path / "pid")
             wait_for = tmp_path / "go on"
             while not trial.params["killed"] and not wait_for.exists():
                 time.sleep(0.01)
@@ -186,8 +189,8 @@ class TestDeath:
 
         executor = opened(work, workers=2)
         executor.submit(make_trial(0, killed=False))
-        wait_until(lambda: workers_of())
-        survivor = workers_of()[0].pid
+        wait_until((tmp_path / "pid").exists)
+        survivor = int((tmp_path / "pid").read_text())
         executor.submit(make_trial(1, killed=True))
         [(number, retried)] = executor.collect()
         assert number == 1
@@ -353,7 +356,7 @@ def _driver(tmp_path: Path):
         "    executor.collect()\n"
         "except KeyboardInterrupt:\n"
         "    below = psutil.Process().children(recursive=True)\n"
-        "    below = [p for p in below if 'resource_tracker' not in ' '.join(p.cmdline())]\n"
+        "    below = [p for p in below if 'guard.py' not in ' '.join(p.cmdline())]\n"
         "    print('workers alive:', len(below))\n"
         "    executor.close()\n"
     )

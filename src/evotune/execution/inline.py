@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from evotune.errors import ExecutionError
 from evotune.execution.evaluate import (
     TimedOut,
-    check_trial_timeout,
+    check_seconds,
     evaluate_trial,
     timeout_failure,
 )
@@ -31,7 +31,7 @@ class InlineExecutor:
     traits = ExecutorTraits(shares_memory=True)
 
     def __init__(self, *, trial_timeout: float | None = None) -> None:
-        check_trial_timeout(trial_timeout)
+        check_seconds("trial_timeout", trial_timeout)
         self.trial_timeout = trial_timeout
         self._evaluate: Evaluate | None = None
         self._waiting: Trial | None = None
