@@ -4,6 +4,7 @@ import re
 import reprlib
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from numbers import Real
 from time import perf_counter
@@ -124,6 +125,22 @@ def spoils_its_process(result: Outcome | Failure) -> bool:
     That is a broken accelerator, or open files, threads or memory that the process has used up.
     """
     return breaks_accelerator(result) or _names_error(_USED_UP, result)
+
+
+def fatal_if_broken_before(result: Outcome | Failure, was_broken: bool) -> Outcome | Failure:
+    """Return what becomes of a trial in a process that cannot be replaced.
+
+    The trial that breaks an accelerator has failed. The next one that meets the same is not to
+    blame: its failure is fatal, so that it is not recorded and the run ends.
+    """
+    if not (was_broken and isinstance(result, Failure) and breaks_accelerator(result)):
+        return result
+    message = (
+        f"{result.message}; an earlier trial has left the accelerator unusable for this process: "
+        "start it again to go on with the study, or write executor=ProcessExecutor(workers=1), "
+        "which replaces such processes"
+    )
+    return replace(result, message=message, fatal=True)
 
 
 def _names_error(errors: re.Pattern[str], result: Outcome | Failure) -> bool:

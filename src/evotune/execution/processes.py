@@ -37,6 +37,7 @@ from evotune.protocols import Evaluate, ExecutorTraits
 from evotune.trial import Failure, Outcome, Trial
 
 _TRIES = 2
+_FAREWELL = 2.0  # seconds in which idle workers may do what their libraries do at exit
 _PATIENCE = 0.2  # seconds between two looks at the clock, and so at Ctrl-C on Windows
 
 
@@ -137,9 +138,12 @@ class ProcessExecutor:
             connection.wait(sources, min(max(left, 0.0), _PATIENCE))
 
     def close(self) -> None:
-        """Kill every worker with what it has started, also in the middle of a trial."""
+        """End every worker with what it has started; one in the middle of a trial is killed."""
         for lane in self._lanes:
-            lane.stop()
+            lane.dismiss()
+        deadline = time.monotonic() + _FAREWELL
+        for lane in self._lanes:
+            lane.stop(deadline)
         self._lanes = []
 
 
@@ -263,9 +267,23 @@ class _Lane:
         self.trial = None
         return number, result
 
-    def stop(self) -> None:
-        """Kill the worker and what it has started; the next trial gets a new one."""
+    def dismiss(self) -> None:
+        """Tell a worker that has nothing to do to end by itself, or kill it."""
+        if self.trial is None and self._process is not None:
+            with suppress(OSError):
+                self.connection.send_bytes(b"")
+        else:
+            self.stop()
+
+    def stop(self, deadline: float = 0.0) -> None:
+        """Kill the worker and what it has started; the next trial gets a new one.
+
+        Args:
+            deadline: Clock reading until which a dismissed worker may end by itself.
+        """
         if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(max(0.0, deadline - time.monotonic()))
             guard.stop(self._process)
             self._sender.join()
             self.connection.close()

@@ -64,7 +64,7 @@ class Setup:
 
 
 def main(handle: int) -> None:
-    """Serve the driver at the other end of a connection until it is closed."""
+    """Serve the driver at the other end of a connection until it says or is no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver alone decides what Ctrl-C ends
     if "PYTHONFAULTHANDLER" not in os.environ:
         faulthandler.enable()  # a crash in C says where it was
@@ -80,6 +80,8 @@ def main(handle: int) -> None:
         try:
             message = connection.recv_bytes()
         except (EOFError, OSError):
+            return
+        if not message:
             return
         connection.send_bytes(_dumps(_run(evaluate, message)))
 
@@ -102,7 +104,7 @@ def _become(setup: Setup) -> types.ModuleType:
         module.__spec__ = importlib.machinery.ModuleSpec(setup.main_name, None)
     if setup.main_path is not None:
         module.__file__ = setup.main_path
-    sys.modules["__main__"] = module
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = module  # as children call it
     return module
 
 
