@@ -74,10 +74,10 @@ def test_options_are_passed_on():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("Genetik", {}, "no algorithm 'Genetik'; did you mean 'Genetic'[?].* Known: auto, CmaEs"),
+        ("Genetik", {}, "no algorithm 'Genetik'; did you mean 'Genetic'[?].* Known: auto, "),
         ("random", {}, "did you mean 'RandomSearch'"),
         ("Auto", {}, "did you mean 'auto'"),
-        ("zzz", {}, "there is no algorithm 'zzz'. Known: auto, CmaEs, "),
+        ("zzz", {}, "there is no algorithm 'zzz'. Known: auto, .*CmaEs, "),
         ("Genetic", {"populationsize": 3}, "Genetic: .*populationsize"),
         ("Genetic", {"population_size": 1}, "population_size must be a whole number from 2 up"),
         ("Genetic", {"population_size": "many"}, "Genetic: "),

@@ -7,6 +7,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, RMSprop
 from torch.optim import lr_scheduler as schedulers
 
+from evotune.checkpoints import hyperparameters
 from evotune.checkpoints.handover import TrialWeights, shrink_and_perturb
 from evotune.checkpoints.state import snapshot
 from evotune.checkpoints.store import Checkpoints
@@ -53,17 +54,21 @@ def equal(first, second):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_a_trial_without_donor_gets_its_params_all_the_same(store):
+def test_nothing_is_changed_in_a_trial_without_donor_but_said(store, caplog, monkeypatch):
+    monkeypatch.setattr(hyperparameters, "_warned", set())
     model = mlp()
     before = snapshot({"model": model})["model"]
     optimizer = SGD(model.parameters(), lr=0.1)
     weights = weights_for(store, {})
-    params = {"lr": 0.3, "dropout": 0.4}
-    assert (
-        weights.resume(child(params, donor=None), {"model": model, "optimizer": optimizer}) == 0.0
-    )
-    assert optimizer.param_groups[0]["lr"] == 0.3
-    assert model[1].p == 0.4
+    params = {"lr": 0.3, "dropout": 0.4, "momentum": 0.0}
+    objects = {"model": model, "optimizer": optimizer}
+    for _ in range(2):
+        assert weights.resume(child(params, donor=None), objects) == 0.0
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    assert "initial_lr" not in optimizer.param_groups[0]
+    assert model[1].p == 0.1
+    said = [record.getMessage() for record in caplog.records]
+    assert sorted(text[:20] for text in said) == ["the gene dropout is ", "the gene lr is 0.3, "]
     assert torch.equal(model[0].weight, before["0.weight"])
     assert weights.load(child(donor=None)) is None
     assert weights.written() is None
@@ -246,10 +251,14 @@ def test_a_scheduler_built_after_resuming_starts_from_this_trials_learning_rate(
 
 
 def test_base_learning_rates_follow_a_gene_that_the_optimizer_was_not_built_with(store):
-    optimizer = SGD(mlp().parameters(), lr=0.1)
-    scheduler = schedulers.CosineAnnealingLR(optimizer, T_max=10)
-    objects = {"optimizer": optimizer, "scheduler": scheduler}
-    weights_for(store, {}).resume(child({"lr": 0.5}, donor=None), objects)
+    def build():
+        optimizer = SGD(mlp().parameters(), lr=0.1)
+        scheduler = schedulers.CosineAnnealingLR(optimizer, T_max=10)
+        return {"optimizer": optimizer, "scheduler": scheduler}
+
+    kept = keep(store, 0, **build())
+    optimizer, scheduler = (objects := build()).values()
+    weights_for(store, {0: kept}).resume(child({"lr": 0.5}), objects)
     assert scheduler.base_lrs == pytest.approx([0.5])
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5)
 
@@ -273,6 +282,14 @@ def test_shrink_and_perturb_mixes_parameters_only(store):
         assert torch.equal(buffer, donor.get_buffer(name))
     buffers = [optimizer.state[model[0].weight], donor_optimizer.state[donor[0].weight]]
     assert torch.equal(buffers[0]["momentum_buffer"], buffers[1]["momentum_buffer"])
+
+
+def test_a_compiled_donor_is_shrunk_and_perturbed_alike(store):
+    donor, model = nn.Linear(3, 4), nn.Linear(3, 4)
+    fresh = snapshot({"model": model})["model"]
+    kept = keep(store, 0, model=torch.compile(donor, backend="eager"))
+    weights_for(store, {0: kept}).resume(child(shrink=0.4, perturb=0.1), {"model": model})
+    torch.testing.assert_close(model.weight, 0.4 * donor.weight + 0.1 * fresh["weight"])
 
 
 def test_shrink_and_perturb_by_itself():

@@ -195,3 +195,18 @@ def test_a_model_that_was_built_with_the_gene_keeps_its_other_rates():
     assert [layer.p for layer in model] == [0.1, 0.4]
     set_dropout(model, {"dropout": 0.3})
     assert [layer.p for layer in model] == [0.3, 0.3]
+
+
+def test_the_gene_for_all_dropout_does_not_mean_that_between_recurrent_layers():
+    class Tagger(nn.Module):
+        def __init__(self, dropout):
+            super().__init__()
+            self.rnn = nn.LSTM(2, 2, num_layers=2)
+            self.attention = nn.MultiheadAttention(2, 1)
+            self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2, 2))
+
+    model = Tagger(0.4)
+    assert set_dropout(model, {"dropout": 0.4}, built=True) == set()
+    assert (model.rnn.dropout, model.attention.dropout) == (0.0, 0.0)
+    assert set_dropout(model, {"rnn.dropout": 0.2, "dropout": 0.4}, built=True) == {"rnn.dropout"}
+    assert model.rnn.dropout == 0.2

@@ -26,8 +26,15 @@ from helpers_population import SCHEDULED, train_population
 from helpers_report import SPACE, Recorded, definition, scatter, simulate
 
 HOSTILE = "<img src=x onerror=\"document.body.dataset.hacked='yes'\"><script>alert(1)</script>"
-ALL_FIGURES = ["progress", "parallel", "importance", "slices", "distributions", "family",
-               "diversity"]  # fmt: skip
+ALL_FIGURES = [
+    "progress",
+    "parallel",
+    "importance",
+    "slices",
+    "distributions",
+    "family",
+    "diversity",
+]
 
 
 def page_of(tmp_path: Path, study: StudyDefinition, trials: list[Trial], **options: Any) -> str:
@@ -223,7 +230,7 @@ def test_several_objectives_get_a_front(tmp_path: Path) -> None:
     assert {"front", "hypervolume"} <= set(figures(page))
     assert "there are 20 of 40 trials" in page  # every feasible one is a compromise here
     assert "Hollow points break a constraint." in page
-    assert "Of several objectives this is about the first, loss." in page
+    assert "Of several objectives, only the first is shown: loss." in page
 
 
 def test_constraints_are_listed_and_infeasible_trials_marked(tmp_path: Path) -> None:

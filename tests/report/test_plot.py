@@ -15,8 +15,15 @@ from helpers_population import SCHEDULED, train_population
 from helpers_ranking import runs
 from helpers_report import Recorded, definition, simulate
 
-ANY = ("progress", "parallel_coordinates", "slices", "importance", "distributions", "diversity",
-       "family_tree")  # fmt: skip
+ANY = (
+    "progress",
+    "parallel_coordinates",
+    "slices",
+    "importance",
+    "distributions",
+    "diversity",
+    "family_tree",
+)
 OBJECTIVES = ("front", "hypervolume")
 MEMBERS = ("schedules", "learning_curves", "replacements", "inheritance", "credit")
 OF_A_STUDY = (*ANY, *OBJECTIVES, *MEMBERS, "rungs")

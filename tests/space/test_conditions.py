@@ -77,9 +77,9 @@ def test_none_is_a_value_like_any_other():
     [
         (
             {"a": Int(1, 2, when={"b": 1}), "b": Int(1, 2, when={"a": 1})},
-            "conditions run in a circle: a -> b -> a",
+            "conditions form a cycle: a -> b -> a",
         ),
-        ({"a": Int(1, 2, when={"a": 1})}, "circle: a -> a"),
+        ({"a": Int(1, 2, when={"a": 1})}, "cycle: a -> a"),
         (
             {"a": Int(1, 2, when={"boster": 1}), "c": Fixed(1)},
             "gene 'a' depends on 'boster', which is not in the space; the space has 'a', 'c'",

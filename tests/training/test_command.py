@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import cloudpickle
@@ -88,11 +89,26 @@ def test_the_environment_carries_the_trial(monkeypatch):
     assert task(start({"lr": 0.5}, seed=7, budget=2)) == expected | {"budget": 2}
 
 
-def test_the_last_json_object_of_numbers_counts():
-    text = (
-        '{"loss": 3}\n{"loss": 2, "accuracy": 0.5}\n{"note": "end"}\n{"flag": true}\n{}\n[1]\nbye'
-    )
-    assert printing(text)(start()) == {"loss": 2.0, "accuracy": 0.5}
+@pytest.mark.parametrize(
+    ("text", "metrics"),
+    [
+        ('{"loss": 3}\n{"loss": 2, "accuracy": 0.5}\nbye', {"loss": 2.0, "accuracy": 0.5}),
+        ('{"loss": 2}\n{"note": "end"}\n{"flag": true}\n{}\n[1]\n7', {"loss": 2.0}),
+        ('{"loss": 3, "epoch": 1}\n{"loss": 0.3, "model": "cnn"}', {"loss": 0.3, "epoch": 1.0}),
+        ('{"loss": 0.3, "best": null, "done": true, "path": {"a": 1}}', {"loss": 0.3}),
+        ('{"loss": 3, "size": 1}\n{"loss": null}', {"size": 1.0}),  # not that of an earlier line
+        ('{"loss": ' + "9" * 400 + "}", {"loss": float("inf")}),
+        ("[" * 100_000 + '\n{"loss": 1}', {"loss": 1.0}),
+    ],
+)
+def test_the_last_number_of_each_name_counts_in_json(text, metrics):
+    assert printing(text)(start()) == metrics
+
+
+def test_entries_that_are_no_numbers_are_named():
+    with pytest.raises(Failed, match=r"no JSON object with a number.*'loss' is '0.3'") as caught:
+        printing('{"loss": "0.3"}')(start())
+    assert "'loss'" in str(caught.value).splitlines()[0]
 
 
 def test_named_groups_are_metrics_and_the_last_match_counts():
@@ -130,9 +146,9 @@ def test_a_killed_program_names_the_signal():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"(?s)no JSON object of numbers.*hello"),
+        ({}, r"(?s)no JSON object with a number.*hello"),
         ({"metric": r"loss=(?P<loss>\S+)"}, r"(?s)no 'loss'.*hello"),
-        ({"metric": r"(?P<loss>hell)o"}, "'hell' as 'loss', which is no number"),
+        ({"metric": r"(?P<loss>hell)o"}, "'hell' as 'loss', which is not a number"),
     ],
 )
 def test_missing_metrics_show_what_was_printed(options, message):
@@ -194,6 +210,53 @@ def test_an_interrupt_kills_the_program_too(tmp_path):
     process.send_signal(signal.SIGINT)
     assert "KeyboardInterrupt" in process.communicate(timeout=20)[1]
     assert_all_gone(tmp_path)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_programs_end_with_their_driver(tmp_path, workers, how):
+    script = tmp_path / "driver.py"
+    script.write_text(
+        "import evotune as et\n"
+        f"task = et.CommandTask({python(NESTED)!r}, cwd={str(tmp_path)!r}, genes='x')\n"
+        "space = et.Space(x=et.Float(0, 1))\n"
+        f"et.Study(et.RandomSearch(space), 'min loss').run(task, trials=1, workers={workers})\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    process = subprocess.Popen([sys.executable, script], env=environment)
+    wait_for((tmp_path / "pids").exists)
+    process.send_signal(how)
+    process.wait(20)
+    assert_all_gone(tmp_path)
+
+
+@pytest.mark.parametrize("timeout", [None, 30])
+def test_a_helper_that_holds_the_output_is_not_waited_for_and_lives_on(tmp_path, timeout):
+    code = (
+        "import subprocess, sys; "
+        "helper = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(60)']); "
+        "open('helper', 'w').write(str(helper.pid)); print('{\"loss\": 2}')"
+    )
+    began = time.monotonic()
+    assert CommandTask(python(code), cwd=tmp_path, timeout=timeout)(start()) == {"loss": 2.0}
+    assert time.monotonic() - began < 30  # the helper sleeps for 60 s
+    helper = psutil.Process(int((tmp_path / "helper").read_text()))
+    assert helper.status() != psutil.STATUS_ZOMBIE
+    helper.kill()
+
+
+def test_the_end_of_a_long_output_is_kept():
+    code = (
+        "import sys\n"
+        "for i in range(300_000): print(f'line {i} of many that a verbose program prints')\n"
+        "print('{\"loss\": 2}')"
+    )
+    assert CommandTask(python(code))(start()) == {"loss": 2.0}
+    tracemalloc.start()
+    assert CommandTask(python(code))(start()) == {"loss": 2.0}
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 8 * 2**20  # of 14 MB printed
 
 
 @pytest.mark.parametrize(

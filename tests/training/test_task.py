@@ -1,6 +1,8 @@
 """What a trial of a SupervisedTask does and returns."""
 
+import copy
 import math
+from itertools import cycle
 
 import cloudpickle
 import numpy as np
@@ -293,3 +295,38 @@ def test_shapes_that_do_not_fit_fail_the_trial_instead_of_being_broadcast():
     wrong = blob_task(loss="mse", train=(x, x[:, 0]), validation=(x, x[:, 0]))
     with pytest.raises(ValueError, match=r"output has shape \(10, 3\), the target \(10,\)"):
         wrong(start())
+
+
+def shared_backbone():
+    backbone = nn.Linear(2, 4)
+    return lambda params: nn.Sequential(backbone, nn.ReLU(), nn.Linear(4, 3))
+
+
+def one_net():
+    net = mlp()
+    return lambda params: net
+
+
+def two_nets_in_turn():
+    nets = cycle([mlp(), mlp()])
+    return lambda params: next(nets)
+
+
+@pytest.mark.parametrize("make", [one_net, shared_backbone, two_nets_in_turn])
+def test_weights_that_another_trial_has_trained_are_refused(make):
+    task = blob_task(model=make(), epochs=1)
+    trials = (task(start({"lr": 0.1})) for _ in range(3))
+    with pytest.raises(TaskError, match=r"(?s)weight' of trial 3 again.*make every model anew"):
+        list(trials)
+
+
+def test_shared_weights_that_are_frozen_or_copied_are_fine():
+    frozen, pretrained = nn.Linear(2, 2).requires_grad_(False), mlp()
+    models = [
+        lambda params: nn.Sequential(frozen, mlp()),
+        lambda params: copy.deepcopy(pretrained),
+    ]
+    for model in models:
+        task = blob_task(model=model, epochs=1)
+        first, second = task(start({"lr": 0.1})), task(start({"lr": 0.1}))
+        assert without_seconds(first) == without_seconds(second)

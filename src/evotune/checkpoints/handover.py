@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from evotune.checkpoints.hyperparameters import BuiltSettings, set_dropout
-from evotune.checkpoints.state import State, is_tensor, restore, snapshot
+from evotune.checkpoints.hyperparameters import BuiltSettings, set_dropout, warn_of_unused
+from evotune.checkpoints.state import State, fitted, is_tensor, restore, snapshot
 from evotune.checkpoints.store import Checkpoints
 from evotune.errors import CheckpointError
 from evotune.trial import Checkpoint, Trial
@@ -46,6 +46,7 @@ class TrialWeights:
     def resume(self, trial: Trial, objects: Mapping[str, Any]) -> float:
         """Load the donor's state, and apply the trial's params to optimizers and dropout modules.
 
+        Without a donor nothing is changed; genes that differ from what was built are logged once.
         Settings of optimizers and schedulers stay those of this trial, see
         `evotune.checkpoints.hyperparameters.BuiltSettings`.
 
@@ -60,21 +61,22 @@ class TrialWeights:
             CheckpointError: The donor's weights are missing, damaged, or do not fit.
         """
         built = BuiltSettings.of(objects)
-        modules = {name: thing for name, thing in objects.items() if _is_module(thing)}
         found = self.load(trial)
         if found is None:
-            built.apply(trial.params)
-        else:
-            restore(objects, _mixed_with_fresh(found[0], trial.inherit, modules))
-            built.put_back(trial.params)
+            warn_of_unused(objects, trial.params)
+            return 0.0
+        state, epochs = found
+        modules = {name: thing for name, thing in objects.items() if _is_module(thing)}
+        restore(objects, _mixed_with_fresh(state, trial.inherit, modules))
+        built.put_back(trial.params)
         for module in modules.values():
             set_dropout(module, trial.params, built=True)
-        return 0.0 if found is None else found[1]
+        return epochs
 
     def load(self, trial: Trial) -> tuple[State, float] | None:
         """Return what the trial inherits, without shrinking and perturbing it.
 
-        Of a network that has no donor there is nothing in the state: it stays fresh.
+        A network without a donor has no entry in the state and stays fresh.
 
         Returns:
             The state, shared with the store (not to be changed), and the epochs that it has been
@@ -240,7 +242,7 @@ def _mixed_with_fresh(
     partial = None in inherit.get("networks", ())
     mixed = dict(state)
     for name, module in modules.items():
-        donated = state.get(name)
+        donated = fitted(module, state.get(name))
         if not isinstance(donated, Mapping):
             continue
         fresh = module.state_dict()

@@ -17,7 +17,7 @@ ALIASES = {"learning_rate": "lr"}
 PARTS = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
 #: Entries that choose how the same step is computed, or turn its sign: never a gene.
 NO_GENES = ("params", "foreach", "maximize", "differentiable", "capturable", "fused")
-#: Lie in [0, 1): a multiple of them means nothing, so a param group keeps a value of its own.
+#: Lie in [0, 1), where multiples are meaningless: a param group keeps a value of its own.
 _FRACTIONS = ("momentum", "betas", "alpha", "dampening")
 #: Genes that every dropout module gets which no other gene names.
 _DROPOUT_GENES = ("dropout", "dropout_rate")
@@ -45,18 +45,29 @@ def set_hyperparameters(
     Returns:
         Names of the genes that were applied.
     """
-    defaults = getattr(optimizer, "defaults", None)
-    known = defaults or {name for group in optimizer.param_groups for name in group}
     applied = set()
-    for gene, value in params.items():
-        name, part = PARTS.get(gene, (ALIASES.get(gene, gene), None))
-        if name not in known or name in NO_GENES:
-            continue
-        if warn and defaults:
-            _warn_of_change(gene, _part_of(defaults[name], part), value)
-        _set_one(optimizer, name, part, value)
+    for gene, name, part in _named(optimizer, params):
+        if warn:
+            _warn_of_change(gene, _built(optimizer, name, part), params[gene], _REPLACED)
+        _set_one(optimizer, name, part, params[gene])
         applied.add(gene)
     return applied
+
+
+def _named(optimizer: Any, params: Mapping[str, Any]) -> Iterator[tuple[str, str, int | None]]:
+    """Yield ``(gene, hyperparameter, part of it)`` of the genes that name a hyperparameter."""
+    defaults = getattr(optimizer, "defaults", None)
+    known = defaults or {name for group in optimizer.param_groups for name in group}
+    for gene in params:
+        name, part = PARTS.get(gene, (ALIASES.get(gene, gene), None))
+        if name in known and name not in NO_GENES:
+            yield gene, name, part
+
+
+def _built(optimizer: Any, name: str, part: int | None) -> Any:
+    """Return the top-level value that an optimizer was built with, None where it has none."""
+    value = (getattr(optimizer, "defaults", None) or {}).get(name)
+    return value if part is None or value is None else value[part]
 
 
 def set_dropout(module: Any, params: Mapping[str, Any], *, built: bool = False) -> set[str]:
@@ -77,18 +88,45 @@ def set_dropout(module: Any, params: Mapping[str, Any], *, built: bool = False) 
         Names of the genes that were applied.
     """
     applied = set()
+    for gene, owner, attribute in _named_rates(module, params, built):
+        if built:
+            _warn_of_change(gene, getattr(owner, attribute), params[gene], _REPLACED)
+        setattr(owner, attribute, float(params[gene]))
+        applied.add(gene)
+    return applied
+
+
+def _named_rates(
+    module: Any, params: Mapping[str, Any], built: bool
+) -> Iterator[tuple[str, Any, str]]:
+    """Yield ``(gene, owner, attribute)`` of the dropout rates that a gene is for."""
     dropouts = list(_dropouts(module))
     rates = {getattr(owner, attribute) for _, owner, attribute in dropouts}
     general = [g for g in _DROPOUT_GENES if not (built and params.get(g) in rates)]
     for name, owner, attribute in dropouts:
-        names = (name, name.rpartition(".")[2], *general)
-        gene = next((gene for gene in names if _is_rate(params.get(gene))), None)
+        # "rnn.dropout" ends like the gene for all dropout, which it does not mean.
+        last = [name.rpartition(".")[2]] if attribute == "p" else []
+        gene = next((g for g in (name, *last, *general) if _is_rate(params.get(g))), None)
         if gene is not None:
-            if built:
-                _warn_of_change(gene, getattr(owner, attribute), params[gene])
-            setattr(owner, attribute, float(params[gene]))
-            applied.add(gene)
-    return applied
+            yield gene, owner, attribute
+
+
+def warn_of_unused(objects: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    """Log once for each gene that a fresh trial's objects were built without.
+
+    Nothing is changed in a trial without a donor: its objects are what the user built.
+
+    Args:
+        objects: Optimizers, modules and others, by name.
+        params: The genes.
+    """
+    for thing in objects.values():
+        if _has_groups(thing):
+            for gene, name, part in _named(thing, params):
+                _warn_of_change(gene, _built(thing, name, part), params[gene], _UNUSED)
+        if callable(getattr(thing, "named_modules", None)):
+            for gene, owner, attribute in _named_rates(thing, params, True):
+                _warn_of_change(gene, getattr(owner, attribute), params[gene], _UNUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +146,7 @@ class BuiltSettings:
 
     @classmethod
     def of(cls, objects: Mapping[str, Any]) -> "BuiltSettings":
-        """Take note of the settings; call it before anything is loaded."""
+        """Record the settings; call it before anything is loaded."""
         schedulers = [s for thing in objects.values() for s in _schedulers(thing)]
         for scheduler in schedulers:  # a plateau scheduler does not note what it started from
             for group in scheduler.optimizer.param_groups:
@@ -219,26 +257,29 @@ def _copied(value: Any) -> Any:
     return value.clone() if is_tensor(value) else value
 
 
-def _part_of(value: Any, part: int | None) -> Any:
-    return value if part is None else value[part]
-
-
 def _is_rate(value: Any) -> bool:
     return is_number(value) and 0 <= value <= 1
 
 
-def _warn_of_change(gene: str, built: Any, value: Any) -> None:
+_REPLACED = (
+    "resume set %s to %s, the gene, where it was built with %s; name the gene otherwise if you "
+    "derive the value from it"
+)
+_UNUSED = (
+    "the gene %s is %s, but what resume was given was built with %s: that stays in a trial without "
+    "a donor and is replaced in one that inherits; build it with trial.params, or name the gene "
+    "otherwise"
+)
+
+
+def _warn_of_change(gene: str, built: Any, value: Any, message: str) -> None:
     built, value = _number(built), _number(value)
     numbers = is_number(built) and is_number(value)
     same = isclose(built, value, rel_tol=1e-6) if numbers else built == value
-    if same or gene in _warned:
+    if built is None or same or gene in _warned:
         return
     _warned.add(gene)
-    _log.warning(
-        "resume set %s to %s, the gene, where it was built with %s; name the gene otherwise if you "
-        "derive the value from it",
-        *(gene, value, built),
-    )
+    _log.warning(message, gene, value, built)
 
 
 def _dropouts(module: Any) -> Iterator[tuple[str, Any, str]]:

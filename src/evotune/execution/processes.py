@@ -38,27 +38,27 @@ from evotune.trial import Failure, Outcome, Trial
 
 _TRIES = 2
 _FAREWELL = 2.0  # seconds in which idle workers may do what their libraries do at exit
-_PATIENCE = 0.2  # seconds between two looks at the clock, and so at Ctrl-C on Windows
+_PATIENCE = 0.2  # longest wait in seconds; on Windows, Ctrl-C is noticed only between two waits
 
 
 class ProcessExecutor:
     """Runs trials in worker processes, each of which loads the evaluate function once.
 
-    Functions from the main script, from notebooks, lambdas and closures work, and a script needs
+    Functions from the main script or a notebook, lambdas and closures work, and a script needs
     no ``if __name__ == "__main__"``. A worker that dies is replaced and its trial run once more; so
     is one that an error has spoiled, such as a failed assertion on a GPU, after which every later
     call fails. Trials may start processes of their own; they end with their worker.
 
     Args:
-        workers: Number of processes; the cores that this process may use by default.
-        trial_timeout: Seconds that one trial may take from when its worker is ready; None is no
-            limit. A worker over it is killed with all that it has started.
-        threads: Threads of each worker; by default the cores divided by ``workers``.
+        workers: Number of processes; by default the number of cores that this process may use.
+        trial_timeout: Seconds that one trial may take once its worker is ready; None is no limit.
+            A worker that takes longer is killed with all its child processes.
+        threads: Threads per worker; by default the number of cores divided by ``workers``.
         start_timeout: Seconds within which a worker must have loaded the function, its data and
             modules; None is no limit.
 
     Raises:
-        ExecutionError: A number of workers, threads or seconds that makes no sense.
+        ExecutionError: The number of workers, threads or seconds is out of bounds.
     """
 
     traits = ExecutorTraits()
@@ -93,7 +93,7 @@ class ProcessExecutor:
         return self.workers
 
     def open(self, evaluate: Evaluate) -> None:
-        """Make ready to run ``evaluate``; workers start when they are first needed.
+        """Prepare to run ``evaluate``; workers start when they are first needed.
 
         Raises:
             ExecutionError: The function cannot be sent to another process, or this is a process
@@ -113,7 +113,7 @@ class ProcessExecutor:
         """Start a trial on an idle worker.
 
         Raises:
-            ExecutionError: The executor is not open, or every worker has a trial.
+            ExecutionError: The executor is not open, or every worker is busy.
         """
         if not self._lanes:
             raise ExecutionError("the executor is not open; call open(evaluate) before submit")
@@ -126,7 +126,7 @@ class ProcessExecutor:
         lane.start(trial)
 
     def collect(self, timeout: float | None = None) -> list[tuple[int, Outcome | Failure]]:
-        """Wait for at least one result, at most ``timeout`` seconds, and return all there are."""
+        """Wait up to ``timeout`` seconds for a result, and return all results that are there."""
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
             finished = [result for lane in self._lanes if (result := lane.take()) is not None]
@@ -234,7 +234,7 @@ class _Lane:
     Attributes:
         trial: The trial that runs here, or None.
         connection: To the worker, while there is one.
-        deadline: Clock reading (`time.monotonic`) at which it has taken too long.
+        deadline: Value of `time.monotonic` at which the trial, or the start, has timed out.
     """
 
     def __init__(self, shared: _Shared) -> None:

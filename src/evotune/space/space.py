@@ -1,4 +1,4 @@
-"""The space: named domains, their conditions, and everything one does with whole genomes."""
+"""The space: named domains, their conditions, and operations on whole genomes."""
 
 import math
 import sys
@@ -29,12 +29,12 @@ class Space:
     genome, absent from the params that the evaluation sees.
 
     Args:
-        genes: A mapping of gene names to domains, where names are no Python identifiers.
+        genes: A mapping of gene names to domains, for names that are not Python identifiers.
         **domains: Gene names and domains.
 
     Raises:
-        SpaceError: No gene, something that is no domain, a condition on a gene that is not there,
-            a condition on a value that gene never has, or a circle of conditions.
+        SpaceError: No gene, a gene that is not a domain, a condition on a missing gene or on a
+            value that gene never has, or a cycle of conditions.
 
     Attributes:
         domains: Domain of each gene, by name.
@@ -53,7 +53,7 @@ class Space:
             raise SpaceError("a space needs a gene: write Space(lr=Float(1e-4, 1.0, log=True))")
         for name, domain in self.domains.items():
             if not isinstance(name, str) or not name:
-                raise SpaceError(f"gene names must be texts, got {name!r}")
+                raise SpaceError(f"gene names must be non-empty strings, got {name!r}")
             if not isinstance(domain, Domain):
                 raise SpaceError(
                     f"gene {name!r} must be a domain such as Float(0, 1) or Choice('a', 'b'); "
@@ -171,7 +171,7 @@ class Space:
         """Make a genome of params: dormant genes get the middle of their domain.
 
         Args:
-            params: At least every active gene, e.g. ``study.best.params`` or one you know.
+            params: At least every active gene that has a choice, e.g. ``study.best.params`` or one you know.
 
         Raises:
             GenomeError: An active gene is missing, or a gene is unknown or outside its domain.
@@ -184,7 +184,8 @@ class Space:
             for name, domain in self.domains.items()
         }
         self.check(genome)
-        missing = [name for name in self.params(genome) if name not in params]
+        chosen = (name for name in self.params(genome) if self.domains[name].size > 1)
+        missing = [name for name in chosen if name not in params]
         if missing:
             raise GenomeError(f"gene {missing[0]!r} is active but missing from {dict(params)!r}")
         return genome
@@ -320,7 +321,7 @@ def _holds(when: When, genome: Genome, asleep: Collection[str]) -> bool:
 
 
 def _canonical(domain: Domain, allowed: Range | tuple[Any, ...]) -> Range | tuple[Any, ...]:
-    """Return the allowed values as the domain writes them; one that it has not stays as it is."""
+    """Return the allowed values in the domain's own form; values outside it stay as they are."""
     if isinstance(allowed, Range):
         return allowed
     return tuple(domain.canonical(v) if domain.contains(v) else v for v in allowed)

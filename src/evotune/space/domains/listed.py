@@ -1,4 +1,4 @@
-"""What domains that are given by their values share."""
+"""Base of the domains that are given as a list of values."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 class Listed(Domain):
-    """A domain given by its values; not used by itself.
+    """A domain given as a list of values; not used directly.
 
     Attributes:
         options: The values, plain.
@@ -28,7 +28,7 @@ class Listed(Domain):
             raise SpaceError(f'{name}() has no values; write {name}("a", "b")')
         self.options: tuple[Scalar, ...] = tuple(plain(f"{name}: values", v) for v in values)
         if len(set(self.options)) < len(self.options):
-            raise SpaceError(f"{name}: a value stands twice in {values!r}")
+            raise SpaceError(f"{name}: a value is given twice in {values!r}")
         self.when = normalise_when(when)
         self._index: dict[Any, int] = {value: k for k, value in enumerate(self.options)}
 

@@ -9,11 +9,11 @@ class Ordinal(Listed):
     """Values in a meaningful order, e.g. ``Ordinal(16, 32, 64, 128)``; variation moves along it.
 
     Args:
-        *values: The values in order: texts, numbers, True, False or None.
+        *values: The values in order: strings, numbers, True, False or None.
         when: Conditions.
 
     Raises:
-        SpaceError: No values, one that stands twice, or one that JSON cannot hold.
+        SpaceError: No values, a repeated value, or one that JSON cannot hold.
     """
 
     kind: ClassVar[str] = "ordinal"
