@@ -517,7 +517,7 @@ class RunningTrial:
         finally:
             self._train_seconds, self._training_since = self.train_seconds, None
 
-    def report(self, step: int | None = None, **metrics: float) -> None:
+    def report(self, step: float | None = None, **metrics: float) -> None:
         """Report intermediate metrics; a stopping rule may end the trial here.
 
         If it does, only ``finally`` blocks and context managers still run, and the trial is

@@ -587,6 +587,15 @@ def test_a_folder_of_another_study_is_refused(tmp_path):
         study("b.db")
 
 
+def test_a_study_in_memory_runs_again_at_the_same_location(tmp_path):
+    for _ in range(2):
+        with et.Study(population(), "min loss", seed=1, checkpoints=tmp_path) as study:
+            study.run(train_member, epochs=2)
+            study.compare_with_random(train_member, runs=2)
+            check_lines(study)
+    assert len(list(tmp_path.iterdir())) == 4  # the study, one repetition, two of random search
+
+
 def test_weights_of_a_deleted_study_make_room(tmp_path):
     storage, quota = tmp_path / "runs.db", 9 * 700
     with et.Study(population(), "min loss", storage=storage) as study:

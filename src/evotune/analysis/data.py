@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cached_property
 from typing import Protocol
 
@@ -274,7 +275,7 @@ def prepare(study: Recorded) -> StudyData:
         ) from None
     space = Space.from_json(definition.space)
     objectives = Objectives.from_json(definition.objectives)
-    ordered = tuple(sorted(trials, key=lambda trial: trial.number))
+    ordered = tuple(map(_plain, sorted(trials, key=lambda trial: trial.number)))
     places = np.array([k for k, t in enumerate(ordered) if _is_finite(t)], dtype=np.intp)
     done, spread = _averaged([ordered[k] for k in places], objectives)
     count = len(objectives.objectives)
@@ -327,6 +328,13 @@ def _at_equal_age(data: StudyData) -> StudyData:
         scores=scores[:, None],
         inherits=False,
     )
+
+
+def _plain(trial: Trial) -> Trial:
+    """Return a trial whose params are as they are stored, without members of an ``Enum``."""
+    if not any(isinstance(value, Enum) for value in trial.params.values()):
+        return trial
+    return replace(trial, params={name: trial.genome[name] for name in trial.params})
 
 
 def _is_finite(trial: Trial) -> bool:

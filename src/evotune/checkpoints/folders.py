@@ -105,7 +105,7 @@ class LocalFolder:
         return str(self.path / name)
 
     def owner(self) -> Owner | None:
-        """Return whose the folder is, None where no file says so."""
+        """Return the owner that the folder names, or None."""
         try:
             return Owner.read(self.read(OWNER).decode("utf-8", "replace"))
         except OSError:
@@ -178,7 +178,7 @@ class LocalFolder:
         self._replace(name, data).close()
 
     def _replace(self, name: str, data: bytes) -> BinaryIO:
-        """Write a file beside and move it there; return it, open, and locked where possible."""
+        """Write a file beside and move it there; return it, open and locked if possible."""
         file, temporary = self._new_file(name)
         try:
             file.write(data)
@@ -222,7 +222,7 @@ class LocalFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Let no other process of this machine write in the meantime, where it asks alike."""
+        """Hold a lock that keeps out other processes of this machine that ask for it too."""
         self.path.mkdir(parents=True, exist_ok=True)
         with _opened(self.path) as folder:
             _lock(folder)
@@ -362,7 +362,7 @@ class RemoteFolder:
         return RemoteFolder(f"{self._url.rpartition('/')[0]}/{name}")
 
     def owner(self) -> Owner | None:
-        """Return whose the folder is, None where no file says so."""
+        """Return the owner that the folder names, or None."""
         self._files.invalidate_cache()
         try:
             content: bytes = self._files.cat_file(self._at(OWNER))

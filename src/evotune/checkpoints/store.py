@@ -99,9 +99,9 @@ class Checkpoints:
             default: Directory to use when no location was given; may be None. That of a database
                 bears its name and ``.checkpoints``; it is found again when both were moved, or
                 the database was renamed.
-            owner: What tells this very study from others of the same name: its name, seed and time
-                as JSON; "" takes the folder as it is.
-            lasts: The study outlives this process, so that its folder is nobody else's.
+            owner: Tells this study from others of the same name: its name, seed and time as JSON;
+                "" takes the folder as it is.
+            lasts: The study outlives this process, so that no other study may use its folder.
 
         Raises:
             CheckpointError: It holds another study's weights, the location does, or cannot be used.

@@ -1,5 +1,6 @@
 """The report of a study: one HTML page that needs no network and no other file, or a picture."""
 
+from os import PathLike
 from pathlib import Path
 
 from evotune.analysis.comparison import Comparison
@@ -18,7 +19,7 @@ ENDINGS = (".html", ".htm", ".svg")
 
 
 def write(
-    path: str | Path,
+    path: str | PathLike[str],
     study: Recorded,
     comparison: Comparison | None = None,
     *,
@@ -27,8 +28,8 @@ def write(
     """Write an SVG picture to a path that ends in ``.svg``, else a whole HTML page.
 
     Args:
-        path: Where to: ``.svg``, ``.html``, ``.htm`` or no ending; missing folders are made, and a file that stands there is replaced at once,
-            never half written.
+        path: Where to: ``.svg``, ``.html``, ``.htm`` or no ending; missing folders are made, and a
+            file that stands there is replaced at once, never half written.
         study: The study, or another record of its definition and trials.
         comparison: Its comparison with random search, for the page.
         title: Headline of the page; the study's name by default.

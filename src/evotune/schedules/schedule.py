@@ -111,7 +111,8 @@ class Schedule:
         for last in trials:
             epochs = _epochs_of(last, sum(segment.epochs for segment in segments))
             if epochs:
-                segments.append(Segment(epochs, dict(last.params), _measured(last, metrics)))
+                params = {name: last.genome[name] for name in last.params}  # plain, as JSON is
+                segments.append(Segment(epochs, params, _measured(last, metrics)))
         log = tuple(name for name, domain in (space_json or {}).items() if domain.get("log"))
         return cls(tuple(segments), study=study, trial=last.number if last else None, log=log)
 

@@ -94,6 +94,16 @@ def _allowed_to_json(allowed: Range | tuple[Any, ...]) -> Any:
     return list(allowed)
 
 
+def in_common(parts: Sequence[Range | tuple[Any, ...]]) -> Range | tuple[Any, ...]:
+    """Return what several conditions on one gene all allow; an empty tuple for nothing."""
+    listed = [part for part in parts if isinstance(part, tuple)]
+    if listed:
+        return tuple(v for v in listed[0] if all(v in part for part in parts))
+    low = max(part.low for part in parts if isinstance(part, Range))
+    high = min(part.high for part in parts if isinstance(part, Range))
+    return Range(low, high) if low <= high else ()
+
+
 def in_order(conditions: Mapping[str, When]) -> tuple[str, ...]:
     """Return the genes so that each comes after all genes that it depends on.
 

@@ -2,6 +2,7 @@
 
 import math
 from decimal import Decimal
+from enum import Enum
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,7 +17,7 @@ def plain(what: str, value: Any) -> Scalar:
     """Return a value as the plain Python type in which JSON returns it.
 
     Numpy's scalars become the numbers that they print; members of a ``StrEnum`` or an ``IntEnum``
-    become the string or number that they equal.
+    become the string or number that they equal, those of any other ``Enum`` their name.
 
     Args:
         what: Name of the value in the error message.
@@ -36,6 +37,8 @@ def plain(what: str, value: Any) -> Scalar:
         found = str.__str__(value)
     elif isinstance(value, int | float):
         found = int(value) if isinstance(value, int) else float(value)
+    elif isinstance(value, Enum) and value.name:
+        found = value.name
     else:
         raise SpaceError(
             f"{what} must be strings, numbers, True, False or None, to be stored; got "

@@ -5,6 +5,7 @@ Table names have a prefix, since a database may hold tables of other programs to
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
@@ -171,6 +172,8 @@ def to_text(value: Any) -> str:
 def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, Enum):
+        return value.name
     raise TypeError(f"{type(value).__name__} {value!r} is not JSON")
 
 

@@ -193,6 +193,8 @@ class Engine:
 
     def _tell_again(self) -> None:
         trials = self.storage.trials(self.definition.name)
+        if getattr(self.algorithm.space, "has_members", False):  # a storage knows their names only
+            trials = [replace(t, params=self.algorithm.space.params(t.genome)) for t in trials]
         results = {t.result_order: t for t in trials if t.result_order is not None}
         for trial in trials:
             self.ledger.put(trial)
@@ -456,7 +458,7 @@ class Engine:
 
     @one_at_a_time
     def open_weights(self, *, shares_memory: bool) -> None:
-        """Make weights ready for trials that run in this process, or elsewhere."""
+        """Prepare weights for trials in this process (``shares_memory``) or in others."""
         self._unsaved += self.keeper.open(shares_memory=shares_memory, has_news=self._has_news())
 
     @one_at_a_time

@@ -7,7 +7,6 @@ memory, the nearest ancestors on disk are kept too, so that the weights can be t
 
 import json
 import logging
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -49,10 +48,10 @@ class Keeper:
                 self._largest = max(self._largest, trial.checkpoint.size)
 
     def open(self, *, shares_memory: bool, has_news: bool) -> list[Trial]:
-        """Make ready for trials that run in this process, or elsewhere, where they need files.
+        """Prepare for trials in this process, or in others, which need files.
 
         Args:
-            shares_memory: They run in this process.
+            shares_memory: Trials run in this process.
             has_news: The algorithm does not know all results yet. One of these may be why a killed
                 process removed weights that the algorithm still names.
 
@@ -60,7 +59,7 @@ class Keeper:
             The changed records.
 
         Raises:
-            StudyError: The study's trials inherit weights, and this algorithm would let them go.
+            StudyError: The study's trials inherit weights, which this algorithm does not use.
             CheckpointError: None of the weights to go on from can be read; nothing was changed.
         """
         self._shares_memory = shares_memory
@@ -187,7 +186,7 @@ class Keeper:
         self._given_up.discard(number)
         self._largest = max(self._largest, checkpoint.size)
         self.store.wrote(checkpoint)
-        # A temporary folder does not outlive this process, so the record does not promise a file.
+        # A temporary folder does not outlive this process, so the record must not name its file.
         return replace(checkpoint, file="") if self.store.is_temporary else checkpoint
 
     def discard(self, number: int) -> None:
@@ -196,7 +195,7 @@ class Keeper:
             self._remove(number)
 
     def clean(self, again: Collection[Trial] = ()) -> list[Trial]:
-        """Remove weights that nobody needs any more; return the records that this changes.
+        """Remove weights that are no longer needed; return the changed records.
 
         Args:
             again: Ended trials that are to be trained again, and need their donors for it.
@@ -318,12 +317,9 @@ class Keeper:
 def default_folder(storage: Any) -> Path | None:
     """Return the folder for checkpoints beside a storage that is a file, else None."""
     path: Path | None = getattr(storage, "path", None)
-    if path is None or not path.is_file():  # a database in memory has a name, and no file
-        return None
-    real = Path(os.path.realpath(path))  # a link leads to the same weights
-    return real.with_name(f"{real.name}.checkpoints")
+    return None if path is None else path.with_name(f"{path.name}.checkpoints")
 
 
 def owner_of(definition: StudyDefinition) -> str:
-    """Return what tells a study from any other, also from one of the same name."""
+    """Return a text that identifies a study, also among studies of the same name."""
     return json.dumps([definition.name, definition.seed, definition.created])

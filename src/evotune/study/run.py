@@ -381,21 +381,26 @@ class Run:
         if trial.failure is None:
             return
         self._without_metrics += trial.failure.kind in ("missing_metric", "not_a_number")
-        if self._ended >= FAILURES_COUNT_FROM:
-            if self._failed > self.limits.max_failures * self._ended:
-                raise _too_many(
-                    f"{self._failed} of {self._ended} trials failed, more than max_failures="
-                    f"{self.limits.max_failures:g} allows (with 1, failures never end a run)",
-                    trial,
-                )
-        elif self._without_metrics >= WITHOUT_METRICS and self.limits.max_failures < 1:
-            if self.engine.ledger.best() is None:
-                needed = ", ".join(map(repr, self.engine.objectives.needed))
-                raise _too_many(
-                    f"the objectives need {needed}, and none of the first {self._ended} trials "
-                    "has returned that; fix the names on either side",
-                    trial,
-                )
+        if self._ended < FAILURES_COUNT_FROM:
+            self._check_metrics(trial)
+        elif self._failed > self.limits.max_failures * self._ended:
+            raise _too_many(
+                f"{self._failed} of {self._ended} trials failed, more than max_failures="
+                f"{self.limits.max_failures:g} allows (with 1, failures never end a run)",
+                trial,
+            )
+
+    def _check_metrics(self, trial: Trial) -> None:
+        """End a run early whose function never returns what the objectives need."""
+        goes_on = self._without_metrics < WITHOUT_METRICS or self.limits.max_failures == 1
+        if goes_on or self.engine.ledger.best() is not None:
+            return
+        needed = ", ".join(map(repr, self.engine.objectives.needed))
+        raise _too_many(
+            f"the objectives need {needed}, and none of the first {self._ended} trials has "
+            "returned that; fix the names on either side",
+            trial,
+        )
 
     def _check_any_done(self) -> None:
         """Refuse to end without a word where every trial of the study has failed."""

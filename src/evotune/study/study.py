@@ -50,6 +50,8 @@ class Study:
         objectives: ``"max accuracy"``, ``"min loss"``, a `WeightedSum`, or a list of these;
             the list may also contain `Constraint`s.
         storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` keeps it on disk.
+            ``?patience=60`` in a URL limits how long a run waits, in seconds, while the database
+            is away; by default 600.
         name: Name of the study in its storage.
         seed: Seed of all random streams; if left out, one is drawn and recorded.
         constraints: Constraints in addition to those among the objectives.

@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +31,8 @@ Mix = Callable[[float, float, float], float]
 
 #: Every kind of domain by its name in JSON and TOML; a class joins it when it is defined.
 KINDS: dict[str, "type[Domain]"] = {}
+
+_NONE: Mapping[Any, Any] = MappingProxyType({})
 
 #: Domains of at most this many values are listed to see whether a condition can hold.
 LISTED_AT_MOST = 10_000
@@ -84,6 +87,11 @@ class Domain(ABC):
     ordered: ClassVar[bool] = False
     even: ClassVar[bool] = False
     when: Any = ()
+
+    @property
+    def members(self) -> Mapping[Any, Any]:
+        """What stands in params in place of some of its plain values."""
+        return _NONE
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

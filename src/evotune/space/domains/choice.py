@@ -14,7 +14,8 @@ class Choice(Listed):
     """Values without an order, e.g. ``Choice("relu", "tanh")``.
 
     Args:
-        *values: The values: strings, numbers, True, False or None.
+        *values: The values: strings, numbers, True, False, None, or members of an ``Enum``, which
+            are stored by name and stand in params as they are.
         weights: Relative probability of each value when one is drawn; equal by default.
         when: Conditions.
 
