@@ -40,7 +40,10 @@ def test_what_the_command_prints_and_gets_is_as_without_a_guard():
 
 def test_a_program_that_does_not_exist_is_an_exit_code():
     with guard.start(["no-such-program"], stderr=subprocess.PIPE, text=True) as process:
-        assert "no-such-program: No such file" in process.communicate(timeout=20)[1]
+        assert (
+            "'no-such-program' cannot be started: No such file"
+            in process.communicate(timeout=20)[1]
+        )
         assert process.returncode == 127
 
 

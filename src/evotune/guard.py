@@ -2,9 +2,10 @@
 
 On POSIX systems this file, run as a script, stands between the two as a *guard*. It starts the
 command, becomes the parent of every orphan below it (Linux), and kills all of them when the command
-ends, when the process that started it ends in whatever way, and when it is told to by `stop`. As it
-is a process of its own, it does so whatever the command is doing: in a long call into C, stopped,
-or with helpers in other sessions. It ends as the command did, with its exit code or signal.
+ends (where `start` does not say otherwise), when the process that started it ends in whatever way,
+and when `stop` tells it to. It is a process of its own, so it can do this whatever the command is
+doing: in a long call into C, stopped, or with helpers in other sessions. It ends as the command did,
+with its exit code or signal.
 
 The script imports nothing but the standard library, and starts in some ten milliseconds.
 """
@@ -18,18 +19,24 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
+#: Exit code of a guard whose command cannot be started, and what it says on standard error.
+CANNOT_START, SAYS = 127, "cannot be started"
 _LOOK = 0.5  # seconds between two looks at the driver where the system does not tell of its end
 _GRACE = 2.0  # seconds in which trackers may remove the semaphores and files of the killed
+_LEAVE, _END = "leave", "end"
 _PATIENCE = 10.0  # seconds in which killed processes must be gone
 # They remove what killed processes leave in /dev/shm, and end by themselves once those are gone.
 _TRACKERS = ("resource_tracker", "torch_shm_manager")
 
 
-def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
+def start(
+    command: Sequence[str], *, leave_helpers: bool = False, **options: Any
+) -> "subprocess.Popen[Any]":
     """Start a command that ends with this process; Ctrl-C does not reach it.
 
     Args:
         command: Program and arguments.
+        leave_helpers: What the command has started may outlive it, if it ends by itself.
         **options: As for `subprocess.Popen`. The exit code is that of the command.
 
     Returns:
@@ -41,7 +48,8 @@ def start(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
     if os.name != "posix":
         return subprocess.Popen(command, **options)
     passed = ",".join(str(number) for number in options.get("pass_fds", ()))
-    guard = [sys.executable, "-I", "-S", __file__, str(os.getpid()), passed]
+    mode = _LEAVE if leave_helpers else _END
+    guard = [sys.executable, "-I", "-S", __file__, str(os.getpid()), mode, passed]
     # The guard has to be up before it can ignore Ctrl-C, which reaches all of a terminal.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -90,7 +98,7 @@ def _prctl(option: int, value: int) -> None:
             ctypes.CDLL(None).prctl(option, *map(ctypes.c_ulong, (value, 0, 0, 0)))
 
 
-def _guard(driver: int, passed: Sequence[int], command: list[str]) -> NoReturn:
+def _guard(driver: int, mode: str, passed: Sequence[int], command: list[str]) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     told: list[int] = []
@@ -104,16 +112,17 @@ def _guard(driver: int, passed: Sequence[int], command: list[str]) -> NoReturn:
     _prctl(_SUBREAPER, 1)
     # A signal that does nothing by itself wakes even a stopped guard when its driver ends.
     _prctl(_DEATH_SIGNAL, signal.SIGCONT)
-    child = _start_child(command)
+    child = _start_child(command, mode)
     os.setsid()  # what a terminal or a shell does to its group must not end or stop the guard
     for number in passed:
         os.close(number)
     status = _watch(child, driver, told, awake)
-    _end_all(child)
+    if status is None or mode == _END:
+        _end_all(child)
     _end_like(status)
 
 
-def _start_child(command: list[str]) -> int:
+def _start_child(command: list[str], mode: str) -> int:
     guard = os.getpid()
     child = os.fork()
     if child:
@@ -124,11 +133,14 @@ def _start_child(command: list[str]) -> int:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, a program not
                 signal.signal(number, signal.SIG_DFL)
+            if mode == _LEAVE:
+                os.setsid()  # so Ctrl-C does not reach it, though it does not ignore it
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execvp(command[0], command)
     except OSError as error:
-        print(f"{command[0]}: {error.strerror}", file=sys.stderr, flush=True)
+        print(f"{command[0]!r} {SAYS}: {error.strerror}", file=sys.stderr, flush=True)
     finally:
-        os._exit(127)
+        os._exit(CANNOT_START)
 
 
 def _watch(child: int, driver: int, told: Sequence[int], awake: int) -> int | None:
@@ -224,4 +236,5 @@ def _end_like(status: int | None) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _guard(int(sys.argv[1]), [int(n) for n in sys.argv[2].split(",") if n], sys.argv[3:])
+    started_by, what, descriptors, *words = sys.argv[1:]
+    _guard(int(started_by), what, [int(n) for n in descriptors.split(",") if n], words)

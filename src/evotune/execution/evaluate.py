@@ -196,11 +196,11 @@ def read_metrics(returned: Any) -> dict[str, float] | Failure:
 
 
 def _no_number(name: Any, value: Any) -> Failure:
+    if not isinstance(name, str):
+        return Failure("not_a_number", f"metric name {name!r} is not a string; {_ADVICE}")
     given = f"{type(value).__name__} {' '.join(reprlib.repr(value).split())}"
     if name == BARE_NUMBER:
         return Failure("not_a_number", f"the evaluate function returned {given}; {_ADVICE}")
-    if not isinstance(name, str):
-        return Failure("not_a_number", f"metric name {given} is not a string; {_ADVICE}")
     return Failure(
         "not_a_number", f"metric {name!r} is {given}, not a number; write float(...) of one value"
     )

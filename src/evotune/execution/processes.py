@@ -364,9 +364,10 @@ class _Lane:
     def _start_worker(self, trial: bytes) -> None:
         ours, theirs = multiprocessing.Pipe()
         handle = theirs.fileno()
+        options: dict[str, Any]
         if sys.platform == "win32":
             os.set_handle_inheritable(handle, True)
-            options: dict[str, Any] = {"close_fds": False}
+            options = {"close_fds": False}
         else:
             options = {"pass_fds": [handle]}
         path = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]  # noqa: PTH109

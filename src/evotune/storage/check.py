@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -69,14 +70,18 @@ def examine(storage: SqlStorage) -> Iterator[Examined]:
     every_study = sa.select(studies.c.id, *DEFINITION, *DRIVER)
     for key, *row in storage.read(lambda c: c.execute(every_study).all()):
         examined = _examined(key, row)
-        its_trials = sa.select(*TRIAL).where(trials.c.study_id == key).order_by(trials.c.number)
+        query = sa.select(*TRIAL).where(trials.c.study_id == key).order_by(trials.c.number)
         try:
-            found = storage.read(lambda c, query=its_trials: c.execute(query).all())
+            found = storage.read(partial(_rows, query))
         except StorageError as error:  # a damaged file: others may still be read
             examined.faults.append(Fault(examined.name, None, "trials", str(error)))
         else:
             _examine_trials(examined, found)
         yield examined
+
+
+def _rows(query: sa.Select[Any], connection: sa.Connection) -> Any:
+    return connection.execute(query).all()
 
 
 def _examined(key: int, row: list[Any]) -> Examined:
