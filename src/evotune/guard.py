@@ -3,9 +3,9 @@
 On POSIX systems this file, run as a script, stands between the two as a *guard*. It starts the
 command, becomes the parent of every orphan below it (Linux), and kills all of them when the command
 ends (where `start` does not say otherwise), when the process that started it ends in whatever way,
-and when `stop` tells it to. It is a process of its own, so it can do this whatever the command is
-doing: in a long call into C, stopped, or with helpers in other sessions. It ends as the command did,
-with its exit code or signal.
+and when `stop` tells it to. As a process of its own it can do so whatever the command is doing: in
+a long call into C, stopped, or with helpers in other sessions. It ends as the command did, with its
+exit code or signal.
 
 The script imports nothing but the standard library, and starts in some ten milliseconds.
 """
