@@ -568,7 +568,8 @@ def _read_size(size: Any) -> int:
     """Return bytes from a number or a text such as ``"2 GB"`` or ``"500 MiB"``."""
     number: float | None = None
     if isinstance(size, Real) and not isinstance(size, bool):
-        number = float(size)
+        with suppress(OverflowError):
+            number = float(size)
     elif isinstance(size, str) and (match := _SIZE.fullmatch(size)):
         number = float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2].lower()]
     if number is None or not isfinite(number) or number < 1:

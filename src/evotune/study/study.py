@@ -568,7 +568,9 @@ class Study:
         Raises:
             StudyError: The study has several objectives, or every run of an arm has failed.
         """
-        return controls.replay(self, evaluate, schedule or self.schedule(), **options)
+        return controls.replay(
+            self, evaluate, self.schedule() if schedule is None else schedule, **options
+        )
 
     def compare_with_random(self, evaluate: Evaluate, **options: Any) -> Comparison:
         """Repeat this search with other seeds, and run random search for as many epochs beside it.

@@ -1,18 +1,19 @@
 """SupervisedTask: train a PyTorch model on given data with a trial's genes, and measure it."""
 
 import inspect
-import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from numbers import Integral
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from evotune.checks import is_number
+from evotune.checks import is_number, option
 from evotune.errors import TaskError
 from evotune.protocols import TaskTraits
 from evotune.training.data import Data, Source, batches, check_data, check_parts, load, part, reseed
@@ -36,6 +37,7 @@ FIXED_SEED = 0
 
 #: Which trial has trained each parameter that this process still has.
 _trained_by = WeakTensorKeyDictionary()
+_trained_memory: dict[StorageWeakRef, int] = {}  # so that a new view of it counts, too
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +124,13 @@ class SupervisedTask:
         find_optimizer(self.optimizer)
         find_metrics(self.metrics, self.loss)
         find_device(self.device)
+        declared_names(self.genes)
         for name in ("batch_size", "evaluation_batch_size", "epochs"):
-            _whole(name, getattr(self, name))
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
         if self.validate_every is not None:
-            _whole("validate_every", self.validate_every)
+            object.__setattr__(
+                self, "validate_every", _whole("validate_every", self.validate_every)
+            )
         for name, data in self.data().items():
             check_data(name, data)
         if self.scheduler is not None and not callable(self.scheduler):
@@ -318,32 +323,42 @@ def find_device(device: str | torch.device) -> torch.device:
     Raises:
         TaskError: There is no such device.
     """
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.device(device)
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise TaskError(f'device= is "auto", "cpu", "cuda" or "cuda:1", got {device!r}') from error
 
 
 def _check_new(number: int, model: nn.Module) -> None:
     """Refuse a model that shares weights with another, which would train them further."""
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    memory = {n: _memory(p) for n, p in parameters.items() if not is_lazy(p)}
     for name, parameter in parameters.items():
-        if parameter in _trained_by:
+        before = _trained_memory.get(memory.get(name))
+        if parameter in _trained_by:  # also if it has been moved to a GPU since
+            before = _trained_by[parameter]
+        if before is not None:
             raise TaskError(
-                f"the model function returned {name!r} of trial {_trained_by[parameter]} again in "
+                f"the model function returned {name!r} of trial {before} again in "
                 f"trial {number}, trained as it is; make every model anew inside the function, or "
                 "return copy.deepcopy(net) there to start from given weights (what is shared on "
                 "purpose needs requires_grad=False)"
             )
     _trained_by.update(dict.fromkeys(parameters.values(), number))
+    for gone in filter(StorageWeakRef.expired, [*_trained_memory]):
+        del _trained_memory[gone]
+    _trained_memory.update(dict.fromkeys(memory.values(), number))
+
+
+def _memory(parameter: nn.Parameter) -> StorageWeakRef:
+    """Return what names the memory of a parameter for as long as it lives."""
+    return StorageWeakRef(parameter.untyped_storage())  # type: ignore[no-untyped-call]
 
 
 def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, Integral) or int(value) < 1:
-        raise TaskError(f"{name} must be a whole number from 1 up, got {value!r}")
-    return int(value)
+    return int(option(name, value, "[1, inf)", whole=True, error_type=TaskError))
 
 
 def _epochs(budget: float) -> int:
@@ -363,7 +378,7 @@ def _check_model(model: Any) -> None:
         )
     try:
         inspect.signature(model).bind({})
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # a class of C may have no signature
         raise TaskError(
             f"model= must be a function of one argument, the trial's params, got {model!r}; "
             "write model=lambda params: Net()"
@@ -371,7 +386,7 @@ def _check_model(model: Any) -> None:
 
 
 def _check_noise(deviation: Any) -> None:
-    if not is_number(deviation) or not 0 < deviation < math.inf:
+    if not is_number(deviation) or not 0 < deviation <= sys.float_info.max:
         raise TaskError(
             "robustness= must be the standard deviation of input noise, a number above 0, "
             f"or a function of the inputs; got {deviation!r}"
