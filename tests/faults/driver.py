@@ -62,7 +62,8 @@ def main() -> None:
     count_transactions()
     with study(plan["storage"]) as running:
         running.run(train, epochs=EPOCHS, workers=plan["workers"])
-    print("finished", flush=True)
+    if running.stop_reason != "interrupted":
+        print("finished", flush=True)
 
 
 if __name__ == "__main__":
