@@ -1,6 +1,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from evotune.errors import ObjectiveError
@@ -103,7 +104,7 @@ def test_json_round_trip():
         (lambda: parse_objectives([]), "a study needs an objective"),
         (lambda: parse_objectives(Constraint("a", at_most=1)), "a study needs an objective"),
         (lambda: parse_objectives([Constraint("a", at_most=1)]), "a study needs an objective"),
-        (lambda: parse_objectives(None), "an objective is a text .* got NoneType"),
+        (lambda: parse_objectives(None), "an objective is a string .* got NoneType"),
         (lambda: parse_objectives(max), "got builtin_function_or_method"),
         (lambda: parse_objectives(["max a", 3]), "got int: 3"),
         (lambda: parse_objectives(["max a", "min a"]), "two objectives are named 'a'"),
@@ -111,15 +112,37 @@ def test_json_round_trip():
         (lambda: Objective("a", "maximize"), '"max" or "min", got .maximize.'),
         (lambda: Objective(""), "an objective needs a metric"),
         (lambda: WeightedSum(), "needs weights"),
-        (lambda: WeightedSum(a="1"), "the weight of 'a' must be a number, got '1'"),
-        (lambda: WeightedSum(a=None), "the weight of 'a' must be a number, got None"),
-        (lambda: WeightedSum(a=True), "must be a number, got True"),
-        (lambda: WeightedSum(a=math.nan), "must be a number, got nan"),
+        (lambda: WeightedSum(a="1"), "weight 'a' must be a finite number, got '1'"),
+        (lambda: WeightedSum(a=None), "weight 'a' must be a finite number, got None"),
+        (lambda: WeightedSum(a=True), "must be a finite number, got True"),
+        (lambda: WeightedSum(a=math.nan), "must be a finite number, got nan"),
         (lambda: Constraint("a"), r'no bound: write Constraint\("a", at_most=...\)'),
         (lambda: Constraint("a", at_least=2, at_most=1), "nothing satisfies 2 <= a <= 1"),
-        (lambda: Constraint("a", at_most=math.nan), "nothing satisfies"),
+        (lambda: Constraint("a", at_most=math.nan), "at_most must be a number, got nan"),
     ],
 )
 def test_bad_objectives_say_what_to_write(make, message):
     with pytest.raises(ObjectiveError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda: Constraint("size", at_most="3"),
+        lambda: Constraint("size", at_most=math.nan),
+        lambda: Constraint("size", at_least=True),
+        lambda: Constraint(3, at_most=3),
+        lambda: Objective(3, "max"),
+        lambda: Objective(None),
+        lambda: parse_objectives("max accuracy", "size"),
+        lambda: parse_objectives("max accuracy", [("size", 3)]),
+    ],
+)
+def test_what_is_of_the_wrong_type_is_refused_at_once(bad):
+    with pytest.raises(ObjectiveError):
+        bad()
+
+
+def test_a_bound_of_numpy_is_a_plain_number():
+    assert type(Constraint("size", at_most=np.float32(0.5)).at_most) is float

@@ -2,14 +2,19 @@
 
 import copy
 import json
+import math
 import pickle
 import time
+import warnings
 from dataclasses import asdict
 
+import numpy as np
 import pytest
+import torch
 
 import evotune as et
 from evotune.errors import StudyError
+from evotune.trial import Proposal
 
 
 def handle(budget=None):
@@ -140,3 +145,46 @@ def test_a_running_trial_has_nested_params_of_its_own():
     handle.params["pair"][1].append(3)
     handle.params.pop("x")
     assert trial.params == NESTED
+
+
+@pytest.mark.parametrize(
+    "step", [np.int64(2), np.uint8(2), np.float32(2), torch.tensor(2), np.array([2]), 2.0]
+)
+def test_a_step_of_another_library_is_a_number_like_any_other(step):
+    trial = handle()
+    trial.report(step, loss=np.float32(0.5), size=torch.ones(1, requires_grad=True))
+    assert json.dumps(trial.reports) == '[{"step": 2, "loss": 0.5, "size": 1.0}]'
+
+
+def test_a_reported_tensor_with_a_graph_is_taken_without_a_word():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        handle().report(loss=torch.ones(1, 1, requires_grad=True).sum())
+
+
+@pytest.mark.parametrize(
+    "given", [{"step": "last"}, {"step": math.nan}, {"loss": "0.5"}, {"loss": np.ones(2)}]
+)
+def test_what_is_reported_and_no_number_is_refused_by_its_name(given):
+    with pytest.raises(StudyError, match=next(iter(given))):
+        handle().report(**given)
+
+
+def test_numbers_of_other_libraries_are_plain_in_a_record():
+    proposal = Proposal(
+        {"x": np.int64(1)},
+        budget=np.int64(3),
+        weights_from=np.int64(2),
+        parents=(np.int64(2),),
+        note={"all": [np.float32(0.5), {"x": np.bool_(True)}], "t": torch.tensor(3)},
+    )
+    fields = {
+        name: getattr(proposal, name) for name in ("genome", "budget", "weights_from", "note")
+    }
+    assert json.loads(json.dumps(fields)) == {
+        "genome": {"x": 1},
+        "budget": 3,
+        "weights_from": 2,
+        "note": {"all": [0.5, {"x": True}], "t": 3},
+    }
+    assert json.dumps(proposal.parents) == "[2]"

@@ -4,8 +4,11 @@ import difflib
 import math
 import os
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import timedelta
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 from evotune.errors import AlgorithmError, EvotuneError, StudyError
 
@@ -20,7 +23,7 @@ def check_whole(owner: str, name: str, value: object, least: int) -> None:
         least: Smallest value allowed.
 
     Raises:
-        AlgorithmError: It is no whole number, or too small.
+        AlgorithmError: The value is not a whole number, or is too small.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise AlgorithmError(
@@ -39,58 +42,149 @@ def check_in(owner: str, name: str, value: object, interval: str) -> None:
             ``"[0, inf)"`` is finite and not negative.
 
     Raises:
-        AlgorithmError: It is no number, or lies outside.
+        AlgorithmError: The value is not a number, or lies outside the interval.
     """
+    if not _lies_in(value, interval):
+        raise AlgorithmError(f"{owner}: {name} must {_words(interval)}, got {value!r}")
+
+
+def option(
+    name: str,
+    value: Any,
+    interval: str,
+    *,
+    whole: bool = False,
+    error_type: type[EvotuneError] = StudyError,
+) -> Any:
+    """Return an option that is a number as Python's own: numpy's and a tensor's are understood.
+
+    Args:
+        name: Name of the option.
+        value: What was given.
+        interval: What is allowed, as for `check_in`.
+        whole: It counts something; infinity may stand for no limit where the interval has it.
+        error_type: What is raised.
+
+    Raises:
+        EvotuneError: Of that type: it is no number, such as a text, or lies outside.
+    """
+    plain = value.item() if getattr(value, "ndim", None) == 0 else value
+    if _lies_in(plain, interval) and not (whole and math.isfinite(plain) and plain != int(plain)):
+        is_int = isinstance(plain, Integral) or (whole and math.isfinite(plain))
+        return int(plain) if is_int else float(plain)
+    hint = ""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            hint = f"; write {name}={float(value):g}, without quotation marks"
+    raise error_type(f"{name} must {_words(interval, whole=whole)}, got {value!r}{hint}")
+
+
+def seconds(
+    name: str, value: Any, interval: str, error_type: type[EvotuneError] = StudyError
+) -> Any:
+    """Return a time in seconds, also that of a ``datetime.timedelta``; see `option`."""
+    given = value.total_seconds() if isinstance(value, timedelta) else value
+    return option(name, given, interval, error_type=error_type)
+
+
+def flag(name: str, value: Any, error_type: type[EvotuneError] = StudyError) -> bool:
+    """Return an option that is True or False, also one of numpy.
+
+    Raises:
+        EvotuneError: Of that type: it is something else, such as a text or a number.
+    """
+    plain = value.item() if getattr(value, "ndim", None) == 0 else value
+    if not isinstance(plain, bool):
+        raise error_type(f"{name} must be True or False, got {value!r}")
+    return plain
+
+
+def _lies_in(value: object, interval: str) -> bool:
     low, high = map(float, interval[1:-1].split(","))
-    number = float(value) if isinstance(value, Real) and is_number(value) else math.nan
+    try:
+        number = float(value) if isinstance(value, Real) and is_number(value) else math.nan
+    except OverflowError:  # a whole number beyond floats
+        number = math.nan
     above = low <= number if interval[0] == "[" else low < number
-    below = number <= high if interval[-1] == "]" else number < high
-    if not (above and below):
-        words = f"must lie in {interval}"
-        if high == math.inf:
-            words = (
-                f"must be a number {f'from {low:g} up' if interval[0] == '[' else f'above {low:g}'}"
-            )
-        raise AlgorithmError(f"{owner}: {name} {words}, got {value!r}")
+    return above and (number <= high if interval[-1] == "]" else number < high)
+
+
+def _words(interval: str, *, whole: bool = False) -> str:
+    low, high = map(float, interval[1:-1].split(","))
+    kind = "a whole number" if whole else "a number"
+    if high < math.inf and low > -math.inf:
+        return f"be {kind} in {interval}" if whole else f"lie in {interval}"
+    if low == -math.inf:
+        return f"be a {'' if interval[0] == '[' else 'finite '}number"
+    return f"be {kind} {'from' if interval[0] == '[' else 'above'} {low:g}" + (
+        " up" if interval[0] == "[" else ""
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'lr'?"``, or nothing when no known name is near."""
+    """Return ``"; did you mean 'lr'?"``, or an empty text when no known name is similar."""
     by_lower = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(name.lower(), by_lower, 1, cutoff=0.5)
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
 def check_operator(owner: str, name: str, operator: object, example: str) -> None:
-    """Check an option that must be a callable object, not its name nor its class.
+    """Check an option that must be a callable object, not its name or its class.
 
     Raises:
-        AlgorithmError: It is something else.
+        AlgorithmError: The option is something else.
     """
     if not callable(operator) or isinstance(operator, type):
         raise AlgorithmError(f"{owner}: {name} must be such as {example}, got {operator!r}")
 
 
 def is_number(value: object) -> bool:
-    """Return True for a real number that is no truth value."""
+    """Return True for a real number that is not a boolean."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def write_whole(path: str | Path, text: str, error_type: type[EvotuneError] = StudyError) -> Path:
-    """Write a text file so that nobody ever sees half of it; missing folders are made.
+def user_path(
+    path: object, error_type: type[EvotuneError] = StudyError, endings: tuple[str, ...] = ()
+) -> Path:
+    """Return a path that a user wrote, a leading ``~`` as the home folder.
 
     Args:
-        path: Where to.
-        text: What.
+        path: What was given.
         error_type: What is raised.
+        endings: Those that a file may have beside none at all; empty allows any.
+
+    Raises:
+        EvotuneError: Of that type: it is no path, nobody's home, or has another ending.
+    """
+    if not isinstance(path, str | os.PathLike) or not str(path).strip():
+        raise error_type(f"a path to a file is needed, got {path!r}")
+    try:
+        found = Path(path).expanduser()
+    except (RuntimeError, TypeError) as error:
+        raise error_type(f"{str(path)!r} is no path to a file: {error}") from error
+    if endings and found.suffix and found.suffix.lower() not in endings:
+        raise error_type(
+            f"a file that ends in {found.suffix!r} cannot be written, only "
+            f"{' and '.join(endings)}; got {str(path)!r}"
+        )
+    return found
+
+
+def write_whole(path: str | Path, text: str, error_type: type[EvotuneError] = StudyError) -> Path:
+    """Write a text file atomically and create missing folders.
+
+    Args:
+        path: Path of the file.
+        text: Its new content.
+        error_type: Type of the error to raise.
 
     Returns:
         The path that was written.
 
     Raises:
-        EvotuneError: Of that type: the path cannot be written; what stood there is unchanged.
+        EvotuneError: The path cannot be written; an existing file is unchanged.
     """
-    target = Path(path)
+    target = user_path(path, error_type)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

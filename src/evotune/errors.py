@@ -42,11 +42,20 @@ class TooManyFailuresError(StudyError):
 
 
 class NoResultError(StudyError):
-    """A result or a figure was asked for that the study has nothing for, or nothing yet."""
+    """The study has no data, or none yet, for the requested result or figure."""
 
 
 class StorageError(EvotuneError):
-    """The storage cannot be opened, read or written; nothing in it was changed."""
+    """The storage cannot be opened, read or written; nothing in it was changed.
+
+    Attributes:
+        lost: True when the database is not the one any more that was opened: removed, replaced or
+            damaged amid a run.
+    """
+
+    def __init__(self, message: str, *, lost: bool = False) -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 class ExecutionError(EvotuneError):
@@ -54,7 +63,7 @@ class ExecutionError(EvotuneError):
 
 
 class TaskError(EvotuneError):
-    """A task is set up wrongly in a way that every trial would repeat; it ends the run at once."""
+    """A task is set up wrongly, so that every trial would fail; it ends the run at once."""
 
 
 class CheckpointError(EvotuneError):

@@ -1,4 +1,4 @@
-"""The public names, read from the one list that there is of them: the stub ``__init__.pyi``."""
+"""The public names, read from the only list of them: the stub ``__init__.pyi``."""
 
 import sys
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def _listed() -> dict[str, tuple[str, str]]:
-    """Return the module and the name there of every public name, by the public one."""
+    """Return, for every public name, its module and its name in that module."""
     listed = {}
     stub = Path(__file__).with_name("__init__.pyi")
     for line in stub.read_text("utf-8").splitlines():
@@ -18,8 +18,8 @@ def _listed() -> dict[str, tuple[str, str]]:
 
 PUBLIC = _listed()
 
-#: Public classes of `evotune.algorithms` that are no search of a space by themselves: those around
-#: one other algorithm, those around several, and an option.
+#: Public classes of `evotune.algorithms` that do not search a space by themselves: wrappers of one
+#: algorithm, wrappers of several, and an option.
 WRAPPERS = ("Drifting", "Hyperband", "Prescreened", "Racing", "SuccessiveHalving")
 _OTHERS = ("GrowingInterval", "Islands", "Phases")
 

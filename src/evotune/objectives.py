@@ -1,4 +1,4 @@
-"""Metrics -> values: the one place where a sign is turned, so that everything inside minimises."""
+"""Metrics -> values: the one place where signs are flipped, so that all other code minimises."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
+from evotune import finite
+from evotune.checks import option
 from evotune.errors import ObjectiveError
 
 Direction = Literal["max", "min"]
@@ -31,7 +33,7 @@ class Objective:
             raise ObjectiveError(
                 f'an objective\'s direction is "max" or "min", got {self.direction!r}'
             )
-        if not self.metric:
+        if not isinstance(self.metric, str) or not self.metric:
             raise ObjectiveError('an objective needs a metric: write "max accuracy" or "min loss"')
 
     @property
@@ -44,7 +46,7 @@ class Objective:
         return -metrics[self.metric] if self.direction == "max" else metrics[self.metric]
 
     def score(self, value: float) -> float:
-        """Return a minimised value as the user means it."""
+        """Return a minimised value with the sign that the user expects."""
         return -value if self.direction == "max" else value
 
     def __str__(self) -> str:
@@ -59,7 +61,7 @@ class Objective:
 class WeightedSum:
     """A weighted sum of metrics, maximised.
 
-    Such as the fitness α·A − β·T + γ·R of Wasudeorao and Prasad (2024), section 3.
+    An example is the fitness α·A − β·T + γ·R of Wasudeorao and Prasad (2024), section 3.
 
     Example: ``WeightedSum(accuracy=1.0, train_seconds=-0.001, robustness=0.2)``.
 
@@ -79,13 +81,13 @@ class WeightedSum:
         for name, weight in weights.items():
             number = isinstance(weight, Real) and not isinstance(weight, bool)
             if not number or not math.isfinite(weight):
-                raise ObjectiveError(f"the weight of {name!r} must be a number, got {weight!r}")
+                raise ObjectiveError(f"weight {name!r} must be a finite number, got {weight!r}")
         object.__setattr__(self, "weights", tuple((k, float(v)) for k, v in weights.items()))
         object.__setattr__(self, "direction", "max")
 
     @property
     def metric(self) -> str:
-        """How tables and plots name it."""
+        """Its name in tables and plots."""
         return " ".join(f"{weight:+g}·{name}" for name, weight in self.weights).removeprefix("+")
 
     @property
@@ -95,10 +97,18 @@ class WeightedSum:
 
     def value(self, metrics: Mapping[str, float]) -> float:
         """Return the minimised value."""
-        return -sum(weight * metrics[name] for name, weight in self.weights)
+        given = [metrics[name] for name, _ in self.weights]
+        total = sum(weight * metrics[name] for name, weight in self.weights)
+        if not math.isfinite(total) and all(map(math.isfinite, given)):
+            # Products beyond floats may cancel, so they are added in shares of the largest.
+            weights = [weight for _, weight in self.weights]
+            one, largest = finite.unit(weights), finite.unit(given)
+            shares = (w / one * (v / largest) for w, v in zip(weights, given, strict=True))
+            total = finite.limited(math.fsum(shares) * one * largest)
+        return -total
 
     def score(self, value: float) -> float:
-        """Return a minimised value as the user means it."""
+        """Return a minimised value with the sign that the user expects."""
         return -value
 
     def __str__(self) -> str:
@@ -111,7 +121,7 @@ class WeightedSum:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A bound on a metric; a trial that breaks it ranks behind every trial that does not.
+    """A bound on a metric; a trial that violates it ranks behind all trials that do not.
 
     Args:
         metric: Name of the metric.
@@ -119,7 +129,7 @@ class Constraint:
         at_least: Smallest value that is allowed.
 
     Raises:
-        ObjectiveError: No bound at all, or the bounds exclude each other.
+        ObjectiveError: No bound at all, one that is no number, or the bounds exclude each other.
     """
 
     metric: str
@@ -127,6 +137,13 @@ class Constraint:
     at_least: float = -math.inf
 
     def __post_init__(self) -> None:
+        if not isinstance(self.metric, str) or not self.metric:
+            raise ObjectiveError(
+                f'a constraint needs a metric: write Constraint("size", ...), got {self.metric!r}'
+            )
+        for name in ("at_most", "at_least"):
+            bound = option(name, getattr(self, name), "[-inf, inf]", error_type=ObjectiveError)
+            object.__setattr__(self, name, bound)
         if self.at_most == math.inf and self.at_least == -math.inf:
             raise ObjectiveError(
                 f"the constraint on {self.metric!r} has no bound: "
@@ -138,12 +155,12 @@ class Constraint:
             )
 
     def violation(self, metrics: Mapping[str, float]) -> float:
-        """Return by how much the bound is broken, relative to the bound; 0 when it is kept."""
+        """Return the violation of the bound, relative to the bound; 0 when it is met."""
         value = metrics[self.metric]
         if value > self.at_most:
-            return (value - self.at_most) / (abs(self.at_most) or 1.0)
+            return _relative(value - self.at_most, value, self.at_most)
         if value < self.at_least:
-            return (self.at_least - value) / (abs(self.at_least) or 1.0)
+            return _relative(self.at_least - value, value, self.at_least)
         return 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -152,6 +169,14 @@ class Constraint:
         return {"metric": self.metric} | {
             k: v if math.isfinite(v) else None for k, v in bounds.items()
         }
+
+
+def _relative(gap: float, value: float, bound: float) -> float:
+    """Return a distance to a bound, relative to the bound."""
+    size = abs(bound) or 1.0
+    if math.isinf(gap) and math.isfinite(value):  # two large ones of opposite signs
+        return finite.limited(abs(value / 2 - bound / 2) / size * 2)
+    return finite.limited(gap / size)
 
 
 AnyObjective = Objective | WeightedSum
@@ -178,7 +203,7 @@ class Objectives:
 
     def violation(self, metrics: Mapping[str, float]) -> float:
         """Return the sum of relative constraint violations; 0 when feasible."""
-        return sum(constraint.violation(metrics) for constraint in self.constraints)
+        return finite.limited(sum(constraint.violation(metrics) for constraint in self.constraints))
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.objectives))
@@ -192,7 +217,7 @@ class Objectives:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Objectives":
-        """Build them again from `to_json`."""
+        """Rebuild the objectives from `to_json`."""
         objectives = tuple(
             WeightedSum(**item["weights"])
             if "weights" in item
@@ -212,7 +237,7 @@ _BOUNDS = ("at_most", "at_least")
 def parse_objectives(
     spec: ObjectiveSpec, constraints: Constraint | Sequence[Constraint] = ()
 ) -> Objectives:
-    """Read what a user writes as objectives.
+    """Parse the objectives that a user writes.
 
     Args:
         spec: ``"max accuracy"``, ``"min loss"``, an `Objective`, a `WeightedSum`, or a list of
@@ -220,12 +245,17 @@ def parse_objectives(
         constraints: Further constraints.
 
     Raises:
-        ObjectiveError: A text that is not understood, no objective, or one metric named twice.
+        ObjectiveError: A string that cannot be parsed, no objective, or one metric named twice.
     """
     items = list(spec) if isinstance(spec, Sequence) and not isinstance(spec, str) else [spec]
-    bounds = [constraints] if isinstance(constraints, Constraint) else list(constraints)
+    bounds = [constraints] if isinstance(constraints, Constraint) else constraints
+    if not isinstance(bounds, Sequence) or not all(isinstance(b, Constraint) for b in bounds):
+        raise ObjectiveError(
+            'constraints= must be one or a list such as [Constraint("size", at_most=1e6)], '
+            f"got {constraints!r}"
+        )
     objectives = [_parse(item) for item in items if not isinstance(item, Constraint)]
-    bounds += [item for item in items if isinstance(item, Constraint)]
+    bounds = [*bounds, *(item for item in items if isinstance(item, Constraint))]
     if not objectives:
         raise ObjectiveError('a study needs an objective: write "max accuracy" or "min loss"')
     names = [objective.metric for objective in objectives]
@@ -247,6 +277,6 @@ def _parse(item: object) -> AnyObjective:
         metric = words[-1] if words and words[-1] not in ("max", "min") else "accuracy"
         raise ObjectiveError(f'got objective {item!r}; write "max {metric}" or "min {metric}"')
     raise ObjectiveError(
-        f'an objective is a text such as "max accuracy", an Objective or a WeightedSum, '
+        f'an objective is a string such as "max accuracy", an Objective or a WeightedSum, '
         f"got {type(item).__name__}: {item!r}"
     )

@@ -1,7 +1,7 @@
-"""The seams between the parts of evotune, in one file.
+"""The protocols between the parts of evotune, in one file.
 
-Anything that has these members can be plugged in; nothing has to be subclassed. Each seam has a
-public contract suite in `evotune.testing`.
+Any object with these members can be plugged in; no base class is needed. Each protocol has a public
+contract test suite in `evotune.testing`.
 """
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
@@ -20,7 +20,7 @@ Evaluate = Callable[[RunningTrial], Any]
 
 
 class SearchSpace(Protocol):
-    """What a study needs to know of a space."""
+    """What a study needs from a space."""
 
     def params(self, genome: Genome) -> dict[str, Any]:
         """Return the active genes only."""
@@ -48,21 +48,24 @@ Duplicates = Literal["repeat", "allow"]
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a study, and an algorithm around it, must know of an algorithm.
+    """Properties of an algorithm that a study, or a wrapping algorithm, relies on.
 
     Attributes:
-        generational: What it proposes next does not depend on the order in which the results of
-            the running generation arrive. Then a deterministic study may keep any number of workers
-            busy.
-        inherits: Its trials start from the weights of others: params that were tried before are no
-            duplicates then.
-        duplicates: What is to be done with params that it proposes again, before what the study
-            says: ``"repeat"`` tells it the means over all repeats, ``"allow"`` keeps them as trials
-            of their own. None leaves it to the study.
-        size: Trials after which it has nothing more to propose.
-        budgets: Budgets that it gives, ascending; empty where it gives none.
-        population_size: Trials of a generation, or members; None where it has no population.
+        generational: Its next proposal does not depend on the order in which results of the running
+            generation arrive, so that a deterministic study may keep any number of workers busy.
+        inherits: Its trials start from the weights of other trials, so that repeated params are not
+            duplicates.
+        duplicates: How repeated params are handled, overriding the study's setting: ``"repeat"``
+            tells the algorithm the means over all repeats, ``"allow"`` keeps each as a separate
+            trial. None leaves it to the study.
+        size: Trials after which it has nothing more to propose; None without such a limit.
+        budgets: Budgets that it assigns to trials, ascending; empty if it assigns none.
+        population_size: Trials of a generation, or members; None without a population.
         interval: Epochs between two selections of a population that inherits weights.
+        generations: Its trials say which generation they belong to (`Origin.generation`), so that
+            a run may count generations.
+        seeds: Genomes that the user gave it to begin with and whose turn is over: the study tries
+            those that it has no trial of, as when they were given later.
     """
 
     generational: bool = False
@@ -72,18 +75,20 @@ class Traits:
     budgets: tuple[float, ...] = ()
     population_size: int | None = None
     interval: int | None = None
+    generations: bool = False
+    seeds: tuple[Genome, ...] = ()
 
 
 class Algorithm(Protocol):
     """A search method.
 
-    ``ask`` reads the state, ``tell`` is the only thing that changes it. All randomness comes from
-    ``rng``. ``tell`` accepts failed trials, trials it never asked for and any order of completion.
+    ``ask`` only reads the state, and only ``tell`` changes it. All randomness comes from ``rng``.
+    ``tell`` accepts failed trials, trials it never asked for and any order of completion.
 
     Attributes:
         space: The space it searches.
-        traits: What the study must know of it. They may change with what it is told, where one
-            algorithm follows another.
+        traits: Properties that the study relies on. A ``tell`` may change them, where one algorithm
+            follows another.
     """
 
     @property
@@ -95,7 +100,7 @@ class Algorithm(Protocol):
         """Propose a trial; None when there is nothing to propose until more results arrive."""
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial that starts (waiting, running) or has ended."""
+        """Record a trial that starts (waiting, running) or has ended."""
 
     def donors(self) -> Collection[int]:
         """Return the numbers of trials whose weights may still be asked for."""
@@ -103,10 +108,10 @@ class Algorithm(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TaskTraits:
-    """What must be known of an evaluate function that is more than a function.
+    """Properties of an evaluate function that a study relies on.
 
     Attributes:
-        stacks: Its trials may be trained as one stacked model.
+        stacks: Several of its trials may be trained as one stacked model.
     """
 
     stacks: bool = False
@@ -120,12 +125,12 @@ def task_traits(evaluate: Evaluate) -> TaskTraits:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorTraits:
-    """What a study must know of an executor.
+    """Properties of an executor that a study relies on.
 
     Attributes:
         shares_memory: Its trials run in this process, so that they can hand weights over without
             a file.
-        stacks: It trains several trials as one model, out of which none can end early.
+        stacks: It trains several trials as one stacked model, in which no single one can end early.
     """
 
     shares_memory: bool = False
@@ -136,7 +141,7 @@ class Executor(Protocol):
     """Runs trials somewhere; knows neither the algorithm nor the storage.
 
     Attributes:
-        traits: What the study must know of it.
+        traits: Properties that the study relies on.
         capacity: How many trials may be submitted and not yet collected.
     """
 
@@ -147,7 +152,7 @@ class Executor(Protocol):
         """How many trials may be submitted and not yet collected."""
 
     def open(self, evaluate: Evaluate) -> None:
-        """Make ready to run ``evaluate``; raise ExecutionError when it cannot be run there."""
+        """Prepare to run ``evaluate``; raise ExecutionError when it cannot be run there."""
 
     def submit(self, trial: Trial) -> None:
         """Start a trial; ``trial.weights`` goes with it."""
@@ -193,9 +198,9 @@ class Driver:
     Attributes:
         host: Name of its machine.
         pid: Its process id there.
-        process_started: Unix time in seconds at which that process began; tells a reused pid.
+        process_started: Unix time in seconds at which that process began; detects a reused pid.
         since: Unix time in seconds since when it drives the study.
-        token: Random name of this very driver.
+        token: Random identifier of this driver.
     """
 
     host: str

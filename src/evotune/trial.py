@@ -1,8 +1,12 @@
 """The records: what an algorithm proposes, what a study keeps, what an evaluation gives back."""
 
 import logging
+import math
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from numbers import Real
 from time import perf_counter
 from typing import Any, Literal, NoReturn, Protocol
 
@@ -29,7 +33,7 @@ BARE_NUMBER = ""
 
 def _refuse(*_: object, **__: object) -> NoReturn:
     raise TypeError(
-        "this belongs to a record, which cannot be changed; change a copy of your own: "
+        "this is part of a record, which cannot be changed; change a copy instead: "
         "params = dict(trial.params), or copy.deepcopy(trial.params) where it is nested"
     )
 
@@ -63,7 +67,7 @@ _UNCHANGEABLE = _ATOMS | {FrozenDict, FrozenList}
 
 
 def frozen(value: Any) -> Any:
-    """Return a value whose dicts and lists, at any depth, are copies that nobody can change."""
+    """Return a value whose dicts and lists, at any depth, are read-only copies."""
     kind = type(value)
     if kind in _UNCHANGEABLE:
         return value
@@ -75,7 +79,24 @@ def frozen(value: Any) -> Any:
         return FrozenList(map(frozen, value))
     if kind is tuple and not _UNCHANGEABLE.issuperset(map(type, value)):
         return tuple(map(frozen, value))
-    return value
+    return _python(value)
+
+
+def _python(value: Any) -> Any:
+    """Return a scalar of numpy, or a tensor that is one number, as the number that JSON gives back.
+
+    A record is then the same in memory and read from a file. Other values stay as they are.
+    """
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def as_number(value: Any) -> float | None:
+    """Return any one number as a float, also a tensor of one element; None for all else."""
+    try:
+        plain = value.item() if callable(getattr(value, "item", None)) else value
+        return float(plain) if isinstance(plain, Real | Decimal) else None
+    except Exception:  # each library has its own for an array of many elements
+        return None
 
 
 def thawed(value: Any) -> Any:
@@ -99,26 +120,26 @@ def freeze(record: Any, *names: str) -> None:
 
 
 def _rebuilt(record: Any) -> Any:
-    """Pickle a record by what it is made of, so that it is frozen again where it is read."""
+    """Pickle a record by its fields, so that it is frozen again when it is loaded."""
     return type(record), tuple(getattr(record, name) for name in record.__slots__)
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a proposal comes from: what others than its algorithm may read of it.
+    """Where a proposal comes from, for readers other than its own algorithm.
 
-    The note of a proposal is private to its algorithm; reports, stopping rules and algorithms
-    around this one read the origin instead.
+    The note of a proposal is private to its algorithm; reports, stopping rules and wrapping
+    algorithms read the origin instead.
 
     Attributes:
         generation: Its generation, from 0; None where the algorithm has none.
-        member: The line of continued training that it goes on with, from 0.
-        islands: Islands around the algorithm that asked, outermost first.
+        member: Index, from 0, of the line of continued training that it extends.
+        islands: Index of the island in each `Islands` around the algorithm, outermost first.
         rung: Budget of the rung that it runs at.
-        promotes: Number of the trial whose genome it takes to the next rung.
-        replaces: Number of the member's trial that gave way to this child.
-        mutated: Genes that mutation changed; None for what is no child that takes a place.
-        arm: Name of the plan that it follows.
+        promotes: Number of the trial that it promotes to the next rung.
+        replaces: Number of the trial of the same member that this child replaces.
+        mutated: Genes that mutation changed; None unless it is a child that replaces a trial.
+        arm: Name of the plan of a `Replay` that it follows.
     """
 
     generation: int | None = None
@@ -131,7 +152,7 @@ class Origin:
     arm: str | None = None
 
 
-#: Of a proposal that says nothing of where it comes from.
+#: The origin of a proposal that states none.
 NOWHERE = Origin()
 
 
@@ -144,13 +165,13 @@ class Proposal:
         budget: Epochs (or steps) to add; None leaves it to the evaluate function.
         weights_from: Number of the trial whose weights are the start, the donor.
         parents: Numbers of the trials whose genes were combined.
-        origin: What others may read of where it comes from.
-        note: Private to the algorithm: JSON, stored, handed back untouched.
-        inherit: How weights are taken over where it is no plain copy: ``shrink`` and ``perturb``
-            (two numbers) make them shrink·donor's + perturb·fresh; ``networks`` (a list with one
-            donor's number, or None for fresh weights, for each network of an ensemble).
-        clock: Epochs that count as trained before this trial where a run ends after a number of
-            epochs; by default those of the donor's weights.
+        origin: Where it comes from, readable by others.
+        note: Private data of the algorithm: JSON, stored and handed back unchanged.
+        inherit: How weights are inherited where they are not simply copied: ``shrink`` and
+            ``perturb`` (two numbers) make them shrink·donor's + perturb·fresh; ``networks`` (a list
+            with one donor's number, or None for fresh weights, for each network of an ensemble).
+        clock: Epochs that count as trained before this trial when a run is limited by epochs; by
+            default those of the donor's weights.
     """
 
     genome: Mapping[str, Any]
@@ -165,6 +186,10 @@ class Proposal:
 
     def __post_init__(self) -> None:
         freeze(self, "genome", "inherit", "note")
+        for name in ("budget", "weights_from", "parents", "clock"):
+            value = getattr(self, name)
+            if type(value) not in _ATOMS:
+                object.__setattr__(self, name, frozen(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +199,10 @@ class Checkpoint:
     Attributes:
         epochs: Epochs that these weights have been trained for, over all trials of their line.
         size: Size in bytes.
-        file: Name of the file, "" as long as the weights are in memory only.
+        file: Name of the file, "" while the weights are in memory only.
         digest: SHA-256 of the file, in hex.
-        deleted: True once nothing needed the weights any more and they were removed.
-        external: True when whoever drives the study by ask and tell keeps the weights.
+        deleted: True once the weights were no longer needed and have been removed.
+        external: True when the program that calls ask and tell keeps the weights.
     """
 
     epochs: float
@@ -193,7 +218,7 @@ class Failure:
     """Why a trial has no result.
 
     Attributes:
-        kind: Which of the known ways of failing.
+        kind: Kind of failure.
         message: One line for people.
         traceback: The full traceback where there is one.
         fatal: True when every other trial would fail alike, so that the run ends at once.
@@ -213,7 +238,7 @@ class Outcome:
 
     Attributes:
         metrics: Named numbers as the user means them.
-        reports: Metrics reported on the way, each with its ``step``, in order.
+        reports: Metrics reported during training, each with its ``step``, in order.
         stopped: True when the evaluation ended early on request.
         checkpoint: The weights that it has kept.
     """
@@ -244,7 +269,7 @@ class Trial:
             after it had reported them: then they are what it reported last.
         violation: Sum of relative constraint violations; 0 when feasible.
         failure: Why there is no result.
-        reports: Metrics reported on the way.
+        reports: Metrics reported during training.
         repeat_of: First trial with the same params, when this one repeats it.
         repeats: How many evaluations are averaged in ``metrics`` and ``values``.
         spread: Standard deviation of each metric over the repeats.
@@ -253,9 +278,9 @@ class Trial:
         started: Unix time in seconds at which the trial was submitted.
         ended: Unix time in seconds at which its result was recorded.
         checkpoint: The weights that it has kept, if any.
-        weights: Access to the weights that it inherits and keeps, in the copy that an executor
-            gets; it is not stored.
-        bar: What its reports must reach, also in the executor's copy only.
+        weights: Access to the weights that it inherits and keeps; only in the copy that an executor
+            gets, never stored.
+        bar: What its reports must reach not to be stopped; also in the executor's copy only.
         budget: See `Proposal`, like ``weights_from``, ``inherit``, ``parents``, ``origin`` and
             ``note``.
     """
@@ -315,14 +340,14 @@ class Failed(Exception):  # noqa: N818  (it is a result that a user gives, not o
 
 
 class StopTrial(BaseException):
-    """Ends an evaluation out of `RunningTrial.report`; no ``except Exception`` may swallow it."""
+    """Raised by `RunningTrial.report` to end a trial; ``except Exception`` does not catch it."""
 
 
 class Bar(Protocol):
     """What the reports of one running trial must reach; rules in `evotune.evolution.stopping`."""
 
     def stops(self, report: Mapping[str, float]) -> bool:
-        """Take note of the next report and tell whether the trial is to end."""
+        """Record the next report and return True when the trial is to end."""
 
 
 class Weights(Protocol):
@@ -346,7 +371,7 @@ class Weights(Protocol):
         """Take a snapshot of the objects' state; the last one counts."""
 
     def written(self) -> Checkpoint | None:
-        """Hand the snapshot over, as a file where that is due, and return its record."""
+        """Hand over the snapshot, as a file if one is due, and return its record."""
 
 
 class RunningTrial:
@@ -362,10 +387,10 @@ class RunningTrial:
         number: Number of the trial in its study.
         budget: Epochs that the algorithm gave, or None.
         seed: Seed for the evaluation's own randomness, different for every trial.
-        networks: Networks of the ensemble that a member holds; 1 is a plain network.
+        networks: Number of networks in a member's ensemble; 1 is a plain network.
         weights: Access to kept weights, or None.
         record: The trial's record.
-        watched: True when a stopping rule looks at what `report` gets.
+        watched: True when a stopping rule reads what `report` is given.
         stopped: True once that rule has ended it.
     """
 
@@ -433,33 +458,33 @@ class RunningTrial:
                 dicts of these. Nothing is pickled.
 
         Raises:
-            CheckpointError: Something cannot be kept; says what and where.
+            CheckpointError: Something cannot be kept; the message says what and where.
             TaskError: The trial has a donor, but `resume` was not called.
         """
         if self.weights is not None:
             if self.record.donors and not self._resumed:
                 raise TaskError(
-                    f"trial {self.number} is to go on from the weights of trial "
-                    f"{self.record.donors[0]}, but keeps weights without having taken those: call "
-                    "trial.resume(model=model, optimizer=optimizer) once they are built"
+                    f"trial {self.number} continues from the weights of trial "
+                    f"{self.record.donors[0]}, but keep was called without resume; call "
+                    "trial.resume(model=model, optimizer=optimizer) once both are built"
                 )
             if self.budget is not None and self.train_seconds is None:
                 log.warning(
-                    "trial.epochs() was not used, so trial %d is taken to have trained for its "
+                    "trial.epochs() was not used, so trial %d is assumed to have trained for its "
                     "budget of %g epochs; write: for epoch in trial.epochs(): ...",
                     *(self.number, self.budget),
                 )
             self.weights.keep(objects, self.trained)
 
     def start_from(self, epochs: float) -> None:
-        """Say that the weights have been trained for so many epochs; `resume` does so by itself."""
+        """Set how many epochs the weights have been trained for; `resume` does so by itself."""
         self._resumed, self._start = True, epochs
 
     @property
     def trained(self) -> float:
         """Epochs that the weights have been trained for by now, over all trials of their line.
 
-        Whoever trains without `epochs` is taken to have trained for the budget.
+        A trial that trains without `epochs` is assumed to have trained for its budget.
         """
         return self._start + ((self.budget if self.train_seconds is None else self._done) or 0.0)
 
@@ -472,7 +497,7 @@ class RunningTrial:
             default: Epochs to train when the algorithm gave no budget.
 
         Raises:
-            StudyError: Neither a budget nor a default says how many, or it is no count.
+            StudyError: No budget and no default is given, or it is not a whole number from 0 up.
         """
         count = default if self.budget is None else self.budget
         if count is None:
@@ -492,25 +517,30 @@ class RunningTrial:
         finally:
             self._train_seconds, self._training_since = self.train_seconds, None
 
-    def report(self, step: int | None = None, **metrics: float) -> None:
-        """Keep intermediate metrics of this trial; a stopping rule may end it here.
+    def report(self, step: float | None = None, **metrics: float) -> None:
+        """Report intermediate metrics; a stopping rule may end the trial here.
 
-        Then only ``finally`` blocks and context managers still run, and the trial is recorded as
-        stopped, with the metrics that it reported last.
+        If it does, only ``finally`` blocks and context managers still run, and the trial is
+        recorded as stopped, with the metrics that it reported last.
 
         Args:
             step: Epoch or step they belong to; by default the running epoch of `epochs`, or one
                 more than the last report's step.
-            **metrics: Named numbers.
+            **metrics: Named numbers; a tensor of one element is one.
+
+        Raises:
+            StudyError: The step or a metric is no number.
         """
         if step is None:
             last = self._reports[-1]["step"] if self._reports else -1
             step = max(self._step, int(last) + 1)
-        report = {"step": step, **{k: float(v) for k, v in metrics.items()}}
+        else:
+            step = _step(step)
+        report = {"step": step, **{k: _reported(k, v) for k, v in metrics.items()}}
         self._reports.append(report)
         bar = self.record.bar
         self.stopped = self.stopped or (bar is not None and bar.stops(report))
-        if self.stopped:  # again, should a bare ``except:`` have swallowed the first
+        if self.stopped:  # again, in case a bare ``except:`` caught the first one
             raise StopTrial
 
     @property
@@ -524,3 +554,26 @@ class RunningTrial:
         if self._training_since is None:
             return self._train_seconds
         return (self._train_seconds or 0.0) + perf_counter() - self._training_since
+
+
+def _step(step: Any) -> int | float:
+    if type(step) is int:  # exact, however large
+        return step
+    found = as_number(step)
+    if found is None or not math.isfinite(found):
+        raise StudyError(f"trial.report(step=...) needs a finite number, got {_shown(step)}")
+    return int(found) if found == int(found) else found
+
+
+def _reported(name: str, value: Any) -> float:
+    found = as_number(value)
+    if found is None:
+        raise StudyError(
+            f"trial.report({name}=...) needs one number, got {_shown(value)}; write float(...) of "
+            "one value"
+        )
+    return found
+
+
+def _shown(value: Any) -> str:
+    return f"{type(value).__name__} {' '.join(reprlib.repr(value).split())}"

@@ -352,7 +352,7 @@ def test_migrants_must_be_as_old_as_their_hosts():
 
 def test_islands_that_disagree_about_repeats_are_refused():
     racing, drifting = et.Racing(Genetic(SPACE)), et.Drifting(Genetic(SPACE))
-    with pytest.raises(AlgorithmError, match="wants repeats averaged and another one wants them"):
+    with pytest.raises(AlgorithmError, match="needs repeats averaged and another one needs them"):
         Islands([racing, drifting])
     assert Islands([racing, Genetic(SPACE)]).traits.duplicates == "repeat"
 

@@ -284,6 +284,14 @@ def test_shrink_and_perturb_mixes_parameters_only(store):
     assert torch.equal(buffers[0]["momentum_buffer"], buffers[1]["momentum_buffer"])
 
 
+def test_a_compiled_donor_is_shrunk_and_perturbed_alike(store):
+    donor, model = nn.Linear(3, 4), nn.Linear(3, 4)
+    fresh = snapshot({"model": model})["model"]
+    kept = keep(store, 0, model=torch.compile(donor, backend="eager"))
+    weights_for(store, {0: kept}).resume(child(shrink=0.4, perturb=0.1), {"model": model})
+    torch.testing.assert_close(model.weight, 0.4 * donor.weight + 0.1 * fresh["weight"])
+
+
 def test_shrink_and_perturb_by_itself():
     state = {"w": torch.tensor([1.0, 2.0]), "n": torch.tensor([3])}
     fresh = {"w": torch.tensor([10.0, 20.0]), "n": torch.tensor([5])}

@@ -257,6 +257,69 @@ def test_weights_that_do_not_fit_are_explained(other, why):
         restore({"model": other}, snapshot({"model": nn.Linear(3, 4)}))
 
 
+def network():
+    return nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2)))
+
+
+def compiled(module):
+    return torch.compile(module, backend="eager")
+
+
+def compiled_inside(module):
+    module[1] = compiled(module[1])
+    return module
+
+
+WRAPPERS = {
+    "plain": lambda module: module,
+    "compiled": compiled,
+    "compiled inside": compiled_inside,
+    "compiled twice": lambda module: compiled(compiled_inside(module)),
+    "parallel": nn.DataParallel,
+    "parallel and compiled": lambda module: compiled(nn.DataParallel(module)),
+}
+
+
+@pytest.mark.parametrize("now", WRAPPERS)
+@pytest.mark.parametrize("before", WRAPPERS)
+def test_a_wrapper_of_the_network_changes_no_weights(before, now):
+    donor, child = network(), network()
+    state = snapshot({"model": WRAPPERS[before](donor)})
+    restore({"model": WRAPPERS[now](child)}, state)
+    for own, theirs in zip(child.parameters(), donor.parameters(), strict=True):
+        assert torch.equal(own, theirs)
+
+
+def test_a_part_that_is_called_module_is_no_wrapper():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(2))
+            self.module = nn.ParameterDict({"weight": nn.Parameter(torch.randn(2))})
+
+    donor, child = Two(), Two()
+    restore({"model": child}, snapshot({"model": donor}))
+    assert torch.equal(child.weight, donor.weight)
+    assert torch.equal(child.module["weight"], donor.module["weight"])
+    with pytest.raises(CheckpointError, match=r"it has no 0\.weight"):
+        restore({"model": network()}, snapshot({"model": donor}))
+
+
+@pytest.mark.parametrize("kept", [torch.ones(4, 3, dtype=torch.complex64), torch.ones(4, 3).long()])
+def test_numbers_of_another_kind_are_refused(kept):
+    state = {"model": {"weight": kept, "bias": torch.zeros(4)}}
+    with pytest.raises(
+        CheckpointError, match=r"weight is of torch\.\w+ there and of torch.float32"
+    ):
+        restore({"model": nn.Linear(3, 4)}, state)
+
+
+def test_halves_may_start_from_singles():
+    model, donor = nn.Linear(3, 4).half(), nn.Linear(3, 4)
+    restore({"model": model}, snapshot({"model": donor}))
+    assert torch.equal(model.weight, donor.weight.half())
+
+
 def test_the_state_of_another_optimizer_is_refused():
     model = nn.Linear(3, 1)
     state = snapshot({"optimizer": adam_after(1, model)})

@@ -1,9 +1,15 @@
+import hashlib
+import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import unicodedata
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -119,6 +125,146 @@ def test_studies_with_similar_names_do_not_share_a_folder(tmp_path):
     assert (tmp_path / "a-b").is_dir()
 
 
+def owner(name, created=1.5):
+    return json.dumps([name, 1, created])
+
+
+def owned(location, name, created=1.5, **options):
+    store = Checkpoints(location)
+    store.open(name, None, owner(name, created), **options)
+    return store
+
+
+def colliding():
+    """Two names of which the first eight digits of the hash, and all else that is plain, agree."""
+    seen, number, digest, name = {}, 0, "", ""
+    while digest not in seen:
+        seen[digest] = name
+        number += 1
+        name = "A" + "!" * (number % 300 + 1) + "?" * (number // 300)
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return seen[digest], name
+
+
+ODD_NAMES = ["net", " net", "net ", "net.", "NET", "Net", "ｎｅｔ", "net\r", "net\n", "net\r\n"]
+ODD_NAMES += ["ne\u0301t", "n\u00e9t", "../net", "..\\net", "/net", "net/", "CON", "con", "con.txt"]
+ODD_NAMES += [
+    "nul",
+    "com1",
+    "aux.",
+    "x" * 300,
+    "x" * 301,
+    "X" * 300,
+    "\u2003net",
+    "net\0",
+    "\ud800",
+]
+ODD_NAMES += ["trial-1.safetensors", "study.txt", *colliding()]
+ODD_NAMES += ["a b", f"a-b-{hashlib.sha256(b'a b').hexdigest()[:8]}"]
+ODD_NAMES += [f"a-b-{hashlib.sha256(b'a b').hexdigest()[:32]}"]
+
+
+def test_every_name_has_a_folder_of_its_own_on_any_file_system(tmp_path):
+    place = tmp_path / "weights"
+    for number, name in enumerate(ODD_NAMES):
+        written(owned(place, name), number)
+    for number, name in enumerate(ODD_NAMES):
+        store = owned(place, name)
+        assert store.used() > 0
+        store.tidy({number: written(store, number)})
+        assert store.available(number, store.write(number, store.keep(number, STATE, 1.0)))
+    folders = [path.name for path in place.iterdir()]
+    assert len(folders) == len(ODD_NAMES)
+    assert len({unicodedata.normalize("NFKC", name).casefold() for name in folders}) == len(folders)
+    assert not [name for name in folders if name.split(".")[0] in ("con", "nul", "com1", "aux")]
+    assert not [name for name in folders if name[-1] in ". " or len(name) > 100]
+    assert [path.name for path in tmp_path.iterdir()] == ["weights"]
+
+
+@pytest.mark.parametrize("name", ["lenet", "run-20240101", "Le Net", "\tnet\r", "con", "net."])
+def test_folders_of_earlier_versions_are_found_by_their_owners(name, tmp_path):
+    from evotune.checkpoints.store import _earlier_slug
+
+    folder = tmp_path / _earlier_slug(name)
+    folder.mkdir()
+    (folder / "study.txt").write_text(f"{name} 1 1.5\n", encoding="utf-8")
+    first = opened(tmp_path, "made")
+    kept = written(first)
+    shutil.copy(tmp_path / "made" / kept.file, folder)
+    store = owned(tmp_path, name)
+    assert_holds(another(store), 3, kept)
+    store.tidy({3: kept})
+    assert_holds(owned(tmp_path, name), 3, kept)
+    if name == "lenet":
+        with pytest.raises(CheckpointError, match="another study that is also called"):
+            owned(tmp_path, name, created=2.5).tidy({})
+    assert (folder / kept.file).exists()
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "\n", '{"study": "[\\"net', "net 1", "[]", "{}", b"\xff\0"]
+)
+def test_weights_whose_owner_is_not_known_are_left_alone(text, tmp_path, caplog):
+    store = owned(tmp_path, "net")
+    kept = written(store)
+    (tmp_path / "net" / "study.txt").unlink()
+    if text is not None:
+        data = text if isinstance(text, bytes) else text.encode()
+        (tmp_path / "net" / "study.txt").write_bytes(data)
+    stranger = owned(tmp_path, "net", created=9.5)
+    stranger.delete(3)
+    with pytest.raises(CheckpointError, match=r"study\.txt does not name"):
+        stranger.tidy({3: Checkpoint(1.0, 3, kept.file, "0" * 64)})
+    beside = Checkpoints()
+    beside.open("net", tmp_path, owner("net", 9.5))
+    beside.tidy({})
+    written(beside)
+    assert "left as they are" in caplog.text
+    assert (tmp_path / "net" / kept.file).read_bytes()
+    again = owned(tmp_path, "net")  # whose weights they are knows them again
+    again.tidy({3: kept})
+    assert_holds(again, 3, kept)
+    with pytest.raises(CheckpointError, match="another study"):
+        owned(tmp_path, "net", created=7.5)
+
+
+def test_a_folder_is_claimed_before_its_first_weights(tmp_path, monkeypatch):
+    store = owned(tmp_path, "net")
+    store.tidy({})
+    replaced = []
+    replace_file = Path.replace
+    monkeypatch.setattr(
+        Path, "replace", lambda old, new: replaced.append(new.name) or replace_file(old, new)
+    )
+    kept = written(store)
+    assert replaced == ["study.txt", kept.file]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "study.txt").write_text("")  # a claim that a kill cut short
+    store = owned(tmp_path, "other")
+    store.tidy({})
+    written(store)
+    with pytest.raises(CheckpointError, match="another study"):
+        owned(tmp_path, "other", created=9.5)
+
+
+def test_a_study_in_memory_takes_no_living_or_lasting_folder(tmp_path):
+    kept = written(owned(tmp_path, "net"))
+    passing = owned(tmp_path, "net", created=2.5, lasts=False)
+    passing.tidy({})
+    written(passing, 1)
+    assert_holds(owned(tmp_path, "net"), 3, kept)
+    first = owned(tmp_path, "other", created=2.5, lasts=False)
+    first.tidy({})
+    written(first, 1)
+    second = owned(tmp_path, "other", created=3.5, lasts=False)
+    second.tidy({})
+    assert first.used() > 0
+    first.close()
+    third = owned(tmp_path, "other", created=4.5, lasts=False)
+    third.tidy({})  # what is left of a study that is over makes room
+    assert not list((tmp_path / "other").glob("*.safetensors"))
+
+
 def test_one_store_serves_one_study_at_a_time(tmp_path):
     store = opened(tmp_path)
     kept = store.keep(1, STATE, 0.0)
@@ -168,6 +314,160 @@ def test_damage_is_found_and_named(harm, why, tmp_path):
     with pytest.raises(CheckpointError, match=f"(?s)trial 3.*{why}") as caught:
         store.load(3, kept)
     assert str(path) in str(caught.value)
+
+
+def crafted(store, folder, number=3, **changes):
+    kept = written(store, number)
+    store.forget(number)
+    return replace(kept, **changes), folder / kept.file
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "../../outside.safetensors",
+        "{outside}",
+        "trial-4.safetensors",
+        "./trial-3.safetensors",
+        "study.txt",
+        "trial-3.safetensors\0",
+        "TRIAL-3.SAFETENSORS",
+        "trial-03.safetensors",
+    ],
+)
+def test_a_record_that_names_another_file_reads_none(file, tmp_path):
+    store = owned(tmp_path / "weights", "net")
+    outside = tmp_path / "outside.safetensors"
+    record, path = crafted(store, tmp_path / "weights" / "net")
+    for copy in (outside, path.with_name("trial-4.safetensors")):
+        shutil.copy(path, copy)
+    record = replace(record, file=file.format(outside=outside))
+    assert not store.available(3, record)
+    with pytest.raises(CheckpointError, match="record of the weights of trial 3 is damaged"):
+        store.load(3, record)
+    store.tidy({3: record})
+    store.delete(3)
+    assert outside.exists()
+
+
+@pytest.mark.parametrize("size", [-1, -(10**6), 1.5, float("nan"), None, "10", 10**30])
+def test_a_record_of_an_impossible_size_is_refused(size, tmp_path):
+    store = owned(tmp_path, "net")
+    record, _ = crafted(store, tmp_path / "net", size=size)
+    assert not store.available(3, record)
+    with pytest.raises(CheckpointError, match="damaged"):
+        store.load(3, record)
+
+
+def link(path, outside):
+    path.rename(outside)
+    path.symlink_to(outside)
+
+
+def dangling(path, outside):
+    path.unlink()
+    path.symlink_to(outside)
+
+
+def pipe(path, outside):
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("harm", [link, dangling, pipe])
+def test_nothing_but_plain_files_of_the_folder_is_read_or_changed(harm, tmp_path):
+    store = owned(tmp_path / "weights", "net")
+    record, path = crafted(store, tmp_path / "weights" / "net")
+    outside = tmp_path / "outside"
+    harm(path, outside)
+    before = outside.read_bytes() if outside.exists() else None
+    assert not store.available(3, record)
+    with pytest.raises(CheckpointError, match=r"trial 3.*cannot be read"):
+        store.load(3, record)
+    owned(tmp_path / "weights", "net").tidy({3: record})
+    written(store)  # takes the place of the link
+    assert path.is_file()
+    assert not path.is_symlink()
+    harm(path, tmp_path / "second")
+    store.delete(3)
+    assert not path.exists()
+    assert (outside.read_bytes() if outside.exists() else None) == before
+
+
+def test_an_owner_behind_a_link_is_nobody(tmp_path):
+    kept = written(owned(tmp_path, "net"))
+    said = tmp_path / "net" / "study.txt"
+    link(said, tmp_path / "outside")
+    before = (tmp_path / "outside").read_text()
+    store = owned(tmp_path, "net")
+    store.tidy({3: kept})
+    assert not said.is_symlink()
+    assert (tmp_path / "outside").read_text() == before
+
+
+def test_a_folder_may_be_a_link_to_another_disk(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "weights").symlink_to(tmp_path / "disk")
+    store = owned(tmp_path / "weights", "net")
+    kept = written(store)
+    assert_holds(another(store), 3, kept)
+    assert (tmp_path / "disk" / "net" / kept.file).exists()
+
+
+def as_file(header, data=b""):
+    text = json.dumps(header).encode() if isinstance(header, dict) else header
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def stated(state, epochs=1.0):
+    body = {"format": 1, "epochs": epochs, "torch": True, "state": state}
+    return {"__metadata__": {"evotune": json.dumps(body)}}
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch /tmp/evotune-was-here",)
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+CRAFTED = {
+    "a pickle": pickle.dumps(Evil()),
+    "a header of 2**63 bytes": (2**63 - 1).to_bytes(8, "little") + b"{}",
+    "a header of 2**64 bytes": b"\xff" * 8 + b"{}",
+    "a deep header": as_file(DEEP.encode()),
+    "a deep state": as_file({"__metadata__": {"evotune": DEEP}}),
+    "a state that is a list": as_file(stated({"list": []})),
+    "a state without names": as_file(stated({"dict": [[1, 2]]})),
+    "a tensor that is not there": as_file(stated({"dict": [["w", {"tensor": "w"}]]})),
+    "an unknown kind": as_file(stated({"eval": ["1"]})),
+    "nan epochs": as_file(stated({"dict": []}, float("nan"))),
+    "negative epochs": as_file(stated({"dict": []}, -1.0)),
+    "offsets beyond the file": as_file(
+        {"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}} | stated({"dict": []})
+    ),
+    "a shape of 2**62": as_file(
+        {"w": {"dtype": "F32", "shape": [2**31, 2**31], "data_offsets": [0, 16]}}
+        | stated({"dict": []}),
+        bytes(16),
+    ),
+    "an unknown dtype": as_file(
+        {"w": {"dtype": "O", "shape": [4], "data_offsets": [0, 16]}} | stated({"dict": []}),
+        bytes(16),
+    ),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("what", CRAFTED)
+def test_crafted_files_are_refused_though_their_digest_is_right(what, tmp_path):
+    store = owned(tmp_path, "net")
+    data = CRAFTED[what]
+    record, path = crafted(store, tmp_path / "net")
+    path.write_bytes(data)
+    record = replace(record, size=len(data), digest=hashlib.sha256(data).hexdigest())
+    with pytest.raises(CheckpointError, match=r"trial 3 in .* cannot be read"):
+        store.load(3, record)
+    assert not Path("/tmp/evotune-was-here").exists()
 
 
 def test_deleted_weights_are_said_to_be_deleted(tmp_path):
@@ -317,6 +617,54 @@ print(store._folder)
     folder = Path(done.stdout.strip())
     assert folder.name.startswith("evotune-")
     assert not folder.exists()
+
+
+WAITING = """
+import sys
+from evotune.checkpoints.store import Checkpoints
+store = Checkpoints()
+store.open("study")
+store.ensure_location()
+store.write(1, store.keep(1, {"n": 1}, 0.0))
+print(store._folder, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_temporary_directories_of_killed_processes_are_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "evotune-notes").mkdir()
+    (tmp_path / "evotune-notes" / "study.txt").write_text("mine")
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    folder = Path(process.stdout.readline().strip())
+    opened().ensure_location()
+    assert (folder / "trial-1.safetensors").exists()
+    process.kill()
+    process.communicate()
+    opened().ensure_location()
+    assert not folder.exists()
+    assert (tmp_path / "evotune-notes" / "study.txt").exists()
+
+
+def test_what_is_removed_while_it_is_written_is_written_again(tmp_path, monkeypatch):
+    from evotune.checkpoints import folders
+
+    store, lock, calls = opened(tmp_path), folders._lock, []
+
+    def late(descriptor, how=0):
+        if how == 0 and not calls:  # another process takes it for a leftover, before it is locked
+            calls.append(descriptor)
+            opened(tmp_path)
+        return lock(descriptor, how)
+
+    monkeypatch.setattr(folders, "_lock", late)
+    kept = written(store)
+    assert calls
+    assert_holds(another(store), 3, kept)
+    assert [path.name for path in (tmp_path / "study").iterdir()] == [kept.file]
 
 
 def test_ensure_location_leaves_a_given_location(tmp_path):

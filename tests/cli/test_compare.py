@@ -71,7 +71,8 @@ def test_what_is_stored_is_compared_without_running(evotune, study_file):
     assert code == 0
     assert "EvolutionStrategy" not in out
     assert "did you mean 'study · Genetic'" in evotune("compare", database, "study · Genetc")[2]
-    assert "is not run" in evotune("compare", database, "--trials", 9)[2]
+    error = evotune("compare", database, "--trials", 9)[2]
+    assert "stored runs are compared as they are" in error
 
 
 def test_a_storage_without_such_runs_says_how_to_make_them(evotune, study_file):
@@ -99,7 +100,7 @@ def test_another_task_is_refused(evotune, two_files, changed, says):
 def test_files_need_names_of_their_own(evotune, two_files):
     good, plain = two_files()
     plain.write_text(plain.read_text().replace("[study]", '[study]\nname = "good"'))
-    assert "two of those to compare are named 'good'" in evotune("compare", good, plain)[2]
+    assert "two of the methods are named 'good'" in evotune("compare", good, plain)[2]
 
 
 def test_another_space_is_not(evotune, two_files):
@@ -110,7 +111,7 @@ def test_another_space_is_not(evotune, two_files):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["study.toml"], "needs something to compare study.toml with"),
+        (["study.toml"], "needs a second method besides study.toml"),
         (["study.toml", "--algorithms", "Genetic"], "two or more names"),
         (["study.toml", "--algorithms", "Genetic,genetic"], "named 'Genetic'"),
         (["study.toml", "--algorithms", "Genetics,Grid"], "did you mean 'Genetic'"),

@@ -210,11 +210,14 @@ def test_commands_run_in_the_folder_of_the_file(study_file):
 
 
 BAD = {
-    "negative trials": ({"trials": "-3"}, r"\[study\]: trials must be positive, got -3"),
+    "negative trials": (
+        {"trials": "-3"},
+        r"\[study\]: trials must be a whole number from 1 up, got -3",
+    ),
     "trials as text": ({"trials": '"6"'}, r"\[study\]: 'trials' must be a number, got '6'"),
-    "zero workers": ({"workers": "0"}, "workers must be a whole number of at least 1, got 0"),
+    "zero workers": ({"workers": "0"}, "workers must be a whole number from 1 up, got 0"),
     "half a worker": ({"workers": "1.5"}, "'workers' must be a whole number, got 1.5"),
-    "negative timeout": ({"trial_timeout": "-1"}, "trial_timeout must be positive"),
+    "negative timeout": ({"trial_timeout": "-1"}, "trial_timeout must be a number above 0"),
     "no end": ({"trials": None}, "needs to know when to stop: write trials = 60"),
     "unknown key": ({"trails": "6"}, "unknown key 'trails'; did you mean 'trials'?"),
     "no objective": ({"objective": None}, 'write objective = "max accuracy"'),
@@ -223,7 +226,7 @@ BAD = {
     "weights": ({"objective": "{ weighted = 3 }"}, "objective: needs a table in braces, got 3"),
     "open constraint": ({"constraints": '[{ metric = "a" }]'}, "constraints: .* has no bound"),
     "duplicates": ({"duplicates": '"keep"'}, '"redraw" or "repeat" or "allow", got \'keep\''),
-    "memory": ({"storage": '"memory"'}, "would be gone"),
+    "memory": ({"storage": '"memory"'}, "would be lost"),
     "storage": ({"storage": "3"}, "'storage' must be a text, got 3"),
     "unknown algorithm": (
         {"algorithm": 'name = "genetik"'},
@@ -241,7 +244,7 @@ BAD = {
         {"algorithm": 'name = "Genetic"\npopulation_size = 1'},
         r"\[algorithm\]: Genetic: .*population_size",
     ),
-    "option of auto": ({"algorithm": "population_size = 3"}, "name an algorithm to set"),
+    "option of auto": ({"algorithm": "population_size = 3"}, ", name an algorithm"),
     "unknown operator": (
         {"algorithm": 'name = "Genetic"\nselection = "Turnament"'},
         "selection: unknown selection 'Turnament'; did you mean 'Tournament'?",
@@ -299,7 +302,7 @@ BAD = {
         "Islands needs a list of two algorithms or more",
     ),
     "epochs as text": ({"epochs": '"20"'}, r"\[study\]: 'epochs' must be a number, got '20'"),
-    "negative epochs": ({"epochs": "-1"}, "epochs must be positive, got -1"),
+    "negative epochs": ({"epochs": "-1"}, "epochs must be a whole number from 1 up, got -1"),
     "quota": ({"checkpoints": '{ quota = "2 XB" }'}, "checkpoints: .*quota must be a number"),
     "checkpoint option": (
         {"checkpoints": '{ qouta = "2 GB" }'},
@@ -314,7 +317,7 @@ BAD = {
         {"algorithm": 'recipe = "dynamic_hyperparameter"'},
         "did you mean 'dynamic_hyperparameters'?",
     ),
-    "name and recipe": ({"algorithm": 'name = "Grid"\nrecipe = "x"'}, "exclude each other"),
+    "name and recipe": ({"algorithm": 'name = "Grid"\nrecipe = "x"'}, "got both name and recipe"),
     "unknown type": (
         {"space": 'lr = { type = "flaot", low = 0, high = 1 }'},
         r"\[space\]: lr: unknown type 'flaot'; did you mean 'float'\?",

@@ -23,7 +23,13 @@ def params(name):
 def test_demo_compares_two_searches_and_goes_on(evotune, tmp_path):
     code, out, err = evotune("demo", *TINY)
     assert (code, err) == (0, "")
-    for text in ("validation", "test", "out/report.html", "show out/demo.db genetic", "kept from"):
+    for text in (
+        "validation",
+        "test",
+        "out/report.html",
+        "show out/demo.db genetic",
+        "neither saw",
+    ):
         assert text in out
     assert (tmp_path / "out" / "report.html").stat().st_size > 100_000
     first = params("genetic"), params("random")

@@ -32,11 +32,11 @@ def test_a_run_says_what_each_trial_inherits(finished):
 def test_more_epochs_go_on_with_the_same_members(evotune, finished):
     file, _ = finished
     before = read_study(str(file)).trials
-    assert "all members had their epochs before" in evotune("run", file)[1]
+    assert "all members already had their epochs" in evotune("run", file)[1]
     code, out, _ = evotune("run", file, "--epochs", 10)
     record = read_study(str(file))
     assert code == 0
-    assert "going on with study 'pbt': 12 trials so far" in out
+    assert "resuming study 'pbt': 12 trials so far" in out
     assert [t.params for t in record.trials[:12]] == [t.params for t in before]
     assert len(record.trials) == 20
     assert max(step.end for step in record.steps.values()) == 10

@@ -35,11 +35,11 @@ def test_the_same_command_goes_on_and_then_has_nothing_to_do(evotune, study_file
     first = records(file)
     code, out, _ = evotune("run", file)
     assert code == 0
-    assert "going on with study 'study': 3 trials so far" in out
+    assert "resuming study 'study': 3 trials so far" in out
     assert records(file)[:3] == first
     assert len(records(file)) == 6
     _, out, _ = evotune("run", file)
-    assert "all trials were done before; raise --trials to go on" in out
+    assert "all trials were already done; raise --trials to continue" in out
     assert len(records(file)) == 6
 
 
@@ -124,7 +124,7 @@ def test_killed_and_run_again_it_is_as_if_never_killed(evotune, spawn, study_fil
     assert 6 <= len(kept) < 14
     code, out, err = evotune("run", file)
     assert (code, err) == (0, "")
-    assert f"going on with study 'study': {len(kept)} trials so far" in out
+    assert f"resuming study 'study': {len(kept)} trials so far" in out
     whole = study_file(name="whole", body=body, trials="14", workers=str(workers))
     evotune("run", whole)
     assert records(file) == records(whole)
@@ -138,7 +138,7 @@ def test_ctrl_c_keeps_what_is_finished(evotune, spawn, study_file):
     out, err = process.communicate(timeout=30)
     ended = sum(state == "done" for _, state, _, _ in records(file))
     assert process.returncode == 130
-    assert f"interrupted: {ended} trials kept; run the same command to go on" in out
+    assert f"interrupted: {ended} trials kept; run the same command to resume" in out
     assert err == ""
 
 

@@ -139,7 +139,7 @@ def test_better_members_are_drawn_more_often_and_values_stay(selection):
         (lambda: Boltzmann(-1), "beta must be a number from 0 up"),
         (lambda: Boltzmann(1, growth=0), "growth must be a number above 0"),
         (lambda: Boltzmann(math.nan), "beta must be a number from 0 up"),
-        (lambda: RelativeExponential(-1), "strength must not be negative"),
+        (lambda: RelativeExponential(-1), "strength must be a number from 0 up"),
     ],
 )
 def test_bad_options(make, message):

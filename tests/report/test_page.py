@@ -230,7 +230,7 @@ def test_several_objectives_get_a_front(tmp_path: Path) -> None:
     assert {"front", "hypervolume"} <= set(figures(page))
     assert "there are 20 of 40 trials" in page  # every feasible one is a compromise here
     assert "Hollow points break a constraint." in page
-    assert "Of several objectives this is about the first, loss." in page
+    assert "Of several objectives, only the first is shown: loss." in page
 
 
 def test_constraints_are_listed_and_infeasible_trials_marked(tmp_path: Path) -> None:

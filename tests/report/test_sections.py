@@ -192,7 +192,7 @@ def test_a_large_family_is_cut_but_keeps_its_line_of_weights(
     section = next(s for s in sections(data) if s.key == "inheritance")
     kept = {t.number for t in line} | {p for t in line for p in t.parents}
     assert len(section.figure.data[3].x) + 1 == len(kept) < len(data.family_of_members)
-    assert "those are drawn that its weights went through" in section.notes[0]
+    assert "only those are drawn that trained its weights" in section.notes[0]
 
 
 def test_a_large_population_is_drawn_in_part_with_the_whole_line_of_the_best() -> None:

@@ -77,9 +77,9 @@ def test_none_is_a_value_like_any_other():
     [
         (
             {"a": Int(1, 2, when={"b": 1}), "b": Int(1, 2, when={"a": 1})},
-            "conditions run in a circle: a -> b -> a",
+            "conditions form a cycle: a -> b -> a",
         ),
-        ({"a": Int(1, 2, when={"a": 1})}, "circle: a -> a"),
+        ({"a": Int(1, 2, when={"a": 1})}, "cycle: a -> a"),
         (
             {"a": Int(1, 2, when={"boster": 1}), "c": Fixed(1)},
             "gene 'a' depends on 'boster', which is not in the space; the space has 'a', 'c'",
@@ -125,3 +125,46 @@ def test_an_ordinal_may_be_compared_with_a_range():
     space = Space(size=Ordinal(8, 16, 32), gene=Float(0, 1, when={"size": Range(high=16)}))
     active = [size for size in (8, 16, 32) if "gene" in space.params({"size": size, "gene": 0.5})]
     assert active == [8, 16]
+
+
+IMPOSSIBLE = {
+    "two levels": {
+        "a": Choice("x", "y"),
+        "b": Bool(when={"a": "x"}),
+        "c": Bool(when={"b": True, "a": "y"}),
+    },
+    "ranges apart": {
+        "a": Int(1, 9),
+        "b": Bool(when={"a": Range(high=3)}),
+        "c": Bool(when={"b": True, "a": Range(low=4)}),
+    },
+    "between two whole numbers": {
+        "a": Int(1, 9, step=4),
+        "b": Bool(when={"a": Range(high=8)}),
+        "c": Bool(when={"b": True, "a": Range(low=2)}),
+        "d": Bool(when={"c": True, "a": Range(6, 9)}),
+    },
+    "through two genes": {
+        "a": Choice("x", "y", "z"),
+        "b": Bool(when={"a": ["x", "y"]}),
+        "c": Bool(when={"a": ["y", "z"]}),
+        "d": Bool(when={"b": True, "c": True, "a": ["x", "z"]}),
+    },
+}
+
+
+@pytest.mark.parametrize("genes", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_conditions_that_exclude_each_other_are_refused(genes):
+    with pytest.raises(SpaceError, match=r"can never be active.*'a'"):
+        Space(genes)
+    last = list(genes)[-1]
+    Space({name: domain for name, domain in genes.items() if name != last})
+
+
+def test_conditions_that_hold_together_are_kept():
+    space = Space(
+        a=Choice("x", "y", "z"),
+        b=Bool(when={"a": ["x", "y"]}),
+        c=Bool(when={"b": True, "a": ["y", "z"]}),
+    )
+    assert any("c" in space.params(point) for point in space.points())

@@ -76,8 +76,8 @@ def test_names_that_are_no_identifiers():
     ("make", "message"),
     [
         (lambda: Space(), "a space needs a gene"),
-        (lambda: Space({"": Bool()}), "gene names must be texts"),
-        (lambda: Space({3: Bool()}), "gene names must be texts, got 3"),
+        (lambda: Space({"": Bool()}), "gene names must be non-empty strings"),
+        (lambda: Space({3: Bool()}), "gene names must be non-empty strings, got 3"),
         (lambda: Space(lr=0.1), r"gene 'lr' must be a domain .* write Fixed\(0.1\)"),
     ],
 )

@@ -14,7 +14,7 @@ from evotune.testing.storages import FIRST, make_definition, make_trial
 
 
 def fill(path: Path, trials: int = 200) -> SqlStorage:
-    storage = SqlStorage(path)
+    storage = SqlStorage(path, patience=0)
     storage.create(make_definition())
     storage.acquire("lenet", FIRST, None)
     storage.write("lenet", [make_trial(number) for number in range(trials)], FIRST)

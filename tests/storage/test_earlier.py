@@ -4,6 +4,7 @@ import json
 import sqlite3
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,11 +33,17 @@ def restored(folder: Path, schema: int) -> Path:
     return path
 
 
+def parse(text: str) -> Any:
+    """Read JSON with floats to ten digits: the last ones are another processor's."""
+    return json.loads(text, parse_float=lambda number: float(f"{float(number):.10g}"))
+
+
 @pytest.mark.parametrize(("schema", "name"), CASES)
 def test_a_study_goes_on_as_it_would_have(tmp_path: Path, schema: int, name: str) -> None:
     expected = json.loads((EARLIER / f"schema_{schema}.json").read_text())[name]
     study = Study(algorithms()[name](), "min loss", storage=restored(tmp_path, schema), name=name)
-    assert json.loads(json.dumps(go_on(study, len(expected)))) == expected
+    found = go_on(study, len(expected), expected)
+    assert parse(json.dumps(found)) == parse(json.dumps(expected))
     study.report(tmp_path / "report.html")
     assert len(study.to_frame()) == len(study.trials)
 

@@ -85,3 +85,71 @@ def test_asked_after_every_trial_it_is_what_the_formula_says(seed, tmp_path):
     made.close()
     again = et.Study(Scripted(points), "min loss", **options)
     assert again.best.params["point"] == found[-1]
+
+
+def halving(inside=None, **options):
+    inside = inside or et.RandomSearch(et.Space(x=et.Float(0, 1)))
+    return et.SuccessiveHalving(inside, **{"minimum": 1, "maximum": 9, "resume": False, **options})
+
+
+def grows(trial):
+    return trial.budget * (1 + trial.params["x"])
+
+
+def test_the_best_is_among_those_of_the_largest_budget(tmp_path):
+    path = tmp_path / "runs.db"
+    bests = []
+    with et.Study(halving(), "min loss", seed=1, storage=path) as made:
+        made.run(grows, trials=40, callbacks=lambda s, _: bests.append(s.best))
+        largest = [t for t in made.trials if t.budget == 9]
+        assert made.best == min(largest, key=lambda t: t.values)
+        assert [t.budget for t in bests] == sorted(t.budget for t in bests)  # larger ones replace
+        data = prepare(made)
+        assert data.best.number == made.best.number == data.done[data.best_so_far[-1]].number
+        assert data.done[data.ranking[0]].budget == 9
+        assert made.front == [made.best]
+    with et.Study(halving(), "min loss", storage=path) as again:
+        assert again.best.number == made.best.number
+
+
+def test_a_promoted_trial_counts_by_its_rung_and_not_by_what_it_adds():
+    def trained(trial):
+        trial.resume()
+        for _ in trial.epochs():
+            pass
+        trial.keep(kept=1.0)
+        return trial.record.origin.rung * (1 + trial.params["x"])
+
+    made = et.Study(halving(resume=True), "min loss", seed=1).run(trained, trials=40)
+    assert made.best.origin.rung == 9
+    assert made.best.budget < 9
+    assert made.trials[made._ledger.best_with_weights()].origin.rung == 9
+
+
+def test_a_target_is_reached_at_the_largest_budget_only():
+    made = et.Study(halving(), "min loss", seed=1).run(grows, trials=60, target=10.0)
+    assert made.stop_reason == "target"
+    assert made.best.budget == 9
+    assert made.best.metrics["loss"] <= 10.0
+    assert len([t for t in made.trials if t.metrics["loss"] <= 10.0]) > 1
+
+
+def test_a_run_of_more_epochs_makes_the_results_of_fewer_no_rivals():
+    made = et.Study(et.RandomSearch(et.Space(x=et.Float(0, 1))), "min loss", seed=1)
+    made.run(grows, trials=10, epochs=2)
+    assert made.best.budget == 2
+    made.run(grows, trials=20, epochs=5)
+    assert made.best == min(made.trials[10:], key=lambda t: t.values)
+
+
+def test_a_front_has_trials_of_the_largest_budget_only():
+    def two(trial):
+        return {"a": grows(trial), "b": trial.budget * (2 - trial.params["x"])}
+
+    made = et.Study(halving(et.Genetic(et.Space(x=et.Float(0, 1)))), ["min a", "min b"], seed=1)
+    made.run(two, trials=40)
+    assert {trial.budget for trial in made.front} == {9}
+    data = prepare(made)
+    assert {data.done[k].number for k in np.flatnonzero(data.front)} == {
+        t.number for t in made.front
+    }

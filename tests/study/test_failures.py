@@ -175,3 +175,57 @@ def test_a_reached_target_needs_no_further_trial(tmp_path):
     with study(storage=url) as again:
         again.run(train, trials=500, target=0.3)
         assert len(again.trials) == count
+
+
+@pytest.mark.parametrize("options", [{}, {"workers": 2}])
+@pytest.mark.parametrize("trials", [2, 8])
+def test_a_run_of_failures_only_never_ends_well(trials, options):
+    broken = study()
+    with pytest.raises(TooManyFailuresError, match=rf"all of {trials} .*cuda out of memory"):
+        broken.run(lambda t: raises(), trials=trials, **options)
+    assert broken.counts == {"failed": trials}
+    with pytest.raises(TooManyFailuresError, match="all of"):  # nor does the same command again
+        broken.run(lambda t: raises(), trials=trials)
+    assert broken.run(train, trials=trials + 1).best.number == trials
+
+
+def test_who_wants_to_go_on_whatever_fails_is_told_so(caplog):
+    study().run(lambda t: raises(), trials=3, max_failures=1)
+    assert "all of 3 trials failed" in caplog.text
+    assert "cuda out of memory" in caplog.text
+
+
+def test_a_single_failure_is_told_by_run_and_refused_by_tune(caplog):
+    study().run(lambda t: raises(), trials=1)
+    assert "cuda out of memory" in caplog.text
+    with pytest.raises(et.errors.EvotuneError, match="cuda out of memory"):
+        et.tune(lambda t: raises(), small_space(), "min loss", trials=1)
+
+
+def test_stopping_a_run_that_fails_is_no_error():
+    stopped = study().run(lambda t: raises(), trials=8, callbacks=lambda s, t: s.stop())
+    assert stopped.counts == {"failed": 1}
+
+
+@pytest.mark.parametrize(
+    "returned", [{"acc": 0.5}, None, "good", {"loss": "good"}, [0.5, 0.5], {}], ids=repr
+)
+def test_a_metric_that_never_comes_ends_the_run_after_three_trials(returned):
+    broken = study()
+    with pytest.raises(TooManyFailuresError, match=r"'loss'.*\n?.*(acc|nothing|good|list|metric)"):
+        broken.run(lambda t: returned, trials=40)
+    assert len(broken.trials) == 3
+
+
+def test_a_metric_that_comes_at_times_is_a_failure_like_others():
+    result = study().run(lambda t: train(t) if t.number in (2, 8) else {}, trials=9)
+    assert result.counts == {"done": 2, "failed": 7}
+    result = study().run(lambda t: train(t) if t.number else {}, trials=6)
+    assert result.counts == {"done": 5, "failed": 1}
+
+
+def test_errors_in_between_do_not_hide_that_the_metric_never_comes():
+    broken = study()
+    with pytest.raises(TooManyFailuresError, match="acc"):
+        broken.run(lambda t: raises() if t.number % 2 else {"acc": 1.0}, trials=40)
+    assert len(broken.trials) == 5

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -261,6 +262,34 @@ def test_weights_that_went_with_a_process_are_trained_again(write_every, tmp_pat
         assert min(again) >= 30 - 6 * write_every
 
 
+def test_weights_that_cannot_be_trained_again_end_the_run_and_no_trial(tmp_path):
+    def study():
+        return stored(tmp_path, checkpoints=et.Checkpoints(write_every=None))
+
+    def stop_dead(opened, trial):
+        if trial.number == 20:
+            raise SystemError("as if killed")
+
+    def broken(trial):
+        raise RuntimeError("a slip of the pen")
+
+    first = study()
+    first._engine.save_weights = lambda: None
+    with pytest.raises(SystemError):
+        first.run(train_member, epochs=6, callbacks=stop_dead)
+    first.close()
+    for train in (broken, lambda trial: 1.0):  # fails; keeps nothing
+        with study() as second:
+            with pytest.raises(CheckpointError, match=r"training them again failed.*nothing was"):
+                second.run(train, epochs=6, max_failures=1)
+            assert "failed" not in second.counts
+    with study() as third:
+        third.run(train_member, epochs=6)
+        check_lines(third)
+        expected = et.Study(population(), "min loss", seed=1).run(train_member, epochs=6)
+        assert decisions(third) == decisions(expected)
+
+
 def test_at_the_end_of_a_run_all_needed_weights_are_written(tmp_path):
     store = et.Checkpoints(tmp_path / "weights", write_every=None)
     with et.Study(
@@ -339,6 +368,45 @@ def test_killed_at_random_moments_it_ends_as_if_never_killed(
     ) as study:
         assert decisions(study) == decisions(expected)
         check_lines(study)
+
+
+KILLED_LATE = """
+import os, signal, sys
+import evotune as et
+sys.path.insert(0, sys.argv[1])
+from helpers_members import Member, population
+
+def train(trial):
+    member = Member(trial.seed, size=1000)
+    trial.resume(member=member)
+    for _ in trial.epochs():
+        member.weights = member.weights * (1 - trial.params["lr"])
+    trial.keep(member=member)
+    if trial.number == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return abs(member.weights).sum()
+
+store = et.Checkpoints(sys.argv[3], quota=int(sys.argv[5]), write_every=eval(sys.argv[4]))
+study = et.Study(population(), "min loss", storage=sys.argv[3] + "/runs.db", seed=7,
+                 checkpoints=store)
+study.run(train, epochs=12, workers=int(sys.argv[6]))
+print(study.best.number)
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_late_kill_goes_on_under_its_quota(workers, tmp_path):
+    arguments = [str(tmp_path), "None", str(10 * 8400)]
+    for kill_at, processes in ((69, 1), (-1, workers)):
+        command = [str(Path(__file__).parents[1]), str(kill_at), *arguments, str(processes)]
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED_LATE, *command],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == (0 if kill_at < 0 else -signal.SIGKILL), done.stderr
 
 
 # -- what comes of it -----------------------------------------------------------------------------
@@ -519,6 +587,15 @@ def test_a_folder_of_another_study_is_refused(tmp_path):
         study("b.db")
 
 
+def test_a_study_in_memory_runs_again_at_the_same_location(tmp_path):
+    for _ in range(2):
+        with et.Study(population(), "min loss", seed=1, checkpoints=tmp_path) as study:
+            study.run(train_member, epochs=2)
+            study.compare_with_random(train_member, runs=2)
+            check_lines(study)
+    assert len(list(tmp_path.iterdir())) == 4  # the study, one repetition, two of random search
+
+
 def test_weights_of_a_deleted_study_make_room(tmp_path):
     storage, quota = tmp_path / "runs.db", 9 * 700
     with et.Study(population(), "min loss", storage=storage) as study:
@@ -530,17 +607,173 @@ def test_weights_of_a_deleted_study_make_room(tmp_path):
         check_lines(study)
 
 
-def test_a_population_whose_weights_are_all_gone_stops_and_says_so(tmp_path):
-    with et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study:
+def stored(folder: Path, name: str = "runs.db", **options) -> et.Study:
+    return et.Study(population(), "min loss", seed=1, storage=folder / name, **options)
+
+
+def away(path: Path) -> None:
+    path.rename(path.with_name("away"))
+
+
+def emptied(path: Path) -> None:
+    away(path)
+    path.mkdir()
+
+
+def replaced_by_links(path: Path) -> None:
+    away(path)
+    path.mkdir()
+    for file in (path.parent / "away").rglob("*.safetensors"):
+        (path / "study").mkdir(exist_ok=True)
+        (path / "study" / file.name).symlink_to(file)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("harm", [away, emptied, replaced_by_links])
+def test_a_population_whose_weights_are_away_waits_for_them(harm, workers, tmp_path):
+    expected = et.Study(population(), "min loss", seed=1).run(train_member, epochs=5)
+    with stored(tmp_path) as study:
         study.run(train_member, epochs=3)
-    for path in tmp_path.rglob("*.safetensors"):
-        path.unlink()
+        before = study.trials
+    folder = tmp_path / "runs.db.checkpoints"
+    harm(folder)
+    with stored(tmp_path) as study, pytest.raises(CheckpointError, match="nothing was recorded"):
+        study.run(train_member, epochs=5, workers=workers, max_failures=1)
+    with stored(tmp_path, checkpoints=tmp_path / "elsewhere") as study:
+        with pytest.raises(CheckpointError, match=r"elsewhere.*checkpoints= as before"):
+            study.run(train_member, epochs=5, workers=workers, max_failures=1)
+        assert study.trials == before
+    shutil.rmtree(folder, ignore_errors=True)
+    (tmp_path / "away").rename(folder)
+    with stored(tmp_path) as study:
+        study.run(train_member, epochs=5, workers=workers)
+        check_lines(study)
+        assert decisions(study) == decisions(expected)
+
+
+def cut_short(path: Path) -> None:
+    shutil.copytree(path, path.with_name("away"))
+    for file in path.rglob("*.safetensors"):
+        break_off(file)
+
+
+@pytest.mark.parametrize(("moment", "harm"), [(5, away), (8, away), (5, cut_short)])
+def test_weights_that_go_away_amid_a_run_are_no_results(moment, harm, tmp_path):
+    expected = et.Study(population(), "min loss", seed=1).run(train_member, epochs=5)
+    folder = tmp_path / "runs.db.checkpoints"
+
+    def unmount(study, trial):
+        if trial.number == moment:
+            harm(folder)
+
+    with stored(tmp_path) as study:
+        with pytest.raises(CheckpointError, match=r"nothing was recorded|put it back"):
+            study.run(train_member, epochs=5, workers=2, callbacks=unmount, max_failures=1)
+        assert not study.counts.get("failed")
+    shutil.rmtree(folder, ignore_errors=True)
+    (tmp_path / "away").rename(folder)
+    with stored(tmp_path) as study:
+        study.run(train_member, epochs=5)
+        check_lines(study)
+        assert decisions(study) == decisions(expected)
+
+
+def goes_on(folder: Path, name: str, epochs: int = 5) -> None:
+    expected = et.Study(population(), "min loss", seed=1).run(train_member, epochs=epochs)
+    with stored(folder, name) as study:
+        study.run(train_member, epochs=epochs)
+        check_lines(study)
+        assert decisions(study) == decisions(expected)
+
+
+def test_weights_follow_a_database_that_is_renamed(tmp_path):
+    with stored(tmp_path) as study:
+        study.run(train_member, epochs=3)
+    for epochs, (old, new) in enumerate([("runs.db", "new.db"), ("new.db", "runs.db")], start=4):
+        (tmp_path / old).rename(tmp_path / new)
+        goes_on(tmp_path, new, epochs)
+        assert sorted(p.name for p in tmp_path.glob("*.checkpoints")) == [f"{new}.checkpoints"]
+
+
+@pytest.mark.parametrize("link", ["latest.db", "folder/latest.db"])
+def test_a_link_to_a_database_leads_to_its_weights(link, tmp_path):
+    with stored(tmp_path) as study:
+        study.run(train_member, epochs=2)
+    (tmp_path / link).parent.mkdir(exist_ok=True)
+    (tmp_path / link).symlink_to(tmp_path / "runs.db")
+    goes_on(tmp_path, link, 3)
+    goes_on(tmp_path, "runs.db", 4)
+
+
+def test_a_relative_path_and_a_moved_directory_lead_to_the_weights(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    with stored(Path()) as study:
+        study.run(train_member, epochs=2)
+    goes_on(home, "runs.db", 3)
+    monkeypatch.chdir(tmp_path)
+    goes_on(Path("home"), "runs.db", 4)
+    home.rename(tmp_path / "moved")
+    goes_on(Path("moved"), "runs.db", 5)
+
+
+def test_a_copied_database_leaves_the_weights_to_the_first(tmp_path):
+    with stored(tmp_path) as study:
+        study.run(train_member, epochs=3)
+    folder = tmp_path / "runs.db.checkpoints"
+    before = files(folder)
+    shutil.copy(tmp_path / "runs.db", tmp_path / "copy.db")
     with (
-        et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study,
-        pytest.raises(AlgorithmError, match="no longer be read"),
+        stored(tmp_path, "copy.db") as study,
+        pytest.raises(CheckpointError, match="moved or copied too"),
     ):
-        study.run(train_member, epochs=6, max_failures=1)
-    assert not [t for t in study.trials[6:] if t.weights_from is None]
+        study.run(train_member, epochs=5)
+    assert files(folder) == before
+    shutil.copytree(folder, tmp_path / "copy.db.checkpoints", dirs_exist_ok=True)
+    goes_on(tmp_path, "copy.db", 6)
+    assert files(folder) == before
+    goes_on(tmp_path, "runs.db", 5)
+
+
+def test_a_copied_database_does_not_share_a_location_that_was_given(tmp_path):
+    place = tmp_path / "weights"
+    with stored(tmp_path, checkpoints=place) as study:
+        study.run(train_member, epochs=3)
+    before = files(place)
+    shutil.copy(tmp_path / "runs.db", tmp_path / "copy.db")
+    with pytest.raises(CheckpointError, match=r"copy\.db seems to be a copy"):
+        stored(tmp_path, "copy.db", checkpoints=place)
+    assert files(place) == before
+    shutil.copytree(place, tmp_path / "weights of the copy")
+    with stored(tmp_path, "copy.db", checkpoints=tmp_path / "weights of the copy") as study:
+        study.run(train_member, epochs=5)
+        check_lines(study)
+    assert files(place) == before
+    (tmp_path / "runs.db").rename(tmp_path / "renamed.db")
+    with stored(tmp_path, "renamed.db", checkpoints=place) as study:
+        study.run(train_member, epochs=5)
+        check_lines(study)
+
+
+def test_a_new_database_of_an_old_name_leaves_the_weights_of_the_old_one(tmp_path, caplog):
+    with stored(tmp_path) as study:
+        study.run(train_member, epochs=3)
+    (tmp_path / "runs.db").rename(tmp_path / "kept.db")
+    with stored(tmp_path) as study:
+        study.run(train_member, epochs=3)
+        check_lines(study)
+    assert "left as they are" in caplog.text
+    with (
+        stored(tmp_path, "kept.db") as study,
+        pytest.raises(CheckpointError, match="nothing was recorded"),
+    ):
+        study.run(train_member, epochs=5)
+    folder = tmp_path / "kept.db.checkpoints"
+    folder.mkdir(exist_ok=True)
+    (tmp_path / "runs.db.checkpoints" / "study").rename(folder / "study")
+    goes_on(tmp_path, "kept.db")
+    goes_on(tmp_path, "runs.db")
 
 
 def test_a_child_that_does_not_fit_is_not_its_donors_fault():

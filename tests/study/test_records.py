@@ -90,9 +90,9 @@ def test_a_trial_of_another_study_is_refused(seed):
     other = et.Study(et.RandomSearch(small_space()), "min loss", seed=seed)
     trial, foreign = own.ask(), other.ask()
     other.ask()
-    with pytest.raises(StudyError, match="not asked from study"):
+    with pytest.raises(StudyError, match="does not come from study"):
         own.tell(foreign, 1.0)
-    with pytest.raises(StudyError, match="not asked from study"):
+    with pytest.raises(StudyError, match="does not come from study"):
         own.tell(other.ask(), 1.0)
     assert own.trials == (trial,)
     own.tell(trial, 1.0)

@@ -398,7 +398,7 @@ def test_going_on_with_another_algorithm_says_so(tmp_path, caplog):
         with et.Study(algorithm, "min loss", storage=tmp_path / "runs.db") as study:
             study.run(train, trials=10)
     assert "population_size=6" in caplog.text
-    assert "goes on with" in caplog.text
+    assert "resumes with" in caplog.text
 
 
 class _Listener:

@@ -31,7 +31,7 @@ def test_a_full_disk_stops_the_run_and_loses_no_trial(small_disk):
     def padded(trial):
         return train(trial) | {f"metric {k} with a long name": float(k) for k in range(200)}
 
-    broken = study(storage=small_disk / "runs.db")
+    broken = study(storage=f"sqlite:///{small_disk}/runs.db?patience=0.3")
     with pytest.raises(StorageError, match="disk"):
         broken.run(padded, trials=2000)
     recorded = len(broken.trials)
@@ -58,7 +58,7 @@ def test_the_study_goes_on_in_the_same_process_once_there_is_room(small_disk):
                     pass
         return train(trial)
 
-    broken = study(storage=small_disk / "runs.db")
+    broken = study(storage=f"sqlite:///{small_disk}/runs.db?patience=0.3")
     with pytest.raises(StorageError):
         broken.run(filling, trials=400)
     ballast.unlink()

@@ -90,7 +90,7 @@ def test_a_run_is_alone_and_says_so():
         begun.wait(30)
         uses = (study.ask, lambda: study.tell(0, 1.0), lambda: study.run(train, trials=9))
         for use in uses:
-            with pytest.raises(StudyError, match="in a run just now"):
+            with pytest.raises(StudyError, match=r"inside run\(\)"):
                 use()
         asked.set()
 

@@ -148,7 +148,7 @@ def test_a_killed_program_names_the_signal():
     [
         ({}, r"(?s)no JSON object with a number.*hello"),
         ({"metric": r"loss=(?P<loss>\S+)"}, r"(?s)no 'loss'.*hello"),
-        ({"metric": r"(?P<loss>hell)o"}, "'hell' as 'loss', which is no number"),
+        ({"metric": r"(?P<loss>hell)o"}, "'hell' as 'loss', which is not a number"),
     ],
 )
 def test_missing_metrics_show_what_was_printed(options, message):

@@ -116,7 +116,7 @@ BAD = {
     "a share as epochs": (lambda: blob_task()(start(budget=0.3)), 'fidelity="data"'),
     "nothing left": (
         lambda: blob_task(fidelity="data")(start(budget=0.001)),
-        "is none of them; write minimum=0.0033 or more",
+        "is less than one example; write minimum=0.0033 or more",
     ),
 }
 

@@ -135,7 +135,7 @@ def test_data_that_are_not_in_memory_are_said():
     inputs, targets = examples(5)
     task = double_task(net, train=DataLoader(TensorDataset(inputs, targets), 8))
     results = train_together(task, [start({"lr": 0.1}), start({"lr": 0.2})])
-    assert results == [Unstackable("the data are no pair of tensors or arrays")] * 2
+    assert results == [Unstackable("the data are not a pair of tensors or arrays")] * 2
 
 
 @pytest.mark.parametrize("memory", [1, 20_000, None])

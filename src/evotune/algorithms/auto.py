@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import evotune
-from evotune.checks import did_you_mean
+from evotune.checks import did_you_mean, option
 from evotune.errors import AlgorithmError
 from evotune.names import SEARCHES
 from evotune.protocols import Algorithm
@@ -13,7 +13,7 @@ from evotune.space import Space
 
 log = logging.getLogger("evotune")
 
-#: Up to so many trials, genes and workers a surrogate is worth its cost.
+#: Up to this many trials, genes and workers a surrogate is worth its cost.
 MODEL_TRIALS, MODEL_GENES, MODEL_WORKERS = 300, 100, 20
 
 
@@ -27,7 +27,7 @@ def auto(
 ) -> Algorithm:
     """Return the algorithm that `tune` takes; its attribute ``why`` says in one line why.
 
-    The rule, of which the first line that applies counts:
+    The first rule that applies counts:
 
     1. Four objectives or more: `Nsga3`.
     2. Up to 300 trials, 100 genes and 20 workers, or trials unknown: `Hybrid`.
@@ -45,7 +45,14 @@ def auto(
         objectives: Number of objectives.
         workers: Trials that run at the same time.
         budget: Fewest and most epochs of a trial, for tasks that report on the way.
+
+    Raises:
+        StudyError: A number of trials, objectives or workers that is none.
     """
+    workers = option("workers", workers, "[1, inf)", whole=True)
+    objectives = option("objectives", objectives, "[1, inf)", whole=True)
+    if trials is not None:
+        trials = option("trials", trials, "[1, inf]", whole=True)
     name, why = _choose(space, trials, objectives, workers)
     algorithm = named(name, space)
     if workers > (algorithm.traits.population_size or workers):

@@ -1,8 +1,8 @@
 """The distribution that CMA-ES samples from, over any space, on the `cmaes` package.
 
 Numbers become coordinates of a Gaussian, in the unit interval and on each gene's own scale;
-unordered genes get probabilities. `cmaes` has no words for genes that are dormant in some samples
-and none for reading its state, so this module, and no other, reads and corrects its attributes.
+unordered genes get probabilities. `cmaes` does not know genes that are dormant in some samples and
+has no public access to its state, so this module, and no other, reads and corrects its attributes.
 """
 
 from bisect import bisect_left
@@ -89,7 +89,7 @@ class Layout:
         return {name: found[name] for name in self.space.names}
 
     def encode(self, genome: Mapping[str, Any], sample: Sample | None = None) -> Sample:
-        """Return a sample of a genome: each coordinate of the given sample that stands for it."""
+        """Return a sample of a genome, with the given sample's coordinates where these fit it."""
         known = {} if sample is None else self.decode(sample)
         sample = sample or Sample((0.5,) * len(self.numbers), (0,) * len(self.unordered))
         point = [
@@ -99,7 +99,7 @@ class Layout:
         return Sample(tuple(point), tuple(self.values[n].index(genome[n]) for n in self.unordered))
 
     def dormant(self, genome: Mapping[str, Any]) -> tuple[list[bool], list[bool]]:
-        """Tell which coordinates and which unordered genes are dormant in a genome."""
+        """Return which coordinates and which unordered genes are dormant in a genome."""
         asleep = self.space.dormant(genome)
         return [n in asleep for n in self.numbers], [n in asleep for n in self.unordered]
 
@@ -150,7 +150,7 @@ class Distribution:
                 self._optimizer = cmaes.CMA(mean=mean, lr_adapt=kind == "adaptive", **settings)
 
     def _catcma(self, mean: Array, favourites: Sequence[int] | None, **settings: Any) -> Any:
-        import cmaes  # with scipy.stats, too slow to load for those who do not need it
+        import cmaes  # loads scipy.stats, which is slow, so only where needed
 
         layout = self.layout
         if layout.numbers:
@@ -284,7 +284,8 @@ def _probabilities(layout: Layout, favourites: Sequence[int] | None) -> Array:
     table = np.zeros((len(layout.unordered), most))
     for row, name in enumerate(layout.unordered):
         chances = np.array(layout.space[name].chances())
-        table[row, : len(chances)] = chances / chances.sum()
+        # `cmaes` divides by them: none may vanish beside the others.
+        table[row, : len(chances)] = np.maximum(chances / chances.sum(), 1e-12)
         if favourites is not None:
             table[row] /= 2
             table[row, favourites[row]] += 0.5

@@ -33,19 +33,19 @@ class CmaEs:
     The margin keeps whole numbers, steps and ordinals from freezing at one value; unordered genes
     have probabilities that follow the natural gradient. Genes that are dormant in a trial learn
     nothing from it. A generation is ranked when all its trials have ended; failed trials are its
-    worst. Trials that it did not ask for count before its first own trial only: the best of them
-    is where the search begins.
+    worst. Trials that it did not ask for count only before its first own trial: the search begins
+    at the best of them.
 
     Args:
         space: What may be searched.
         population_size: Trials of a generation; by default 4 + ⌊3·ln(genes)⌋.
         step_size: First standard deviation, relative to each gene's range.
         restarts: What happens once a run has converged, or has found nothing better for long:
-            ``"ipop"`` starts anew elsewhere with twice the population, ``"bipop"`` alternates
-            that with short runs of small populations and steps, None goes on.
+            ``"ipop"`` restarts elsewhere with twice the population, ``"bipop"`` alternates that
+            with short runs of small populations and steps, None goes on.
         separable: Learn variances only, no correlations: for hundreds of genes, all continuous.
-        learning_rate_adaptation: Learn slower where progress is noise: for objectives that are
-            noisy or have many local optima, all genes continuous; takes far more trials.
+        learning_rate_adaptation: Learn more slowly where progress is mostly noise: for objectives
+            that are noisy or have many local optima, all genes continuous; takes far more trials.
         seeds: Genomes, or params, to try first; the search begins at the best of them.
 
     Raises:
@@ -75,7 +75,6 @@ class CmaEs:
         self.separable = separable
         self.learning_rate_adaptation = learning_rate_adaptation
         self._check()
-        self.traits = Traits(generational=True, population_size=population_size)
         if isinstance(seeds, Mapping):
             raise AlgorithmError(f"seeds is a list of genomes: write seeds=[{dict(seeds)!r}]")
         self._seeds = [space.complete(genome) for genome in seeds]
@@ -109,6 +108,17 @@ class CmaEs:
             options += f", {option}=True" if getattr(self, option) else ""
         return f"CmaEs({options})"
 
+    @property
+    def traits(self) -> Traits:
+        """What a study must know of it."""
+        started = self._generation.started if self._generation.number == 0 else None
+        return Traits(
+            generational=True,
+            population_size=self.population_size,
+            generations=True,
+            seeds=tuple(self._seeds[:started]),
+        )
+
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""
         return ()
@@ -133,7 +143,7 @@ class CmaEs:
         return self._generation.number == 0 and bool(self._seeds)
 
     def _current(self) -> Distribution:
-        """Return the distribution; it is built late, as trials told before may say where."""
+        """Return the distribution; it is built late, as trials told before may set its start."""
         if self._distribution is None:
             mean = np.full(len(self._layout.numbers), 0.5)
             favourites = None
@@ -157,7 +167,7 @@ class CmaEs:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation moves the distribution."""
+        """Record a trial; the last one of a generation moves the distribution."""
         generation = self._generation
         if not self._owns(trial):
             if trial.is_done and generation.number == 0 and generation.started == 0:
@@ -170,7 +180,7 @@ class CmaEs:
             self._next_generation()
 
     def _owns(self, trial: Trial) -> bool:
-        """Tell whether a trial is a sample of the running generation; all others are dropped."""
+        """Return whether a trial is a sample of the running generation; all others are dropped."""
         note = trial.note
         if "sample" not in note or not self._generation.owns(trial):
             return False
@@ -208,7 +218,7 @@ class CmaEs:
         return self._run.is_over or self._current().has_converged
 
     def _restart(self) -> None:
-        # Asking has no say in it: the seed came with the generation's first trial.
+        # The seed came with the generation's first trial: asking must not change anything.
         rng = np.random.default_rng(self._generation.seed)
         size, shrink = self._regimes.next(self._run.trials, self.restarts == "bipop", rng)
         self._run = _Run(self._layout, size, self.step_size * shrink)
@@ -235,7 +245,7 @@ class _Run:
         self._since = 0
 
     def note(self, done: Sequence[Trial]) -> None:
-        """Take note of the trials of a generation that have values, best first."""
+        """Record the trials of a generation that have values, best first."""
         self.trials += self.size
         self._since += 1
         if self._best is None or best_first([self._best, done[0]])[0] is not self._best:
@@ -251,7 +261,7 @@ class _Run:
         if len(self._ranges) < (self._ranges.maxlen or 0):
             return False
         low, high = min(low for low, _ in self._ranges), max(high for _, high in self._ranges)
-        # Infinite where a generation had nothing feasible: by values, that tells nothing.
+        # Infinite where a generation had no feasible trial: then the values tell nothing.
         return high - low < math.inf and high - low <= 1e-12 * max(abs(low), abs(high))
 
 
@@ -272,8 +282,8 @@ class _Regimes:
         """Return the population of the next run and the factor on its step size.
 
         Args:
-            trials: What the run that has ended has taken.
-            both: BIPOP: the regime goes on that has spent less.
+            trials: Trials that the run that has ended took.
+            both: True for BIPOP: the regime that has spent fewer trials goes on.
             rng: For the small regime.
         """
         self._spent[self._small] += trials

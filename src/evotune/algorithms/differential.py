@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from evotune import finite
 from evotune.algorithms.generations import Generations
 from evotune.checks import check_in, check_operator, check_whole
 from evotune.errors import AlgorithmError
@@ -55,21 +56,21 @@ class DifferentialEvolution:
 
     Ordered genes move in the unit interval, reflected at its ends; whole numbers, steps and
     ordinals are rounded at random, so that small steps count. Values without an order all lie at
-    the same distance from each other (Hamming space; Moraglio and Togelius, "Geometric
-    differential evolution", 2009): where two members disagree, their difference moves such a gene
-    with probability F, the value of the one to that of the other, any third value anywhere. Genes
-    that are dormant in a member take no part in its differences; those dormant in the child stay
-    as in its target. A child that would be its target's twin is mutated.
+    the same distance from each other (Hamming space; Moraglio and Togelius, "Geometric differential
+    evolution", 2009): where two members disagree, their difference acts on such a gene with
+    probability F: it turns the value of the one into that of the other, and any third value into a
+    random one. Genes that are dormant in a member take no part in its differences; those dormant in
+    the child stay as in its target. A child identical to its target is mutated.
 
-    Of several objectives the child replaces a target that it dominates or equals, and gives way to
-    one that dominates it; otherwise both stay and ``survival`` cuts the population back (GDE3).
+    With several objectives the child replaces a target that it dominates or equals, and is dropped
+    if the target dominates it; otherwise both stay and ``survival`` trims the population (GDE3).
 
     Args:
         space: What may be searched.
         population_size: Members, and children a generation; 4 at least.
-        strategy: What the mutant is made of: ``"rand/1"``, ``"best/1"``,
-            ``"current-to-best/1"`` or ``"current-to-pbest/1"``, which aims at one of the best
-            fifth and subtracts an earlier member at times.
+        strategy: How the mutant is made: ``"rand/1"``, ``"best/1"``, ``"current-to-best/1"`` or
+            ``"current-to-pbest/1"``, which aims at one of the best fifth and sometimes subtracts a
+            former member.
         scale: F, the factor on differences, in (0, 2]; where it adapts, its start.
         crossover_rate: CR, the share of genes from the mutant; where it adapts, its start.
         adaptation: None keeps F and CR, ``"jde"`` lets each member carry its own, ``"shade"``
@@ -146,7 +147,12 @@ class DifferentialEvolution:
     @property
     def traits(self) -> Traits:
         """Not generational for steady-state, where each result counts at once."""
-        return Traits(generational=not self.steady_state, population_size=self.population_size)
+        return Traits(
+            generational=not self.steady_state,
+            population_size=self.population_size,
+            generations=True,
+            seeds=self._generations.late_seeds,
+        )
 
     @property
     def population(self) -> tuple[Trial, ...]:
@@ -181,7 +187,7 @@ class DifferentialEvolution:
     def _mutant(self, place: int, rng: np.random.Generator) -> _Mutant:
         members = self._population
         target = members[place]
-        # One position less than there are members: from the target's on, each means the next.
+        # One position fewer than members: from the target's position on, each means the next.
         drawn = rng.permutation(len(members) - 1)[:3].tolist()
         a, b, c = (members[k + (k >= place)] for k in drawn)
         if self.strategy == "rand/1":
@@ -250,7 +256,7 @@ class DifferentialEvolution:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation makes the next population."""
+        """Record a trial; the last one of a generation makes the next population."""
         self._generations.tell(trial)
         generation = self._generations.running
         over = generation.is_full if self.steady_state else generation.is_complete
@@ -264,7 +270,7 @@ class DifferentialEvolution:
             self._successes = []
 
     def _compete(self, arrived: Sequence[Trial]) -> None:
-        """Let each trial that has arrived compete with its target, then cut to size."""
+        """Let each trial that has arrived compete with its target, then trim the population."""
         members = {t.number: t for t in self._population}
         for trial in arrived:
             target = members.get(trial.parents[0]) if "scale" in trial.note else None
@@ -272,7 +278,7 @@ class DifferentialEvolution:
             if target is None or trial.repeat_of is not None:
                 continue  # a newcomer, or a repeat, which is merged below
             if no_worse(target, trial):
-                # An equal child goes first: on a plateau the population must drift.
+                # An equal child is preferred, so that the population drifts on a plateau.
                 del members[(target if no_worse(trial, target) else trial).number]
             elif no_worse(trial, target):
                 del members[target.number]
@@ -289,4 +295,4 @@ def _gain(trial: Trial, target: Trial) -> float:
     alike = (trial.state, trial.violation) == (target.state, target.violation)
     if len(new) > 1 or not alike:
         return 1.0
-    return old[0] - new[0]
+    return finite.limited(old[0] - new[0])

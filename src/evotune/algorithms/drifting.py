@@ -1,4 +1,4 @@
-"""Search while the objective moves: what was found is measured again, and old values are forgotten.
+"""Search on a drifting objective: good genomes are evaluated again, outdated values forgotten.
 
 References: real-time adaptation when the data drifts, in the outlook of Singh, "Evolutionary
 Hyperparameter Tuning for Deep Learning Models"; re-evaluation as change detection: Branke (2002),
@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from evotune import finite
 from evotune.algorithms.wrapping import check_algorithm, disowned, unwrap, wrap
 from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
@@ -24,19 +25,19 @@ from evotune.trial import Proposal, Trial
 class Drifting:
     """Any search algorithm, on an objective that may change while it is searched.
 
-    After every ``every`` trials the oldest of the best is measured again. If its value has moved,
-    so may only its luck have: under noise the best of many look better than they are. Therefore an
-    ordinary trial from the time of the last good check is measured again as well. If that has
-    moved too, the objective has: all values so far are forgotten, the algorithm begins anew with
-    its first step sizes, and the best genomes so far, measured again, are its first members.
+    After every ``every`` trials the oldest of the best is evaluated again. A changed value may only
+    mean that it was lucky before: under noise the best of many look better than they are. Therefore
+    an ordinary trial from the time of the last good check is evaluated again as well. If its value
+    has changed too, the objective has drifted: all values so far are forgotten, the algorithm
+    restarts with its first step sizes, and the best genomes so far, evaluated again, come first.
 
     Args:
         algorithm: A new algorithm, not one whose trials inherit weights.
         every: Trials between two checks.
-        tolerance: A value has moved when it differs by more than this many interquartile ranges of
-            the recent values. Noise that is as wide as these moves by more than 1 in a third of
-            all cases, by more than 2 in a twentieth.
-        keep: How many of the best genomes outlive a change.
+        tolerance: A value has changed when it differs by more than this many interquartile ranges
+            of the recent values. If these vary by noise only, a difference exceeds 1 in a third of
+            all cases, and 2 in a twentieth.
+        keep: How many of the best genomes are kept after a change.
 
     Raises:
         AlgorithmError: No algorithm, one that inherits weights, or a number out of bounds.
@@ -44,7 +45,7 @@ class Drifting:
     Attributes:
         space: The space that is searched.
         algorithm: The algorithm inside.
-        changes: How often the objective was found to have moved.
+        changes: How often a drift of the objective was detected.
 
     Example:
         ``Study(Drifting(CmaEs(space)), "max accuracy")``; what is best now is
@@ -75,9 +76,9 @@ class Drifting:
         self._unchecked = 0  # trials that have ended since the last check
         self._witnesses: tuple[Trial, ...] = ()  # ordinary trials at the last good check
         self._doubts = 0  # since then
-        self._doubted = False  # a good trial has moved; a witness is to be measured next
+        self._doubted = False  # a good trial has changed; a witness is evaluated next
         self._check: int | None = None  # number of the running check
-        self._carried: list[Trial] = []  # to be measured again after a change
+        self._carried: list[Trial] = []  # to be evaluated again after a change
 
     def __repr__(self) -> str:
         return (
@@ -89,7 +90,7 @@ class Drifting:
     def traits(self) -> Traits:
         """Not generational: when a check comes depends on the results.
 
-        The same params are measured again on purpose, and never averaged with what they once gave.
+        Params are evaluated again on purpose, and never averaged with their earlier values.
         """
         inside = self.algorithm.traits
         return replace(inside, generational=False, duplicates="allow", size=None)
@@ -104,7 +105,7 @@ class Drifting:
         return ()
 
     def ask(self, rng: np.random.Generator) -> Proposal | None:
-        """Propose a genome to be measured again when that is due, else what the algorithm does."""
+        """Propose a genome to evaluate again when a check is due, else a new one."""
         if self._carried:
             return self._again(self._carried[0], "carried")
         if self._check is None and self._best and self._unchecked >= self.every:
@@ -120,7 +121,7 @@ class Drifting:
         return Proposal(dict(trial.genome), parents=(trial.number,), note=note)
 
     def _witness(self) -> Trial:
-        """Return an ordinary trial, another one at every doubt: one may be as good as before."""
+        """Return an ordinary trial, another one at each doubt: a drift may spare one."""
         witnesses = self._witnesses or self._ordinary()
         return witnesses[self._doubts % len(witnesses)]
 
@@ -130,7 +131,7 @@ class Drifting:
         return tuple(ordered[len(ordered) * k // 4] for k in (2, 1, 3))
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; one of before the last change counts no more."""
+        """Record a trial; one from before the last change no longer counts."""
         note = trial.note
         if "era" not in note:
             self.algorithm.tell(disowned(trial))
@@ -170,10 +171,11 @@ class Drifting:
             self._doubted, self._unchecked = False, 0
 
     def _has_moved(self, trial: Trial) -> bool:
-        values = np.array([t.values for t in self._recent])
-        low, high = np.quantile(values, (0.25, 0.75), axis=0)
-        moved = np.abs(np.subtract(trial.values or (), trial.note["values"]))
-        return bool(np.any(moved > self.tolerance * (high - low)))
+        values = np.array([trial.values, trial.note["values"], *(t.values for t in self._recent)])
+        now, before, *recent = finite.near(values)
+        low, high = np.quantile(recent, (0.25, 0.75), axis=0)
+        moved = np.abs(now - before)
+        return bool(np.any(moved > finite.times(high - low, self.tolerance)))
 
     def _begin_anew(self) -> None:
         self.changes += 1

@@ -26,7 +26,7 @@ from evotune.trial import Proposal, Trial
 
 Array = npt.NDArray[np.float64]
 
-#: Standard deviation of a uniform number in [0, 1]: of a gene that no elite has active.
+#: Standard deviation of a uniform number in [0, 1], for a gene that is active in no elite.
 UNIFORM_SPREAD = 1.0 / math.sqrt(12.0)
 
 #: Least share of a category's chance that comes from the whole elite, not from random weights.
@@ -34,7 +34,7 @@ WHOLE_ELITE = 0.3
 
 
 class ElitesModel:
-    """What a few good trials have in common, as something to draw from.
+    """A probability model of a few good trials, from which genomes are drawn.
 
     A draw weighs the elite at random, wᵢ ~ N(0, 1). Ordered genes are the mean plus Σ wᵢ·dᵢ/√n
     over the elite's deviations dᵢ: a normal vector with just the elite's covariance, without a
@@ -73,7 +73,7 @@ class ElitesModel:
         counts = active.sum(axis=0)
         known = np.maximum(counts, 1)
         self.mean = np.where(counts > 0, np.where(active, units, 0.0).sum(axis=0) / known, 0.5)
-        # A dormant gene deviates by nothing; those active make up for it.
+        # A dormant gene deviates by 0; the active ones are scaled up to make up for it.
         deviations = np.where(active, units - self.mean, 0.0)
         self.deviations = deviations * np.sqrt(len(self.elite) / known)
         spread = np.sqrt((self.deviations**2).mean(axis=0))
@@ -84,7 +84,7 @@ class ElitesModel:
         self.own_spread = np.sqrt(self.shrinkage * spread**2 + missing)
 
     def _shrinkage(self) -> float:
-        """Return λ*, the share of all correlation between genes that is put down to chance."""
+        """Return λ*, the share of all correlation between genes that is attributed to chance."""
         n = len(self.elite)
         met = [has[:, has.any(axis=0)] for has in self.has.values()]  # values that occur
         columns = np.hstack([self.deviations, *met])
@@ -141,7 +141,7 @@ class ElitesModel:
 
 
 class EstimationOfDistribution:
-    """Draws candidates from a model of the elite, which it learns anew each generation.
+    """Draws candidates from a model of the elite, which is refitted each generation.
 
     The model is joint: ordered genes are a normal vector with the elite's covariance, shrunk as
     far as chance explains it, and categories go with the numbers they were found with
@@ -182,7 +182,6 @@ class EstimationOfDistribution:
         self.smallest_spread = smallest_spread
         self.survival = survival
         self._check()
-        self.traits = Traits(generational=True, population_size=population_size)
         self._generations = Generations(space, design_named(start), seeds, population_size)
         self._population: list[Trial] = []
         self._model: ElitesModel | None = None
@@ -210,6 +209,16 @@ class EstimationOfDistribution:
         """The model that is drawn from now; None before the first generation has ended."""
         return self._model
 
+    @property
+    def traits(self) -> Traits:
+        """What a study must know of it."""
+        return Traits(
+            generational=True,
+            population_size=self.population_size,
+            generations=True,
+            seeds=self._generations.late_seeds,
+        )
+
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""
         return ()
@@ -226,7 +235,7 @@ class EstimationOfDistribution:
         return generation.stamp(Proposal(genome, parents=(template.number,)), seed)
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation renews the model."""
+        """Record a trial; the last one of a generation renews the model."""
         self._generations.tell(trial)
         if self._generations.running.is_complete:
             self._learn([*self._population, *self._generations.end(self.population_size)])

@@ -23,7 +23,7 @@ from evotune.trial import Proposal, Trial
 
 Array = np.ndarray[tuple[int], np.dtype[np.float64]]
 
-#: A step of the unit interval below which nothing moves any more, and one that is all random.
+#: Smallest and largest step size: below nothing moves any more, above all is random.
 STEP_BOUNDS = (1e-4, 0.5)
 
 
@@ -78,7 +78,6 @@ class EvolutionStrategy:
         self.recombine = recombine
         self.survival = survival
         self._check()
-        self.traits = Traits(generational=True)
         genes = max(len(space.variable), 1)
         # Small steps must not freeze the categories (Li et al., section 3.3).
         self._least_change = 1.0 / (3.0 * genes)
@@ -116,6 +115,11 @@ class EvolutionStrategy:
     def population(self) -> tuple[Trial, ...]:
         """The members that survived so far, best first."""
         return tuple(self._population)
+
+    @property
+    def traits(self) -> Traits:
+        """What a study must know of it."""
+        return Traits(generational=True, generations=True, seeds=self._generations.late_seeds)
 
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""
@@ -161,7 +165,7 @@ class EvolutionStrategy:
         return np.clip(varied, *STEP_BOUNDS)
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation chooses the survivors."""
+        """Record a trial; the last one of a generation chooses the survivors."""
         self._generations.tell(trial)
         if self._generations.running.is_complete:
             old = self._population if self.replacement == "plus" else []

@@ -33,7 +33,7 @@ class Generation:
         self._ended: dict[int, Trial] = {}
 
     def owns(self, trial: Trial) -> bool:
-        """Tell whether a trial was proposed for this generation."""
+        """Return whether a trial was proposed for this generation."""
         return trial.note.get("generation") == self.number
 
     def draw_seed(self, rng: np.random.Generator) -> int:
@@ -52,7 +52,7 @@ class Generation:
         return replace(proposal, origin=origin, note=note)
 
     def tell(self, trial: Trial, key: Hashable) -> None:
-        """Take note of one of its own trials."""
+        """Record one of its own trials."""
         self._started.add(trial.number)
         self.keys.add(key)
         if self.seed is None:
@@ -89,7 +89,7 @@ class StartingPopulation:
         given: Genomes or params to begin with.
 
     Raises:
-        AlgorithmError: One genome instead of a list.
+        AlgorithmError: ``given`` is one genome instead of a list.
         GenomeError: A given genome does not lie in the space.
     """
 
@@ -109,7 +109,7 @@ class StartingPopulation:
             seed: Seed of the generation.
             rng: Random stream of this proposal.
         """
-        given = self.given if generation.number == 0 else []  # once: they may be what fails
+        given = self.given if generation.number == 0 else []  # once: they may be why all failed
         if generation.started < len(given):
             return dict(given[generation.started])
         count = generation.size - len(given)
@@ -144,20 +144,26 @@ class Generations:
         self.strangers: list[Trial] = []
         self._start = StartingPopulation(space, design, seeds)
 
+    @property
+    def late_seeds(self) -> tuple[Mapping[str, Any], ...]:
+        """The given genomes whose turn is over; each was tried, unless it was given later."""
+        given = self._start.given
+        return tuple(given[: self.running.started] if self.running.number == 0 else given)
+
     def newcomer(self, rng: np.random.Generator, seed: int | None = None, **note: Any) -> Proposal:
         """Return the next proposal without parents, out of the starting design.
 
         Args:
             rng: Random stream of this proposal.
             seed: Seed of the generation, where it was drawn already.
-            **note: What the proposal carries beside it.
+            **note: Further entries of the proposal's note.
         """
         seed = self.running.draw_seed(rng) if seed is None else seed
         genome = self._start.genome(self.running, seed, rng)
         return self.running.stamp(Proposal(genome, note=note), seed)
 
     def tell(self, trial: Trial) -> bool:
-        """Take note of a trial, and tell whether it was proposed for the running generation."""
+        """Record a trial and return whether it was proposed for the running generation."""
         owned = self.running.owns(trial)
         if owned:
             self.running.tell(trial, self.space.key(trial.genome))

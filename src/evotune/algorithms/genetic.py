@@ -28,7 +28,7 @@ from evotune.space.mutation import Gaussian, Mutation
 from evotune.space.refine import Refinement, into
 from evotune.trial import Proposal, Trial
 
-#: How often a second parent is drawn that is not the first.
+#: Attempts to draw a second parent that is not the first.
 REDRAWS = 20
 
 
@@ -146,7 +146,12 @@ class Genetic:
     @property
     def traits(self) -> Traits:
         """Not generational for steady-state, where each result counts at once."""
-        return Traits(generational=not self.steady_state, population_size=self.population_size)
+        return Traits(
+            generational=not self.steady_state,
+            population_size=self.population_size,
+            generations=True,
+            seeds=self._generations.late_seeds,
+        )
 
     @property
     def population(self) -> tuple[Trial, ...]:
@@ -214,7 +219,7 @@ class Genetic:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation makes the next population."""
+        """Record a trial; the last one of a generation makes the next population."""
         self._generations.tell(trial)
         generation = self._generations.running
         if self.steady_state:
@@ -269,7 +274,7 @@ class Genetic:
             self._now = rule.refine(self.space, self._now, [t.genome for t in elite])
 
     def _leads(self, trial: Trial) -> bool:
-        """Tell whether a trial ranks ahead of the best that there has been."""
+        """Return whether a trial ranks ahead of the best one before it."""
         return self._best is None or self.survival([self._best, trial])[0] is not self._best
 
 

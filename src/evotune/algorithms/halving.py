@@ -19,11 +19,11 @@ from evotune.evolution.survival import best_first
 from evotune.protocols import Algorithm, Traits
 from evotune.trial import Proposal, Trial
 
-#: A trial is compared with so many of the latest results of its rung. All of them would make each
-#: comparison dearer than the last, and would let every child of a search that gets better pass.
+#: A trial is compared with this many of the latest results of its rung. With all of them each
+#: comparison would cost more than the last, and a search that improves would promote every child.
 WINDOW = 300
 
-#: How many times eta trials of a rung, beyond those that may be promoted, keep their weights.
+#: This many times eta trials of a rung, beyond those that may be promoted, keep their weights.
 SPARE = 2
 
 
@@ -31,11 +31,11 @@ class Rung:
     """The results at one budget.
 
     Args:
-        eta: One in so many is promoted.
+        eta: One in this many trials is promoted.
 
     Attributes:
-        waiting: Trials that may still be promoted, best first. Who falls too far behind leaves for
-            good, so that no more weights have to be kept than are likely to be used.
+        waiting: Trials that may still be promoted, best first. A trial that falls too far behind is
+            removed for good, so that only weights that are likely to be used are kept.
     """
 
     def __init__(self, eta: int) -> None:
@@ -48,7 +48,7 @@ class Rung:
         return len(self._results)
 
     def add(self, trial: Trial, *, able: bool) -> None:
-        """Take in a result; one that is not able to go on only counts in the comparison."""
+        """Add a result; one that is not ``able`` to go on only counts in the comparison."""
         self._results.append(trial)
         ranked = best_first(self._results)
         quota = len(ranked) // self._eta
@@ -58,7 +58,7 @@ class Rung:
         self.waiting = [t for t in near if t.number in waiting]
 
     def remove(self, number: int) -> None:
-        """Take note that a trial has been promoted."""
+        """Record that a trial has been promoted."""
         self.waiting = [t for t in self.waiting if t.number != number]
 
     def promotable(self) -> Trial | None:
@@ -72,7 +72,7 @@ class Bracket:
 
     Args:
         budgets: Budget of each rung, ascending, counted from fresh weights.
-        eta: One in so many is promoted.
+        eta: One in this many trials is promoted.
         resume: Promoted trials go on from their own weights.
 
     Attributes:
@@ -90,7 +90,7 @@ class Bracket:
         self._has_kept = False
 
     def promotion(self) -> tuple[int, Trial] | None:
-        """Return whom to promote and to which rung, from the highest rung that has anyone.
+        """Return the next rung and the trial to promote, from the highest rung that has one.
 
         Raises:
             AlgorithmError: Trials are to go on from their weights, but none has kept any.
@@ -100,8 +100,8 @@ class Bracket:
                 "SuccessiveHalving: trials are done, but none has kept its weights, so a promoted "
                 "one cannot go on; call trial.resume(model=model, optimizer=optimizer) and "
                 "trial.keep(model=model, optimizer=optimizer) in the evaluate function, or write "
-                "resume=False, which trains promoted trials anew with the whole budget. Trials "
-                "that are done without weights stay so: then begin another study"
+                "resume=False, which retrains promoted trials with the whole budget. Trials done "
+                "without weights cannot get them later: then begin another study"
             )
         for k in reversed(range(len(self.budgets) - 1)):
             trial = self._rungs[k].promotable()
@@ -110,7 +110,7 @@ class Bracket:
         return None
 
     def tell(self, k: int, trial: Trial, promoted: int | None) -> None:
-        """Take note of a trial of rung ``k``, which was promoted from another one, or from none."""
+        """Record a trial of rung ``k``, which was promoted from another one, or from none."""
         if not trial.has_ended:
             self._start(k, trial, promoted)
         else:
@@ -143,17 +143,22 @@ def trained(trial: Trial) -> float:
 def budgets(minimum: float, maximum: float, eta: int) -> tuple[float, ...]:
     """Return the budgets of the rungs, ascending, from ``minimum`` to ``maximum``.
 
-    As many as there would be with a factor of ``eta`` between two, and evenly spaced on a
-    logarithmic scale: both ends are met, where powers of eta would miss one. Budgets above 1 are
-    rounded to whole numbers.
+    There are as many as with a factor of ``eta`` between neighbours, evenly spaced on a logarithmic
+    scale so that both ends are met; powers of ``eta`` would miss one. Budgets above 1 are rounded
+    to whole numbers.
     """
-    steps = max(1, round(math.log(maximum / minimum, eta)))
-    exact = [minimum * (maximum / minimum) ** (k / steps) for k in range(steps)]
+    ratio = maximum / minimum
+    if math.isinf(ratio):
+        steps = round((math.log(maximum) - math.log(minimum)) / math.log(eta))
+        exact = [minimum ** (1 - k / steps) * maximum ** (k / steps) for k in range(steps)]
+    else:
+        steps = max(1, round(math.log(ratio, eta)))
+        exact = [minimum * ratio ** (k / steps) for k in range(steps)]
     rounded = [float(round(b)) if maximum > 1 else b for b in exact]
     return (*dict.fromkeys(rounded), float(maximum))
 
 
-#: How often a genome is drawn again that was proposed before.
+#: How often a genome that was proposed before is drawn again.
 REDRAWS = 20
 
 
@@ -162,25 +167,25 @@ class SuccessiveHalving:
 
     Rungs have budgets from ``minimum`` to ``maximum``, each about ``eta`` times the one before. A
     trial that is among the best 1/eta of its rung's results is promoted: it goes on as a new trial,
-    from its own weights, for the difference between the two rungs. When nobody can be promoted,
+    from its own weights, for the difference between the two rungs. When no trial can be promoted,
     the algorithm inside proposes a new genome for the lowest rung, so that no worker waits for a
-    rung to be full. Failed and stopped trials are not promoted. Each promotion counts as a trial
-    of ``study.run(trials=...)``.
+    rung to be full. Failed and stopped trials are not promoted. Each promotion counts as a trial of
+    ``study.run(trials=...)``.
 
-    The algorithm inside gets the result of each genome's first trial as that of its own proposal,
-    and that of each promotion as a repeat of it with the newer value: of every genome its last
-    result counts, that of the largest budget (Salinas et al., 2023, arXiv 2305.03623).
+    The algorithm inside is told each genome's first result as that of its own proposal, and each
+    promotion's as a repeat with a newer value: for every genome its last result counts, that of the
+    largest budget (Salinas et al., 2023, arXiv 2305.03623).
 
     Args:
         algorithm: A new algorithm that gives trials no budgets of its own.
         minimum: Budget of the lowest rung: epochs, whole from 1 up; or, with ``maximum`` at most 1,
             a share of the training data, see `SupervisedTask` with ``fidelity="data"``.
         maximum: Budget of the highest rung.
-        eta: One in so many trials is promoted.
+        eta: One in this many trials is promoted.
         resume: Promoted trials go on from their own weights, which the evaluate function takes with
-            ``trial.resume(...)`` and hands over with ``trial.keep(...)``. False trains them anew
-            with the whole budget of their rung: for shares of the data, tables, and functions that
-            keep no weights.
+            ``trial.resume(...)`` and hands over with ``trial.keep(...)``. False retrains them with
+            the whole budget of their rung: for shares of the data, tables, and functions that keep
+            no weights.
 
     Raises:
         AlgorithmError: A number out of bounds, or an algorithm that cannot be inside.
@@ -204,8 +209,8 @@ class SuccessiveHalving:
         check_algorithm(f"{name}: algorithm", algorithm)
         if algorithm.traits.inherits:
             raise AlgorithmError(
-                f"{name}: algorithm must not hand on weights itself, as it is the promoted trials "
-                f"that do; write {name}(Genetic(space)), got {algorithm!r}"
+                f"{name}: algorithm must not hand on weights itself, as the promoted trials "
+                f"inherit them; write {name}(Genetic(space)), got {algorithm!r}"
             )
         check_whole(name, "eta", eta, 2)
         _check_budgets(name, minimum, maximum)
@@ -230,7 +235,7 @@ class SuccessiveHalving:
 
     @property
     def traits(self) -> Traits:
-        """Inherits even without weights: a promoted trial is no duplicate."""
+        """Inherits even without weights: a promoted trial is not a duplicate."""
         return replace(
             self.algorithm.traits,
             generational=False,
@@ -302,7 +307,7 @@ class SuccessiveHalving:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; a result may make the best of its rung promotable."""
+        """Record a trial; a result may make the best of its rung promotable."""
         self._seen.add(self.space.key(trial.genome))
         place = self._place(trial)
         if place is None:
@@ -343,14 +348,15 @@ def _check_budgets(name: str, minimum: Any, maximum: Any) -> None:
 class Hyperband(SuccessiveHalving):
     """Runs a bracket of successive halving from each rung upwards.
 
-    Short trainings may tell little of what long ones come to. So one bracket begins at the smallest
-    budget, one at each larger one, and the last trains every genome for ``maximum`` at once. They
-    take turns, the boldest first, of the same budget: ``maximum`` times the number of rungs. Within
-    a turn nobody waits for a rung to be full, and where a bracket has nothing to propose the next
-    one does. The algorithm inside proposes the genomes of all brackets and learns from all.
+    Short trainings may say little about long ones. So one bracket begins at the smallest budget,
+    one at each larger one, and the last trains every genome for ``maximum`` at once. They take
+    turns, the one with the smallest budget first, and each turn spends the same total: ``maximum``
+    times the number of rungs. Within a turn no worker waits for a rung to be full, and where a
+    bracket has nothing to propose, the next one does. The algorithm inside proposes the genomes of
+    all brackets and learns from all.
 
-    Takes the arguments of `SuccessiveHalving`, and raises what that raises. With the `Hybrid` of
-    evolution and Bayesian optimisation inside it is a relative of BOHB (Falkner et al., 2018).
+    Takes the arguments of `SuccessiveHalving` and raises the same errors. With `Hybrid`, evolution
+    and Bayesian optimisation, inside, it resembles BOHB (Falkner et al., 2018).
     """
 
     def _ladders(self) -> Sequence[Sequence[float]]:

@@ -1,4 +1,4 @@
-"""Evolution and Bayesian optimisation together: evolution proposes, Gaussian processes dispose.
+"""Evolution and Bayesian optimisation together: evolution proposes, Gaussian processes select.
 
 A pool of candidates evolves under the expected improvement that two Gaussian processes predict,
 and its winner is tried. No gradient of the acquisition is needed, so that whole numbers,
@@ -30,7 +30,7 @@ from evotune.trial import Proposal, Trial
 
 #: Best trials whose genes the first candidates inherit.
 PARENTS = 20
-#: Results without a new best after which the best is taken for luck, or no longer so.
+#: Results without a new best after which the best is taken for luck, or for genuine again.
 PATIENCE = 6
 
 
@@ -44,16 +44,14 @@ class Hybrid:
 
     Args:
         space: What may be searched.
-        initial: Trials of the scrambled Sobol sequence that come first; trials of elsewhere that
-            are told before count as part of it.
+        initial: Trials of the scrambled Sobol sequence that come first; trials from elsewhere that
+            are told before count as part of them.
         seeds: Genomes, or params, to begin with.
 
     Raises:
         AlgorithmError: A gene that has neither an order nor a list of values, or no start.
         GenomeError: A seed genome lies outside the space.
     """
-
-    traits = Traits()
 
     def __init__(
         self, space: Space, *, initial: int = 10, seeds: Sequence[Mapping[str, Any]] = ()
@@ -75,6 +73,11 @@ class Hybrid:
     def __repr__(self) -> str:
         return f"Hybrid(initial={self.initial})"
 
+    @property
+    def traits(self) -> Traits:
+        """What a study must know of it."""
+        return Traits(seeds=self._generations.late_seeds)
+
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""
         return ()
@@ -82,7 +85,7 @@ class Hybrid:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial."""
+        """Record a trial."""
         self._generations.tell(trial)
         row = self._rows.row(trial.genome)
         self._known.add(trial.number)
@@ -116,7 +119,7 @@ class Hybrid:
         return self._model
 
     def _best_candidate(self, rng: np.random.Generator) -> Array | None:
-        """Return None where nothing can be learned, or nothing is new."""
+        """Return the best new row; None where nothing can be learned, or no row is new."""
         model = self._current_model()
         if model is None or not self._rows.names:
             return None
@@ -124,8 +127,8 @@ class Hybrid:
             rows = np.array(list(self._running.values()))
             model = model.believing(rows, self._rows.active(rows))
         direction = np.abs(rng.standard_normal(model.table.values.shape[1]))
-        # A best that nothing comes near to may have been luck, and what looks like luck may be a
-        # detail that the model does not see yet: when one cannot be beaten, the other is tried.
+        # A best value that no other comes near may be luck, or a detail that the model does not
+        # resolve yet: the two assumptions take turns while neither finds anything better.
         so_far = model.smoothed if model.stale // PATIENCE % 2 else model.targets
         gain = _Gain(model, so_far, direction / np.linalg.norm(direction))
         order = np.argsort(gain.losses, kind="stable")[:PARENTS]
@@ -133,7 +136,7 @@ class Hybrid:
 
 
 class _Gain:
-    """What is to be gained at candidates: the log expected improvement, averaged over transforms.
+    """The gain at candidates: the log expected improvement, averaged over transforms.
 
     Several objectives become one: the largest (f_k - reference_k) / λ_k, whose improvement,
     averaged over directions λ, is that of the hypervolume (Golovin and Zhang, "Random hypervolume
@@ -146,7 +149,7 @@ class _Gain:
         direction: λ, of length 1, shape ``(objectives,)``.
 
     Attributes:
-        losses: What each observation has of it, shape ``(observations,)``.
+        losses: The scalarised value of each observation, shape ``(observations,)``.
     """
 
     def __init__(self, model: Model, so_far: Sequence[Array], direction: Array) -> None:

@@ -34,8 +34,8 @@ class _Island:
     Attributes:
         next: Time at which its next trial begins; ``inf`` once it has nothing more to propose.
             It follows from which trials have started, never from the order in which they ended.
-        done: How far its ended trials have brought it, where islands wait for nobody.
-        due: Value of ``done`` from which on it sends its best, likewise.
+        done: How far its ended trials have brought it, where islands do not wait for each other.
+        due: Value of ``done`` at which it next sends its best trials.
         running: Numbers of its trials that have started and not ended.
         recent: Its done trials since it has last sent its best.
     """
@@ -52,7 +52,7 @@ class _Island:
         self._is_full = False
 
     def tell(self, trial: Trial, *, generational: bool) -> None:
-        """Take note of one of its own trials, its note already unwrapped."""
+        """Record one of its own trials, its note already unwrapped."""
         starts = trial.number not in self.running
         if starts:
             self._started += 1
@@ -64,7 +64,7 @@ class _Island:
         self.algorithm.tell(trial)
         if not generational:
             self._count(trial, starts)
-        elif isinstance(self.algorithm, Islands):  # islands of islands know it themselves
+        elif isinstance(self.algorithm, Islands):  # nested islands know it themselves
             self.next = self.algorithm.clock
         elif starts:
             self._look_ahead(trial)
@@ -95,7 +95,7 @@ class _Island:
     def _is_exhausted(self) -> bool:
         try:
             return self.algorithm.ask(np.random.default_rng(0)) is None
-        except AlgorithmError:  # whoever asks it next gets to know
+        except AlgorithmError:  # the next ask raises it again
             return False
 
     def emigrants(self, count: int) -> list[Trial]:
@@ -107,18 +107,17 @@ class _Island:
 
 
 class Islands:
-    """Several algorithms on one space, each by itself but for migration.
+    """Several algorithms on one space, independent except for migration.
 
     Every ``every`` generations each island tells its neighbours of its best trials since the last
-    time, as if these had been tried there. Islands keep in step: the one goes on that is least
-    far, by generations, or by epochs where its proposals have a budget, so that islands of
+    time, as if these had been tried there. Islands keep in step: the one furthest behind goes next,
+    by generations, or by epochs where its proposals have a budget, so that islands of
     population-based training with intervals of 1, 2 and 4 epochs spend the same number of epochs.
 
-    If all algorithms are generational, so are their islands: at a migration nobody begins a new
+    If all algorithms are generational, so are their islands: at a migration no island begins a new
     generation before all have completed the last one. If one is not, or is made of phases, no
-    island waits: each sends
-    its best whenever its own trials make up for ``every`` generations. Without a population, ten
-    trials count as a generation.
+    island waits: each sends its best whenever its own trials amount to ``every`` generations.
+    Without a population, ten trials count as a generation.
 
     Args:
         algorithms: Two or more new algorithms on the same space, islands too.
@@ -128,7 +127,7 @@ class Islands:
         send: How many trials an island sends to each neighbour.
         asymmetric: For population-based training with different intervals. A migrant from a
             steadier island (a longer interval) brings weights and genes, any other one its weights
-            only: genes that pay at once must not overrun those that pay in the long run (Doulazmi
+            only: genes with short-term gains must not displace those with long-term gains (Doulazmi
             et al., 2025; there each member of the third quarter gives way to the next best one of
             all other populations if that is better, here migrants enter the receiver's pool).
 
@@ -166,11 +165,12 @@ class Islands:
         fixed = not any(isinstance(algorithm, Phases) for algorithm in self.algorithms)
         self._islands = [_Island(algorithm, every) for algorithm in self.algorithms]
         traits = [algorithm.traits for algorithm in self.algorithms]
-        self.traits = Traits(
+        self._traits = Traits(
             generational=fixed and all(each.generational for each in traits),
             inherits=any(each.inherits for each in traits),
             duplicates=_duplicates(self.algorithms),
             population_size=sum(island.size for island in self._islands),
+            generations=all(each.generations for each in traits),
         )
         self._due = float(every)  # time of the next migration that all wait for
 
@@ -179,6 +179,12 @@ class Islands:
             f"Islands([{', '.join(map(repr, self.algorithms))}], neighbours={self.neighbours}, "
             f"every={self.every}, send={self.send}, asymmetric={self.asymmetric})"
         )
+
+    @property
+    def traits(self) -> Traits:
+        """What a study must know of them all."""
+        seeds = tuple(seed for each in self.algorithms for seed in each.traits.seeds)
+        return replace(self._traits, seeds=seeds) if seeds else self._traits
 
     @property
     def clock(self) -> float:
@@ -192,9 +198,11 @@ class Islands:
     # -- ask: reads only ----------------------------------------------------------------------
 
     def ask(self, rng: np.random.Generator) -> Proposal | None:
-        """Propose what the island that is least far proposes."""
+        """Propose what the island furthest behind proposes."""
         order = sorted(range(len(self._islands)), key=lambda k: self._islands[k].next)
-        if self.traits.generational:  # which one it is does not depend on results: it is waited for
+        if (
+            self._traits.generational
+        ):  # which one it is does not depend on results: it is waited for
             order = order[:1] if self.clock < self._due else []
         for k in order:
             proposal = self.algorithms[k].ask(rng)
@@ -214,8 +222,8 @@ class Islands:
                 algorithm.tell(disowned(trial))
             return
         island = self._islands[k]
-        island.tell(unwrap(trial), generational=self.traits.generational)
-        if not self.traits.generational:
+        island.tell(unwrap(trial), generational=self._traits.generational)
+        if not self._traits.generational:
             if island.done >= island.due:
                 island.due += self.every
                 self._migrate([k])
@@ -255,11 +263,11 @@ def _check_intervals(algorithms: Sequence[Algorithm], every: int) -> None:
 
 
 def _duplicates(algorithms: Sequence[Algorithm]) -> Duplicates | None:
-    """Return what all islands that want anything want done with params that come again."""
+    """Return how the islands need repeated params handled; None where no island says."""
     wanted = {d: a for a in algorithms if (d := a.traits.duplicates) is not None}
     if len(wanted) > 1:
         raise AlgorithmError(
-            "Islands: one island wants repeats averaged and another one wants them apart, so they "
+            "Islands: one island needs repeats averaged and another one needs them apart, so they "
             f"cannot share a study: {' and '.join(map(repr, wanted.values()))}"
         )
     return next(iter(wanted), None)

@@ -32,14 +32,14 @@ class Phases:
     Args:
         first: A new algorithm; its space is that of the study.
         then: Makes a new algorithm from the first's best trial, in a space of the same genes and
-            conditions that is as wide or narrower. A study that is resumed calls it again: what
-            it draws must come from the trial's ``seed``.
+            conditions that is as wide or narrower. A resumed study calls it again, so it must draw
+            random numbers from the trial's ``seed`` only.
         trials: Trials of the first phase.
         budget: Epochs of a trial of the first phase, where the algorithm gives none.
 
     Raises:
-        AlgorithmError: A number out of bounds, ``then`` is no function, or, when it is called,
-            what it returns is no algorithm or has a space that leaves the first one's.
+        AlgorithmError: A number out of bounds, ``then`` is not a function, or what it returns is
+            not an algorithm or has a space that leaves the first one's.
 
     Attributes:
         space: The first algorithm's space.
@@ -87,7 +87,8 @@ class Phases:
     @property
     def traits(self) -> Traits:
         """Those of the running algorithm, but for sizes, which differ from one to the other."""
-        return replace(self.algorithms[-1].traits, size=None, population_size=None)
+        seeds = tuple(seed for each in self.algorithms for seed in each.traits.seeds)
+        return replace(self.algorithms[-1].traits, size=None, population_size=None, seeds=seeds)
 
     def donors(self) -> Collection[int]:
         """Return the trials whose weights the running algorithm may still ask for."""
@@ -111,7 +112,7 @@ class Phases:
 
     def _wrapped(self, phase: int, proposal: Proposal) -> Proposal:
         generation = proposal.origin.generation
-        if phase and generation is not None:  # generations are counted on, not anew
+        if phase and generation is not None:  # generations are counted on, not from 0
             origin = replace(proposal.origin, generation=generation + self._generations)
             proposal = replace(proposal, origin=origin)
         return wrap("phase", phase, proposal)
@@ -207,7 +208,7 @@ def check_structure(space: Space, structure: Collection[str]) -> None:
     """Check the names of the genes that a second phase keeps as the first has found them.
 
     Raises:
-        AlgorithmError: They are no list, not all in the space, or all that varies.
+        AlgorithmError: They are not a list, not all in the space, or all genes that vary.
     """
     if isinstance(structure, str):
         raise AlgorithmError(f"structure is a list of gene names: write [{structure!r}]")

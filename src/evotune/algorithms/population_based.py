@@ -33,10 +33,10 @@ class Interval(Protocol):
     def epochs(self) -> int: ...
 
     def after(self, generation: int, population: Sequence[Trial]) -> None:
-        """Take note of the population that a generation has left, best first."""
+        """Record the population that a generation has left, best first."""
 
     def restarts(self, generation: int) -> bool:
-        """Tell whether the children of a generation get new genes."""
+        """Return whether the children of a generation get new genes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,15 @@ class FixedInterval:
 class GrowingInterval:
     """An interval that grows when the population stagnates.
 
-    A short interval is greedy: it prefers what helps at once. Whoever stagnates with it is given
+    A short interval is greedy: it prefers what helps at once. A population that stagnates is given
     more time (IPBT: Chebykin, Alderliesten and Bosman, 2025, whose restarts draw new genes from a
     Bayesian model; here they are drawn at random).
 
     Args:
         initial: Epochs at the beginning.
         factor: By how much the interval grows.
-        patience: Generations without a better best after which it grows.
-        at_most: Epochs that it does not grow beyond; None is no limit.
+        patience: Generations without improvement after which it grows.
+        at_most: Largest interval, in epochs; None is no limit.
         restart: After it has grown, the children of one generation get new genes.
     """
 
@@ -96,7 +96,7 @@ class GrowingInterval:
         self.epochs = self.initial
 
     def fresh(self) -> "GrowingInterval":
-        """Return one with the same settings that has seen nothing."""
+        """Return a new interval with the same settings and no history."""
         return GrowingInterval(self.initial, self.factor, self.patience, self.at_most, self.restart)
 
     def after(self, generation: int, population: Sequence[Trial]) -> None:
@@ -143,10 +143,10 @@ class Birth:
 
     Attributes:
         member: Its place in the population.
-        a: Its genes come from this trial ...
-        b: ... and from this one.
+        a: First parent of its genes.
+        b: Second parent of its genes.
         donors: Where its weights come from: one trial, or one for each network of an ensemble.
-        replaces: The member's last trial gives way to a child; False when it just goes on.
+        replaces: True when a child replaces the member's last trial, False when that goes on.
     """
 
     member: int
@@ -172,11 +172,11 @@ class Population:
 
     @property
     def fertile(self) -> list[Trial]:
-        """Those that may be parents of genes, best first; all when there is no native left."""
+        """Those that may be parents of genes, best first; all when no native is left."""
         return [t for t in self.ranked if t.number not in self.weights_only] or self.ranked
 
     def genes_of(self, trial: Trial) -> Trial:
-        """Return whose genes a trial goes on with: its own, or the best native's for a migrant."""
+        """Return whose genes a trial goes on with: itself, or the best native for a migrant."""
         return self.fertile[0] if trial.number in self.weights_only else trial
 
     def renew(self, survivors: list[Trial], size: int) -> None:
@@ -219,8 +219,8 @@ class Breeding:
         parents: 3, 2 or 1.
         selection: Who becomes a parent.
         exploit: Who is replaced.
-        elitism: How many of the best are not.
-        both_children: Every two births share their parents, the other way round.
+        elitism: How many of the best are never replaced.
+        both_children: Every two births share their parents, in swapped roles.
         networks: Networks of a member.
     """
 
@@ -306,7 +306,7 @@ STAND_INS = 2
 
 
 class PopulationBasedTraining:
-    """Trains a population side by side; members take over weights and genes from better ones.
+    """Trains a population in parallel; members inherit weights and genes from better ones.
 
     Each trial trains one member for an interval of epochs. Between two intervals some members are
     replaced by children. The genes of a child are ``mutation(crossover(a, b))``; its weights are
@@ -322,8 +322,8 @@ class PopulationBasedTraining:
         population_size: Members.
         interval: Epochs between two selections; or ``GrowingInterval(...)``, or ``"auto"`` for one
             that doubles whenever the population stagnates.
-        parents: 3 is the paper's; 2 takes the weights from the first parent of the genes; 1 copies
-            genes and weights from one better member, and mutates them, the classic.
+        parents: 3 as in the paper; 2 takes the weights from the first parent of the genes; 1 copies
+            genes and weights from one better member and mutates the genes, the classic.
         selection: Who becomes a parent; by default in proportion to exp(−σ²·relative value), with
             one parent from the best quarter.
         crossover: How two parents' genes combine; `Segment` is the paper's other kind.
@@ -332,17 +332,17 @@ class PopulationBasedTraining:
         exploit: Who is replaced: ``"everyone"`` (the default), ``"quantile"`` (the worst
             quarter; the default with one parent), ``"binary"`` (who loses against a random
             member), or an operator of `evotune.evolution.exploitation`.
-        elitism: How many of the best members go on unchanged although ``exploit`` says otherwise.
+        elitism: How many of the best members go on unchanged whatever ``exploit`` decides.
         asynchronous: No member waits for the others: each is compared with their latest results.
-            Each trains for the epochs of the run by itself, whatever its weights went through
-            elsewhere, so that a line of weights may be longer or shorter than that.
+            Each member trains for the epochs of the run, however long its inherited weights were
+            trained, so that a line of weights may have more or fewer epochs.
         both_children: Train both children of each crossover, and let the better half live (Vose
             et al., 2019, section 6.1).
         shrink_perturb: (shrink, perturb): a child's weights become shrink·inherited +
             perturb·fresh.
-        networks: Networks that a member holds, whose predictions are averaged; a child takes some
-            from each of two donors (ploidy: Vose et al., 2019, section 6.3). The task must build
-            them: ``trial.networks``.
+        networks: Networks in each member's ensemble, whose predictions are averaged; a child takes
+            some from each of two donors (ploidy: Vose et al., 2019, section 6.3). The task must
+            build them: ``trial.networks``.
         start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
         seeds: Genomes, or params, that the first generation begins with.
 
@@ -444,12 +444,14 @@ class PopulationBasedTraining:
 
     @property
     def traits(self) -> Traits:
-        """Not generational where each result counts at once; the interval is the one of now."""
+        """Not generational if asynchronous: then each result counts at once."""
         return Traits(
             generational=not self.asynchronous,
             inherits=True,
             population_size=self.population_size,
             interval=self.interval,
+            generations=True,
+            seeds=self._generations.late_seeds,
         )
 
     @property
@@ -589,7 +591,7 @@ class PopulationBasedTraining:
         return dict(child.genome), child.parents
 
     def _mutated(self, genome: Mapping[str, Any], birth: Birth) -> tuple[str, ...]:
-        """Return the genes that have neither parent's value: what mutation, not crossover, did."""
+        """Return the genes that have neither parent's value, so that mutation changed them."""
         a, b = birth.a.genome, birth.b.genome
         return tuple(n for n in self.space.variable if genome[n] not in (a.get(n), b.get(n)))
 
@@ -610,7 +612,7 @@ class PopulationBasedTraining:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation makes the next population."""
+        """Record a trial; the last one of a generation makes the next population."""
         member = trial.note.get("member")
         if member is None or "generation" not in trial.note:
             self._welcome(trial)

@@ -1,8 +1,7 @@
-"""Any algorithm proposes several candidates, a surrogate picks the one that is tried.
+"""Any algorithm proposes several candidates, and a surrogate picks the one that is tried.
 
 References: the surrogate models of Singh, "Evolutionary Hyperparameter Tuning for Deep Learning
-Models"; Jin (2011), "Surrogate-assisted evolutionary computation", whose word for it is
-pre-selection.
+Models"; Jin (2011), "Surrogate-assisted evolutionary computation", which calls it pre-selection.
 """
 
 import bisect
@@ -31,14 +30,14 @@ class Prescreened:
     The surrogate learns the order of the trials, best to worst, not their values: so the scale of
     the objective does not matter, several objectives and constraints count as they do for the
     survivors of a population, and failed trials are the last. The candidate with the best
-    prediction is tried: how widely to look around is the algorithm's own business.
+    prediction is tried: how widely to explore is left to the algorithm.
 
     Args:
         algorithm: A new algorithm; its operators say what candidates there are.
         surrogate: ``"gaussian_process"``, ``"forest"``, or a function like those in
             `evotune.surrogates.regressors`.
         pool: Candidates for each trial.
-        initial: Ended trials before the surrogate has a say.
+        initial: Ended trials before the surrogate is used.
 
     Raises:
         AlgorithmError: No algorithm, an unknown surrogate, or a number out of bounds.
@@ -99,22 +98,22 @@ class Prescreened:
         return pool[int(np.argmin(predicted))]
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial."""
+        """Record a trial."""
         self.algorithm.tell(trial)
         if trial.has_ended:
             bisect.insort(self._ended, trial, key=lambda known: known.number)
             del self._ended[: -KNOWN - self._newest()]
 
     def _newest(self) -> int:
-        """Return how many have ended of the newest generation: they push out none of the others."""
+        """Return how many of the newest generation have ended; they push out no earlier ones."""
         numbers = [_generation(trial) for trial in self._ended]
         return numbers.count(max(numbers)) if self.traits.generational and max(numbers) >= 0 else 0
 
     def _known_to(self, proposal: Proposal) -> list[Trial]:
         """Return the trials that a proposal may depend on.
 
-        In a generational search these are the ones of earlier generations: of its own, who knows
-        which have ended by now.
+        In a generational search these are the ones of earlier generations: which of its own have
+        ended by now is a matter of timing.
         """
         generation = proposal.origin.generation
         if not self.traits.generational or generation is None:

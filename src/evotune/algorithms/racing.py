@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
 from evotune.algorithms.wrapping import check_algorithm, disowned, unwrap, wrap
 from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
@@ -26,17 +27,17 @@ class Racing:
     Each genome is evaluated once, and again as long as it may still be as good as the best: until
     its lower bound, mean − caution·σ/√n, lies above the upper bound, mean + caution·σ/√n, of one
     that has been raced before. σ is the standard deviation of a single evaluation, pooled over all
-    repeats so far; n is the number of evaluations, at most ``repeats``. With several objectives one
-    lies above another if it does in all of them. The algorithm inside then gets the means as the
-    result of its proposal. A repeat that fails, or is stopped, ends the race of its genome.
+    repeats so far; n is the number of evaluations, at most ``repeats``. With several objectives
+    this must hold in all of them. The algorithm inside then gets the means as the result of its
+    proposal. A repeat that fails, or is stopped, ends the race of its genome.
 
     Each repeat counts as a trial of ``study.run(trials=...)``. The study averages repeats, and
-    chooses `Study.best` by what the means are at worst.
+    chooses `Study.best` by a confidence bound of the means.
 
     Args:
         algorithm: A new algorithm whose trials inherit no weights.
         repeats: Evaluations of one genome at most.
-        caution: Width of the bounds in standard errors; more of it repeats more genomes.
+        caution: Half the width of the bounds in standard errors; a larger one repeats more genomes.
 
     Raises:
         AlgorithmError: A number out of bounds, or an algorithm that cannot be inside.
@@ -66,6 +67,7 @@ class Racing:
         self.caution = caution
         self._races: dict[int, _Race] = {}
         self._best: list[_Race] = []  # races that are over and that no other one's bounds beat
+        self._units: Values = np.ones(1)  # what deviations are measured in, one an objective
         self._squares: Values | None = None  # of deviations, summed over all repeats
         self._freedom = 0
 
@@ -104,7 +106,7 @@ class Racing:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a race goes to the algorithm inside."""
+        """Record a trial; the last one of a race goes to the algorithm inside."""
         number = trial.note.get("race")
         if number in self._races:
             self._tell_repeat(self._races[number], trial)
@@ -120,11 +122,18 @@ class Racing:
     def _tell_repeat(self, race: "_Race", trial: Trial) -> None:
         race.running = not trial.has_ended
         if trial.state == "done" and trial.values is not None:
-            change = race.add(trial)
-            self._squares = change if self._squares is None else self._squares + change
-            self._freedom += 1
+            self._learn(*race.add(trial))
         if trial.has_ended:
             self._go_on(race, over=trial.state != "done")
+
+    def _learn(self, squares: Values, units: Values) -> None:
+        """Add what a repeat says of the noise, in the larger of both units."""
+        if self._squares is None:
+            self._squares, self._units = np.zeros_like(squares), units
+        shared = np.maximum(self._units, units)
+        old, new = (self._units / shared) ** 2, (units / shared) ** 2
+        self._squares, self._units = self._squares * old + squares * new, shared
+        self._freedom += 1
 
     def _go_on(self, race: "_Race", *, over: bool = False) -> None:
         """End a race, unless its genome may still be as good as the best."""
@@ -144,10 +153,10 @@ class Racing:
 
     @property
     def _margin(self) -> Values:
-        """Half the width of the bounds around a single evaluation, one number an objective."""
+        """Half the width of the bounds around a single evaluation, one number per objective."""
         if self._squares is None:
             return np.zeros(1)
-        return self.caution * np.sqrt(self._squares / self._freedom)
+        return finite.times(self.caution * np.sqrt(self._squares / self._freedom), self._units)
 
 
 class _Race:
@@ -163,27 +172,31 @@ class _Race:
         self.count = first.repeats
         self.running = False
 
-    def add(self, trial: Trial) -> Values:
+    def add(self, trial: Trial) -> tuple[Values, Values]:
         """Take in a done repeat; return what it adds to the sum of squared deviations.
+
+        The squares are those of deviations measured in units, which are returned too.
 
         A study gives the mean of all repeats, whoever else drives the algorithm may give the
         repeat's own values.
         """
-        before, count = self.mean, self.count
-        values = np.array(trial.values)
+        count = self.count
+        units = finite.units(np.stack([self.mean, np.array(trial.values)]))
+        before, values = self.mean / units, np.array(trial.values) / units
         self.count = max(count + 1, trial.repeats)
-        self.mean = values if trial.repeats > 1 else before + (values - before) / self.count
+        mean = values if trial.repeats > 1 else before + (values - before) / self.count
+        self.mean = np.array(trial.values) if trial.repeats > 1 else mean * units
         self.last = trial
         # The update of Welford (1962), of the means instead of the values.
-        return count * self.count / (self.count - count) * (self.mean - before) ** 2
+        return count * self.count / (self.count - count) * (mean - before) ** 2, units
 
     def leads(self, other: "_Race", margin: Values) -> bool:
-        """Tell whether it is at worst no worse than another one is at worst."""
+        """Return whether its worst bound is no worse than that of another one."""
         return self._compares(other, self.high(margin) <= other.high(margin))
 
     def beats(self, other: "_Race", margin: Values) -> bool:
         """Tell whether it is at worst better than another one is at best."""
-        low = other.mean - margin / math.sqrt(other.count)
+        low = finite.plus(other.mean, -margin / math.sqrt(other.count))
         return self._compares(other, self.high(margin) < low)
 
     def _compares(self, other: "_Race", ahead: npt.NDArray[np.bool_]) -> bool:
@@ -192,7 +205,7 @@ class _Race:
 
     def high(self, margin: Values) -> Values:
         """Return its values at worst."""
-        return self.mean + margin / math.sqrt(self.count)
+        return finite.plus(self.mean, margin / math.sqrt(self.count))
 
     def result(self) -> Trial:
         """Return the first trial with the means of all."""

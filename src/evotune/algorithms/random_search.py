@@ -1,4 +1,4 @@
-"""Random search (Bergstra and Bengio, 2012): the control arm of every comparison."""
+"""Random search (Bergstra and Bengio, 2012): the baseline of every comparison."""
 
 from collections.abc import Collection
 

@@ -48,7 +48,7 @@ def structural_tuning(
     Args:
         space: What may be searched.
         population_size: Members of the population.
-        beta: Selection pressure β; its scale is one over that of the fitness.
+        beta: Selection pressure β, in units of one over the fitness.
         beta_growth: Factor on β with each generation.
     """
     return Genetic(
@@ -171,9 +171,9 @@ def classic_population_training(
 ) -> PopulationBasedTraining:
     """Return the population-based training of Jaderberg et al. (2017), with one parent.
 
-    Truncation selection: a member of the worst quarter takes weights and genes from one of the
-    best quarter (a fifth each in the paper), and its genes are perturbed: drawn anew, or
-    multiplied by 0.8 or 1.2.
+    Truncation selection: a member of the worst quarter takes weights and genes from one of the best
+    quarter (a fifth each in the paper), and its genes are perturbed: redrawn, or multiplied by 0.8
+    or 1.2.
 
     Args:
         space: What may be scheduled.
@@ -236,10 +236,10 @@ def multiple_frequencies(
 ) -> Islands:
     """Return Multiple-Frequencies Population-Based Training (Doulazmi et al., 2025).
 
-    One classic population for each interval. Steady ones (long intervals) send weights and genes
-    to those that select more often, and get weights only from these: what pays at once does not
-    overrun what pays in the long run. The paper lets the third quarter of a population compete
-    with the best of all others whenever it selects; here the best quarter of each moves.
+    One classic population for each interval. Those with long intervals send weights and genes to
+    those that select more often, and get only weights from these, so that short-term gains do not
+    displace long-term ones. The paper lets the third quarter of a population compete with the best
+    of all others whenever it selects; here the best quarter of each moves.
 
     Args:
         space: What may be scheduled.
@@ -247,8 +247,8 @@ def multiple_frequencies(
             1, 10, 25 and 50. Where each divides ``every``, migrants are as old as their hosts.
         population_size: Members of each population; the paper used 8.
         every: Epochs between two migrations; by default the longest interval.
-        **options: Other options of each `PopulationBasedTraining`, where they shall not be those
-            of `classic_population_training`.
+        **options: Other options of each `PopulationBasedTraining`, where they differ from those of
+            `classic_population_training`.
     """
     if isinstance(intervals, str) or not isinstance(intervals, Sequence) or len(intervals) < 2:
         raise AlgorithmError(
@@ -339,19 +339,20 @@ def dehb(
 ) -> Hyperband:
     """Return Hyperband with differential evolution inside, after DEHB (Awad et al., 2021).
 
-    Its rand/1/bin with F = CR = 0.5. It differs from the paper in three points. There is one
-    population, in which of each genome the result at its largest budget counts, instead of one for
-    each budget that takes its mutants' parents from the next lower one's best: on LCBench one of
-    each bracket's own did worse. Genomes are promoted throughout and not in the first round of
-    brackets only, so that weights can be trained on. And no worker waits for a rung to be full.
+    The variant is rand/1/bin with F = CR = 0.5. There are three differences from the paper. All
+    budgets share one population, in which each genome's result at its largest budget counts; the
+    paper has one per budget, with mutants' parents from the best of the next lower one (a
+    population for each bracket did worse on LCBench). Genomes are promoted in all rounds of
+    brackets, not only in the first, so that training can continue from their weights. No worker
+    waits for a rung to be full.
 
     Args:
         space: What may be searched.
         minimum: Budget of the lowest rung: epochs, or with ``maximum=1`` a share of the data.
         maximum: Budget of the highest rung.
-        eta: One in so many trials is promoted.
+        eta: One in this many trials is promoted.
         population_size: Members of the population.
-        resume: Promoted trials go on from their own weights; the paper trains them anew.
+        resume: Promoted trials go on from their own weights; the paper retrains them from scratch.
     """
     evolution = DifferentialEvolution(
         space,
@@ -383,7 +384,7 @@ class Nsga2(Genetic):
             whose results may then arrive in any order.
 
     Raises:
-        AlgorithmError: A size out of bounds, or an operator that is none.
+        AlgorithmError: A size out of bounds, or an invalid operator.
         GenomeError: A seed genome lies outside the space.
     """
 
@@ -396,8 +397,8 @@ class Nsga3(Genetic):
     """NSGA-III (Deb and Jain, 2014): survival by front, then evenly over reference directions.
 
     For three objectives and more, where nearly all trials come to lie in the first front and
-    crowding tells them apart badly. There are as many directions as the population has members, or
-    a few less; parents are the better of two (U-NSGA-III, Seada and Deb, 2016).
+    crowding hardly tells them apart. There are as many directions as the population has members, or
+    a few fewer; parents are the better of two (U-NSGA-III, Seada and Deb, 2016).
 
     Args:
         space: What may be searched.
@@ -405,7 +406,7 @@ class Nsga3(Genetic):
         **options: As those of `Nsga2`.
 
     Raises:
-        AlgorithmError: A size out of bounds, or an operator that is none.
+        AlgorithmError: A size out of bounds, or an invalid operator.
         GenomeError: A seed genome lies outside the space.
     """
 

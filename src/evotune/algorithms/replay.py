@@ -1,4 +1,4 @@
-"""Replay: train along given schedules, several times each, and search nothing."""
+"""Replay: train along given schedules, several times each, without any search."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ class _Step:
 class Replay:
     """Trains fixed plans: each arm is a list of (epochs, params), each trained ``runs`` times.
 
-    Along one run every trial starts from the weights of the one before. A run with a trial that
-    failed ends there.
+    Along one run every trial starts from the weights of the one before. A run ends at a failed
+    trial.
 
     Args:
         space: The space that all params lie in.

@@ -30,7 +30,7 @@ CONSTRICTION, ATTRACTION = 0.7298, 1.49618
 #: The fastest that a particle may fly, relative to each gene's range.
 FASTEST = 0.25
 
-#: What is left of the chance of a category that was not the one drawn, in a best position.
+#: Factor on the probabilities of the categories not drawn, in a best position.
 KEPT_CHANCE = 0.5
 
 
@@ -55,7 +55,7 @@ class _Coordinates:
             self.ordered[place] = space.domains[name].ordered
 
     def start(self, genome: Mapping[str, Any]) -> Array:
-        """Return the position of a genome that no particle drew: every category is as likely."""
+        """Return the position of a genome that no particle drew, all categories equally likely."""
         position = np.empty(self.size)
         for name, place in self.places.items():
             domain = self.space.domains[name]
@@ -74,14 +74,14 @@ class _Coordinates:
         return aim
 
     def active(self, genome: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
-        """Tell which coordinates belong to active genes."""
+        """Return which coordinates belong to active genes."""
         active = np.ones(self.size, dtype=bool)
         for name in self.space.dormant(genome):
             active[self.places.get(name, slice(0))] = False
         return active
 
     def inside(self, position: Array, velocity: Array) -> tuple[Array, Array]:
-        """Bring a position back: off the walls with half the speed, chances to a sum of 1."""
+        """Bring a position back: reflected at the bounds at half speed, chances with a sum of 1."""
         out = self.ordered & ((position < 0) | (position > 1))
         position = np.where(out, reflect_all(position), np.clip(position, 0.0, 1.0))
         for name, place in self.places.items():
@@ -106,7 +106,7 @@ class _Coordinates:
 
 
 class ParticleSwarm:
-    """A swarm of particles, drawn to the best place that each has seen and to its neighbours'.
+    """A swarm of particles, attracted to the best position of each and of its neighbours.
 
     Velocity ``v ← inertia·v + cognitive·r₁·(own best − x) + social·r₂·(leader's best − x)``, with
     a random factor in [0, 1] for each gene. The defaults are the constriction of Clerc and
@@ -114,18 +114,18 @@ class ParticleSwarm:
 
     Ordered genes fly in the unit interval and bounce off its ends; whole numbers, steps and
     ordinals are rounded when they are tried, not where the particle flies on. A gene without an
-    order is a probability for each value, and what flies are these (ICPSO). A gene that is
-    dormant in a best position does not attract, and one dormant in the particle rests.
+    order has a probability for each value, and these move (ICPSO). A gene that is dormant in a best
+    position does not attract, and one dormant in the particle does not move.
 
-    A personal best gives way to a trial that dominates or equals it; of several objectives where
-    neither dominates, to one that ``survival`` puts ahead; then each particle is led by any of
-    the personal bests that no other dominates.
+    A trial replaces the personal best that it dominates or equals; with several objectives, where
+    neither dominates, ``survival`` decides, and ``"global"`` leaders are drawn at random from the
+    non-dominated personal bests.
 
     Args:
         space: What may be searched.
         population_size: Particles; each makes one trial a generation.
         inertia: Share of its velocity that a particle keeps, in [0, 1).
-        cognitive: Largest pull to its own best place.
+        cognitive: Largest pull to its own best position.
         social: Largest pull to its leader's.
         topology: Whom a particle may follow: ``"global"`` the best of all, ``"ring"`` the best of
             itself and the two beside it, which is slower and finds more.
@@ -159,12 +159,11 @@ class ParticleSwarm:
         self.topology = topology
         self.survival = survival
         self._check()
-        self.traits = Traits(generational=True, population_size=population_size)
         self._coordinates = _Coordinates(space)
         self._generations = Generations(space, design_named(start), seeds, population_size)
         self._latest: dict[int, Trial] = {}  # of each particle, whether it failed or not
         self._best: dict[int, Trial] = {}  # of each particle that has one
-        self._leaders: list[int] = []  # particles whose best no other dominates
+        self._leaders: list[int] = []  # particles with a non-dominated best
         self._ranks: dict[int, int] = {}
 
     def _check(self) -> None:
@@ -188,6 +187,16 @@ class ParticleSwarm:
     def population(self) -> tuple[Trial, ...]:
         """The best trial of each particle, best first."""
         return tuple(self._best[k] for k in sorted(self._best, key=self._ranks.__getitem__))
+
+    @property
+    def traits(self) -> Traits:
+        """What a study must know of it."""
+        return Traits(
+            generational=True,
+            population_size=self.population_size,
+            generations=True,
+            seeds=self._generations.late_seeds,
+        )
 
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""
@@ -246,7 +255,7 @@ class ParticleSwarm:
     # -- tell: the only change ----------------------------------------------------------------
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial; the last one of a generation moves the best places."""
+        """Record a trial; the last one of a generation moves the best places."""
         owned = self._generations.tell(trial)
         if owned and trial.has_ended and "position" in trial.note:
             self._latest[trial.note["particle"]] = trial

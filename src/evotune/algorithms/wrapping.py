@@ -36,11 +36,11 @@ def check_algorithm(owner: str, algorithm: object) -> None:
     """Check what is given as the algorithm inside.
 
     Args:
-        owner: Who wants it, for the error.
+        owner: Name of the wrapper in the error message.
         algorithm: What was given.
 
     Raises:
-        AlgorithmError: It is something else, such as a name or a class.
+        AlgorithmError: It is not an algorithm, but for instance a name or a class.
     """
     members = ("ask", "tell", "donors", "space")
     if isinstance(algorithm, type) or not all(hasattr(algorithm, name) for name in members):

@@ -1,12 +1,14 @@
-"""Results of several arms of a study's controls, and what they allow to say."""
+"""Results of the arms of a study's controls, and their statistical comparison."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from evotune.analysis.statistics import Difference, paired, unpaired
+from evotune import finite
+from evotune.analysis.statistics import Difference, mean_of, paired, unpaired
 from evotune.errors import StudyError
 
 
@@ -15,13 +17,13 @@ class Comparison:
     """Results of several arms on one metric.
 
     Attributes:
-        metric: What was measured.
+        metric: Name of the metric.
         direction: ``"max"`` or ``"min"``.
-        arms: The values of each arm, one a run, in the user's own sign. The first is the one that
-            the others are compared with.
-        are_paired: Run k of every arm has the same seed.
+        arms: The values of each arm, one per run, in the sign of the metric. The other arms are
+            compared with the first one.
+        are_paired: Whether run k of every arm has the same seed.
         epochs: Epochs trained for one run of each arm.
-        settings: Params of the arms that held some all the time.
+        settings: Params of the arms with constant params.
     """
 
     metric: str
@@ -32,10 +34,10 @@ class Comparison:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def against(self, other: str) -> Difference:
-        """Return by how much the first arm is better than another: positive is better.
+        """Return by how much the first arm is better than another; positive is better.
 
         Raises:
-            StudyError: There is no such arm, or too few runs.
+            StudyError: There is no such arm, or it has too few runs.
         """
         if other not in self.arms:
             raise StudyError(f"there is no arm {other!r}; there are {', '.join(self.arms)}")
@@ -45,7 +47,7 @@ class Comparison:
         return (paired if self.are_paired else unpaired)(a, b)
 
     def verdict(self, other: str) -> str:
-        """Return one sentence that says what the numbers allow to say."""
+        """Return one sentence that says whether the first arm is better than another."""
         first, test = next(iter(self.arms)), self.against(other)
         how = "paired by seed" if self.are_paired else "independent runs"
         raised = (test.mean > 0) == (self.direction == "max")
@@ -60,7 +62,7 @@ class Comparison:
         return f"{first} is {word} than {other}: {numbers}."
 
     def table(self) -> str:
-        """Return one line an arm: runs, mean, standard deviation, range, epochs."""
+        """Return one line per arm: runs, mean, standard deviation, range, epochs."""
         width = max(len(name) for name in self.arms)
         lines = [
             f"{'arm':{width}}  runs  {'mean':>9}  {'std':>9}  {'worst':>9}  {'best':>9}  "
@@ -68,9 +70,11 @@ class Comparison:
         ]
         for name, values in self.arms.items():
             ordered = sorted(values, reverse=self.direction == "min")
-            spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+            unit, mean = finite.unit(values), mean_of(np.array(values, dtype=float))
+            shares = np.divide(values, unit)
+            spread = float(np.std(shares, ddof=1)) * unit if len(values) > 1 else math.nan
             lines.append(
-                f"{name:{width}}  {len(values):4}  {float(np.mean(values)):9.5g}  {spread:9.3g}  "
+                f"{name:{width}}  {len(values):4}  {mean:9.5g}  {finite.limited(spread):9.3g}  "
                 f"{ordered[0]:9.5g}  {ordered[-1]:9.5g}  {self.epochs.get(name, 0):7g}"
             )
         return "\n".join(lines)

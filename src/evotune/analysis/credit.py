@@ -1,4 +1,4 @@
-"""What each operator is worth: how much its children improved on the donors of their weights."""
+"""What each operator contributes: how much its children improve on the donors of their weights."""
 
 import math
 from collections import defaultdict
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evotune import finite
 from evotune.analysis.data import StudyData
 from evotune.analysis.statistics import median_interval
 from evotune.analysis.steps import Step, gain
 
-#: With fewer trials a row says next to nothing.
+#: A row of fewer trials is marked as unreliable.
 FEW = 10
 GENES_AT_MOST = 20
 UNCHANGED = "went on unchanged"
@@ -19,16 +20,16 @@ UNCHANGED = "went on unchanged"
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What came of all trials of one kind.
+    """The results of all trials of one kind.
 
     Attributes:
         kind: What was done to their genes.
-        trials: How many there are, failed ones included.
-        failed: How many of them failed.
-        better: How many ended better than the donor of their weights.
+        trials: Number of trials, failed ones included.
+        failed: Number of failed trials.
+        better: Number of trials with a better result than the donor of their weights.
         gain: Median gain over the donor, in the objective's unit; positive is better.
         advantage: Median of the gain minus the median gain of their generation.
-        low: Lower end of the 95 % interval of the advantage; NaN where so few allow none.
+        low: Lower end of the 95 % interval of the advantage; NaN with too few trials.
         high: Upper end.
     """
 
@@ -66,11 +67,15 @@ def operator_credits(data: StudyData) -> list[Credit]:
 
 def _gain(data: StudyData, step: Step, digits: int) -> float:
     donors = [gain(step, data.step_of.get(donor)) for donor in step.trial.donors]
-    return round(float(np.mean(donors)), digits)
+    mean = finite.mean(donors)
+    try:
+        return round(mean, digits)
+    except OverflowError:  # what it would be rounded up to lies beyond floats
+        return mean
 
 
 def _digits(data: StudyData) -> int:
-    """Return the decimals that count: those beyond are noise of single precision."""
+    """Return the number of significant decimals; further ones are single-precision noise."""
     largest = float(np.abs(data.first_scores).max())
     return 6 - math.floor(math.log10(largest)) if largest > 0 else 6
 
@@ -89,7 +94,7 @@ def _usual(heirs: Iterable[Step], gains: dict[int, float]) -> dict[tuple[float, 
     for step in heirs:
         if not math.isnan(gains[step.trial.number]):
             spans[step.start, step.trial.budget or 0.0].append(gains[step.trial.number])
-    return {span: float(np.median(found)) for span, found in spans.items()}
+    return {span: float(finite.median(found)) for span, found in spans.items()}
 
 
 def _credit(
@@ -103,14 +108,15 @@ def _credit(
     others = np.array([usual[step.start, step.trial.budget or 0.0] for step in done])
     if not done:
         return Credit(kind, len(members), len(members), 0, *(math.nan,) * 4)
-    low, high = median_interval(own - others)
+    advantage = finite.plus(own, -others)
+    low, high = median_interval(advantage)
     return Credit(
         kind,
         len(members),
         len(members) - len(done),
         int((own > 0).sum()),
-        float(np.median(own)),
-        float(np.median(own - others)),
+        float(finite.median(own)),
+        float(finite.median(advantage)),
         float(low),
         float(high),
     )

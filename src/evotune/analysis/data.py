@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cached_property
 from typing import Protocol
 
@@ -18,7 +19,8 @@ from evotune.analysis.steps import Step, inherits_weights, steps, survivors
 from evotune.errors import StudyError
 from evotune.evolution.hypervolume import knee
 from evotune.evolution.pareto import non_dominated
-from evotune.evolution.repeats import average, bound, root, squares
+from evotune.evolution.repeats import average, bound, noise, root
+from evotune.evolution.survival import measured_at
 from evotune.objectives import AnyObjective, Objective, Objectives
 from evotune.protocols import StudyDefinition
 from evotune.space import Space
@@ -31,7 +33,7 @@ FAMILY_AT_MOST = 400
 
 
 class Recorded(Protocol):
-    """What is read of a study; a `StudyData` has it too."""
+    """The attributes of a study that are read here; a `StudyData` has them too."""
 
     @property
     def definition(self) -> StudyDefinition: ...
@@ -39,9 +41,9 @@ class Recorded(Protocol):
     def trials(self) -> Sequence[Trial]: ...
 
 
-@dataclass(frozen=True)  # no slots: what costs time is worked out once, when first asked for
+@dataclass(frozen=True)  # no slots, because cached properties need a __dict__
 class StudyData:
-    """A study, ready to be drawn.
+    """A study, prepared for figures and tables.
 
     Attributes:
         definition: Name, seed and settings of the study.
@@ -49,17 +51,17 @@ class StudyData:
         objectives: The objectives.
         trials: All trials, by number.
         groups: Generation of each of ``trials``.
-        done: Trials with finite values, by number; trials that repeat each other all have the
-            mean of their metrics and values.
+        done: Trials with finite values, by number; repeats of the same params all have the mean of
+            their metrics and values.
         places: Position in ``trials`` of each of ``done``, shape ``(done,)``.
         values: Objectives, minimised, shape ``(done, objectives)``.
-        scores: Objectives as the user means them, shape ``(done, objectives)``.
-        front: Which of ``done`` no other dominates, shape ``(done,)``; feasible ones only, where
-            there are any, and no repeats. With one objective it is the best, as `Study.best` says.
+        scores: Objectives in the sign of the metrics, shape ``(done, objectives)``.
+        front: Which of ``done`` are non-dominated, shape ``(done,)``; only feasible ones, if there
+            are any, and no repeats. With one objective it is the trial of `Study.best`.
         ranking: Positions in ``done`` without repeats, best first: the front before the rest,
             stopped trials last, feasible before infeasible, then by the first objective.
-        inherits: Trials go on from the weights of others, so that one with more epochs behind it
-            is better whatever its genes.
+        inherits: Whether trials inherit weights, so that results also depend on the epochs that
+            the weights were trained for before.
     """
 
     definition: StudyDefinition
@@ -77,11 +79,11 @@ class StudyData:
 
     @cached_property
     def importance(self) -> Importance:
-        """What decides the first objective, among trials that can be compared."""
+        """Importance of genes for the first objective, among comparable trials."""
         return self.comparable.importance if self.inherits else self.importance_by("fanova")
 
     def importance_by(self, method: Method) -> Importance:
-        """Return what decides the first objective; see `evotune.analysis.importance`."""
+        """Return the importance for the first objective; see `evotune.analysis.importance`."""
         data = self.comparable
         trials = [data.done[k] for k in np.sort(data.ranking)]
         return importance(self.space, trials, method=method)
@@ -98,7 +100,7 @@ class StudyData:
 
     @cached_property
     def score_of(self) -> dict[int, float]:
-        """The first objective of each of ``done``, as the user means it, by trial number."""
+        """The first objective of each of ``done``, in the sign of the metric, by trial number."""
         pairs = zip(self.done, self.first_scores.tolist(), strict=True)
         return {trial.number: score for trial, score in pairs}
 
@@ -109,7 +111,7 @@ class StudyData:
 
     @cached_property
     def comparable(self) -> "StudyData":
-        """The same study, where weights are inherited each trial scored among those of its age."""
+        """The same study; if weights are inherited, with scores among trials of equal age."""
         return _at_equal_age(self) if self.inherits else self
 
     @property
@@ -129,7 +131,7 @@ class StudyData:
 
     @cached_property
     def knee(self) -> int | None:
-        """Position in ``done`` of the front's knee, None where fewer than three trials make it."""
+        """Position in ``done`` of the front's knee; None if the front has fewer than 3 trials."""
         front = np.flatnonzero(self.front)
         return int(front[knee(self.values[front])]) if len(front) > 2 else None
 
@@ -150,23 +152,23 @@ class StudyData:
 
     @property
     def first_scores(self) -> Floats:
-        """The first objective as the user means it, shape ``(done,)``."""
+        """The first objective in the sign of the metric, shape ``(done,)``."""
         return self.scores[:, 0]
 
     @cached_property
     def score_scale(self) -> tuple[Scale, int]:
-        """The axis of the first objective, and how many trials lie beyond its bad end."""
+        """The axis of the first objective, and how many trials are beyond its bad end."""
         return score_scale(self.first_scores, self.objective.direction)
 
     @cached_property
     def best_so_far(self) -> Indices:
-        """Position in ``done`` of the best up to and with each, shape ``(done,)``."""
+        """Position in ``done`` of the best trial up to each, inclusive, shape ``(done,)``."""
         return self._running_best(np.arange(len(self.done)))
 
     @cached_property
     def best_by_group(self) -> tuple[npt.NDArray[np.int64], Indices]:
         """Each group, and the position in ``done`` of the best in it and those before."""
-        # Not by number: islands, and members that do not wait, are in different generations.
+        # Not by number: islands and asynchronous members are in different generations.
         order = np.argsort(self.done_groups, kind="stable")
         groups = self.done_groups[order]
         last = np.flatnonzero(np.diff(groups, append=groups[-1:] + 1))
@@ -175,16 +177,16 @@ class StudyData:
     def _running_best(self, order: Indices) -> Indices:
         """Return the position in ``done`` of the best up to and with each place of an order."""
         pairs = zip(self.done, self.values, strict=True)
-        keys = [(t.state == "stopped", t.violation, *row) for t, row in pairs]
+        keys = [(t.state == "stopped", -measured_at(t), t.violation, *row) for t, row in pairs]
         best = order.copy()
         for k in range(1, len(order)):
             best[k] = order[k] if keys[order[k]] < keys[best[k - 1]] else best[k - 1]
         return best
 
     def family(self) -> list[Trial]:
-        """Return the best trial's latest ancestors that have a value, and itself, oldest first.
+        """Return the best trial and its latest ancestors that have a value, oldest first.
 
-        Where weights are inherited, the trials that its weights went through are among them.
+        If weights are inherited, the trials that trained its weights are among them.
         """
         if self.best is None:
             return []
@@ -193,10 +195,9 @@ class StudyData:
         return [found[number] for number in sorted(found)]
 
     def best_path(self) -> list[Trial]:
-        """Return the line that leads to the best trial, oldest first.
+        """Return the line of ancestors that leads to the best trial, oldest first.
 
-        It goes back through the weights where these are inherited, else through the better parent
-        each time.
+        It follows the donors of weights if these are inherited, else each time the better parent.
         """
         if self.best is None:
             return []
@@ -205,7 +206,7 @@ class StudyData:
         return main_line(ancestors(self.done, self.best.number)[-FAMILY_AT_MOST:])
 
     def line_of(self, number: int) -> list[Step]:
-        """Return the steps that a trial's weights went through, oldest first."""
+        """Return the steps that trained a trial's weights, oldest first."""
         return [self.step_of[trial.number] for trial in weights_line(self.trials, number)]
 
     @cached_property
@@ -215,7 +216,7 @@ class StudyData:
 
     @cached_property
     def surviving_lines(self) -> list[list[Step]]:
-        """The lines of weights that are alive at the end, best first, each oldest first."""
+        """The lines of weights of the final population, best first, each oldest first."""
         ends = survivors(self.steps)
         ends.sort(key=lambda step: (step.trial.violation, step.trial.values or ()))
         return [self.line_of(step.trial.number) for step in ends]
@@ -241,11 +242,11 @@ class StudyData:
 
     @property
     def path_name(self) -> str:
-        """What `best_path` is, for a legend."""
+        """A description of `best_path` for a legend."""
         return "line of its weights" if self.inherits else "line of the best parents"
 
     def thinned(self, limit: int) -> Indices:
-        """Return at most ``limit`` positions in ``done``: a fifth the best, the others drawn."""
+        """Return at most ``limit`` positions in ``done``: a fifth the best, the rest random."""
         if len(self.done) <= limit:
             return np.arange(len(self.done))
         best = self.ranking[: limit // 5]
@@ -259,10 +260,10 @@ def prepare(study: Recorded) -> StudyData:
 
     Args:
         study: A study, or another record of its definition and its trials, which may be in any
-            order and state. What was prepared already is returned as it is.
+            order and state. Data that is already prepared is returned as it is.
 
     Raises:
-        StudyError: It is something else.
+        StudyError: The object is not a study.
     """
     if isinstance(study, StudyData):
         return study
@@ -274,15 +275,15 @@ def prepare(study: Recorded) -> StudyData:
         ) from None
     space = Space.from_json(definition.space)
     objectives = Objectives.from_json(definition.objectives)
-    ordered = tuple(sorted(trials, key=lambda trial: trial.number))
+    ordered = tuple(map(_plain, sorted(trials, key=lambda trial: trial.number)))
     places = np.array([k for k, t in enumerate(ordered) if _is_finite(t)], dtype=np.intp)
-    done, noise = _averaged([ordered[k] for k in places], objectives)
+    done, spread = _averaged([ordered[k] for k in places], objectives)
     count = len(objectives.objectives)
     values = np.array([t.values for t in done], dtype=float).reshape(len(done), count)
     signs = np.array([objective.score(1.0) for objective in objectives.objectives])
     at_worst = values.copy()
     if count == 1:
-        at_worst[:, 0] = [bound(v, t, noise) for v, t in zip(values[:, 0], done, strict=True)]
+        at_worst[:, 0] = [bound(v, t, spread) for v, t in zip(values[:, 0], done, strict=True)]
     front = _front(done, at_worst)
     return StudyData(
         definition=definition,
@@ -295,15 +296,15 @@ def prepare(study: Recorded) -> StudyData:
         values=values,
         scores=values * signs + 0.0,  # no -0.0
         front=front,
-        ranking=_ranking(done, at_worst, front),
+        ranking=_ranking(done, np.hstack([at_worst, values]), front),
         inherits=inherits_weights(ordered),
     )
 
 
 def _at_equal_age(data: StudyData) -> StudyData:
-    """Return the study with one objective: of how many trials of its age a trial is better.
+    """Return the study with one objective: the rank of a trial among the trials of equal age.
 
-    Of the same age are trials whose weights have been trained for the same number of epochs.
+    Trials are of equal age if their weights were trained for the same number of epochs.
     """
     from scipy.stats import rankdata  # takes half a second to load
 
@@ -329,6 +330,13 @@ def _at_equal_age(data: StudyData) -> StudyData:
     )
 
 
+def _plain(trial: Trial) -> Trial:
+    """Return a trial whose params are as they are stored, without members of an ``Enum``."""
+    if not any(isinstance(value, Enum) for value in trial.params.values()):
+        return trial
+    return replace(trial, params={name: trial.genome[name] for name in trial.params})
+
+
 def _is_finite(trial: Trial) -> bool:
     return trial.values is not None and all(map(math.isfinite, trial.values))
 
@@ -338,13 +346,12 @@ def _averaged(done: Sequence[Trial], objectives: Objectives) -> tuple[tuple[Tria
     groups: dict[tuple[int, bool], list[Trial]] = {}
     for trial in done:
         groups.setdefault(_group(trial), []).append(trial)
-    freedom = len(done) - len(groups)
-    noise = math.sqrt(sum(map(squares, groups.values())) / freedom) if freedom else 0.0
-    return tuple(average(trial, groups[_group(trial)], objectives) for trial in done), noise
+    means = tuple(average(trial, groups[_group(trial)], objectives) for trial in done)
+    return means, noise(groups.values())
 
 
 def _group(trial: Trial) -> tuple[int, bool]:
-    """Return what repeats share; a stopped trial is none, as it was given less time."""
+    """Return the key that repeats share; a stopped trial has its own, as its budget was smaller."""
     stopped = trial.state == "stopped"
     return trial.number if stopped else root(trial), stopped
 
@@ -352,7 +359,7 @@ def _group(trial: Trial) -> tuple[int, bool]:
 def _front(done: Sequence[Trial], values: Floats) -> npt.NDArray[np.bool_]:
     fresh = _fresh(done)
     feasible = np.array([trial.violation == 0 for trial in done], dtype=bool) & fresh
-    whole = np.array([trial.state != "stopped" for trial in done], dtype=bool) & fresh
+    whole = (_behind(done) == 0) & fresh
     choices = (feasible & whole, whole, feasible, fresh)
     eligible = np.flatnonzero(next((choice for choice in choices if choice.any()), fresh))
     front = np.zeros(len(done), dtype=bool)
@@ -363,10 +370,17 @@ def _front(done: Sequence[Trial], values: Floats) -> npt.NDArray[np.bool_]:
 def _ranking(done: Sequence[Trial], values: Floats, front: npt.NDArray[np.bool_]) -> Indices:
     violations = np.array([trial.violation for trial in done], dtype=float)
     # numpy's last key counts most; with one objective the front is just the best.
-    stopped = np.array([trial.state == "stopped" for trial in done], dtype=bool)
-    keys = (*values.T[::-1], violations, stopped, ~front)
+    keys = (*values.T[::-1], violations, _behind(done), ~front)
     order = np.lexsort(keys)
     return order[_fresh(done)[order]]
+
+
+def _behind(done: Sequence[Trial]) -> Indices:
+    """Return 0 for a trial that competes, 1 for one of a smaller budget, 2 for a stopped one."""
+    stopped = np.array([trial.state == "stopped" for trial in done], dtype=bool)
+    depths = np.array([measured_at(trial) for trial in done])
+    largest = np.max(depths[~stopped & np.isfinite(depths)], initial=0.0)
+    return np.where(stopped, 2, depths < largest).astype(np.intp)
 
 
 def _fresh(done: Sequence[Trial]) -> npt.NDArray[np.bool_]:

@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Diversity:
-    """Diversity over time: 1 as with random sampling, 0 when all are equal.
+    """Diversity over time: 1 is that of random sampling, 0 means that all trials are equal.
 
     Attributes:
         groups: The generations, shape ``(groups,)``.
@@ -34,9 +34,9 @@ class Diversity:
 def diversity(space: Space, trials: Sequence[Trial], groups: npt.NDArray[np.int64]) -> Diversity:
     """Return the mean distance of all pairs of trials within each group.
 
-    The distance of an ordered gene is taken in the unit interval (in log scale where the domain
-    has it); of a gene without order it is 1 for two different values. Both are divided by what
-    two random genomes have on average, so that genes compare.
+    The distance in an ordered gene is measured in the unit interval (on a log scale if the domain
+    has one); in a gene without order it is 1 for two different values. Both are divided by the
+    mean distance of two random genomes, so that genes can be compared.
 
     Args:
         space: The space of the trials.
@@ -53,7 +53,8 @@ def diversity(space: Space, trials: Sequence[Trial], groups: npt.NDArray[np.int6
             active = members[~np.isnan(members[:, row]), row]
             if active.size >= 2:
                 distance = _spread(active) if space[gene].ordered else _differing(active)
-                per_gene[row, column] = distance / _random_level(space[gene])
+                # 0 where all chances but one vanish beside it
+                per_gene[row, column] = distance / (_random_level(space[gene]) or 1.0)
     known = ~np.isnan(per_gene)
     sums = np.where(known, per_gene, 0.0).sum(axis=0)
     counts = known.sum(axis=0)
@@ -65,7 +66,8 @@ def _spread(values: Floats) -> float:
     """Return the mean distance of all pairs, from the sorted values in one pass."""
     n = len(values)
     weights = 2 * np.arange(n) - n + 1
-    return float(np.sort(values) @ weights / (n * (n - 1) / 2))
+    # Rounding may bring equal values below 0, otherwise on each machine.
+    return max(float(np.sort(values) @ weights / (n * (n - 1) / 2)), 0.0)
 
 
 def _differing(values: Floats) -> float:
@@ -95,8 +97,8 @@ class Collapse:
 
     Attributes:
         gene: Its name.
-        since: The first generation, or block, from which on its spread stayed below the limit.
-        share: Its spread in the last one, relative to the first one that had any.
+        since: The first generation, or block, after which its spread stayed below the limit.
+        share: Its spread in the last generation, relative to the first one that had any.
     """
 
     gene: str
@@ -121,6 +123,6 @@ def collapses(result: Diversity) -> list[Collapse]:
 
 
 def _smooth(shares: Floats) -> Floats:
-    """Return each value's median with its two neighbours: one odd generation proves nothing."""
+    """Return each value's median with its two neighbours, to ignore a single odd generation."""
     ends = np.concatenate([shares[:1], shares, shares[-1:]])
     return np.asarray(np.median([ends[:-2], ends[1:-1], ends[2:]], axis=0))

@@ -33,7 +33,7 @@ def to_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     seconds.
 
     Args:
-        trials: The trials of a study, in the order that the rows shall have.
+        trials: The trials of a study, in the order of the rows.
     """
     metrics = _names(trial.metrics for trial in trials)
     genes = _names(trial.params for trial in trials)
@@ -68,7 +68,7 @@ def _row(trial: Trial) -> dict[str, Any]:
 
 
 def _whole_with_gaps(trials: Sequence[Trial], gene: str) -> pd.Series | None:
-    """Return a gene's whole numbers as pandas keeps them beside gaps, None for any other gene."""
+    """Return a gene's whole numbers as pandas' ``Int64``, or None for a gene of another kind."""
     found = [trial.params[gene] for trial in trials if gene in trial.params]
     if len(found) == len(trials) or any(type(value) is not int for value in found):
         return None

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from evotune.trial import Trial
 
-#: A curve with more points than this says no more.
+#: More points would not make a curve more informative.
 GROUPS_AT_MOST = 200
 BLOCKS = 20
 
@@ -21,9 +21,9 @@ class Groups:
 
     Attributes:
         of: Generation (or first trial of the block) of every trial, shape ``(trials,)``.
-        name: What the numbers are, for an axis.
-        born: Generation of every trial, never merged; its number where there are no generations.
-        born_name: What ``born`` is.
+        name: Name of the numbers in ``of``, for an axis.
+        born: Generation of every trial, never merged; without generations, the trial's number.
+        born_name: Name of the numbers in ``born``.
     """
 
     of: npt.NDArray[np.int64]
@@ -89,4 +89,7 @@ def quantiles(
     below = places.astype(np.intp)
     above = np.minimum(below + 1, counts - 1)
     low, high = ordered[firsts + below], ordered[firsts + above]
-    return names, low + (places - below) * (high - low)
+    share = places - below
+    with np.errstate(over="ignore", invalid="ignore"):
+        between = low + share * (high - low)
+    return names, np.where(np.isfinite(between), between, (1 - share) * low + share * high)

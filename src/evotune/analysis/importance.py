@@ -1,4 +1,4 @@
-"""How much each gene decides: over the whole space, and about being among the best.
+"""Importance of genes: over the whole space (fANOVA), and for the best trials (PED-ANOVA).
 
 References: Hutter, Hoos and Leyton-Brown (2014), fANOVA; Watanabe, Bansal and Hutter (2023),
 PED-ANOVA.
@@ -30,13 +30,13 @@ def ped_anova(
 ) -> npt.NDArray[np.float64]:
     """Return how much each gene decides whether a trial is among the best.
 
-    That is the variance, over the trials, of the chance to be among the best given this gene alone:
-    the Pearson divergence of the best trials' density from that of all (equation 10). A conditional
-    gene is judged among the trials in which it is active, and counts as much as their share.
+    It is the variance, over the trials, of the probability of being among the best given this gene
+    alone: the Pearson divergence of the best trials' density from that of all (equation 10). A
+    conditional gene is judged among the trials in which it is active, weighted by their share.
 
     Args:
         cube: Genes in [0, 1], NaN where not active, shape ``(trials, genes)``.
-        targets: What is minimised, shape ``(trials,)``.
+        targets: The minimised objective, shape ``(trials,)``.
         unordered: Which genes have values without an order, shape ``(genes,)``.
 
     Returns:
@@ -68,10 +68,10 @@ def _shares(best: Floats, every: Floats) -> tuple[Floats, Floats]:
 
 
 def _parzen(best: Floats, every: Floats) -> tuple[Floats, Floats]:
-    """Return both densities over the cells, estimated with one bandwidth, Scott's for the best.
+    """Return both densities over the cells, estimated with Scott's bandwidth for the best trials.
 
-    With a bandwidth of its own, as in the paper, the density of all may vanish where that of the
-    best does not; with the same one their ratio is at most that of their numbers.
+    With separate bandwidths, as in the paper, the density of all trials may vanish where that of
+    the best does not; with one bandwidth their ratio is at most that of the numbers of trials.
     """
     from scipy.special import ndtr
     from scipy.stats import iqr
@@ -87,11 +87,11 @@ def _parzen(best: Floats, every: Floats) -> tuple[Floats, Floats]:
 
 
 TREES = 64
-#: Genes that a split is looked for among: half of them, but a forest of 300 must stay fast.
+#: Genes tried at each split: half of them, but no more, so that 300 genes remain fast.
 GENES_A_SPLIT = 40
-#: Below so many trials a forest learns nothing.
+#: With fewer trials than this, no forest is fitted.
 ROWS_AT_LEAST = 10
-#: Predictions that the total effects may cost, over all genes.
+#: Number of predictions for the total effects, over all genes.
 PREDICTIONS = 20_000
 
 
@@ -100,10 +100,10 @@ class Effects:
     """Variance of the prediction over the space, by gene.
 
     Attributes:
-        alone: Variance that a gene brings by itself, shape ``(genes,)``.
-        total: The same with all interactions that it takes part in, shape ``(genes,)``.
-        quality: R² of the forest on trials that its trees have not seen: 1 is perfect, 0 no better
-            than guessing; NaN without enough trials.
+        alone: Variance due to a gene by itself, shape ``(genes,)``.
+        total: The same plus all its interactions, shape ``(genes,)``.
+        quality: Out-of-bag R² of the forest: 1 is perfect, 0 no better than guessing; NaN without
+            enough trials.
     """
 
     alone: Floats
@@ -112,15 +112,15 @@ class Effects:
 
 
 def fanova(cube: Floats, targets: Floats, rng: np.random.Generator) -> Effects:
-    """Return what each gene makes the target vary, every point of the space counted alike.
+    """Return the variance of the target due to each gene, uniformly over the space.
 
-    A conditional gene is judged among the trials in which it is active, by a forest of its own, and
-    its variance counts as much as the share of these trials.
+    A conditional gene is judged among the trials in which it is active, by a separate forest, and
+    its variance is weighted by the share of these trials.
 
     Args:
         cube: Genes in [0, 1], NaN where not active, shape ``(trials, genes)``.
-        targets: What is explained, shape ``(trials,)``.
-        rng: Draws the forests and the points at which they are asked.
+        targets: The values to explain, shape ``(trials,)``.
+        rng: Draws the forests and the points at which they predict.
     """
     active = ~np.isnan(cube)
     alone, total, quality = np.zeros(cube.shape[1]), np.zeros(cube.shape[1]), math.nan
@@ -128,7 +128,7 @@ def fanova(cube: Floats, targets: Floats, rng: np.random.Generator) -> Effects:
     for rows in groups:
         if rows.sum() < ROWS_AT_LEAST:
             continue
-        # Where this gene is active, so are those that decide on it: none is ever missing here.
+        # Where this gene is active, the genes of its conditions are active too: no NaN here.
         known = np.flatnonzero(active[rows].all(axis=0))
         own = np.flatnonzero((active == rows[:, None]).all(axis=0))
         trees = TREES if rows.all() else max(16, round(TREES / len(groups) ** 0.5))
@@ -159,8 +159,9 @@ def _effects(cube: Floats, targets: Floats, trees: int, rng: np.random.Generator
 def _main_effects(forest: Any) -> Floats:
     """Return the exact variance of the marginal of each gene, shape ``(genes,)``.
 
-    All leaves of all trees are one bag of boxes: the forest's prediction at a point is the sum of
-    the values of the boxes around it, and its marginal over one gene a sum of steps (algorithm 2).
+    The leaves of all trees are treated as one set of boxes: the forest's prediction at a point is
+    the sum of the values of the boxes that contain it, and its marginal over one gene is a sum of
+    step functions (algorithm 2 of fANOVA).
     """
     trees = [_leaves(estimator.tree_) for estimator in forest.estimators_]
     low, high, value = (np.concatenate(parts) for parts in zip(*trees, strict=True))
@@ -196,9 +197,9 @@ def _leaves(tree: Any) -> tuple[Floats, Floats, Floats]:
 
 
 def _total_effects(forest: Any, genes: int, rng: np.random.Generator) -> Floats:
-    """Return the variance that is lost when all genes but one are fixed, shape ``(genes,)``.
+    """Return the variance that remains when all genes but one are fixed, shape ``(genes,)``.
 
-    Jansen's estimate: half the mean squared change when only that gene is drawn anew.
+    Jansen's estimator: half the mean squared change when only that gene is drawn again.
     """
     points = rng.random((max(20, PREDICTIONS // (genes + 1)), genes))
     redrawn = np.tile(points, (genes, 1, 1))
@@ -218,15 +219,15 @@ TRIALS_AT_MOST = 2000
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """What decides the objective.
+    """How much each gene influences an objective.
 
     Attributes:
         shares: Share of every varied gene, its interactions with others included, largest first;
             they sum to 1, or are all 0 when nothing could be learnt.
-        alone: The part of each share that the gene has by itself, in the same order.
-        quality: R² of the forest's predictions on trials that it was not fitted to: 1 is
-            perfect, 0 no better than guessing; NaN where no forest was fitted.
-        trials: How many trials it rests on.
+        alone: The part of each share due to the gene by itself, in the same order.
+        quality: Out-of-bag R² of the forest: 1 is perfect, 0 no better than guessing; NaN where
+            no forest was fitted.
+        trials: Number of trials that it was computed from.
     """
 
     shares: dict[str, float]
@@ -241,7 +242,7 @@ class Importance:
 
     @property
     def is_reliable(self) -> bool:
-        """True with enough trials, which the forest, if there is one, predicts well enough."""
+        """True with enough trials, if the forest (for fANOVA) predicts well enough."""
         return self.trials >= 20 and any(self.shares.values()) and not self.quality < 0.3
 
     def __str__(self) -> str:
@@ -260,23 +261,22 @@ def importance(
     method: Method = "fanova",
     seed: int = 0,
 ) -> Importance:
-    """Return how much each gene decides one objective.
+    """Return how much each gene influences one objective.
 
-    ``"fanova"`` asks what makes the objective vary over the whole space: a random forest learns the
-    trials' *ranks* from their genes, so that a few diverged trials do not rule the picture, and the
-    variance of its predictions is taken apart; interactions count for each gene that takes part.
-    ``"ped_anova"`` asks what makes a trial one of the best tenth: genes by which only bad trials
-    differ do not count.
+    ``"fanova"`` measures it over the whole space: a random forest learns the trials' *ranks* from
+    their genes, so that a few diverged trials do not dominate, and the variance of its predictions
+    is decomposed; an interaction counts for each gene in it. ``"ped_anova"`` measures it for being
+    among the best tenth: genes in which only bad trials differ do not count.
 
     Args:
         space: The space of the trials.
         trials: Trials without a finite value are left out.
-        objective_index: Which objective.
-        method: One of the two.
+        objective_index: Index of the objective, from 0.
+        method: ``"fanova"`` or ``"ped_anova"``.
         seed: Seed of the forest.
 
     Raises:
-        StudyError: Another method.
+        StudyError: The method is neither of these.
     """
     if method not in get_args(Method):
         raise StudyError(f'method must be "fanova" or "ped_anova", got {method!r}')
@@ -288,7 +288,7 @@ def importance(
         done = [done[k] for k in kept]
     targets = np.array([t.values[objective_index] for t in done if t.values])
     effects = Effects(np.zeros(len(genes)), np.zeros(len(genes)), math.nan)
-    if genes and len(done) >= TRIALS_AT_LEAST and np.ptp(targets) > 0:
+    if genes and len(done) >= TRIALS_AT_LEAST and targets.min() < targets.max():
         cube = units(space, genes, done)
         if method == "fanova":
             effects = fanova(cube, _ranks(targets), rng)

@@ -1,4 +1,4 @@
-"""Who came from whom."""
+"""The descent of trials: ancestors by genes, and lines of inherited weights."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,12 +8,11 @@ from evotune.trial import Trial
 
 
 def ancestors(trials: Sequence[Trial], number: int) -> list[Trial]:
-    """Return a trial and everything its genes came from, each once, oldest first.
+    """Return a trial and all its ancestors, each once, oldest first.
 
     Args:
-        trials: The trials of one study, in any order; parents that are not among them are left
-            out.
-        number: The trial whose history is wanted; it is the last of the list.
+        trials: The trials of one study, in any order; parents not among them are left out.
+        number: The trial; it is the last of the list.
 
     Raises:
         StudyError: No trial has this number.
@@ -30,10 +29,10 @@ def ancestors(trials: Sequence[Trial], number: int) -> list[Trial]:
 
 
 def winner(trials: Sequence[Trial]) -> Trial | None:
-    """Return the best trial among those whose weights were trained for the longest time.
+    """Return the best trial among those whose weights were trained for the most epochs.
 
-    A line's best moment, out of many looks at it, is as much luck as merit; and a schedule is to
-    last as long as the run.
+    The best of many measurements along a run is partly luck; and a schedule should be as long as
+    the run.
     """
     done = [trial for trial in trials if trial.is_done]
     epochs = {t.number: 0.0 if t.checkpoint is None else t.checkpoint.epochs for t in done}
@@ -42,11 +41,11 @@ def winner(trials: Sequence[Trial]) -> Trial | None:
 
 
 def weights_line(trials: Sequence[Trial], number: int) -> list[Trial]:
-    """Return the trials that a trial's weights went through, oldest first, itself the last.
+    """Return the trials that trained a trial's weights, oldest first, the trial itself last.
 
     Args:
         trials: The trials of one study, in any order.
-        number: The trial whose weights are followed back.
+        number: The trial whose weights are traced back.
 
     Raises:
         StudyError: No trial has this number.

@@ -1,4 +1,4 @@
-"""Runs that were made apart, paired by seed and brought to the same scale of cost."""
+"""Separate runs, paired by seed and evaluated at the same costs."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ class Paired:
         unit: What the runs have spent: ``"evaluations"`` or ``"epochs"``.
         points: Where the curves are known, in this unit.
         checkpoints: Those of the points that tables show; the last is the end.
-        notes: What was left out or wants care.
+        notes: What was left out, or should be read with care.
     """
 
     tasks: tuple[TaskRuns, ...]
@@ -53,11 +53,11 @@ def pair(methods: Runs | Mapping[str, Runs], at: Sequence[float] | None) -> Pair
 
     Args:
         methods: The studies of each method; or such a mapping for each task.
-        at: Where tables look, the last is the end; by default a quarter, half and all of what the
-            shortest run has spent.
+        at: Costs (in that unit) shown in tables, the last is the end; by default a quarter, half
+            and all of what the shortest run has spent.
 
     Raises:
-        StudyError: Fewer than two methods, other objectives, or no seed that all have run with.
+        StudyError: There are fewer than two methods, other objectives, or no common seed.
     """
     by_task = _by_task(methods)
     runs = [run for of_task in by_task.values() for some in of_task.values() for run in some]
@@ -166,7 +166,7 @@ def _checkpoints(at: Sequence[float] | None, shortest: float) -> list[float]:
 
 
 def _points(checkpoints: Sequence[float]) -> list[float]:
-    """Return where curves are looked at: nearer to each other at the beginning."""
+    """Return the costs at which curves are evaluated, denser at the beginning."""
     end = checkpoints[-1]
     between = np.round(np.geomspace(min(1.0, end), end, POINTS)) if end > POINTS else ()
     every = np.arange(1.0, end + 1) if end <= POINTS else ()

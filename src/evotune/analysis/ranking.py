@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
 from evotune.analysis import statistics
 from evotune.analysis.pairing import Runs, pair
 from evotune.analysis.runs import TaskRuns
@@ -20,15 +21,15 @@ class Pair:
     """Two methods on the same runs.
 
     Attributes:
-        first: The one with the better mean rank.
-        second: The other.
-        gain: By how much the first is better on average, in units of the metric; with several
-            tasks in shares of the range of all results on each.
+        first: The method with the better mean rank.
+        second: The other method.
+        gain: By how much the first is better on average, in the unit of the metric; with several
+            tasks, as a share of the range of all results on each task.
         low: Lower end of the 95 % interval of the gain; NaN with a single run.
         high: Upper end.
         p: Wilcoxon's signed-rank test, two-sided, corrected for the number of pairs (Holm).
-        wins: In how many runs the first is better.
-        losses: In how many it is worse.
+        wins: Number of runs in which the first is better.
+        losses: Number of runs in which it is worse.
     """
 
     first: str
@@ -42,18 +43,18 @@ class Pair:
 
     @property
     def is_sure(self) -> bool:
-        """True when the test leaves no doubt that they differ."""
+        """True when the difference is significant at 5 %."""
         return self.p < statistics.LEVEL
 
     @property
     def sign(self) -> int:
-        """1 where the first is better, −1 where the second is, 0 where that cannot be said."""
+        """1 if the first is significantly better, −1 if the second is, else 0."""
         return statistics.sign_of(self.gain, self.wins - self.losses, self.p)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What runs of several methods allow to say of them.
+    """The comparison of several methods by their runs.
 
     Attributes:
         methods: Best mean rank at the end first.
@@ -62,10 +63,10 @@ class Ranking:
         points: Where the curves are known, in this unit.
         checkpoints: Those of the points that tables show; the last is the end.
         mean_ranks: Of each method at each of ``points``; 1 is best.
-        friedman: p-value of the test that all are alike; NaN with two methods or one run.
+        friedman: p-value of Friedman's test of equality; NaN with two methods or one run.
         critical_difference: Nemenyi's, at 5 %: mean ranks closer than this may differ by chance.
-        pairs: Every two methods, by their places.
-        notes: What was left out or wants care.
+        pairs: All pairs of methods, by their ranks.
+        notes: What was left out, or should be read with care.
     """
 
     methods: tuple[str, ...]
@@ -104,21 +105,21 @@ def compare(methods: Runs | Mapping[str, Runs], *, at: Sequence[float] | None = 
 
     Runs are compared by their best result after the same number of evaluations, or of epochs where
     the trials have budgets that differ; several objectives by the hypervolume of what was found.
-    A run that has found nothing yet ranks last, and counts as the worst result of its task.
+    A run without a result so far ranks last, and counts as the worst result of its task.
 
     Args:
-        methods: The studies of each method, one a seed: ``{"genetic": [study, ...], "random":
+        methods: The studies of each method, one per seed: ``{"genetic": [study, ...], "random":
             [study, ...]}``; or with several tasks such a mapping for each: ``{"digits":
             {"genetic": [...], ...}, ...}``.
         at: Evaluations (or epochs) at which ranks are shown; the last is the end. By default a
-            quarter, half and all of what the shortest run has.
+            quarter, half and all of what the shortest run has spent.
 
     Raises:
-        StudyError: Fewer than two methods, other objectives, or no seed that all have run with.
+        StudyError: There are fewer than two methods, other objectives, or no common seed.
 
     Example:
-        ``print(et.report.compare({"genetic": genetic_studies, "random": random_studies}))``; and
-        ``et.report.write_ranking("page.html", ranking)`` makes a page of what it returns.
+        ``print(et.report.compare({"genetic": genetic_studies, "random": random_studies}))``;
+        ``et.report.write_ranking("page.html", ranking)`` writes the result as a page.
     """
     runs = pair(methods, at)
     names = list(runs.tasks[0].curves)
@@ -147,19 +148,19 @@ def _pairs(tasks: Sequence[TaskRuns], order: npt.NDArray[np.intp]) -> tuple[Pair
 
     Args:
         tasks: All of them.
-        order: Places of the methods by mean rank, shape ``(methods,)``.
+        order: Indices of the methods by mean rank, shape ``(methods,)``.
     """
     names = [list(tasks[0].curves)[k] for k in order]
     losses = np.concatenate([task.losses() for task in tasks])[:, order]
     filled = np.concatenate([_filled(task.losses(), len(tasks) > 1) for task in tasks])[:, order]
     couples = [(a, b) for a in range(len(names)) for b in range(a + 1, len(names))]
-    gains = [filled[:, b] - filled[:, a] for a, b in couples]
+    gains = [finite.plus(filled[:, b], -filled[:, a]) for a, b in couples]
     adjusted = statistics.holm([statistics.signed_rank(gain) for gain in gains])
     return tuple(
         Pair(
             names[a],
             names[b],
-            float(gain.mean()),
+            statistics.mean_of(gain),
             *statistics.mean_interval(gain),
             float(p),
             int((losses[:, a] < losses[:, b]).sum()),
@@ -171,11 +172,15 @@ def _pairs(tasks: Sequence[TaskRuns], order: npt.NDArray[np.intp]) -> tuple[Pair
 
 def _filled(losses: Floats, relative: bool) -> Floats:
     """Return results with the worst of all where there is none, maybe in shares of their range."""
-    finite = losses[np.isfinite(losses)]
-    if not finite.size:
+    known = losses[np.isfinite(losses)]
+    if not known.size:
         return np.zeros_like(losses)
-    filled = np.where(np.isfinite(losses), losses, finite.max())
-    return (filled - finite.min()) / (np.ptp(finite) or 1.0) if relative else filled
+    filled = np.where(np.isfinite(losses), losses, known.max())
+    if not relative:
+        return filled
+    filled, known = filled / finite.unit(known), known / finite.unit(known)
+    shares: Floats = (filled - known.min()) / (np.ptp(known) or 1.0)
+    return shares
 
 
 # -- in words -------------------------------------------------------------------------------------
@@ -184,7 +189,7 @@ _TEST = "Wilcoxon with Holm's correction, 5 %"
 
 
 def verdicts(ranking: Ranking) -> list[str]:
-    """Return in plain words what the numbers allow to say."""
+    """Return the outcome of the comparison in a few sentences."""
     best = ranking.methods[0]
     where = f"on {len(ranking.tasks)} tasks" if len(ranking.tasks) > 1 else "on the same task"
     first = [name for name in ranking.methods if ranking.rank(name) == ranking.rank(best)]
@@ -200,7 +205,7 @@ def verdicts(ranking: Ranking) -> list[str]:
     if open_:
         lines.append(f"{best} cannot be told apart from {_list(open_)} by these runs.")
     if better:
-        lines.append(f"Yet {_list(better)}, compared with {best} alone, is better ({_TEST}).")
+        lines.append(f"However, {_list(better)} is better than {best} in their pair ({_TEST}).")
     needed = statistics.runs_needed(len(ranking.pairs))
     if ranking.runs < needed:
         lines.append(
@@ -208,7 +213,7 @@ def verdicts(ranking: Ranking) -> list[str]:
             f"{len(ranking.methods)} methods need {needed}; run more seeds."
         )
     if len(ranking.tasks) > 1:
-        lines.append("The tests speak of these tasks, not of others.")
+        lines.append("The tests are about these tasks; they say nothing about others.")
     return lines
 
 
@@ -217,7 +222,7 @@ def _list(names: list[str]) -> str:
 
 
 def friedman_text(ranking: Ranking) -> str:
-    """Return what Friedman's test and the critical difference say."""
+    """Return the results of Friedman's test and the critical difference, explained."""
     distance = (
         f"Critical difference {ranking.critical_difference:.2f} (Nemenyi, 5 %): mean ranks that "
         "are closer may differ by chance."
@@ -226,8 +231,8 @@ def friedman_text(ranking: Ranking) -> str:
         return distance
     p = p_text(ranking.friedman)
     return (
-        f"Friedman's test that all are alike: p {p if p[0] == '<' else f'= {p}'}. {distance} This "
-        "looks at ranks only; what is said of two methods rests on Wilcoxon's test of each pair."
+        f"Friedman's test that all are equal: p {p if p[0] == '<' else f'= {p}'}. {distance} This "
+        "uses ranks only; statements about two methods are based on Wilcoxon's test of the pair."
     )
 
 
@@ -244,7 +249,7 @@ def gain_texts(ranking: Ranking, pair: Pair) -> tuple[str, str]:
 
 
 def gain_name(ranking: Ranking) -> str:
-    """Return what the gain of a pair is measured in."""
+    """Return the column name of the gain of a pair, with its unit."""
     if len(ranking.tasks) > 1:
         return "gain in % of each task's range"
     return f"gain in {ranking.tasks[0].metric}"
@@ -256,7 +261,7 @@ def result_texts(ranking: Ranking, method: str, task: int = 0) -> list[str]:
     found = sorted(x for x in of_task.curves[method][:, -1] if not math.isnan(x))
     if not found:
         return ["–", "–"]
-    middle = (found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2
+    middle = finite.mean([found[(len(found) - 1) // 2], found[len(found) // 2]])
     ends = found if of_task.direction == "max" else found[::-1]
     return [f"{middle:.5g}", f"{ends[0]:.5g} to {ends[-1]:.5g}"]
 

@@ -1,4 +1,4 @@
-"""The rungs of successive halving: how many trials each had, and how many went on."""
+"""The rungs of successive halving: their trials, and which of these were promoted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ class Rung:
     Attributes:
         budget: Counted from fresh weights.
         trials: Its trials, by number, in any state.
-        promoted: Numbers of those that went on to a higher rung.
-        best: The best of the done ones, None where none is done.
+        promoted: Numbers of the trials that were promoted to a higher rung.
+        best: The best done trial, or None.
     """
 
     budget: float

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
 from evotune.errors import StudyError
 from evotune.evolution.pareto import non_dominated
 from evotune.evolution.repeats import root
@@ -18,7 +19,7 @@ from evotune.trial import Trial
 Floats = npt.NDArray[np.float64]
 
 HYPERVOLUME = "hypervolume"
-#: How far beyond the worst of the front the reference point lies, where best to worst is 1.
+#: Distance of the reference point beyond the front's worst values, in units of its range.
 REFERENCE = 1.1
 
 
@@ -33,15 +34,15 @@ class RunLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TaskRuns:
-    """What several methods have found on one task, by seed.
+    """The results of several methods on one task, by seed.
 
     Attributes:
-        task: Name of the task; empty where there is only one.
-        metric: What is compared: the objective, or the hypervolume of several.
-        direction: Whether more of it is better.
-        seeds: The seeds that every method has run with.
-        curves: By method, its best so far at each point in the user's sign, NaN before the first
-            result that breaks no constraint; shape ``(seeds, points)``.
+        task: Name of the task; empty if there is only one.
+        metric: The compared metric: the objective, or the hypervolume of several.
+        direction: ``"max"`` or ``"min"``.
+        seeds: The seeds that all methods have in common.
+        curves: By method, its best so far at each point in the sign of the metric, NaN before the
+            first feasible result; shape ``(seeds, points)``.
     """
 
     task: str
@@ -93,16 +94,16 @@ def ended(run: RunLike) -> list[Trial]:
 
 
 def counts_epochs(runs: Collection[RunLike]) -> bool:
-    """Tell whether runs are to be compared by epochs: all trials have budgets, unequal ones."""
+    """Return whether to compare runs by epochs: all trials have budgets, which are not equal."""
     budgets = {trial.budget for run in runs for trial in ended(run)}
     return None not in budgets and len(budgets) > 1
 
 
 def read_log(run: RunLike, *, epochs: bool) -> Log:
-    """Return what a run has spent and found.
+    """Return the costs and results of a run.
 
     Raises:
-        StudyError: No trial of it has ended.
+        StudyError: No trial of the run has ended.
     """
     trials = ended(run)
     if not trials:
@@ -125,10 +126,10 @@ def _counts(trial: Trial) -> bool:
 
 
 def objectives_of(methods: Mapping[str, Sequence[RunLike]], task: str) -> Objectives:
-    """Return the objectives that all runs have.
+    """Return the objectives of all runs.
 
     Raises:
-        StudyError: They have different ones.
+        StudyError: The runs have different objectives.
     """
     found = {
         method: Objectives.from_json(run.definition.objectives)
@@ -157,7 +158,7 @@ def curves(
     logs: Mapping[str, Mapping[int, Log]],
     points: Sequence[float],
 ) -> TaskRuns:
-    """Return the best so far of every run at some points of what was spent.
+    """Return the best result so far of every run at given costs.
 
     Args:
         task: Its name.
@@ -192,8 +193,16 @@ def _hypervolume_of(found: Sequence[Floats]) -> Callable[[Floats], float]:
 
     everything = np.concatenate(found)
     front = everything[non_dominated(everything)] if len(everything) else everything
+    units = finite.units(front)
+    front = front / units
     best = front.min(axis=0, initial=math.inf)
     scale = front.max(axis=0, initial=-math.inf) - best
     scale = np.where(scale > 0, scale, 1.0)
     reference = np.full(everything.shape[1], REFERENCE)
-    return lambda points: float(moocore.hypervolume((points - best) / scale, ref=reference))
+
+    def volume(points: Floats) -> float:
+        with np.errstate(over="ignore"):  # far beyond the reference point it is all the same
+            cube = (points / units - best) / scale
+        return float(moocore.hypervolume(cube, ref=reference))
+
+    return volume

@@ -8,11 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
 from evotune.analysis.text import label, number
 from evotune.space import Domain, Space
 from evotune.trial import Trial
 
 Floats = npt.NDArray[np.float64]
+
+#: Where a linear axis is so long that room beside it would be beyond floats, its ends are here.
+_FARTHEST = finite.LARGEST / 4
+#: Scores count as no larger while an axis is looked for: three of its lengths are a float.
+_NEAR = finite.LARGEST / 16
+#: Ticks that would lie closer than this are no normal floats.
+_NEAREST = 1e-300
+#: Logarithms of all floats.
+_DECADES = (-324.0, 308.25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,11 @@ class Scale:
     log: bool = False
     labels: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not self.log and float(self.high) / 2 - float(self.low) / 2 > _FARTHEST:
+            object.__setattr__(self, "low", max(self.low, -_FARTHEST))
+            object.__setattr__(self, "high", min(self.high, _FARTHEST))
+
     def position(self, values: Floats) -> Floats:
         """Return where values lie on a linear axis, those beyond its ends at its ends."""
         inside = np.clip(values, self.low, self.high)
@@ -45,7 +60,7 @@ class Scale:
         """Return the value at a share of the axis' length from its lower end, also beyond it."""
         low, high = self.ends()
         place = low + share * ((high - low) or 1.0)
-        return float(10.0**place) if self.log else place
+        return float(10.0 ** min(place, 308.0)) if self.log else finite.limited(place)
 
     def ticks(self, wanted: int = 5) -> tuple[list[float], list[str]]:
         """Return values worth a tick and their labels."""
@@ -59,9 +74,12 @@ class Scale:
         """Return the layout of a Cartesian Plotly axis with this scale."""
         low, high = self.ends()
         room = padding * ((high - low) or 1.0)
+        first, last = low - room, high + room
+        if self.log:
+            first, last = max(first, _DECADES[0]), min(last, _DECADES[1])
         layout: dict[str, Any] = {
             "type": "log" if self.log else "linear",
-            "range": [low - room, high + room],
+            "range": [first, last],
             "nticks": 7,
         }
         if self.log or self.labels:
@@ -74,7 +92,7 @@ def _log_ticks(low: float, high: float, wanted: int) -> list[float]:
     for steps in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         values = [float(f"{step}e{decade}") for decade in decades for step in steps]
-        inside = [v for v in values if low * (1 - 1e-9) <= v <= high * (1 + 1e-9)]
+        inside = [v for v in values if low * (1 - 1e-9) <= v <= finite.limited(high * (1 + 1e-9))]
         if len(inside) >= min(3, wanted):
             return inside[:: math.ceil(len(inside) / (wanted + 2))]
     return []
@@ -84,11 +102,13 @@ def _linear_ticks(low: float, high: float, wanted: int) -> list[float]:
     if not high > low:
         return [low]
     rough = (high - low) / wanted
+    if rough < _NEAREST:
+        return [low, high]
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= 0.75 * rough)
     first = math.ceil(low / step - 1e-9)
     count = math.floor(high / step + 1e-9) - first + 1
-    return [float(f"{(first + k) * step:.10g}") for k in range(count)]
+    return [finite.limited(float(f"{(first + k) * step:.10g}")) for k in range(count)]
 
 
 def is_listed(domain: Domain) -> bool:
@@ -137,10 +157,10 @@ def _unit_column(domain: Domain, name: str, trials: Sequence[Trial]) -> list[flo
 
 
 def score_scale(scores: Floats, direction: str) -> tuple[Scale, int]:
-    """Return an axis for scores that a few very bad ones do not squash.
+    """Return an axis for scores that leaves out a few very bad ones, if there are such.
 
     Args:
-        scores: In the user's sign, finite, shape ``(trials,)``.
+        scores: Finite, in the sign of the metric, shape ``(trials,)``.
         direction: ``"max"`` or ``"min"``.
 
     Returns:
@@ -148,17 +168,21 @@ def score_scale(scores: Floats, direction: str) -> tuple[Scale, int]:
     """
     if not scores.size:
         return Scale(0.0, 1.0), 0
+    ends = float(scores.min()), float(scores.max())
+    scores = np.clip(scores, -_NEAR, _NEAR)
     best, worst = float(scores.max()), float(scores.min())
     if direction == "min":
         best, worst = worst, best
     if direction == "min" and best > 0 and np.median(scores) > 50 * best:
-        return Scale(best, worst, log=True), 0
+        return Scale(*ends, log=True), 0
     usual = float(np.quantile(scores, 0.05 if direction == "max" else 0.95))
     reach = best - usual
     end = usual - 0.5 * reach
     if reach == 0 or abs(best - worst) <= 2.5 * abs(reach):
         end = worst
     if end == best:
-        return Scale(best - (abs(best) or 1.0) / 2, best + (abs(best) or 1.0) / 2), 0
+        half = (abs(best) or 1.0) / 2
+        return Scale(best - half, best + half), 0
     hidden = int(np.sum(scores < end) if direction == "max" else np.sum(scores > end))
-    return Scale(min(best, end), max(best, end)), hidden
+    low, high = min(best, end), max(best, end)
+    return Scale(ends[0] if low == -_NEAR else low, ends[1] if high == _NEAR else high), hidden

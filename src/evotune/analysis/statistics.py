@@ -1,16 +1,16 @@
-"""Intervals and tests: for each question one of each, used by the package and its benchmarks.
+"""Intervals and tests: one of each per question, used by the package and its benchmarks.
 
-Whether two methods differ is decided by a test of ranks, because it assumes no distribution and one
-run that went astray cannot decide it: Wilcoxon's signed-rank test (1945) where run k of both has
-the same seed, Mann and Whitney's (1947) where runs have nothing in common. Several pairs that are
-asked about at once are corrected by Holm's method (1979).
+Whether two methods differ is decided by a rank test, because it assumes no distribution and a
+single outlier cannot decide it: Wilcoxon's signed-rank test (1945) if run k of both has the same
+seed, Mann and Whitney's (1947) for independent runs. If several pairs are tested, the p-values are
+corrected by Holm's method (1979).
 
-By how much they differ is said by the mean and its 95 % interval: Student's (1908) for gaps of
-pairs, Welch's (1947) for independent runs. The bootstrap (Efron, 1987) assumes less but is too
-narrow for as few runs as are usual: where two methods are alike but for normal, heavy-tailed (t
-with 3 degrees of freedom) or log-normal noise, its 95 % interval of the mean gap holds 0 in 76 to
-85 % of cases with 5 seeds and in 83 to 92 % with 10, Student's in 95 to 97 %. The interval does not
-decide.
+By how much they differ is estimated by the mean and its 95 % interval: Student's (1908) for paired
+differences, Welch's (1947) for independent runs. The bootstrap (Efron, 1987) assumes less, but its
+intervals are too narrow for the usual few runs: if two methods differ only by normal, heavy-tailed
+(t with 3 degrees of freedom) or log-normal noise, its 95 % interval of the mean difference contains
+0 in 76 to 85 % of cases with 5 seeds and in 83 to 92 % with 10, Student's in 95 to 97 %. The
+interval is not used for decisions.
 
 A median has the interval between two order statistics (David and Nagaraja, 2003), which assumes no
 distribution either. Many methods are compared by mean ranks, Friedman's test (1937) and Nemenyi's
@@ -18,19 +18,21 @@ critical difference (1963), as Demšar (2006) advises. Titles are in docs/refere
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
 from evotune.errors import StudyError
 
 # scipy.stats takes half a second to load, hence the imports within functions.
 
 Floats = npt.NDArray[np.float64]
 
-#: Chance of seeing a difference where there is none; one minus the confidence of intervals.
+#: Significance level, and one minus the confidence level of intervals.
 LEVEL = 0.05
 #: Up to so many divisions of the runs the test of independent runs is exact: 8 runs against 8.
 DIVISIONS = 20_000
@@ -68,33 +70,33 @@ class Difference:
 
 
 def sign_of(mean: float, majority: int, p: float) -> int:
-    """Return which of two methods is larger: 1 or −1, or 0 where that cannot be said.
+    """Return 1 or −1 if one of two methods is significantly larger or smaller, else 0.
 
     Args:
         mean: Mean difference.
-        majority: In how many more pairs it is positive than negative.
-        p: Of the test that they are alike; at 5 % or above nothing can be said, and neither where
-            mean and majority contradict each other.
+        majority: Number of pairs with a positive difference minus those with a negative one.
+        p: p-value of the test that both are equal. The result is 0 if p is 5 % or above, or if the
+            signs of mean and majority differ.
     """
     return int(np.sign(mean)) if p < LEVEL and mean * majority > 0 else 0
 
 
 def paired(a: Sequence[float], b: Sequence[float]) -> Difference:
-    """Compare two methods that ran on the same seeds, one value a seed in the same order.
+    """Compare two methods that ran with the same seeds, one value per seed in the same order.
 
     Raises:
         StudyError: Fewer than two pairs, or lists of unequal length.
     """
     if len(a) != len(b) or len(a) < 2:
         raise StudyError(f"needs two or more pairs of values, got {len(a)} and {len(b)}")
-    gaps = np.subtract(a, b)
+    gaps = finite.plus(np.asarray(a, float), np.negative(b))
     larger, smaller = int((gaps > 0).sum()), int((gaps < 0).sum())
     low, high = mean_interval(gaps)
-    return Difference(float(gaps.mean()), low, high, signed_rank(gaps), larger, smaller, len(gaps))
+    return Difference(mean_of(gaps), low, high, signed_rank(gaps), larger, smaller, len(gaps))
 
 
 def unpaired(a: Sequence[float], b: Sequence[float]) -> Difference:
-    """Compare two methods whose runs have nothing in common.
+    """Compare two methods with independent runs.
 
     Raises:
         StudyError: Fewer than two values of one of them.
@@ -104,12 +106,17 @@ def unpaired(a: Sequence[float], b: Sequence[float]) -> Difference:
     if min(len(a), len(b)) < 2:
         raise StudyError(f"needs two or more values of each, got {len(a)} and {len(b)}")
     x, y = np.asarray(a, float), np.asarray(b, float)
-    mean, gaps = float(x.mean() - y.mean()), x[:, None] - y
-    low = high = mean
-    if np.ptp(x) or np.ptp(y):
-        low, high = stats.ttest_ind(x, y, equal_var=False).confidence_interval(1 - LEVEL)
+    gaps = finite.plus(x[:, None], -y)
+    unit = finite.unit([*x, *y])
+    shares = x / unit, y / unit
+    mean = low = high = float(shares[0].mean() - shares[1].mean())
+    if any(map(np.ptp, shares)):
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+            # Of all but equal runs, or of variances too far apart, digits are lost: no matter.
+            low, high = stats.ttest_ind(*shares, equal_var=False).confidence_interval(1 - LEVEL)
+    mean, low, high = (finite.limited(float(x) * unit) for x in (mean, low, high))
     larger, smaller = int((gaps > 0).sum()), int((gaps < 0).sum())
-    return Difference(mean, float(low), float(high), rank_sum(x, y), larger, smaller, gaps.size)
+    return Difference(mean, low, high, rank_sum(x, y), larger, smaller, gaps.size)
 
 
 def signed_rank(gaps: Floats) -> float:
@@ -140,8 +147,17 @@ def mean_interval(values: Floats) -> tuple[float, float]:
 
     if len(values) < 2:
         return math.nan, math.nan
-    reach = stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * stats.sem(values)
-    return float(values.mean() - reach), float(values.mean() + reach)
+    unit = finite.unit(values)
+    mean = (values / unit).mean()
+    reach = stats.t.ppf(1 - LEVEL / 2, len(values) - 1) * stats.sem(values / unit)
+    low, high = (float(mean + way * reach) * unit for way in (-1.0, 1.0))
+    return finite.limited(low), finite.limited(high)
+
+
+def mean_of(values: Floats) -> float:
+    """Return the mean of values, ``(runs,)``."""
+    unit = finite.unit(values)
+    return finite.limited(float((values / unit).mean()) * unit)
 
 
 def median_interval(values: npt.ArrayLike) -> Floats:
@@ -167,7 +183,7 @@ def median_interval(values: npt.ArrayLike) -> Floats:
 
 
 def holm(p_values: Sequence[float]) -> Floats:
-    """Return p-values that may be held against one level although they are many (Holm, 1979)."""
+    """Return p-values corrected for multiple comparisons (Holm, 1979)."""
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p, kind="stable")
     adjusted = np.empty(len(p))
@@ -176,7 +192,7 @@ def holm(p_values: Sequence[float]) -> Floats:
 
 
 def runs_needed(pairs: int) -> int:
-    """Return with how many runs the signed-rank test can prove a difference among some pairs."""
+    """Return the fewest runs with which a signed-rank test of so many pairs can be significant."""
     return math.floor(math.log2(2 * pairs / LEVEL)) + 1  # all gaps of one sign: p = 2 / 2^runs
 
 
@@ -212,7 +228,7 @@ def friedman(losses: Floats) -> float:
 
 
 def critical_difference(methods: int, runs: int) -> float:
-    """Return by how much two mean ranks must differ to differ by more than chance (Nemenyi)."""
+    """Return Nemenyi's critical difference of mean ranks at 5 %."""
     from scipy.stats import studentized_range
 
     q = studentized_range.ppf(1 - LEVEL, methods, math.inf) / math.sqrt(2)

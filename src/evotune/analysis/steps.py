@@ -1,9 +1,10 @@
-"""Trials as steps of members that train on: whose weights, how many epochs, who was replaced."""
+"""Trials as steps of members: their donors, their epochs, and which members they replaced."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from evotune import finite
 from evotune.trial import Trial
 
 Lane = tuple[int, ...]
@@ -16,12 +17,12 @@ class Step:
     Attributes:
         trial: The trial.
         generation: Its generation, 0 where the algorithm has none.
-        lane: The islands around the member, outermost first, and its place among the members;
-            empty where the algorithm has no members.
-        start: Epochs that the weights had been trained for when it began.
-        end: Epochs that they have been trained for at its end, or shall be while it runs.
-        replaces: The trial that gave way to this child, if there was one.
-        is_child: A child has taken a place; False when a member went on, or began afresh.
+        lane: The islands around the member, outermost first, and its index among the members;
+            empty if the algorithm has no members.
+        start: Epochs that the weights were trained for before this step.
+        end: The same after this step, also while it is still running.
+        replaces: The trial that this child replaced, if any.
+        is_child: Whether a child replaced a member; False if a member continued or is new.
         mutated: Genes of a child that mutation changed.
     """
 
@@ -36,20 +37,20 @@ class Step:
 
     @property
     def member(self) -> str:
-        """Name of the member for people: ``3``, or ``1.3`` for member 3 of island 1."""
+        """Name of the member to show: ``3``, or ``1.3`` for member 3 of island 1."""
         return ".".join(map(str, self.lane))
 
     @property
     def epochs(self) -> str:
-        """The epochs that it trains, for people: ``4-7``."""
+        """The range of epochs that it trains, to show: ``4-7``."""
         first, last = f"{self.start:g}", f"{self.end - 1:g}"
         return first if self.end <= self.start + 1 else f"{first}-{last}"
 
 
 def inherits_weights(trials: Iterable[Trial]) -> bool:
-    """Tell whether any trial started from the weights of another, with genes of its own.
+    """Return whether any trial inherited weights other than by a promotion.
 
-    A trial that halving has promoted goes on as what it was: that is one longer training.
+    A trial that successive halving promoted is just trained longer with the same genes.
     """
     return any(trial.donors and trial.origin.promotes is None for trial in trials)
 
@@ -92,8 +93,8 @@ def _step(trial: Trial, start: float, end: float) -> Step:
 def latest(made: Sequence[Step]) -> list[Step]:
     """Return the latest step of each member, by member.
 
-    Where a crossing's two children live side by side until the better half is kept, a generation
-    has more members than the first one.
+    A generation has more members than the first one if both children of a crossover are trained
+    before the better half is kept.
     """
     lanes: dict[Lane, Step] = {}
     for step in made:
@@ -103,10 +104,10 @@ def latest(made: Sequence[Step]) -> list[Step]:
 
 
 def survivors(made: Sequence[Step]) -> list[Step]:
-    """Return the steps in which the lines of weights end that are still alive.
+    """Return the last steps of the lines of weights in the final population.
 
-    These are the latest done steps of all members, or, where no members are noted, the done ones
-    whose weights nobody took over.
+    These are the latest done steps of all members, or, if the algorithm notes no members, the done
+    ones whose weights no trial inherited.
     """
     done = [step for step in made if step.trial.is_done and step.end > 0]
     if any(step.lane for step in done):
@@ -116,10 +117,10 @@ def survivors(made: Sequence[Step]) -> list[Step]:
 
 
 def gain(step: Step, donor: Step | None) -> float:
-    """Return by how much a step ended better than its donor, in the first objective's value.
+    """Return by how much a step is better than its donor, in the first objective's value.
 
-    Positive is better; NaN where one of them has no finite value.
+    Positive is better; NaN if one of them has no finite value.
     """
     if donor is None or not step.trial.values or not donor.trial.values:
         return math.nan
-    return donor.trial.values[0] - step.trial.values[0]
+    return finite.limited(donor.trial.values[0] - step.trial.values[0])

@@ -1,4 +1,4 @@
-"""Numbers, durations and names as people read them."""
+"""Numbers, durations and names as readable text."""
 
 import html
 import math
@@ -42,7 +42,7 @@ def shorten(text: Any, width: int = 60) -> str:
 
 
 def label(text: Any, width: int = 28) -> str:
-    """Return text for a place where Plotly or a browser would read it as HTML."""
+    """Return text escaped and shortened for labels, which Plotly reads as HTML."""
     return html.escape(shorten(text, width))
 
 

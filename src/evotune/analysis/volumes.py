@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
 from evotune.analysis.data import Floats, Indices, StudyData
 from evotune.evolution.hypervolume import hypervolume, reference_point
 from evotune.evolution.pareto import non_dominated
@@ -24,8 +25,11 @@ def volumes(data: StudyData) -> tuple[Indices, Floats]:
     groups = data.done_groups[order]
     last = np.flatnonzero(np.diff(groups, append=groups[-1:] + 1))
     # In the unit cube between the best ends and the reference point no product overflows.
-    best = data.values[data.front].min(axis=0)
-    cube = (data.values[order] - best) / (reference(data) - best)
+    front = data.values[data.front]
+    units = finite.units(front)
+    best = front.min(axis=0) / units
+    with np.errstate(over="ignore"):  # far beyond the reference point it is all the same
+        cube = (data.values[order] / units - best) / (reference_point(front / units) - best)
     front, reached = cube[:0], []
     for start, end in zip([0, *(last[:-1] + 1)], last + 1, strict=True):
         front = np.concatenate([front, cube[start:end]])
@@ -40,5 +44,5 @@ def eligible(data: StudyData) -> npt.NDArray[np.bool_]:
 
 
 def reference(data: StudyData) -> Floats:
-    """Return the point that the volume reaches to, minimised, shape ``(objectives,)``."""
+    """Return the reference point of the volume, minimised, shape ``(objectives,)``."""
     return reference_point(data.values[data.front])

@@ -1,34 +1,77 @@
 """Where files of weights lie: a local directory, or any other place that fsspec knows."""
 
+import json
 import os
 import re
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, BinaryIO
 
 from evotune.errors import CheckpointError
 
 if sys.platform != "win32":
     import fcntl
 
-_FILE = re.compile(r"trial-\d+\.safetensors")
-#: What a killed process may leave behind; nothing else in the folder is ever touched.
-_LEFTOVER = re.compile(_FILE.pattern + r"\.[0-9a-f]{8}\.tmp")
-#: No write to a remote store takes longer: what is older was left behind.
-_LONGEST_WRITE = timedelta(hours=1)
-
-
 #: Says which study a folder belongs to.
 OWNER = "study.txt"
+_FILE = re.compile(r"trial-\d+\.safetensors")
+#: What a killed process may leave behind; nothing else in the folder is ever touched.
+_LEFTOVER = re.compile(rf"({_FILE.pattern}|{re.escape(OWNER)})\.[0-9a-f]{{8}}\.tmp")
+#: What versions before `Owner` wrote: name, seed and time of the study.
+_EARLIER = re.compile(r".* \d+ \d[\d.e+]*", re.DOTALL)
+#: No write to a remote store takes longer: what is older was left behind.
+_LONGEST_WRITE = timedelta(hours=1)
+#: A link is not followed, and a pipe is not waited for: neither is a file that we wrote.
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_READ |= getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a folder of weights is.
+
+    Attributes:
+        study: The study's name, seed and time as JSON; "" for nobody's folder.
+        database: Where the study's database was, "" when it is no file.
+        folder: Where this very folder was.
+        lasts: False for a study that ends with its process.
+    """
+
+    study: str
+    database: str = ""
+    folder: str = ""
+    lasts: bool = True
+
+    @classmethod
+    def read(cls, text: str) -> "Owner":
+        """Return what a file says; what is empty, or written only in part, says nobody."""
+        try:
+            owner = cls(**json.loads(text))
+        except (ValueError, TypeError, RecursionError):
+            text = " ".join(text.split())
+            return cls(text if _EARLIER.fullmatch(text) else "")
+        kinds = (type(owner.study), type(owner.database), type(owner.folder), type(owner.lasts))
+        return owner if kinds == (str, str, str, bool) else cls("")
+
+    def text(self) -> str:
+        """Return what is written down."""
+        return json.dumps(asdict(self)) + "\n"
+
+    def is_of(self, study: str) -> bool:
+        """Tell whether it is this study, also as versions before this class wrote it down."""
+        name, seed, created = json.loads(study)
+        return self.study in (study, " ".join(f"{name} {seed} {created!r}".split()))
 
 
 def file_name(number: int) -> str:
     """Return the name of a trial's file."""
-    return f"trial-{number}.safetensors"
+    return f"trial-{number:d}.safetensors"
 
 
 def _temporary(name: str) -> str:
@@ -43,27 +86,48 @@ class LocalFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self.belongs_to = ""
+        self.path = path
+        self.belongs_to: Owner | None = None
+        self._held: BinaryIO | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_held": None}
 
     def __str__(self) -> str:
-        return str(self._path)
+        return str(self.path)
+
+    def beside(self, name: str) -> "LocalFolder":
+        """Return another folder in the same place."""
+        return LocalFolder(self.path.with_name(name))
 
     def where(self, name: str) -> str:
         """Return the full path of a file, for people."""
-        return str(self._path / name)
+        return str(self.path / name)
 
-    def owner(self) -> str | None:
-        """Return which study the folder belongs to, None for nobody's."""
+    def owner(self) -> Owner | None:
+        """Return the owner that the folder names, or None."""
         try:
-            return (self._path / OWNER).read_text(encoding="utf-8").strip()
+            return Owner.read(self.read(OWNER).decode("utf-8", "replace"))
         except OSError:
             return None
 
+    def is_held(self) -> bool:
+        """Tell whether it is of a study that does not last, and whose process lives."""
+        return _is_locked(self.path / OWNER)
+
     def claim(self) -> None:
-        """Write down which study the folder belongs to."""
-        if self.belongs_to:
-            (self._path / OWNER).write_text(f"{self.belongs_to}\n", encoding="utf-8")
+        """Write down whose the folder is, whole or not at all.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if self.belongs_to is not None:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = self._replace(OWNER, self.belongs_to.text().encode())
+            if self.belongs_to.lasts:
+                file.close()
+            else:
+                self._held = file  # its lock tells others that this process lives
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each trial's file by name."""
@@ -72,62 +136,129 @@ class LocalFolder:
     def tidy(self) -> None:
         """Remove what a killed process left half written, not what is being written now."""
         for path in self._entries():
-            if _LEFTOVER.fullmatch(path.name) and not _is_locked(path):
-                path.unlink(missing_ok=True)
+            if _LEFTOVER.fullmatch(path.name):
+                _remove_unlocked(path)
 
-    def exists(self, name: str) -> bool:
-        """Return True when there is such a file."""
-        return (self._path / name).is_file()
-
-    def read(self, name: str) -> bytes:
-        """Return a file's content; raises OSError."""
-        return (self._path / name).read_bytes()
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file so that a crash leaves the old one or the new one; raises OSError."""
-        self._path.mkdir(parents=True, exist_ok=True)
-        if not (self._path / OWNER).exists():
-            self.claim()
-        temporary = self._path / _temporary(name)
+    def size(self, name: str) -> int:
+        """Return the bytes of a file, -1 where there is none that may be read."""
         try:
-            with temporary.open("xb") as file:
-                _lock(file.fileno())  # tells `tidy` of another process that this one lives
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path / name)
+            descriptor = _open_regular(self.path / name)
+        except OSError:
+            return -1
+        try:
+            return os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
+
+    def read(self, name: str, size: int = 1 << 16) -> bytes:
+        """Return a file's content, at most one byte more than ``size``.
+
+        Raises:
+            OSError: It cannot be read, or is no plain file: a link may lead anywhere.
+        """
+        with os.fdopen(_open_regular(self.path / name), "rb") as file:
+            return file.read(size + 1)
+
+    def write(self, name: str, data: bytes, *, is_made: bool = False) -> None:
+        """Write a file so that a crash leaves the old one or the new one.
+
+        Args:
+            name: Its name.
+            data: Its content.
+            is_made: The folder was there before: it is not made again where it is missing.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if not (self.path / OWNER).exists():
+            if is_made and self.belongs_to is not None:
+                raise OSError(f"{self.path} was there and is gone; put it back, or mount its disk")
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.claim()
+        self._replace(name, data).close()
+
+    def _replace(self, name: str, data: bytes) -> BinaryIO:
+        """Write a file beside and move it there; return it, open and locked if possible."""
+        file, temporary = self._new_file(name)
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            if sys.platform == "win32":  # an open file cannot be moved there
+                file.close()
+            temporary.replace(self.path / name)
         except BaseException:
+            file.close()
             temporary.unlink(missing_ok=True)
             raise
         self._sync()
+        return file
+
+    def _new_file(self, name: str) -> tuple[BinaryIO, Path]:
+        """Return a new file whose lock tells `tidy` of other processes that this one lives."""
+        while True:
+            temporary = self.path / _temporary(name)
+            file = temporary.open("xb")
+            _lock(file.fileno())
+            if sys.platform == "win32" or os.fstat(file.fileno()).st_nlink:
+                return file, temporary
+            file.close()  # another process removed it before it was locked
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
-        (self._path / name).unlink(missing_ok=True)
+        (self.path / name).unlink(missing_ok=True)
+
+    def move(self, path: Path) -> None:
+        """Move the folder to another place on the same disk, where there is none.
+
+        Raises:
+            OSError: That cannot be done; it stays where it is.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.rename(path)
+        with suppress(OSError):
+            self.path.parent.rmdir()  # only if nothing else is in it
+        self.path = path
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Let no other process of this machine write in the meantime, where it asks alike."""
-        self._path.mkdir(parents=True, exist_ok=True)
-        with _opened(self._path) as folder:
+        """Hold a lock that keeps out other processes of this machine that ask for it too."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with _opened(self.path) as folder:
             _lock(folder)
             yield
 
     def _entries(self) -> list[Path]:
         try:
-            return list(self._path.iterdir())
+            return list(self.path.iterdir())
         except FileNotFoundError:
             return []
         except NotADirectoryError as error:
             raise CheckpointError(
-                f"weights are to go to {self._path}, which is a file; give a directory"
+                f"weights are to go to {self.path}, which is a file; give a directory"
+            ) from error
+        except OSError as error:
+            raise CheckpointError(
+                f"the folder of weights {self.path} cannot be read: {error}; make it readable, or "
+                "give checkpoints= another location"
             ) from error
 
     def _sync(self) -> None:
         """Make the new name itself survive a power cut."""
-        with _opened(self._path) as folder:
+        with _opened(self.path) as folder:
             if folder >= 0:
                 os.fsync(folder)
+
+
+def _open_regular(path: Path) -> int:
+    """Return a descriptor of a plain file, to read."""
+    if path.is_symlink():  # where the system has no O_NOFOLLOW
+        raise OSError(f"{path} is a link, and weights are read from plain files only")
+    descriptor = os.open(path, _READ)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path} is no plain file")
+    return descriptor
 
 
 @contextmanager
@@ -143,26 +274,53 @@ def _opened(folder: Path) -> Iterator[int]:
         os.close(descriptor)  # this also unlocks it
 
 
-def _lock(descriptor: int) -> None:
-    """Wait for a lock that the system takes back when the process ends, however it ends."""
-    if sys.platform != "win32":
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+def _lock(descriptor: int, how: int = 0) -> bool:
+    """Wait for a lock that the system takes back when the process ends, however it ends.
+
+    Returns:
+        False where there are no locks, or another process has it and ``how`` is not to wait.
+    """
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | how)
+    except OSError:  # some file systems know no locks
+        return False
+    return True
 
 
 def _is_locked(path: Path) -> bool:
-    """Tell whether another process holds a file that it is writing."""
-    if sys.platform != "win32":
-        with suppress(FileNotFoundError), path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-    return False
+    """Tell whether a process holds a file."""
+    return not _unlocked(path, lambda: None)
+
+
+def _remove_unlocked(path: Path) -> None:
+    """Remove a file that no process is writing: its lock is held until it is gone."""
+    with suppress(OSError):  # one that cannot be removed does no harm
+        _unlocked(path, path.unlink)
+
+
+def _unlocked(path: Path, act: Callable[[], None]) -> bool:
+    """Do something while holding the lock of a file; return False where another process has it."""
+    if sys.platform == "win32":  # an open file cannot be removed there
+        act()
+        return True
+    try:
+        descriptor = _open_regular(path)
+    except OSError:
+        return True
+    try:
+        if not _lock(descriptor, fcntl.LOCK_NB):
+            return False
+        act()
+        return True
+    finally:
+        os.close(descriptor)
 
 
 def _size(path: Path) -> int:
-    with suppress(FileNotFoundError):  # another process may just have removed it
-        return path.stat().st_size
+    with suppress(OSError):  # another process may just have removed it
+        return path.lstat().st_size
     return 0
 
 
@@ -178,7 +336,7 @@ class RemoteFolder:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self.belongs_to = ""
+        self.belongs_to: Owner | None = None
         try:
             import fsspec
 
@@ -199,20 +357,28 @@ class RemoteFolder:
         """Return the full address of a file, for people."""
         return f"{self._url}/{name}"
 
-    def owner(self) -> str | None:
-        """Return which study the folder belongs to, None for nobody's."""
+    def beside(self, name: str) -> "RemoteFolder":
+        """Return another folder in the same place."""
+        return RemoteFolder(f"{self._url.rpartition('/')[0]}/{name}")
+
+    def owner(self) -> Owner | None:
+        """Return the owner that the folder names, or None."""
         self._files.invalidate_cache()
         try:
             content: bytes = self._files.cat_file(self._at(OWNER))
         except FileNotFoundError:
             return None
-        return content.decode("utf-8").strip()
+        return Owner.read(content.decode("utf-8", "replace"))
+
+    def is_held(self) -> bool:
+        """Return False: such stores have no locks."""
+        return False
 
     def claim(self) -> None:
-        """Write down which study the folder belongs to."""
-        if self.belongs_to:
+        """Write down whose the folder is."""
+        if self.belongs_to is not None:
             self._files.makedirs(self._path, exist_ok=True)
-            self._files.pipe_file(self._at(OWNER), f"{self.belongs_to}\n".encode())
+            self._files.pipe_file(self._at(OWNER), self.belongs_to.text().encode())
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each trial's file by name."""
@@ -224,18 +390,22 @@ class RemoteFolder:
             if _LEFTOVER.fullmatch(name) and self._is_old(name):
                 self.remove(name)
 
-    def exists(self, name: str) -> bool:
-        """Return True when there is such a file."""
+    def size(self, name: str) -> int:
+        """Return the bytes of a file, -1 where there is none."""
         self._files.invalidate_cache()
-        return bool(self._files.exists(self._at(name)))
+        try:
+            return int(self._files.info(self._at(name))["size"] or 0)
+        except FileNotFoundError:
+            return -1
 
-    def read(self, name: str) -> bytes:
-        """Return a file's content; raises OSError."""
-        content: bytes = self._files.cat_file(self._at(name))
+    def read(self, name: str, size: int) -> bytes:
+        """Return a file's content, at most one byte more than ``size``; raises OSError."""
+        with self._files.open(self._at(name), "rb") as file:
+            content: bytes = file.read(size + 1)
         return content
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file under another name, then move it."""
+    def write(self, name: str, data: bytes, *, is_made: bool = False) -> None:
+        """Write a file under another name, then move it; ``is_made`` does not matter here."""
         if not self._files.exists(self._at(OWNER)):
             self.claim()
         self._files.makedirs(self._path, exist_ok=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from evotune.checkpoints.hyperparameters import BuiltSettings, set_dropout, warn_of_unused
-from evotune.checkpoints.state import State, is_tensor, restore, snapshot
+from evotune.checkpoints.state import State, fitted, is_tensor, restore, snapshot
 from evotune.checkpoints.store import Checkpoints
 from evotune.errors import CheckpointError
 from evotune.trial import Checkpoint, Trial
@@ -76,7 +76,7 @@ class TrialWeights:
     def load(self, trial: Trial) -> tuple[State, float] | None:
         """Return what the trial inherits, without shrinking and perturbing it.
 
-        Of a network that has no donor there is nothing in the state: it stays fresh.
+        A network without a donor has no entry in the state and stays fresh.
 
         Returns:
             The state, shared with the store (not to be changed), and the epochs that it has been
@@ -242,7 +242,7 @@ def _mixed_with_fresh(
     partial = None in inherit.get("networks", ())
     mixed = dict(state)
     for name, module in modules.items():
-        donated = state.get(name)
+        donated = fitted(module, state.get(name))
         if not isinstance(donated, Mapping):
             continue
         fresh = module.state_dict()

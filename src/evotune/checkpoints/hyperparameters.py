@@ -17,7 +17,7 @@ ALIASES = {"learning_rate": "lr"}
 PARTS = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
 #: Entries that choose how the same step is computed, or turn its sign: never a gene.
 NO_GENES = ("params", "foreach", "maximize", "differentiable", "capturable", "fused")
-#: Lie in [0, 1): a multiple of them means nothing, so a param group keeps a value of its own.
+#: Lie in [0, 1), where multiples are meaningless: a param group keeps a value of its own.
 _FRACTIONS = ("momentum", "betas", "alpha", "dampening")
 #: Genes that every dropout module gets which no other gene names.
 _DROPOUT_GENES = ("dropout", "dropout_rate")
@@ -146,7 +146,7 @@ class BuiltSettings:
 
     @classmethod
     def of(cls, objects: Mapping[str, Any]) -> "BuiltSettings":
-        """Take note of the settings; call it before anything is loaded."""
+        """Record the settings; call it before anything is loaded."""
         schedulers = [s for thing in objects.values() for s in _schedulers(thing)]
         for scheduler in schedulers:  # a plateau scheduler does not note what it started from
             for group in scheduler.optimizer.param_groups:

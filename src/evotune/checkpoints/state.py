@@ -1,6 +1,7 @@
 """State as plain parts: taken from objects, given back to them, and as bytes without pickle."""
 
 import json
+import math
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -34,6 +35,8 @@ _BUILD: dict[str, Callable[[Any], Any]] = {
     "tuple": tuple,
     "set": set,
 }
+#: What wrappers of modules add to the names of tensors.
+_WRAPPERS = ("_orig_mod", "module")
 _SHAPE_ADVICE = (
     "genes that change shapes, or the kind of optimizer, cannot change along a line of weights: "
     "keep them Fixed, or search them first with recipes.tune_then_schedule"
@@ -82,7 +85,31 @@ def restore(objects: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         )
     seen: dict[Any, Any] = {}
     for name, target in objects.items():
-        _restore_one(name, target, _copy(state[name], name, seen))
+        _restore_one(name, target, fitted(target, _copy(state[name], name, seen)))
+
+
+def fitted(module: Any, part: Any) -> Any:
+    """Return a module's kept state under the names that the module has now.
+
+    ``torch.compile`` puts ``_orig_mod.`` into the names of what it wraps, at any depth, and
+    ``DataParallel`` puts ``module.``: both come and go without another network. Names that could
+    be meant in two ways, and those of what is no module, stay as they are.
+    """
+    if not isinstance(part, dict) or not callable(getattr(module, "named_modules", None)):
+        return part
+    own = module.state_dict()
+    if own.keys() == part.keys():
+        return part
+    plain = {_unwrapped(name): name for name in own}
+    if len(plain) < len(own) or len({_unwrapped(name) for name in part}) < len(part):
+        return part
+    return {plain.get(_unwrapped(name), name): value for name, value in part.items()}
+
+
+def _unwrapped(name: Any) -> Any:
+    if not isinstance(name, str):
+        return name
+    return ".".join(piece for piece in name.split(".") if piece not in _WRAPPERS)
 
 
 def size_of(state: Any) -> int:
@@ -130,7 +157,7 @@ def unpack(data: bytes) -> tuple[State, float]:
         stored = _header(data)
         if stored["format"] == _FORMAT:
             tensors = _read_tensors(data, stored["torch"])
-            return _decode(stored["state"], tensors), float(stored["epochs"])
+            return _checked_parts(_decode(stored["state"], tensors), float(stored["epochs"]))
     except ImportError as error:
         raise _not_installed(error) from error
     except Exception as error:  # damaged bytes may fail anywhere, in JSON or in a library
@@ -141,6 +168,14 @@ def unpack(data: bytes) -> tuple[State, float]:
         f"its format is {stored['format']!r}, and this evotune reads {_FORMAT}; install the "
         "version that wrote it, or a later one"
     )
+
+
+def _checked_parts(state: Any, epochs: float) -> tuple[State, float]:
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise ValueError("its state has no names")
+    if not 0 <= epochs < math.inf:
+        raise ValueError(f"it was trained for {epochs} epochs")
+    return state, epochs
 
 
 def _walk(
@@ -223,6 +258,7 @@ def _restore_one(name: str, target: Any, part: Any) -> None:
     if callable(getattr(target, "load_state_dict", None)):
         if isinstance(part, dict):
             _check_optimizer(name, target, part)
+        _check_kinds(name, target, part)
         try:
             target.load_state_dict(part)
         except Exception as error:  # every library has its own for a state that does not fit
@@ -256,6 +292,25 @@ def _check_optimizer(name: str, target: Any, part: Mapping[str, Any]) -> None:
             f"the donor's {name} was of another kind than this {type(target).__name__}: it had "
             f"{', '.join(sorted(extra))}, not {', '.join(sorted(mine - theirs))}; {_SHAPE_ADVICE}"
         )
+
+
+def _check_kinds(name: str, target: Any, part: Any) -> None:
+    """Raise where tensors hold another kind of numbers: torch would round or cut them silently."""
+    if not isinstance(part, Mapping) or not callable(getattr(target, "named_modules", None)):
+        return
+    for key, own in target.state_dict().items():
+        kept = part.get(key)
+        if kept is None or not (is_tensor(own) and is_tensor(kept)):
+            continue
+        if _kind(own) != _kind(kept):
+            raise CheckpointError(
+                f"the donor's {name} does not fit this trial's {name}: {key} is of {kept.dtype} "
+                f"there and of {own.dtype} here"
+            )
+
+
+def _kind(tensor: Any) -> tuple[bool, bool]:
+    return tensor.is_floating_point(), tensor.is_complex()
 
 
 def _first_misfit(mine: Any, theirs: Any) -> str:

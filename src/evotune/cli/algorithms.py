@@ -1,4 +1,4 @@
-"""``[algorithm]`` of a file -> the algorithm, its operators, the algorithms inside it."""
+"""Builds the algorithm, its operators and inner algorithms from the table ``[algorithm]``."""
 
 import importlib
 import inspect
@@ -14,8 +14,8 @@ from evotune.names import SEARCHES, WRAPPERS
 from evotune.protocols import Algorithm
 from evotune.space import Space
 
-#: Option of an algorithm, or of a run -> the module of its operators, and the method that makes a
-#: class one.
+#: For each option of an algorithm or of a run: the module of its operators, and the method by
+#: which a class there is recognised as one.
 OPERATORS = {
     "selection": ("evolution.selection", "__call__"),
     "crossover": ("space.crossover", "__call__"),
@@ -26,7 +26,7 @@ OPERATORS = {
     "interval": ("algorithms.population_based", "fresh"),
     "stopping": ("evolution.stopping", "fresh"),
 }
-#: Options for which the algorithm itself knows names, such as "quantile" and "auto".
+#: Options for which the algorithm itself accepts names, such as "quantile" and "auto".
 _NAMED_THERE = ("exploit", "interval")
 
 T = TypeVar("T")
@@ -37,12 +37,12 @@ def make_algorithm(table: Mapping[str, Any], space: Space, setting: Mapping[str,
 
     Args:
         table: ``name`` or ``recipe``, and options.
-        space: What it searches.
-        setting: Options of `auto`, by which it chooses.
+        space: The space to search.
+        setting: Options of `auto`, which depend on the study.
 
     Raises:
-        ConfigError: An unknown name or option, or a value of another type.
-        AlgorithmError: Options that the algorithm cannot work with.
+        ConfigError: A name or option is unknown, or a value has the wrong type.
+        AlgorithmError: The algorithm rejects an option.
     """
     options = {k: make_operator(k, v) for k, v in table.items() if k not in ("name", "recipe")}
     if table.get("name") == "Islands" and "recipe" not in table:
@@ -54,7 +54,7 @@ def make_algorithm(table: Mapping[str, Any], space: Space, setting: Mapping[str,
         return build(maker, _with_tuples(maker, options), space)
     if options:
         raise ConfigError(
-            f'"auto" chooses its own options; name an algorithm to set {", ".join(options)}'
+            f'"auto" chooses its own options; to set {", ".join(options)}, name an algorithm'
         )
     return auto(space, **setting)
 
@@ -96,7 +96,7 @@ def _make_wrapper(
 
 
 def _with_tuples(maker: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Make lists tuples where tuples are wanted, for which TOML has no form of its own."""
+    """Convert lists to tuples where the maker needs tuples, which TOML does not have."""
     hints = get_type_hints(maker.__init__ if isinstance(maker, type) else maker)  # type: ignore[misc]
     wanted = {name for name, hint in hints.items() if _is_tuple(hint)}
     return {
@@ -117,15 +117,15 @@ def _algorithm_maker(table: Mapping[str, Any]) -> Callable[..., Algorithm]:
         maker: Callable[..., Algorithm] = getattr(evotune, name)
         return maker
     if "name" in table:
-        raise ConfigError("name and recipe exclude each other; a recipe is an algorithm by itself")
+        raise ConfigError("got both name and recipe; a recipe is a whole algorithm: keep only one")
     return _pick("recipe", table["recipe"], _recipes())
 
 
 def algorithm_table(name: str) -> dict[str, str]:
-    """Return what ``[algorithm]`` says for an algorithm, named in any case, or for a recipe.
+    """Return the table ``[algorithm]`` for a recipe, or for an algorithm in upper or lower case.
 
     Raises:
-        ConfigError: There is neither of this name.
+        ConfigError: There is no algorithm or recipe of this name.
     """
     known = {algorithm.lower(): algorithm for algorithm in ("auto", *SEARCHES)}
     if name.lower() in known:
@@ -142,15 +142,16 @@ def _recipes() -> dict[str, Callable[..., Algorithm]]:
 
 
 def make_operator(option: str, value: Any) -> Any:
-    """Return the operator that a name, or a table with a name and options, stands for.
+    """Return the operator given by its name, or by a table with its name and options.
 
     Args:
-        option: The option that takes it; any other one than those of `OPERATORS` is left as it is.
-        value: What the file says.
+        option: The option that takes the operator; if it is not in `OPERATORS`, the value is
+            returned as it is.
+        value: The value in the file.
 
     Raises:
-        ConfigError: An unknown name or option, or a value of another type.
-        AlgorithmError: Options that the operator cannot work with.
+        ConfigError: A name or option is unknown, or a value has the wrong type.
+        AlgorithmError: The operator rejects an option.
     """
     if option not in OPERATORS or not isinstance(value, str | Mapping):
         return value

@@ -1,4 +1,4 @@
-"""``evotune compare``: run files or algorithms with the same seeds, and say which is best."""
+"""``evotune compare``: run several methods with the same seeds and rank them."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ from evotune.analysis.ranking import compare
 from evotune.analysis.runs import RunLike
 from evotune.analysis.statistics import runs_needed
 from evotune.analysis.text import count, number
+from evotune.checks import user_path
 from evotune.cli.algorithms import algorithm_table, make_algorithm
 from evotune.cli.config import Config, load, setting_of
 from evotune.cli.console import is_live, make_console
@@ -31,13 +32,13 @@ _BUDGET = ("trials", "epochs", "timeout")
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One of the methods that are compared.
+    """One of the compared methods.
 
     Attributes:
-        name: How tables call it.
+        name: Its name in tables.
         file: Its TOML file.
         study: The first part of its studies' names.
-        algorithm: What takes the place of the file's ``[algorithm]``; None leaves that.
+        algorithm: A table that replaces ``[algorithm]`` of the file, or None.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Arm:
     algorithm: Mapping[str, Any] | None = None
 
     def config(self, overrides: Mapping[str, Any]) -> Config:
-        """Read the file; its algorithm is a new one each time."""
+        """Read the file; each call creates a new algorithm object."""
         config = load(self.file, overrides)
         if self.algorithm is None:
             return config
@@ -64,22 +65,24 @@ def compare_sources(
     seeds: int | None,
     output: Path | None,
 ) -> int:
-    """Compare TOML files, algorithms on one TOML file, or what a storage holds.
+    """Compare TOML files, several algorithms on one TOML file, or runs in a storage.
 
     Args:
         sources: TOML files; or a storage, and the names of the methods in it.
-        overrides: Values that go before those in the files' ``[study]``.
-        algorithms: Names with commas between, in place of the ``[algorithm]`` of a single file.
-        seeds: How many runs of each; None takes as many as can prove a difference.
-        output: Where the HTML page goes, if anywhere.
+        overrides: Values that replace those in ``[study]`` of the files.
+        algorithms: Names separated by commas, in place of the ``[algorithm]`` of a single file.
+        seeds: Runs of each method; None means as few as can show a significant difference.
+        output: The HTML page to write, if any.
 
     Returns:
         The exit code.
 
     Raises:
-        ConfigError: The sources cannot be compared, or a file cannot be understood.
-        StudyError: What is stored cannot be compared.
+        ConfigError: The sources cannot be compared, or a file is invalid.
+        StudyError: The stored runs cannot be compared.
     """
+    if output is not None:
+        user_path(output, ConfigError, (".html", ".htm"))
     console = make_console()
     if sources[0].endswith(".toml"):
         arms = _arms(sources, algorithms)
@@ -90,7 +93,7 @@ def compare_sources(
             return INTERRUPTED
     else:
         if algorithms or overrides:
-            raise ConfigError("what is stored already is not run: leave the options away")
+            raise ConfigError("stored runs are compared as they are: the only option is --output")
         methods = _stored(sources[0], sources[1:])
     ranking = compare(methods)
     console.print(f"\n{ranking}", soft_wrap=True)
@@ -102,12 +105,12 @@ def compare_sources(
 
 
 def _arms(sources: Sequence[str], algorithms: str | None) -> list[Arm]:
-    files = [Path(source) for source in sources]
+    files = [user_path(source, ConfigError) for source in sources]
     if any(file.suffix != ".toml" for file in files):
         raise ConfigError(f"compare takes either TOML files or one storage; got {_list(sources)}")
     if algorithms is None and len(files) < 2:
         raise ConfigError(
-            f"compare needs something to compare {files[0]} with: a second file, or "
+            f"compare needs a second method besides {files[0]}: add a second file, or "
             "--algorithms Genetic,RandomSearch"
         )
     if algorithms is not None and len(files) > 1:
@@ -125,8 +128,8 @@ def _arms(sources: Sequence[str], algorithms: str | None) -> list[Arm]:
     for arm in arms:
         if sum(other.name == arm.name for other in arms) > 1:
             raise ConfigError(
-                f"two of those to compare are named {arm.name!r}; files are told apart by name = "
-                '"..." in their [study]'
+                f"two of the methods are named {arm.name!r}; give each file another name = "
+                '"..." in its [study]'
             )
     if len(arms) < 2:
         raise ConfigError("--algorithms needs two or more names, such as Genetic,RandomSearch")
@@ -138,7 +141,7 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _check_same_task(arms: Sequence[Arm], overrides: Mapping[str, Any]) -> None:
-    """Refuse files whose results say nothing about each other; spaces may differ."""
+    """Refuse files with different tasks, objectives or budgets; their spaces may differ."""
     first, *others = ((arm.file, arm.config(overrides)) for arm in arms)
     for file, config in others:
         for what in _differences(first[1], config):
@@ -162,9 +165,9 @@ def _differences(a: Config, b: Config) -> Iterator[str]:
 def _run(
     arms: Sequence[Arm], overrides: Mapping[str, Any], seeds: int, console: Console
 ) -> dict[str, list[RunLike]] | None:
-    """Run every arm with every seed, or go on with them; return None when interrupted."""
+    """Run or resume every arm with every seed; return None when interrupted."""
     done: dict[str, list[RunLike]] = {arm.name: [] for arm in arms}
-    for seed in range(seeds):  # seed by seed, so that what is there after Ctrl-C are whole pairs
+    for seed in range(seeds):  # seed by seed, so that Ctrl-C leaves complete pairs
         for arm in arms:
             name = f"{arm.study}{SEED}{seed}"
             config = arm.config({**overrides, "name": name, "seed": seed})

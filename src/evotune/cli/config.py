@@ -8,22 +8,22 @@ the study::
     storage = "sqlite:///digits.db"   # beside the file; or a path, or postgresql://user@host/db
     objective = "max accuracy"        # or a list; or { weighted = { accuracy = 1.0, loss = -0.1 } }
     constraints = [{ metric = "parameters", at_most = 100000 }]   # at_most, at_least
-    seed = 1                          # drawn and recorded when left out
+    seed = 1                          # if left out, one is drawn and recorded
     duplicates = "redraw"             # or "repeat", "allow"
     trials = 60                       # of the whole study; ends it, like the next four
-    epochs = 20                       # of any weights, over all trials that hand them on
-    timeout = 3600                    # seconds after which no trial is started any more
+    epochs = 20                       # of any weights, over all trials that inherit them
+    timeout = 3600                    # seconds after which no further trial is started
     target = 0.98                     # value of the first objective that is good enough
-    stagnation = 5                    # generations without a better best
+    stagnation = 5                    # generations without improvement of the best value
     stopping = { name = "MedianStopping", grace = 3 }   # ends single trials; or "MedianStopping"
     workers = 2                       # processes; left out, a SupervisedTask with epochs stacks
-    trial_timeout = 600               # seconds after which a trial is failed
+    trial_timeout = 600               # seconds after which a trial is ended as failed
     max_failures = 0.5                # share of the trials that may fail
     deterministic = true              # tell results in trial order; see `Study.run`
     checkpoints = "weights"           # where weights are kept: a folder beside the file, or a URL;
                                       # or { location = "weights", quota = "2 GB", write_every = 1 }
 
-    [space]                           # a gene a line
+    [space]                           # one gene per line
     lr = { type = "float", low = 1e-4, high = 1.0, log = true }
     dropout = { type = "float", low = 0.0, high = 0.6, step = 0.1 }
     width = { type = "int", low = 8, high = 64, log = true }
@@ -34,7 +34,7 @@ the study::
     depth = { type = "int", low = 1, high = 9, when = { width = { low = 16 } } }
     classes = { type = "fixed", value = 10 }
 
-    [algorithm]                       # chosen for the space when left out
+    [algorithm]                       # if left out, chosen for the space
     name = "Genetic"                  # or recipe = "dynamic_hyperparameters"
     population_size = 20              # and every other option of the class
     selection = { name = "Tournament", size = 3 }
@@ -75,6 +75,7 @@ from pathlib import Path
 from typing import Any
 
 from evotune.checkpoints.store import Checkpoints
+from evotune.checks import user_path
 from evotune.cli.algorithms import make_algorithm, make_operator
 from evotune.cli.registry import at, build, check_names, check_types, make_domain
 from evotune.cli.task import make_task
@@ -82,6 +83,7 @@ from evotune.errors import ConfigError
 from evotune.objectives import Constraint, Objectives, WeightedSum, parse_objectives
 from evotune.protocols import Algorithm, Evaluate
 from evotune.space import Space
+from evotune.storage.sql import file_of, locate
 from evotune.study.run import Limits, executor_for
 from evotune.study.study import Study
 
@@ -95,14 +97,14 @@ _OF_RUN = (*_LIMITS, "stopping", "workers", "trial_timeout", "max_failures", "de
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a file describes.
+    """The contents of a TOML file as objects.
 
     Attributes:
         name: Name of the study.
         storage: Path of its SQLite file, or the URL of a database.
-        log: Where what the trials print goes, if not to the terminal.
+        log: File for the output of the trials while the terminal shows a live view.
         objectives: Objectives and constraints.
-        algorithm: A new one.
+        algorithm: A new algorithm object.
         evaluate: The task.
         of_study: Further options of `Study`.
         of_run: Options of `Study.run`.
@@ -121,7 +123,7 @@ class Config:
         """Open the study, or create it.
 
         Raises:
-            StudyMismatchError: It is stored with another space, other objectives or another seed.
+            StudyMismatchError: The stored study has another space, objectives or seed.
             StorageError: The storage cannot be opened or read.
         """
         return Study(
@@ -140,11 +142,12 @@ def load(path: Path, overrides: Table) -> Config:
 
     Args:
         path: The file.
-        overrides: Values that go before those in ``[study]``.
+        overrides: Values that replace those in ``[study]``.
 
     Raises:
-        ConfigError: Something in the file cannot be understood; says what and where.
+        ConfigError: The file is invalid; the message says where and why.
     """
+    path = user_path(path, ConfigError)
     tables = _read(path)
     folder = path.resolve().parent
     with at(str(path)):
@@ -177,7 +180,7 @@ def load(path: Path, overrides: Table) -> Config:
 
 
 def setting_of(objectives: Objectives, of_run: Table) -> dict[str, Any]:
-    """Return the options of `auto` that follow from a study."""
+    """Return the options of `auto` that depend on the study."""
     return {
         "trials": of_run.get("trials"),
         "objectives": len(objectives.objectives),
@@ -186,10 +189,10 @@ def setting_of(objectives: Objectives, of_run: Table) -> dict[str, Any]:
 
 
 def location(path: Path) -> tuple[str, Path | str]:
-    """Return the name and the storage of a file's study, and look at nothing else.
+    """Return the name and the storage of a file's study, without checking anything else.
 
     Raises:
-        ConfigError: The file cannot be read, or these are no texts.
+        ConfigError: The file cannot be read, or the name or storage is not a string.
     """
     study = _read(path)["study"]
     with at(str(path)), at("[study]"):
@@ -201,7 +204,7 @@ def _read(path: Path) -> dict[str, Table]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # no TOML, or no text at all
+    except ValueError as error:  # invalid TOML, or not UTF-8
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     with at(str(path)):
         check_names("table or key", tables, TABLES)
@@ -238,7 +241,7 @@ def _checkpoints(given: Any, folder: Path) -> Checkpoints:
         options = dict(given) if isinstance(given, dict) else {"location": given}
         location = options.get("location")
         if isinstance(location, str) and location.strip() and "://" not in location:
-            options["location"] = folder / Path(location).expanduser()
+            options["location"] = folder / user_path(location, ConfigError)
         return build(Checkpoints, options)
 
 
@@ -250,13 +253,14 @@ def _location(study: Table, path: Path) -> tuple[str, Path | str]:
             raise ConfigError(f"{key!r} must be a text, got {value!r}")
     if storage == "memory":
         raise ConfigError(
-            'storage = "memory" would be gone when the command ends; leave it out to keep the '
-            f"study in {path.stem}.db"
+            'storage = "memory" would be lost when the command ends; leave storage out to keep '
+            f"the study in {path.stem}.db"
         )
-    if "://" in storage and not storage.startswith("sqlite:///"):
+    url = locate(storage, path.resolve().parent)
+    file = file_of(url)
+    if file is None:
         return name, storage
-    file = Path(storage.removeprefix("sqlite:///")).expanduser()
-    return name, path.resolve().parent / file
+    return name, url.render_as_string() if url.query else file
 
 
 def _objectives(study: Table) -> Objectives:

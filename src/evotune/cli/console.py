@@ -1,4 +1,4 @@
-"""Where output goes, and how numbers, genomes and commands look in it."""
+"""The console: where output goes, and how numbers, params and commands are formatted."""
 
 import os
 import shlex
@@ -25,11 +25,11 @@ _NO_TERMINAL_WIDTH = 1000
 
 
 def make_console(file: IO[str] | None = None) -> Console:
-    """Return a console that prints texts as they are.
+    """Return a console that prints texts without markup.
 
     Args:
-        file: Where it prints; by default the standard output. A pipe or file gets lines as long as
-            they need to be.
+        file: Where it prints; by default the standard output. Lines in a pipe or file are not
+            wrapped.
     """
     wide = not (file or sys.stdout).isatty() and "COLUMNS" not in os.environ
     width = _NO_TERMINAL_WIDTH if wide else None
@@ -37,7 +37,7 @@ def make_console(file: IO[str] | None = None) -> Console:
 
 
 def is_live(console: Console) -> bool:
-    """Tell whether lines that were written can be written over."""
+    """Return whether the console can overwrite lines, as a live view needs."""
     return console.is_terminal and not console.is_dumb_terminal
 
 
@@ -68,8 +68,8 @@ def print_next(console: Console, commands: Iterable[tuple[str, ...]]) -> None:
     """Print commands to try next.
 
     Args:
-        console: Where to.
-        commands: The arguments of each.
+        console: The console to print to.
+        commands: The arguments of each command.
     """
     console.print("\nNext:")
     for arguments in commands:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 import evotune as et
 from evotune.analysis.text import count, duration
+from evotune.checks import user_path
 from evotune.cli.console import make_console, print_next
 from evotune.cli.run import INTERRUPTED, print_interrupted
 from evotune.cli.tables import table
@@ -21,15 +22,15 @@ from evotune.study import lock
 def demo(
     folder: Path, *, trials: int, epochs: int, workers: int, seed: int, fresh: bool = False
 ) -> int:
-    """Run both searches, or go on with them, and compare what they found.
+    """Run or resume both searches, and compare their results.
 
     Args:
-        folder: Where the database and the report go.
+        folder: Where the database and the report are written.
         trials: Trials of each search.
         epochs: Epochs of each trial.
-        workers: Processes.
+        workers: Number of worker processes.
         seed: Seed of both searches.
-        fresh: Forget an earlier demo in this folder.
+        fresh: Delete an earlier demo in this folder first.
 
     Returns:
         The exit code.
@@ -38,6 +39,7 @@ def demo(
         ConfigError: PyTorch is not installed.
         StudyMismatchError: The folder holds a demo with other settings.
     """
+    folder = user_path(folder, StorageError)
     searches, task = _set_up(epochs)
     console = make_console()
     console.print(
@@ -83,7 +85,7 @@ def _open(folder: Path, forget: tuple[str, ...]) -> Storage:
     storage = open_storage(folder / "demo.db")
     for name in forget:
         if storage.load(name) is not None:
-            lock.acquire(storage, name)  # not while another process is at it
+            lock.acquire(storage, name)  # fails while another process drives the study
             storage.delete(name)
     return storage
 
@@ -93,8 +95,8 @@ def _study(algorithm: Algorithm, storage: Storage, name: str, seed: int) -> et.S
         return et.Study(algorithm, "max accuracy", storage=storage, name=name, seed=seed)
     except StudyMismatchError as error:
         raise StudyMismatchError(
-            f"{error}\nHere: give the options of the earlier demo again to go on with it, another "
-            "--folder for a second one, or --fresh to start over"
+            f"{error}\nFor the demo: repeat its earlier options to resume it, or write another "
+            "--folder for a second demo, or --fresh to delete the earlier one"
         ) from error
 
 
@@ -140,6 +142,6 @@ def _verdict(studies: Mapping[str, et.Study]) -> str:
     else:
         text = "Random search found the better network this time."
     return (
-        f"{text} Each chose its best by the validation images; the test images were kept from "
-        "both. One run is no proof: another --seed (with another --folder) may end otherwise."
+        f"{text} Each chose its best network on the validation images; neither saw the test "
+        "images. One run is no proof: another --seed (with another --folder) may end differently."
     )

@@ -14,7 +14,7 @@ SPLIT_SEED = 0
 
 
 def digits_space(epochs: int) -> et.Space:
-    """Return what may be searched; the epochs are fixed, and so a part of what a study is."""
+    """Return the search space, with the epochs as a fixed gene, so that a study records them."""
     return et.Space(
         lr=et.Float(1e-4, 1.0, log=True),
         momentum=et.Float(0.0, 0.99),
@@ -26,7 +26,7 @@ def digits_space(epochs: int) -> et.Space:
 
 
 def digits_task() -> et.SupervisedTask:
-    """Return the training: half of the 1,797 images to train on, a quarter each to judge by."""
+    """Return the task: of 1,797 images, half for training, a quarter each to validate and test."""
     images, labels = load_digits(return_X_y=True)
     images = (images / 16).astype(np.float32).reshape(-1, 1, 8, 8)
     x, rest, y, rest_labels = _halves(images, labels)
@@ -43,7 +43,7 @@ def digits_task() -> et.SupervisedTask:
 
 
 def network(params: dict[str, Any]) -> nn.Module:
-    """Return a network for images ``(batch, 1, 8, 8)`` with scores ``(batch, 10)``."""
+    """Return a network for images ``(batch, 1, 8, 8)`` with logits ``(batch, 10)``."""
     width = params["width"]
     return nn.Sequential(
         nn.Conv2d(1, width, kernel_size=3, padding=1),

@@ -1,6 +1,6 @@
-"""The commands, with their arguments and help; what they do stands in the other files.
+"""The commands with their arguments and help; the other modules implement them.
 
-Each imports its part only when it is called, so that ``evotune --help`` answers at once.
+Each command imports its module only when called, so that ``evotune --help`` is fast.
 """
 
 import sys
@@ -20,15 +20,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-File = Annotated[Path, typer.Argument(metavar="FILE.toml", help="What to search, and how.")]
+File = Annotated[Path, typer.Argument(metavar="FILE.toml", help="Describes the study.")]
 Source = Annotated[
     str,
-    typer.Argument(metavar="SOURCE", help="FILE.toml as for run, an SQLite file or a database URL"),
+    typer.Argument(metavar="SOURCE", help="A FILE.toml, an SQLite file or a database URL."),
 ]
 Name = Annotated[
-    str | None, typer.Argument(help="The study, where SOURCE holds several.", show_default=False)
+    str | None, typer.Argument(help="The study, if SOURCE has several.", show_default=False)
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of all random streams.")]
 
 
@@ -44,17 +44,17 @@ def evotune(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Handle the options before a command."""
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where results go.")] = Path("evotune-demo"),
+    folder: Annotated[Path, typer.Option(help="Folder for results.")] = Path("evotune-demo"),
     trials: Annotated[int, typer.Option(min=1, help="Trials of each search.")] = 100,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each trial.")] = 5,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random streams.")] = 0,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier demo.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete an earlier demo.")] = False,
 ) -> None:
     """Tune a small network on handwritten digits: genetic algorithm against random search."""
     from evotune.cli.demo import demo
@@ -68,15 +68,15 @@ def run(
     file: File,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials of the whole study.")] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs that a member's weights are trained for.")
+        int | None, typer.Option(min=1, help="Total epochs of a member, or of each trial.")
     ] = None,
     workers: Workers = None,
     seed: Seed = None,
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="Replace another process that runs the study.")
+        bool, typer.Option("--take-over", help="Replace another process that drives the study.")
     ] = False,
 ) -> None:
-    """Run the study of a TOML file; the same command again goes on where it ended."""
+    """Run the study of a TOML file; repeat the same command to resume it."""
     from evotune.cli.run import run as run_file
 
     given = {"trials": trials, "epochs": epochs, "workers": workers, "seed": seed}
@@ -90,13 +90,13 @@ def compare(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Several FILE.toml; one with --algorithms; or a storage and names of methods.",
+            help="Several FILE.toml; or one and --algorithms; or a storage and names of methods.",
         ),
     ],
     algorithms: Annotated[
         str | None,
         typer.Option(
-            help="In place of the file's, with default options: Genetic,RandomSearch.",
+            help="Algorithms to run instead of the file's: Genetic,RandomSearch.",
             show_default=False,
         ),
     ] = None,
@@ -104,7 +104,7 @@ def compare(
         int | None,
         typer.Option(
             min=1,
-            help="Runs of each, with seeds 0, 1, ...; by default as many as a proof needs.",
+            help="Runs per method, with seeds 0, 1, ...; default: enough for significance.",
             show_default=False,
         ),
     ] = None,
@@ -112,10 +112,10 @@ def compare(
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs, as for run.")] = None,
     workers: Workers = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="HTML page.", show_default=False)
+        Path | None, typer.Option("-o", "--output", help="HTML page to write.", show_default=False)
     ] = None,
 ) -> None:
-    """Compare methods on the same task with the same seeds: ranks, tests, curves."""
+    """Compare methods on one task with the same seeds: ranks, significance tests, curves."""
     from evotune.cli.compare import compare_sources
 
     given = {"trials": trials, "epochs": epochs, "workers": workers}
@@ -144,9 +144,9 @@ def show(source: Source, name: Name = None) -> None:
 def best(
     source: Source,
     name: Name = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs, digit by digit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
 ) -> None:
-    """Show the best params and what they achieved."""
+    """Show the best params and their metrics."""
     from evotune.cli.results import best
 
     best(source, name, as_json=as_json)
@@ -156,8 +156,8 @@ def best(
 def trials(
     source: Source,
     name: Name = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Every column, for programs.")] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="Failed ones only, with why.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, with all columns.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Only failed ones, and why.")] = False,
 ) -> None:
     """Show all trials."""
     from evotune.cli.results import trials
@@ -182,7 +182,7 @@ def schedule(
     name: Name = None,
     output: Output = None,
     trial: Annotated[
-        int | None, typer.Option(min=0, help="Where the line ends; the best trial by default.")
+        int | None, typer.Option(min=0, help="The trial; by default the best one.")
     ] = None,
 ) -> None:
     """Show the hyperparameters per epoch that led to the best trial; -o schedule.json or .html."""
@@ -202,10 +202,10 @@ def export(source: Source, name: Name = None, output: Output = None) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process.
 
-    Exit codes: 0 done, 1 an error of ours, 2 a wrong call, 130 interrupted.
+    Exit codes: 0 done, 1 an evotune error, 2 invalid arguments, 130 interrupted.
 
     Args:
-        arguments: Without the program's name; by default those of this process.
+        arguments: Arguments without the program's name; by default those of this process.
     """
     try:
         app(arguments, prog_name="evotune")

@@ -1,4 +1,4 @@
-"""The members of a population that trains on, as tables for a terminal."""
+"""Tables for a terminal: the members of population-based training."""
 
 from collections.abc import Iterable, Sequence
 
@@ -20,7 +20,7 @@ def members_table(
     *,
     best: int | None = None,
 ) -> Table:
-    """Return one row for each member: its latest step, and where it came from.
+    """Return a table with one row per member: its latest step and the origin of its weights.
 
     Args:
         steps: The latest step of each member.
@@ -56,12 +56,12 @@ def members_table(
 
 
 def donors_text(step: Step) -> str:
-    """Return the trials that gave their weights, or that they are fresh."""
+    """Return the numbers of a step's donors, or "fresh" if it has none."""
     return "+".join(map(str, step.trial.donors)) or "fresh"
 
 
 def origin_text(step: Step) -> str:
-    """Return how a step came about: a new member, one that went on, or a child in its place."""
+    """Return the origin of a step: a new member, a continued one, or a child that replaced one."""
     if step.is_child:
         parents = "+".join(map(str, step.trial.parents))
         return f"child of {parents}" if parents else "child, new genes"

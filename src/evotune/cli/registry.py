@@ -1,4 +1,4 @@
-"""Names and options in a file -> objects, with the nearest name suggested for one not known."""
+"""Builds objects from names and options in a file; suggests the nearest name for unknown ones."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,10 +17,10 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 @contextmanager
 def at(where: str) -> Iterator[None]:
-    """Say where in the file an error was made.
+    """Add the place in the file to errors inside the block.
 
     Raises:
-        ConfigError: Any error of ours inside the block, with ``where`` before its text.
+        ConfigError: Any EvotuneError inside the block, with ``where`` before its text.
     """
     try:
         yield
@@ -32,9 +32,9 @@ def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Raise ConfigError unless all given names are known.
 
     Args:
-        what: What they name, for the error.
+        what: What the names stand for, for the error message.
         given: Names in the file.
-        known: Names that there are.
+        known: All valid names.
     """
     known = list(known)
     for name in given:
@@ -47,32 +47,32 @@ def build(maker: Callable[..., T], options: Mapping[str, Any], *given: Any) -> T
     """Call a class or function with options from a file.
 
     Args:
-        maker: What to call.
-        options: Its keyword arguments; `check_options` looks at them first.
+        maker: The class or function.
+        options: Its keyword arguments, which are checked by `check_options`.
         *given: Its first positional arguments, which do not come from the file.
 
     Raises:
-        ConfigError: An unknown or missing option, or a value of another type.
+        ConfigError: An option is unknown or missing, or a value has the wrong type.
     """
     check_options(maker, options, len(given))
     try:
         return maker(*given, **options)
-    except TypeError as error:  # where it hands options on that it does not name itself
+    except TypeError as error:  # about an option that the maker passes on in its **options
         if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(maker).parameters.values()):
             raise ConfigError(str(error)) from error
         raise
 
 
 def check_options(maker: Callable[..., Any], options: Mapping[str, Any], given: int = 0) -> None:
-    """Check options from a file against what a class or function takes.
+    """Check options from a file against the parameters of a class or function.
 
     Args:
-        maker: Class or function.
+        maker: The class or function.
         options: Its keyword arguments.
         given: How many of its first parameters do not come from the file.
 
     Raises:
-        ConfigError: An unknown or missing option, or a value of another type.
+        ConfigError: An option is unknown or missing, or a value has the wrong type.
     """
     parameters = list(inspect.signature(maker).parameters.values())[given:]
     named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
@@ -123,8 +123,8 @@ def make_domain(table: Any) -> Domain:
     """Return the domain that a gene's table in a file describes.
 
     Raises:
-        ConfigError: An unknown type or option, or a value of another type.
-        SpaceError: Options that no domain can have.
+        ConfigError: The type or an option is unknown, or a value has the wrong type.
+        SpaceError: The domain rejects an option.
     """
     if not isinstance(table, Mapping):
         raise ConfigError(

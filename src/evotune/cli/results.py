@@ -1,4 +1,4 @@
-"""``evotune best`` and ``trials``: what a study found, for people and for programs."""
+"""``evotune best`` and ``trials``: the results of a study, as tables, JSON or CSV."""
 
 import json
 import math
@@ -46,7 +46,7 @@ def trials(source: str, name: str | None, *, as_csv: bool, failed: bool) -> None
 
 
 def to_json(data: Any) -> str:
-    """Return strict JSON with every float digit by digit; NaN and infinity become null."""
+    """Return strict JSON with all digits of every float; NaN and infinity become null."""
     return json.dumps(_strict(data), indent=2, allow_nan=False)
 
 

@@ -1,4 +1,4 @@
-"""``evotune run``: create a study from a file, or go on with it."""
+"""``evotune run``: create or resume the study of a file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,14 +15,14 @@ from evotune.cli.tables import best_table
 from evotune.cli.watch import run_watched
 from evotune.study.study import Study
 
-#: What the shell itself gives a program that Ctrl-C ended.
+#: The exit code that shells use for a program ended by Ctrl-C.
 INTERRUPTED = 130
 _REASONS = {
     "trials": "all trials are done",
     "timeout": "the time is up",
     "epochs": "all members have their epochs",
     "target": "the target is reached",
-    "stagnation": "it no longer got better",
+    "stagnation": "the best value stopped improving",
 }
 
 
@@ -31,8 +31,8 @@ def run(file: Path, overrides: Mapping[str, Any], *, take_over: bool) -> int:
 
     Args:
         file: A TOML file; see `evotune.cli.config`.
-        overrides: Values that go before those in its table ``[study]``.
-        take_over: Become the driver although another process is.
+        overrides: Values that replace those in its table ``[study]``.
+        take_over: Become the driver even if another process drives the study.
 
     Returns:
         The exit code.
@@ -42,7 +42,7 @@ def run(file: Path, overrides: Mapping[str, Any], *, take_over: bool) -> int:
     with config.open(take_over=take_over) as study:
         before = sum(trial.has_ended for trial in study.trials)
         if before:
-            console.print(f"going on with study {study.name!r}: {count(before, 'trial')} so far")
+            console.print(f"resuming study {study.name!r}: {count(before, 'trial')} so far")
         if hasattr(study.algorithm, "why"):
             console.print(f"algorithm {study.algorithm.why}")
         run_watched(study, config.evaluate, console, config.log, **config.of_run)
@@ -50,13 +50,13 @@ def run(file: Path, overrides: Mapping[str, Any], *, take_over: bool) -> int:
         print_interrupted(console, study)
         return INTERRUPTED
     _print_end(console, study, str(file), before)
-    return 0
+    return 1 if study.counts.keys() == {"failed"} else 0
 
 
 def print_interrupted(console: Console, study: Study) -> None:
-    """Say that nothing is lost."""
+    """Print how many trials were kept and how to resume."""
     ended = sum(trial.has_ended for trial in study.trials)
-    console.print(f"interrupted: {count(ended, 'trial')} kept; run the same command to go on")
+    console.print(f"interrupted: {count(ended, 'trial')} kept; run the same command to resume")
 
 
 def _print_end(console: Console, study: Study, file: str, before: int) -> None:
@@ -74,7 +74,7 @@ def _why(study: Study, news: int) -> str:
     if study.exhausted:
         return "every point of the space was tried"
     if study.stop_reason == "epochs" and not news:
-        return "all members had their epochs before; raise --epochs to go on"
+        return "all members already had their epochs; raise --epochs to continue"
     if study.stop_reason == "trials" and not news:
-        return "all trials were done before; raise --trials to go on"
+        return "all trials were already done; raise --trials to continue"
     return _REASONS.get(study.stop_reason, study.stop_reason)

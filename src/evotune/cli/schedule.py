@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from evotune.analysis.lineage import weights_line, winner
+from evotune.checks import user_path
 from evotune.cli.console import make_console
 from evotune.cli.source import Record, read_study
 from evotune.errors import ConfigError
@@ -10,19 +11,20 @@ from evotune.schedules.schedule import Schedule
 
 
 def schedule(source: str, name: str | None, output: Path | None, trial: int | None) -> None:
-    """Print the schedule of a line of weights, and write it to a file when one is named.
+    """Print the schedule by which a trial's weights were trained, and write it to a file if given.
 
     Args:
         source: See `evotune.cli.source.open_source`.
         name: Name of the study.
         output: Ends in ``.json`` for a file that `Schedule.load` reads, in ``.html`` for a picture.
-        trial: The trial in which the line ends; the best one by default.
+        trial: Number of the trial; by default the best one.
 
     Raises:
-        ConfigError: The output ends in something else.
+        ConfigError: The output has another suffix.
         NoResultError: No trial is done yet.
         ScheduleError: Its trials have no budget in epochs, or the file cannot be written.
     """
+    output = None if output is None else user_path(output, ConfigError)
     kind = None if output is None else output.suffix.lower()
     if kind not in (None, ".json", ".html"):
         raise ConfigError(f"a schedule is written to a .json or .html file, got {str(output)!r}")
@@ -38,7 +40,7 @@ def schedule(source: str, name: str | None, output: Path | None, trial: int | No
 
 
 def schedule_of(record: Record, trial: int | None = None) -> Schedule:
-    """Return the schedule of the line of weights that ends in a trial, the best one by default."""
+    """Return the schedule by which the weights of a trial, by default the best, were trained."""
     best = winner(record.trials) or record.best
     line = weights_line(record.trials, best.number if trial is None else trial)
     return Schedule.from_line(

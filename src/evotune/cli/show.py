@@ -1,13 +1,13 @@
-"""``evotune list`` and ``show``: which studies there are, and how far one has come."""
+"""``evotune list`` and ``show``: the studies of a storage, and the progress of one."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from statistics import median
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from evotune import finite
 from evotune.analysis.steps import Step, latest
 from evotune.analysis.text import constraint_text, number
 from evotune.cli.console import make_console
@@ -51,7 +51,7 @@ def list_studies(source: str) -> None:
 
 
 def show(source: str, name: str | None) -> None:
-    """Print what a study is, how far it has come, and its best trial."""
+    """Print the settings of a study, its progress and its best trial."""
     record = read_study(source, name)
     console = make_console()
     parts = [_facts(record), _space_table(record.space)]
@@ -91,7 +91,7 @@ def _epochs_text(record: Record) -> str:
     if not record.inherits:
         return ""
     longest = max(step.end for step in record.steps.values())
-    total = sum(trial.budget or 0.0 for trial in record.trials)
+    total = finite.limited(sum(trial.budget or 0.0 for trial in record.trials))
     return f"{longest:g} of a member's weights, {total:g} of all members together"
 
 
@@ -162,7 +162,7 @@ def _best_and_median(trials: Iterable[Trial], objectives: Objectives) -> list[st
     return [
         number(objective.score(value))
         for objective, column in columns
-        for value in (min(column), median(column))
+        for value in (min(column), float(finite.median(column)))
     ]
 
 

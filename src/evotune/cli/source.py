@@ -1,4 +1,4 @@
-"""Recorded studies, opened for reading only: nothing is created, nobody is locked out."""
+"""Recorded studies, opened for reading only: nothing is created or locked."""
 
 import shlex
 import sqlite3
@@ -9,12 +9,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from evotune.analysis.steps import Step, inherits_weights, steps
-from evotune.checks import did_you_mean
+from evotune.checks import did_you_mean, user_path
 from evotune.errors import NoResultError, StorageError, StudyError
 from evotune.objectives import Objectives
 from evotune.protocols import Driver, Storage, StudyDefinition
 from evotune.space import Space
 from evotune.storage import open_storage
+from evotune.storage.sql import file_of, locate
 from evotune.storage.tables import schema_version
 from evotune.study.ledger import Ledger
 from evotune.trial import Trial
@@ -45,7 +46,7 @@ class Record:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The same trials, with what can be worked out of them: counts, best, front."""
+        """The trials as a ledger, which computes counts, best and front."""
         ledger = Ledger(self.space, self.objectives)
         for trial in self.trials:
             ledger.put(trial)
@@ -53,7 +54,7 @@ class Record:
 
     @cached_property
     def inherits(self) -> bool:
-        """True when trials go on from the weights of others."""
+        """True when trials inherit weights from others."""
         return inherits_weights(self.trials)
 
     @cached_property
@@ -77,27 +78,30 @@ class Record:
 
 
 def open_source(source: str) -> tuple[Storage, str | None]:
-    """Open what a user names as the place of a study.
+    """Open the storage that a user names.
 
     Args:
-        source: A TOML file as ``evotune run`` takes it, an SQLite file, or the URL of a database.
+        source: A TOML file as for ``evotune run``, an SQLite file, or the URL of a database.
 
     Returns:
-        The storage, and the study's name where the source says it.
+        The storage, and the study's name if a TOML file gives it.
 
     Raises:
         StorageError: There is no such file, or it holds no studies.
-        ConfigError: The TOML file cannot be understood.
+        ConfigError: The TOML file is invalid.
     """
-    name, where = None, source if "://" in source else Path(source).expanduser()
+    name: str | None = None
+    where: str | Path = source if "://" in source else user_path(source, StorageError)
     if source.endswith(".toml"):
         from evotune.cli.config import location  # loads all that a study may be made of
 
-        name, where = location(Path(source))
-    elif source.startswith("sqlite:///"):
-        where = Path(source.removeprefix("sqlite:///"))
-    if isinstance(where, Path):
-        _check_file(where, f"; create it with: evotune run {source}" if name else "")
+        name, where = location(user_path(source, StorageError))
+    file = file_of(locate(where))
+    if file is not None:
+        _check_file(
+            where if isinstance(where, Path) else file,
+            f"; create it with: evotune run {source}" if name else "",
+        )
     return open_storage(where), name
 
 
@@ -106,7 +110,7 @@ def read_study(source: str, name: str | None = None) -> Record:
 
     Args:
         source: See `open_source`.
-        name: Name of the study; not needed where the source says it or has only one.
+        name: Name of the study; not needed if the source gives it or holds only one study.
 
     Raises:
         StudyError: There is no such study, or several to choose from.
@@ -124,7 +128,7 @@ def read_study(source: str, name: str | None = None) -> Record:
 
 def _choose(source: str, names: Sequence[str], name: str | None) -> str:
     if name is None:
-        # Further runs of a study, made to compare it, are named after it.
+        # The studies of a comparison are named after the main study.
         main = [n for n in names if not any(n.startswith(f"{other} · ") for other in names)]
         if len(main) == 1:
             return main[0]
@@ -141,7 +145,7 @@ def _choose(source: str, names: Sequence[str], name: str | None) -> str:
 
 
 def _check_file(path: Path, hint: str) -> None:
-    """Refuse a file that is not there or holds no studies: opening it would change that."""
+    """Refuse a missing file or one without studies, because opening it would create tables."""
     if path.is_dir():
         files = ", ".join(map(str, sorted(path.glob("*.db"))))
         raise StorageError(f"{path} is a folder{f'; name a file in it: {files}' if files else ''}")
@@ -153,6 +157,6 @@ def _check_file(path: Path, hint: str) -> None:
             query = "SELECT 1 FROM sqlite_master WHERE name = ?"
             found = connection.execute(query, (schema_version.name,)).fetchone()
     except sqlite3.Error:
-        return  # the storage says better what is wrong
+        return  # opening the storage raises a better error
     if found is None:
         raise StorageError(f"{path} holds no studies of evotune")

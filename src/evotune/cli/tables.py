@@ -22,7 +22,7 @@ FRONT_AT_MOST = 20
 _OWN_COLUMNS, _NUMBER = 28, 9
 #: Room for the columns epochs and weights.
 _TRAINING_COLUMNS = 18
-#: More trials of a line of weights than this only fill the screen.
+#: Of a longer line of inherited weights, only the last trials are shown.
 LINE_AT_MOST = 12
 
 
@@ -44,7 +44,7 @@ def table(*columns: str, title: str | None = None) -> Table:
 
 
 def score_texts(trial: Trial, objectives: Objectives) -> list[str]:
-    """Return a trial's objectives as the user means them; empty texts where there are none."""
+    """Return a trial's objectives in the sign of the metrics; empty texts if it has no values."""
     if trial.values is None:
         return [""] * len(objectives.objectives)
     pairs = zip(objectives.objectives, trial.values, strict=True)
@@ -52,7 +52,7 @@ def score_texts(trial: Trial, objectives: Objectives) -> list[str]:
 
 
 def state_text(trial: Trial) -> Text:
-    """Return a trial's state in its colour; one that breaks a constraint says so instead."""
+    """Return a trial's state in its colour, or "infeasible" if it breaks a constraint."""
     if trial.is_done and trial.violation:
         return Text("infeasible", STYLES["stopped"])
     return Text(trial.state, STYLES[trial.state])
@@ -69,7 +69,7 @@ def seconds_text(trial: Trial, now: float | None = None) -> str:
 def genes_that_fit(
     space: Space, objectives: Objectives, width: int, own: int = _OWN_COLUMNS
 ) -> list[str]:
-    """Return the first of the varied genes that have room in a table of this width.
+    """Return the first varied genes, as many as fit in a table of this width.
 
     Args:
         space: The space.
@@ -107,10 +107,10 @@ def trials_table(
     Args:
         trials: In the order of the rows.
         objectives: Objectives of the study.
-        genes: Names of the genes that are shown, one a column; None puts all into one column.
+        genes: Names of the genes to show, one per column; None puts all into one column.
         steps: Each trial as a step of its member, by number, where weights are inherited.
         best: Number of the trial to mark.
-        now: Unix time in seconds up to which running trials have run.
+        now: Current Unix time in seconds, for how long running trials have run.
     """
     names = [f">{objective.metric}" for objective in objectives.objectives]
     params = ["params"] if genes is None else [f">{gene}" for gene in genes]
@@ -135,14 +135,14 @@ def trials_table(
 
 
 def _training_texts(step: Step) -> tuple[str, str]:
-    """Return the epochs that a trial trained, and whose weights it went on from."""
+    """Return the epochs that a trial trained, and the donors of its weights."""
     return step.epochs, "+".join(map(str, step.trial.donors)) or "fresh"
 
 
 def whole_table(
     trials: Iterable[Trial], record: Record, width: int, *, best: int | None = None
 ) -> Table:
-    """Return one row for each trial with all its genes, one a column where they fit."""
+    """Return one row for each trial with all its genes, one per column if they fit."""
     own = _OWN_COLUMNS + _TRAINING_COLUMNS * record.inherits
     fitting = genes_that_fit(record.space, record.objectives, width, own)
     genes = fitting if len(fitting) == len(record.space.variable) else None
@@ -162,7 +162,7 @@ def best_table(record: Record, width: int) -> Table:
         shown = front[:FRONT_AT_MOST]
         middle = front[knee(np.array([t.values for t in front]))].number if len(front) > 2 else None
         made = whole_table(shown, record, width, best=middle)
-        made.title = f"front: {count(len(front), 'trial')} that no other beats in everything"
+        made.title = f"front: {count(len(front), 'trial')} not dominated by any other"
         if middle is not None:
             made.title += f"; trial {middle} is the knee"
         if len(shown) < len(front):

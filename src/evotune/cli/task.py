@@ -1,4 +1,4 @@
-"""``[task]`` of a file -> the function that evaluates a trial."""
+"""Builds the evaluate function from the table ``[task]`` of a file."""
 
 import importlib
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from evotune.checks import did_you_mean
+from evotune.checks import did_you_mean, user_path
 from evotune.cli.registry import build, check_names
 from evotune.errors import ConfigError
 from evotune.execution.evaluate import describe_error
@@ -21,11 +21,11 @@ def make_task(table: Mapping[str, Any], folder: Path) -> Evaluate:
 
     Args:
         table: ``function``, or ``command`` and options of `CommandTask`.
-        folder: Folder of the file: where modules are looked for and commands run.
+        folder: Folder of the file, in which modules are searched and commands run.
 
     Raises:
         ConfigError: Neither or both are given, or the function cannot be imported.
-        TaskError: The command cannot be understood.
+        TaskError: The command or one of its options is invalid.
     """
     if ("function" in table) == ("command" in table):
         raise ConfigError(
@@ -33,7 +33,7 @@ def make_task(table: Mapping[str, Any], folder: Path) -> Evaluate:
             + (", not both" if "function" in table else "")
         )
     if "command" in table:
-        cwd = folder / str(table.get("cwd", "."))
+        cwd = folder / user_path(str(table.get("cwd", ".")), ConfigError)
         task: Evaluate = build(CommandTask, {**table, "cwd": cwd})
         return task
     check_names("key", table, ["function"])
@@ -47,7 +47,11 @@ def _import_function(spec: Any, folder: Path) -> Evaluate:
             f'function must name a module and a function, got {spec!r}; write "train:train" or '
             '"train.py:train"'
         )
-    module = _import_file(folder / where) if where.endswith(".py") else _import(where, folder)
+    module = (
+        _import_file(folder / user_path(where, ConfigError))
+        if where.endswith(".py")
+        else _import(where, folder)
+    )
     function: Evaluate | None = getattr(module, name, None)
     if not callable(function):
         names = [n for n, value in vars(module).items() if callable(value) and n[0] != "_"]
@@ -69,7 +73,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _import(name: str, folder: Path) -> ModuleType:
-    # It stays there: worker processes take the path over, so that they can import from it too.
+    # The folder stays in sys.path, which worker processes inherit, so that they can import too.
     sys.path.insert(0, str(folder))
     try:
         return importlib.import_module(name)

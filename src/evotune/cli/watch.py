@@ -1,4 +1,4 @@
-"""A running study on a terminal: progress, the best so far, the trials of the generation."""
+"""The live view of a running study: progress, best so far, trials of the generation."""
 
 import os
 import sys
@@ -27,23 +27,23 @@ from evotune.protocols import Evaluate
 from evotune.study.study import Study
 from evotune.trial import ENDED, Trial
 
-#: Seconds between two looks for the best trial: it is a long search with several objectives.
+#: Seconds between two updates of the best trials: with several objectives these take time.
 PATIENCE = 0.25
 _BAR = 40
-#: Lines of the live view that are no trials.
+#: Lines of the live view besides the trials.
 _LINES = 11
 
 
 def run_watched(
     study: Study, evaluate: Evaluate, console: Console, log: Path, **options: Any
 ) -> None:
-    """Run a study to its end and show how it goes.
+    """Run a study to its end and show its progress.
 
     Args:
         study: The study.
         evaluate: See `Study.run`.
         console: A terminal gets a live view, anything else one line for each trial.
-        log: Where what the trials print goes while there is a live view, which it would tear up.
+        log: File for the output of the trials, which would disturb a live view.
         **options: Options of `Study.run`.
 
     Raises:
@@ -61,19 +61,19 @@ def run_watched(
         with live:
             study.run(evaluate, **options, callbacks=[view.take])
     if log.exists():
-        console.print(f"what the trials printed is in {log}", soft_wrap=True)
+        console.print(f"the output of the trials is in {log}", soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come, and when it may end.
+    """The progress of a run, and its limits.
 
     Args:
-        trials: Trials of the study after which it ends, if so.
-        timeout: Seconds after which it ends, if so.
-        epochs: Epochs of each member after which it ends, if so.
-        before: Trials that had ended when it began.
-        trained: Epochs that the members had on average when it began.
+        trials: Trials of the study after which the run ends, or None.
+        timeout: Seconds after which the run ends, or None.
+        epochs: Epochs of each member after which the run ends, or None.
+        before: Trials that had ended when the run began.
+        trained: Mean epochs of the members when the run began.
     """
 
     trials: float | None
@@ -89,11 +89,11 @@ class Progress:
         return time.monotonic() - self.began
 
     def seconds_left(self, ended: int, age: float) -> float | None:
-        """Return the seconds until the run ends, or None when one cannot tell.
+        """Return the estimated seconds until the run ends, or None if unknown.
 
         Args:
             ended: Trials that have ended.
-            age: Epochs that the members have been trained for on average.
+            age: Mean epochs that the members have been trained for.
         """
         limits = [] if self.timeout is None else [self.timeout - self.seconds]
         if self.trials is not None and ended > self.before:
@@ -105,11 +105,11 @@ class Progress:
         return max(min(limits), 0.0) if limits else None
 
     def share(self, ended: int, age: float) -> float | None:
-        """Return how much of the run is over, in [0, 1], or None when one cannot tell.
+        """Return the completed share of the run in [0, 1], or None if unknown.
 
         Args:
             ended: Trials that have ended.
-            age: Epochs that the members have been trained for on average.
+            age: Mean epochs that the members have been trained for.
         """
         shares = [] if self.timeout is None else [self.seconds / self.timeout]
         if self.trials is not None:
@@ -119,25 +119,22 @@ class Progress:
         return min(max(shares), 1.0) if shares else None
 
     def trials_text(self, ended: int) -> str:
-        """Return ``"37/60"``, or ``"37"`` where no number of trials ends the run."""
+        """Return ``"37/60"``, or ``"37"`` if the number of trials is not limited."""
         return f"{ended}" if self.trials is None else f"{ended}/{self.trials:g}"
 
 
 def trained(made: Sequence[Step]) -> float:
-    """Return the epochs that the weights of the members have been trained for on average.
-
-    0 where there are no members.
-    """
+    """Return the mean epochs that the members' weights were trained for; 0 without members."""
     ages = [s.end if s.trial.has_ended else s.start for s in latest(made)]
     return sum(ages) / len(ages) if ages else 0.0
 
 
 @contextmanager
 def output_to(log: Path) -> Iterator[Console]:
-    """Send what this process and the processes that it starts print to the end of a file.
+    """Append the output of this process and its child processes to a file.
 
     Yields:
-        A console on the terminal that they wrote to before.
+        A console on the terminal to which they wrote before.
 
     Raises:
         StorageError: The file cannot be written.
@@ -195,8 +192,8 @@ class Lines:
 class LiveView:
     """What a terminal shows while a study runs.
 
-    `take` is called between two trials, `render` at any time by the thread that draws: it reads
-    frozen records only.
+    `take` is called between two trials; `render` may be called at any time by the drawing thread,
+    as it reads only frozen records.
     """
 
     def __init__(self, study: Study, progress: Progress, console: Console) -> None:
@@ -208,7 +205,7 @@ class LiveView:
         self.take(study)
 
     def take(self, study: Study, trial: Trial | None = None) -> None:
-        """Look for the best trials, unless that has just been done."""
+        """Update the best trials, unless this was just done."""
         if time.monotonic() - self._looked < PATIENCE:
             return
         try:
@@ -256,7 +253,7 @@ class LiveView:
         if not best:
             return Text("no result yet", "dim")
         if len(self.study.objectives.objectives) > 1:
-            return Text(f"front: {count(len(best), 'trial')} that no other beats", "bold green")
+            return Text(f"front: {count(len(best), 'trial')}, not dominated", "bold green")
         metric = self.study.objectives.objectives[0].metric
         [score] = score_texts(best[0], self.study.objectives)
         variable = self.study.algorithm.space.variable

@@ -12,7 +12,7 @@ MEMORY = 6
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What one child is made with.
+    """The control parameters of one child.
 
     Attributes:
         scale: F, the factor on differences.
@@ -37,12 +37,12 @@ class Control(Protocol):
         """Return the setting of a child.
 
         Args:
-            target: Setting with which the member was made that the child competes with.
+            target: Setting of the child's target, the member that it competes with.
             rng: Random stream of the child.
         """
 
     def learn(self, successes: Sequence[tuple[Setting, float]]) -> None:
-        """Take note of one generation's settings that beat their target, and by how much each."""
+        """Learn from the settings that beat their target in one generation, each with its gain."""
 
 
 class Constant:
@@ -66,12 +66,12 @@ class Constant:
 class SelfAdaptive:
     """JDE (Brest et al., 2006): a child keeps its target's setting or, at times, draws a new one.
 
-    What makes good children survives with them, so nothing else is learned. Both numbers are
-    drawn anew with probability 0.1 each, F from [0.1, 1], CR from [0, 1].
+    Good settings survive with the children made by them, so nothing else is learned. Both numbers
+    are redrawn with probability 0.1 each, F from [0.1, 1], CR from [0, 1].
     """
 
     def draw(self, target: Setting, rng: np.random.Generator) -> Setting:
-        """Return the target's setting, or what is drawn in its place."""
+        """Return the target's setting, or a newly drawn one."""
         new_scale, scale, new_rate, rate = rng.random(4).tolist()
         return Setting(
             0.1 + 0.9 * scale if new_scale < 0.1 else target.scale,  # eq. 5
@@ -83,10 +83,10 @@ class SelfAdaptive:
 
 
 class SuccessHistory:
-    """SHADE (Tanabe and Fukunaga, 2013): draw near what has worked lately.
+    """SHADE (Tanabe and Fukunaga, 2013): draw near settings that worked lately.
 
-    A memory of some pairs of means; each generation that had successes replaces the oldest by
-    the means of its successful settings, weighted by how much they gained.
+    A memory of some pairs of means; each generation that had successes replaces the oldest by the
+    means of its successful settings, weighted by their gain.
 
     Args:
         first: The means that the memory begins with; the paper has 0.5 for both.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import moocore
 import numpy as np
 
+from evotune import finite
 from evotune.evolution.pareto import Array, non_dominated
 
 
@@ -22,41 +23,41 @@ def hypervolume(values: Array, reference: Sequence[float] | Array) -> float:
 
 
 def reference_point(front: Array) -> Array:
-    """Return the point a tenth of the front's range beyond its worst ends.
+    """Return the front's worst values, moved outwards by a tenth of the front's range.
 
-    So near, the ends count about as much as the rest (Ishibuchi et al., 2018).
+    At this distance the extreme points count about as much as the others (Ishibuchi et al., 2018).
 
     Args:
         front: Minimised objectives, shape ``(points, objectives)``, one point at least.
 
     Returns:
-        Shape ``(objectives,)``, worse than the front in each; an objective that is the same in all
-        points counts as if it ranged over its own size.
+        Shape ``(objectives,)``, worse than the front in each; a constant objective counts as if its
+        range were its own absolute value.
     """
-    worst = front.max(axis=0)
-    spread = worst - front.min(axis=0)
+    units = finite.units(front)
+    worst = front.max(axis=0) / units
+    spread = worst - front.min(axis=0) / units
     own = np.where(worst == 0, 1.0, np.abs(worst))
-    reference: Array = worst + 0.1 * np.where(spread > 0, spread, own)
-    return reference
+    return finite.times(worst + 0.1 * np.where(spread > 0, spread, own), units)
 
 
 def knee(values: Array) -> int:
     """Return the position of the knee: the compromise from which any step costs most.
 
-    The point of the front that lies deepest below the line, with more objectives the hyperplane,
-    through the front's extremes, the best point in each objective; objectives scaled to the
-    front's range (Das, 1999, "On characterizing the knee of the Pareto curve"). Where the
-    extremes span no hyperplane, the one through the ends of all ranges is taken. A front
-    without a bulge has its knee at an extreme point.
+    The point that lies furthest below the line (with more objectives, the hyperplane) through the
+    front's extremes, the best point in each objective; objectives are scaled to the front's range
+    (Das, 1999, "On characterizing the knee of the Pareto curve"). Where the extremes span no
+    hyperplane, the one through the ends of all ranges is taken. A front without a bulge has its
+    knee at an extreme point.
 
     Args:
         values: Minimised objectives, shape ``(points, objectives)``, one point at least.
     """
     front = np.flatnonzero(non_dominated(values))
-    points = values[front]
+    points = values[front] / finite.units(values[front])
     spread = points.max(axis=0) - points.min(axis=0)
     unit = (points - points.min(axis=0)) / np.where(spread > 0, spread, 1.0)
-    # Of equally good extremes the one that is best in the other objectives.
+    # Among equally good extremes, the one that is best in the other objectives.
     extremes = [unit[np.lexsort((unit.sum(axis=1), column))[0]] for column in unit.T]
     depth = _normal(np.array(extremes)) @ unit.T
     return int(front[np.argmin(depth)])

@@ -1,7 +1,7 @@
 """Survival by reference directions: NSGA-III.
 
 Reference: Deb and Jain, "An evolutionary many-objective optimization algorithm using
-reference-point-based nondominated sorting approach, part I" (2014); equation numbers are its own.
+reference-point-based nondominated sorting approach, part I" (2014); equation numbers refer to it.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from math import comb
 
 import numpy as np
 
+from evotune import finite
 from evotune.checks import check_whole
 from evotune.evolution.pareto import Array, Indices
 from evotune.evolution.survival import constrained
@@ -20,15 +21,15 @@ from evotune.trial import Trial
 
 @dataclass(frozen=True, slots=True)
 class Niching:
-    """Orders trials by front, then such that every direction of the objectives keeps its trial.
+    """Orders trials by front, then so that every reference direction keeps a trial.
 
-    A trial belongs to the nearest reference direction. In each front come first those whose
-    direction has the fewest trials ahead of them, of equals the nearest to its direction: where
-    the paper draws at random, the order is fixed here, so that it depends on the trials alone.
+    A trial belongs to the nearest reference direction. Within a front, trials whose direction has
+    the fewest trials ahead of them come first, and among these the nearest to its direction. Where
+    the paper draws at random, the order here is fixed, so that it depends on the trials alone.
     Infeasible trials follow by their violation; one objective is ordered by value.
 
     Args:
-        directions: Reference directions at most.
+        directions: Largest number of reference directions.
     """
 
     directions: int = 20
@@ -40,6 +41,7 @@ class Niching:
         return constrained(trials, self._order)
 
     def _order(self, values: Array, fronts: Indices) -> Indices:
+        values = values / finite.units(values)
         rays = reference_directions(values.shape[1], self.directions)
         niche, distance = _associate(_normalised(values, values[fronts == 0]), rays)
         # Algorithm 4 in one sort: a trial's place in its niche is how often the niche was chosen
@@ -60,7 +62,7 @@ def reference_directions(objectives: int, count: int) -> Array:
 
     Args:
         objectives: Number of objectives.
-        count: Directions at most; but there is always one for each objective.
+        count: Largest number of directions; there is always one for each objective.
 
     Returns:
         Unit vectors, shape ``(directions, objectives)``.
@@ -100,7 +102,7 @@ def _normalised(values: Array, front: Array) -> Array:
     (Blank, Deb and Roy, 2019): they do not depend on how many trials will be kept.
     """
     ideal = front.min(axis=0)
-    # A front that is flat but for rounding must not blow the rest up.
+    # A front that is flat up to rounding must not inflate the other values.
     spread = np.maximum(front.max(axis=0) - ideal, 1e-12 * (values.max(axis=0) - ideal))
     spread[spread == 0] = 1.0
     scaled: Array = (values - ideal) / spread / _intercepts((front - ideal) / spread)
@@ -119,7 +121,7 @@ def _intercepts(front: Array) -> Array:
         plane = np.linalg.solve(np.array(extremes), np.ones(objectives))
     except np.linalg.LinAlgError:
         return np.ones(objectives)
-    # Cutting an axis behind the ideal point, or beyond the worst of the front, is no use.
+    # Intercepts behind the ideal point, or beyond the worst of the front, are not usable.
     return 1.0 / plane if np.all((plane >= 1 - 1e-9) & (plane < 1e6)) else np.ones(objectives)
 
 

@@ -4,12 +4,14 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
+
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 
 def non_dominated(values: Array) -> npt.NDArray[np.bool_]:
-    """Tell which points no other point dominates.
+    """Return which points no other point dominates.
 
     Args:
         values: Minimised objectives, shape ``(points, objectives)``.
@@ -36,7 +38,7 @@ def crowding(values: Array) -> Array:
         values: Minimised objectives, shape ``(points, objectives)``.
     """
     distance = np.zeros(len(values))
-    for column in values.T:
+    for column in (values / finite.units(values)).T:
         order = np.argsort(column, kind="stable")
         spread = column[order[-1]] - column[order[0]]
         distance[order[[0, -1]]] = np.inf

@@ -13,7 +13,7 @@ __dir__ = own_names(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a schedule may look at after a generation.
+    """What a rate schedule may read after a generation.
 
     Attributes:
         generation: The generation that begins now, from 0.
@@ -80,9 +80,9 @@ class Adaptive:
         low: Smallest rate.
         high: Largest rate.
         target: Share of successful children above which the rate grows.
-        factor: Growth after a successful generation; failure shrinks by its fourth root, which
-            keeps the rate steady at a success of one in five.
-        collapse: Diversity below which the rate grows whatever the success.
+        factor: Growth after a successful generation; otherwise the rate shrinks by the factor's
+            fourth root, which keeps it steady at a success of one in five.
+        collapse: Diversity below which the rate grows regardless of success.
     """
 
     initial: float = 0.1

@@ -1,7 +1,8 @@
 """Selection of parents: positions in a population that is ordered best first.
 
 A selection is a callable ``(values, count, rng, generation) -> positions`` with ``values`` the
-minimised values best first, shape ``(population,)``, and the result of shape ``(count,)``.
+minimised values best first, shape ``(population,)``, and the result of shape ``(count,)``. Options
+out of bounds raise AlgorithmError.
 """
 
 import math
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
 from evotune.checks import check_in, check_whole
-from evotune.errors import AlgorithmError
 from evotune.names import own_names
 
 __dir__ = own_names(__name__)
@@ -30,7 +31,7 @@ def draw(weights: Array, count: int, rng: np.random.Generator) -> Positions:
 
 
 def _within(positions: Positions, values: Array) -> Positions:
-    """Bring back the one position that rounding may push past the end."""
+    """Clip the one position that rounding may push past the end."""
     return np.minimum(positions, len(values) - 1, dtype=np.intp)
 
 
@@ -61,7 +62,7 @@ class Tournament:
     """The best of ``size`` members drawn at random.
 
     Args:
-        size: Members in a tournament; 1 is no selection.
+        size: Members in a tournament; 1 selects at random.
     """
 
     size: int = 2
@@ -98,6 +99,7 @@ class Rank:
 
 def _roulette_weights(values: Array) -> Array:
     """Return fitness above the worst, with a floor so that the worst keeps a chance too."""
+    values = values / finite.unit(values)
     fitness: Array = values.max() - values
     average = float(fitness.mean())
     return fitness + (0.1 * average if average > 0 else 1.0)
@@ -136,7 +138,7 @@ class Boltzmann:
     Wasudeorao and Prasad (2024), section 3.
 
     Args:
-        beta: Pressure β; its scale is one over that of the objective.
+        beta: Pressure β, in units of one over the objective.
         growth: Factor on β with each generation.
     """
 
@@ -150,17 +152,19 @@ class Boltzmann:
     def __call__(
         self, values: Array, count: int, rng: np.random.Generator, generation: int
     ) -> Positions:
-        # A growth beyond e^500 would overflow, and only the best has been drawn for long.
+        # A growth beyond e^500 would overflow; long before, only the best is drawn.
         beta = self.beta * math.exp(min(math.log(self.growth) * generation, 500.0))
-        return draw(np.exp(-beta * (values - values.min())), count, rng)  # shifted: no overflow
+        with np.errstate(over="ignore"):  # exp(-inf) is right for what is so far behind
+            gaps = np.minimum(values - values.min(), finite.LARGEST)
+            weights = np.exp(-finite.limited(beta) * gaps)
+        return draw(weights, count, rng)
 
 
 @dataclass(frozen=True, slots=True)
 class RelativeExponential:
     """fitness = exp(−σ²·(fom − min) / (max − min)), drawn in proportion to it.
 
-    Vose et al. (2019), figure 3, which prints σ, or σ² by another reading; the product is the
-    parameter here.
+    Vose et al. (2019), figure 3, can be read as σ or σ²; the whole factor is the parameter here.
 
     Args:
         strength: σ²; the best is exp(strength) times likelier than the worst.
@@ -169,14 +173,12 @@ class RelativeExponential:
     strength: float = 4.0
 
     def __post_init__(self) -> None:
-        if self.strength < 0:
-            raise AlgorithmError(
-                f"RelativeExponential: strength must not be negative, got {self.strength!r}"
-            )
+        check_in("RelativeExponential", "strength", self.strength, "[0, inf)")
 
     def __call__(
         self, values: Array, count: int, rng: np.random.Generator, generation: int
     ) -> Positions:
+        values = values / finite.unit(values)
         spread = values.max() - values.min()
         relative = (values - values.min()) / spread if spread > 0 else np.zeros(len(values))
         return draw(np.exp(-self.strength * relative), count, rng)

@@ -1,8 +1,8 @@
-"""Rules that end trials early, by what they report on the way.
+"""Rules that end trials early, based on their intermediate reports.
 
-Before a trial starts, the driver makes its *bar* from the trials that were finished by then: what
-its reports must reach. The bar is small and travels with the trial, so that the trial can be ended
-where it runs without asking anybody.
+Before a trial starts, the driver makes its *bar*, the standard that its reports must reach, from
+the trials finished by then. The bar is small and travels with the trial, so that a worker can end
+the trial without asking the driver.
 """
 
 import logging
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from evotune import finite
 from evotune.checks import check_in, check_whole, did_you_mean
 from evotune.errors import ObjectiveError
 from evotune.evolution import pareto
@@ -32,23 +33,23 @@ class Standards(Protocol):
     """What a rule has learnt from the finished trials of one run."""
 
     def tell(self, trial: Trial) -> None:
-        """Take note of a trial that has ended."""
+        """Record a trial that has ended."""
 
     def bar(self) -> Bar:
         """Return a new bar for one trial."""
 
 
 class Stopping(Protocol):
-    """A rule, which itself never changes."""
+    """A stopping rule; it is immutable."""
 
     def fresh(self, objectives: Objectives) -> Standards:
-        """Return standards that know no trial yet.
+        """Return standards that have seen no trial yet.
 
         Args:
             objectives: Objectives of the study.
 
         Raises:
-            ObjectiveError: The rule looks at a metric whose direction nobody knows.
+            ObjectiveError: The rule watches a metric whose direction is unknown.
         """
 
 
@@ -62,9 +63,9 @@ class MedianStopping:
     epochs; a trial that goes on from another's weights is judged by its own reports.
 
     Args:
-        metric: What is looked at: a metric, or ``"min loss"`` for one that is no objective; by
-            default the first objective.
-        grace: Steps that every trial gets: at a step below this none is stopped.
+        metric: The metric to watch; ``"min loss"`` for one that is not an objective; by default
+            that of the first objective.
+        grace: Steps that every trial gets: no trial is stopped at a step below this.
         startup: Finished trials that must have reported at a step before a trial is stopped there.
 
     Raises:
@@ -79,13 +80,13 @@ class MedianStopping:
         _check(self)
 
     def fresh(self, objectives: Objectives) -> Standards:
-        """Return standards that know no trial yet."""
+        """Return standards that have seen no trial yet."""
         return _Curves(self, _watched(self, [self.metric], objectives)[0], 50.0, _averages)
 
 
 @dataclass(frozen=True, slots=True)
 class PercentileStopping:
-    """Stops a trial whose best report is not among the best so many per cent.
+    """Stops a trial whose best report is not among the best ``percentile`` per cent.
 
     A trial is stopped at a step when the best value that it has reported up to there is worse than
     this percentile, over the finished trials that reported at this step, of their best values up
@@ -111,25 +112,25 @@ class PercentileStopping:
         _check_percentile(self)
 
     def fresh(self, objectives: Objectives) -> Standards:
-        """Return standards that know no trial yet."""
+        """Return standards that have seen no trial yet."""
         watched = _watched(self, [self.metric], objectives)[0]
         return _Curves(self, watched, self.percentile, _bests)
 
 
 @dataclass(frozen=True, slots=True)
 class DominationStopping:
-    """Stops a trial that is dominated where the better part of the finished trials is not.
+    """Stops a trial that is dominated by the good fronts of the finished trials.
 
     Trials are judged at rungs: the first report at or after step ``grace``, ``reduction·grace``,
     ``reduction²·grace`` and so on. At a rung the finished trials are sorted into fronts (Deb et
-    al., 2002), and those fronts are good enough that together hold ``percentile`` per cent of
-    them. A trial is stopped when a trial of the last such front dominates it, so that it would
-    belong to a worse one. With a single objective that is the rule of the percentile.
+    al., 2002), and the best fronts that together hold ``percentile`` per cent of them are good
+    enough. A trial is stopped when a trial of the last such front dominates it. With a single
+    objective this is a percentile rule.
 
     Args:
         percentile: Per cent of the finished trials that are good enough, above 0 and below 100.
-        metrics: What is looked at, all of which a report must hold: metrics, or ``"min loss"`` for
-            one that is no objective; by default all objectives.
+        metrics: The metrics to watch, all of which a report must hold; ``"min loss"`` for one that
+            is not an objective; by default those of all objectives.
         grace: Step of the first rung.
         reduction: Ratio of the steps of two rungs, from 2 up.
         startup: Finished trials that must have reached a rung before a trial is stopped there.
@@ -150,7 +151,7 @@ class DominationStopping:
         check_whole(type(self).__name__, "reduction", self.reduction, 2)
 
     def fresh(self, objectives: Objectives) -> Standards:
-        """Return standards that know no trial yet."""
+        """Return standards that have seen no trial yet."""
         names = (self.metrics,) if isinstance(self.metrics, str) else self.metrics
         own = (None,) * len(objectives.objectives)
         return _Rungs(self, _watched(self, names or own, objectives))
@@ -167,7 +168,10 @@ class DominationStopping:
 
 
 def _averages(values: Sequence[float]) -> Iterator[float]:
-    return (total / count for count, total in enumerate(accumulate(values), start=1))
+    unit = finite.unit(values)
+    for count, total in enumerate(accumulate(value / unit for value in values), start=1):
+        average = total / count * unit
+        yield math.inf if math.isnan(average) else average  # of inf and -inf
 
 
 def _bests(values: Sequence[float]) -> Iterator[float]:
@@ -175,7 +179,7 @@ def _bests(values: Sequence[float]) -> Iterator[float]:
 
 
 class _Curves:
-    """The finished trials' values at each step, sorted, and what is demanded there."""
+    """The finished trials' values at each step, sorted, and the value required there."""
 
     def __init__(self, rule: Any, objective: AnyObjective, percentile: float, running: Any) -> None:
         self._rule = rule
@@ -223,7 +227,11 @@ def _percentile(ordered: Sequence[float], percentile: float) -> float:
     place, share = divmod((len(ordered) - 1) * percentile / 100, 1)
     low = ordered[int(place)]
     high = ordered[min(int(place) + 1, len(ordered) - 1)]
-    return low if share == 0 or low == high else low + share * (high - low)
+    if share == 0 or low == high:
+        return low
+    if math.isinf(high - low):
+        return high if math.isinf(low) else (1 - share) * low + share * high
+    return low + share * (high - low)
 
 
 # -- several objectives: a front a rung -----------------------------------------------------------
@@ -301,7 +309,7 @@ class _FrontBar:
 
 @dataclass(slots=True)
 class SameEnd:
-    """Ends a trial that is trained again after as many reports as it made the first time.
+    """Ends a retrained trial after as many reports as it made the first time.
 
     Args:
         left: Reports until then; ``inf`` for a trial that was not stopped.
@@ -319,7 +327,7 @@ class SameEnd:
 
 
 def _value(objective: AnyObjective, report: Report) -> float | None:
-    """Return what a report says of an objective, minimised: ``inf`` for NaN, None for nothing."""
+    """Return a report's minimised value of an objective: ``inf`` for NaN, None if missing."""
     if any(name not in report for name in objective.needed):
         return None
     value = objective.value(report)
@@ -327,7 +335,7 @@ def _value(objective: AnyObjective, report: Report) -> float | None:
 
 
 class _Missing:
-    """Says once that a finished trial has reported nothing that its rule could look at."""
+    """Warns once when a finished trial has reported no metric that its rule watches."""
 
     def __init__(self, rule: object, objectives: Sequence[AnyObjective]) -> None:
         self._rule = rule
@@ -340,7 +348,7 @@ class _Missing:
         self._said = True
         reported = dict.fromkeys(n for report in trial.reports for n in report if n != "step")
         log.warning(
-            "%r can stop no trial as long as none reports %s: trial %d has reported %s; write "
+            "%r cannot stop any trial until trials report %s: trial %d has reported %s; write "
             "trial.report(%s) in the training loop",
             self._rule,
             " and ".join(map(repr, self._needed)),
@@ -353,7 +361,7 @@ class _Missing:
 def _watched(
     rule: object, metrics: Sequence[str | None], objectives: Objectives
 ) -> list[AnyObjective]:
-    """Return what a rule looks at; None stands for the study's objective in its place."""
+    """Return the objectives that a rule watches; None stands for the study's in the same place."""
     known = {objective.metric: objective for objective in objectives.objectives}
     found: list[AnyObjective] = []
     for place, metric in enumerate(metrics):
@@ -366,7 +374,7 @@ def _watched(
         else:
             hint = did_you_mean(str(metric), known)
             raise ObjectiveError(
-                f"{type(rule).__name__}: {metric!r} is no objective of this study{hint}; for "
+                f"{type(rule).__name__}: {metric!r} is not an objective of this study{hint}; for "
                 f'another metric write its direction too: "min {metric}" or "max {metric}"'
             )
     return found

@@ -1,5 +1,6 @@
-"""Survival: trials -> the same trials, best first. What comes after reads positions only."""
+"""Survival: trials -> the same trials, best first. Later steps read positions only."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,16 +19,29 @@ Survival = Callable[[Sequence[Trial]], list[Trial]]
 #: (values, front of each) -> positions best first. Equal ones stay in the order that they have.
 FrontOrder = Callable[[Array, Indices], Indices]
 
-#: What sorts trials: stopped or not, violation, values, number.
+#: Sort key of trials: stopped or not, violation, values, number.
 Order = tuple[bool, float, tuple[float, ...], int]
 
 
 def by_first(trial: Trial) -> Order:
-    """Return what sorts trials with values best first: violation, then the objectives in turn.
+    """Return a sort key for trials, best first: violation, then the objectives in turn.
 
     Stopped trials come last: their values are those of an unfinished training.
     """
     return trial.state == "stopped", trial.violation, trial.values or (), trial.number
+
+
+def measured_at(trial: Trial) -> float:
+    """Return the budget that a trial's values belong to; those of smaller ones are no rivals.
+
+    For a promoted trial it is its rung, whatever its own share of it. Infinite where values are
+    compared whatever the budget: the function chose it, or a line of weights is trained on and
+    each look at it counts.
+    """
+    if trial.origin.rung is not None:
+        return float(trial.origin.rung)
+    goes_on = bool(trial.donors) or trial.origin.member is not None
+    return math.inf if trial.budget is None or goes_on else float(trial.budget)
 
 
 def best_first(trials: Sequence[Trial]) -> list[Trial]:
@@ -60,7 +74,7 @@ def constrained(trials: Sequence[Trial], order: FrontOrder) -> list[Trial]:
 
 
 def _competes(trial: Trial) -> bool:
-    """Tell whether the values count: neither of an infeasible trial nor of an unfinished one."""
+    """Return whether the values count: neither of an infeasible trial nor of an unfinished one."""
     return trial.violation == 0 and trial.state != "stopped"
 
 
@@ -79,10 +93,10 @@ def _by_crowding(values: Array, fronts: Indices) -> Indices:
 def scalar_values(
     best_first_trials: Sequence[Trial],
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return one minimised number a trial for selection to read, shape ``(trials,)``.
+    """Return one minimised number per trial for selection, shape ``(trials,)``.
 
-    A single feasible objective is its own number; several objectives, or infeasible or stopped
-    trials among them, have no common scale: there the position counts.
+    A single objective is used as it is; several objectives, or infeasible or stopped trials, have
+    no common scale, so that positions are used instead.
     """
     if all(t.values is not None and len(t.values) == 1 and _competes(t) for t in best_first_trials):
         return np.array([t.values[0] for t in best_first_trials if t.values])
@@ -90,10 +104,10 @@ def scalar_values(
 
 
 def no_worse(trial: Trial, other: Trial) -> bool:
-    """Tell whether a trial dominates another one or equals it; both have values.
+    """Return whether a trial dominates another one or equals it; both have values.
 
-    A stopped trial gives way to a finished one, more violation to less, whatever the values (Deb,
-    2000); then no objective may be worse.
+    A finished trial precedes a stopped one, and less violation more, whatever the values (Deb,
+    2000); otherwise no objective may be worse.
     """
     first, second = ((t.state == "stopped", t.violation) for t in (trial, other))
     if first != second:
@@ -103,7 +117,7 @@ def no_worse(trial: Trial, other: Trial) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Youngest:
-    """Ageing: the trials proposed last survive, however good the older ones (Real et al., 2019).
+    """Ageing: the trials proposed last survive, however good older ones are (Real et al., 2019).
 
     Args:
         size: How many survive.

@@ -1,4 +1,4 @@
-"""Cores and threads: what this machine offers, and what one worker may take of it."""
+"""Cores and threads: how many this machine offers, and how many one worker may use."""
 
 import sys
 
@@ -8,12 +8,12 @@ _THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
-    "LOKY_MAX_CPU_COUNT",  # what joblib, and so scikit-learn, takes for n_jobs=-1
+    "LOKY_MAX_CPU_COUNT",  # what n_jobs=-1 means to joblib, and so to scikit-learn
 )
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use: affinity and container limits count."""
+    """Return how many cores this process may use, given CPU affinity and container limits."""
     import loky
 
     return int(loky.cpu_count())
@@ -25,7 +25,7 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 
 def limit_torch_threads(threads: int) -> None:
-    """Give torch ``threads`` threads if it is loaded; if not, the environment does when it is."""
+    """Limit torch to ``threads`` threads if it is imported; otherwise the environment does so."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)

@@ -1,9 +1,8 @@
-"""One evaluation: call the user's function, and turn whatever comes of it into a record."""
+"""One evaluation: call the user's function, and turn its result or error into a record."""
 
 import reprlib
 import traceback
 from collections.abc import Mapping
-from decimal import Decimal
 from numbers import Real
 from time import perf_counter
 from typing import Any
@@ -19,34 +18,35 @@ from evotune.trial import (
     RunningTrial,
     StopTrial,
     Trial,
+    as_number,
 )
 
 _ADVICE = 'return a number or a dict of numbers such as {"accuracy": 0.93}'
 
 
 class TimedOut(BaseException):
-    """Raised inside an evaluation that took too long; no ``except Exception`` may swallow it."""
+    """Raised in an evaluation that takes too long; ``except Exception`` does not swallow it."""
 
 
 def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
-    """Evaluate one trial; what goes wrong is part of the result.
+    """Evaluate one trial; an error of the user's function is returned as a `Failure`.
 
     Args:
         evaluate: The user's function. It gets a `RunningTrial` and returns a number, or a mapping
-            from metric names to numbers; anything with ``item()`` that holds one number will do.
-        trial: What to evaluate.
+            from metric names to numbers; a tensor or array of one element counts as a number.
+        trial: The trial to evaluate.
 
     Returns:
-        An Outcome with the metrics as floats and, unless the function returned its own,
-        ``train_seconds`` (spent in ``trial.epochs()``, or in the whole call where that was not
-        used) and ``evaluation_seconds`` (the rest of the call). NaN and infinity are left in.
-        A trial that a stopping rule has ended has the metrics that it reported last.
-        A Failure when the function raised or returned something else, or when the weights that
-        it kept could not be written.
+        An Outcome with the metrics as floats and, unless the function returned them,
+        ``train_seconds`` (spent in ``trial.epochs()``, or in the whole call if that was not used)
+        and ``evaluation_seconds`` (the rest of the call). NaN and infinity are kept.
+        If a stopping rule ended the trial, its metrics are the last reported ones.
+        A Failure when the function raised an error or returned something else, or when the kept
+        weights could not be written.
 
     Raises:
-        KeyboardInterrupt: The user ends the run.
-        TimedOut: An executor ends this evaluation.
+        KeyboardInterrupt: The user interrupts the run.
+        TimedOut: The executor interrupts this evaluation because of its timeout.
     """
     handle = RunningTrial(trial)
     began = perf_counter()
@@ -62,11 +62,11 @@ def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
 
 
 def outcome_of(handle: RunningTrial, returned: Any, seconds: float) -> Outcome | Failure:
-    """Return what came of an evaluation that ended without an error; its weights are written now.
+    """Return the result of an evaluation that ended without an error, after writing its weights.
 
     Args:
-        handle: What the evaluation was given.
-        returned: What it returned.
+        handle: The `RunningTrial` that the evaluation was given.
+        returned: What the evaluation returned.
         seconds: How long it took.
     """
     metrics = read_metrics(returned)
@@ -78,7 +78,7 @@ def outcome_of(handle: RunningTrial, returned: Any, seconds: float) -> Outcome |
     try:
         checkpoint = None if handle.weights is None else handle.weights.written()
     except CheckpointError as error:
-        # A full disk or a quota: all that come after would fail alike, and nothing is lost yet.
+        # A full disk or quota would fail all later trials too, so the whole run ends here.
         return Failure("checkpoint", str(error), fatal=True)
     return Outcome(metrics, tuple(handle.reports), handle.stopped, checkpoint)
 
@@ -111,7 +111,7 @@ def describe_error(error: BaseException) -> str:
 
 def failure_of(error: BaseException) -> Failure:
     """Return the failure of a trial whose evaluation raised an error."""
-    # The first frame is that of the caller, who caught it.
+    # The first frame is evotune's own, where the error was caught.
     below = error.__traceback__.tb_next if error.__traceback__ else None
     text = "".join(traceback.format_exception(type(error), error, below))
     if isinstance(error, Failed):
@@ -129,7 +129,7 @@ def _reason(failed: Failed) -> str:
 
 
 def read_metrics(returned: Any) -> dict[str, float] | Failure:
-    """Return what an evaluation gave as named floats; a bare number is named `BARE_NUMBER`."""
+    """Return an evaluation's result as named floats; a bare number is named `BARE_NUMBER`."""
     if returned is None:
         return Failure("missing_metric", f"the evaluate function returned nothing; {_ADVICE}")
     if isinstance(returned, Failed):
@@ -137,19 +137,11 @@ def read_metrics(returned: Any) -> dict[str, float] | Failure:
     named = returned if isinstance(returned, Mapping) else {BARE_NUMBER: returned}
     metrics: dict[str, float] = {}
     for name, value in named.items():
-        number = _as_number(value)
+        number = as_number(value)
         if number is None or not isinstance(name, str):
             return _no_number(name, value)
         metrics[name] = number
     return metrics
-
-
-def _as_number(value: Any) -> float | None:
-    try:
-        plain = value.item() if callable(getattr(value, "item", None)) else value
-        return float(plain) if isinstance(plain, Real | Decimal) else None
-    except Exception:  # each library has its own for an array of many elements
-        return None
 
 
 def _no_number(name: Any, value: Any) -> Failure:
@@ -157,7 +149,7 @@ def _no_number(name: Any, value: Any) -> Failure:
     if name == BARE_NUMBER:
         return Failure("not_a_number", f"the evaluate function returned {given}; {_ADVICE}")
     if not isinstance(name, str):
-        return Failure("not_a_number", f"metric name {reprlib.repr(name)} is no text; {_ADVICE}")
+        return Failure("not_a_number", f"metric name {given} is not a string; {_ADVICE}")
     return Failure(
         "not_a_number", f"metric {name!r} is {given}, not a number; write float(...) of one value"
     )

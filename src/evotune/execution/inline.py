@@ -1,4 +1,4 @@
-"""Run trials here, in the calling process, one after another."""
+"""Run trials in the calling process, one after another."""
 
 import signal
 import threading
@@ -21,8 +21,8 @@ class InlineExecutor:
 
     Args:
         trial_timeout: Seconds that one trial may take; None is no limit. It needs the main thread
-            of a POSIX system, and a single long call into C ends only once that call returns:
-            `ProcessExecutor` has neither limit.
+            of a POSIX system and cannot interrupt a long call into C before that returns;
+            `ProcessExecutor` has neither limitation.
 
     Raises:
         ExecutionError: ``trial_timeout`` is not above 0.
@@ -45,15 +45,15 @@ class InlineExecutor:
         return 1
 
     def open(self, evaluate: Evaluate) -> None:
-        """Make ready to run ``evaluate``.
+        """Prepare to run ``evaluate``.
 
         Raises:
-            ExecutionError: A trial timeout is set and cannot be kept in this thread or system.
+            ExecutionError: A trial timeout is set and cannot be enforced in this thread or system.
         """
         if self.trial_timeout is not None and not _can_interrupt():
             raise ExecutionError(
-                f"trial_timeout={self.trial_timeout:g} cannot be kept here: InlineExecutor can end "
-                "a trial only in the main thread of a POSIX system; write "
+                f"trial_timeout={self.trial_timeout:g} cannot be enforced here: InlineExecutor can "
+                "end a trial only in the main thread of a POSIX system; write "
                 f"executor=ProcessExecutor(workers=1, trial_timeout={self.trial_timeout:g})"
             )
         self._evaluate = evaluate
@@ -69,8 +69,8 @@ class InlineExecutor:
             raise ExecutionError("the executor is not open; call open(evaluate) before submit")
         if self._waiting is not None:
             raise ExecutionError(
-                f"trial {trial.number} was submitted while trial {self._waiting.number} is not "
-                "yet collected; InlineExecutor takes one trial at a time"
+                f"trial {trial.number} was submitted before trial {self._waiting.number} was "
+                "collected; InlineExecutor takes one trial at a time: call collect() first"
             )
         self._waiting = trial
 
@@ -84,7 +84,7 @@ class InlineExecutor:
         return [(trial.number, _evaluate_within(self.trial_timeout, self._evaluate, trial))]
 
     def close(self) -> None:
-        """Forget the function and the trial that waits."""
+        """Drop the function and the waiting trial."""
         self._evaluate = None
         self._waiting = None
 
@@ -101,7 +101,7 @@ def _raise_timed_out(*_: Any) -> NoReturn:
 def _evaluate_within(seconds: float, evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
     began = monotonic()
     handler_before = signal.signal(signal.SIGALRM, _raise_timed_out)
-    # Once more every second: a __del__ or a bare except may have swallowed the first.
+    # Repeated every second: a __del__ or a bare except may swallow the first exception.
     delay_before, interval_before = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         result = evaluate_trial(evaluate, trial)

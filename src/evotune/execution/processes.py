@@ -1,7 +1,7 @@
-"""Run trials in worker processes on this machine, by loky and cloudpickle.
+"""Run trials in worker processes on this machine, with loky and cloudpickle.
 
-A loky pool breaks as a whole when one of its workers dies. So each slot, a *lane*, has a pool of
-its own with one worker: when that dies or is killed, no other trial notices.
+A loky pool breaks as a whole when one of its workers dies. So each slot, called a *lane*, has its
+own pool of one worker: if that dies or is killed, no other trial is affected.
 """
 
 import inspect
@@ -31,23 +31,23 @@ from evotune.protocols import Evaluate, ExecutorTraits
 from evotune.trial import Failure, Outcome, Trial
 
 _TRIES = 2
-_PATIENCE = 0.2  # seconds between two looks at the clock, and so at Ctrl-C on Windows
+_PATIENCE = 0.2  # longest wait in seconds; on Windows, Ctrl-C is noticed only between two waits
 
 
 class ProcessExecutor:
     """Runs trials in worker processes, each of which loads the evaluate function once.
 
-    Functions from the main script, from notebooks, lambdas and closures work, and a script needs
+    Functions from the main script or a notebook, lambdas and closures work, and a script needs
     no ``if __name__ == "__main__"``. A worker that dies is replaced and its trial run once more.
 
     Args:
-        workers: Number of processes; the cores that this process may use by default.
-        trial_timeout: Seconds that one trial may take from when its worker is ready; None is no
-            limit. A worker over it is killed with all that it has started.
-        threads: Threads of each worker; by default the cores divided by ``workers``.
+        workers: Number of processes; by default the number of cores that this process may use.
+        trial_timeout: Seconds that one trial may take once its worker is ready; None is no limit.
+            A worker that takes longer is killed with all its child processes.
+        threads: Threads per worker; by default the number of cores divided by ``workers``.
 
     Raises:
-        ExecutionError: A number of workers, threads or seconds that makes no sense.
+        ExecutionError: The number of workers, threads or seconds is out of bounds.
     """
 
     traits = ExecutorTraits()
@@ -79,7 +79,7 @@ class ProcessExecutor:
         return self.workers
 
     def open(self, evaluate: Evaluate) -> None:
-        """Make ready to run ``evaluate``; workers start when they are first needed.
+        """Prepare to run ``evaluate``; workers start when they are first needed.
 
         Raises:
             ExecutionError: The function cannot be sent to another process.
@@ -94,7 +94,7 @@ class ProcessExecutor:
         """Start a trial on an idle worker.
 
         Raises:
-            ExecutionError: The executor is not open, or every worker has a trial.
+            ExecutionError: The executor is not open, or every worker is busy.
         """
         if not self._lanes:
             raise ExecutionError("the executor is not open; call open(evaluate) before submit")
@@ -107,7 +107,7 @@ class ProcessExecutor:
         lane.start(trial)
 
     def collect(self, timeout: float | None = None) -> list[tuple[int, Outcome | Failure]]:
-        """Wait for at least one result, at most ``timeout`` seconds, and return all there are."""
+        """Wait up to ``timeout`` seconds for a result, and return all results that are there."""
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
             finished = [result for lane in self._lanes if (result := lane.take()) is not None]
@@ -119,7 +119,7 @@ class ProcessExecutor:
             wait(futures, min(max(left, 0.0), _PATIENCE), return_when=FIRST_COMPLETED)
 
     def close(self) -> None:
-        """Kill every worker with what it has started, also in the middle of a trial."""
+        """Kill every worker and its child processes, even in the middle of a trial."""
         for lane in self._lanes:
             lane.stop()
         self._lanes = []
@@ -165,7 +165,7 @@ def _culprits(evaluate: Evaluate) -> str:
 class _Setup:
     """What a worker needs to start: the pickled function, its driver's process id, its threads.
 
-    Not frozen: a worker empties ``function`` once loaded, as it may hold a whole data set.
+    Not frozen: a worker clears ``function`` after loading it, as it may hold a whole data set.
     """
 
     function: bytes
@@ -178,8 +178,8 @@ class _Lane:
 
     Attributes:
         trial: The trial that runs here, or None.
-        future: Its result to come.
-        deadline: Clock reading (`time.monotonic`) at which it has taken too long.
+        future: The future of the trial's result.
+        deadline: Value of `time.monotonic` at which the trial times out.
     """
 
     def __init__(self, setup: _Setup, limit: float) -> None:
@@ -214,7 +214,7 @@ class _Lane:
         return number, result
 
     def stop(self) -> None:
-        """Kill the worker and what it has started; the next trial gets a new one."""
+        """Kill the worker and its child processes; the next trial gets a new worker."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, kill_workers=True)
             self._pool = None
@@ -249,7 +249,7 @@ class _Lane:
         import loky
 
         environment = thread_environment(self._setup.threads)
-        # loky replaces a worker that has grown by 300 MB. Here that is a data set, not a leak.
+        # loky replaces a worker that grows by 300 MB, taking for a leak what here is a data set.
         environment["LOKY_MAX_MEMORY_LEAK_SIZE"] = "1e18"
         self._pool = loky.ProcessPoolExecutor(
             max_workers=1, initializer=_start, initargs=(self._setup,), env=environment
@@ -258,9 +258,9 @@ class _Lane:
 
 
 def _died(error: BrokenExecutor) -> Failure:
-    # loky tells how only in words: "... exit codes of the workers are {SIGKILL(-9)}".
+    # loky gives the exit code only in its message: "exit codes of the workers are {SIGKILL(-9)}".
     found = re.search(r"exit codes of the workers are \{(\w+)\((-?\d+)\)", str(error))
-    how = "without a word"
+    how = "with an unknown exit code"
     if found is not None:
         name, code = found.groups()
         how = f"with exit code {code}" if name == "EXIT" else f"by signal {name}"
@@ -274,17 +274,17 @@ _setups: list[_Setup] = []
 
 
 def _start(setup: _Setup) -> None:
-    # Ctrl-C reaches every process of a terminal; the driver alone decides what it ends.
+    # Ctrl-C reaches every process of a terminal, but only the driver may react to it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _setups.append(setup)
     Thread(target=_end_with, args=(setup.driver,), daemon=True).start()
 
 
 def _end_with(driver: int) -> None:
-    """End this worker and what it has started soon after its driver, however that ended."""
+    """End this worker and its child processes soon after the driver has ended or was killed."""
     import psutil
 
-    # A killed driver leaves its children to another parent, except on Windows.
+    # The children of a killed driver get another parent, except on Windows.
     while os.getppid() == driver and psutil.pid_exists(driver):
         time.sleep(0.5)
     for child in psutil.Process().children(recursive=True):
@@ -305,7 +305,7 @@ def _loaded() -> Evaluate:
 
 
 def _load() -> None:
-    with suppress(Exception, SystemExit):  # _run says what is wrong
+    with suppress(Exception, SystemExit):  # _run loads it again and reports the error
         _loaded()
 
 
@@ -315,7 +315,7 @@ def _run(trial: Trial) -> Outcome | Failure:
     except (Exception, SystemExit) as error:
         message = (
             f"a worker process cannot load the evaluate function: {describe_error(error)}; define "
-            "it in the main script, or in a module that can be imported there without side effects"
+            "it in the main script, or in a module that workers can import without side effects"
         )
         return Failure("exception", message, traceback.format_exc(), fatal=True)
     return evaluate_trial(evaluate, trial)

@@ -1,4 +1,4 @@
-"""Run trials here, those whose networks have the same shapes stacked into one model."""
+"""Run trials in this process, with networks of equal shapes stacked into one model."""
 
 import logging
 from time import perf_counter
@@ -16,18 +16,18 @@ log = logging.getLogger("evotune")
 class StackedExecutor:
     """Trains all submitted trials at once, in this process, as one model with a member axis.
 
-    It stacks the trials of a `SupervisedTask` whose networks agree in their shapes. Others, and
-    those of any other function, are trained one by one, with one line in the log that says why.
+    The trials of a `SupervisedTask` whose networks have the same shapes are stacked. All others,
+    and those of any other function, are trained one by one, and a warning in the log says why.
 
     Args:
-        members: Trials that are taken at once at most. An algorithm that works in generations
-            submits a whole generation; any other one would learn nothing from the trials that
-            run together.
-        memory: Bytes that one stack may take; more members are trained in turns. By default half
-            of what is free on the device.
+        members: Most trials that are taken at once. Use it with algorithms that work in
+            generations, which submit a whole generation; any other algorithm would propose all
+            these trials without knowing the results of one another.
+        memory: Bytes that one stack may take; further members are trained in a second stack, and
+            so on. By default half of the free memory of the device.
 
     Raises:
-        ExecutionError: A number that makes no sense.
+        ExecutionError: ``members`` or ``memory`` is not a whole number of at least 1.
     """
 
     traits = ExecutorTraits(shares_memory=True, stacks=True)
@@ -47,21 +47,21 @@ class StackedExecutor:
 
     @property
     def capacity(self) -> int:
-        """Trials that are taken at once."""
+        """Most trials that are taken at once."""
         return self.members
 
     def open(self, evaluate: Evaluate) -> None:
-        """Make ready to run ``evaluate``."""
+        """Prepare to run ``evaluate``."""
         self._evaluate = evaluate
         self._waiting = []
         if not task_traits(evaluate).stacks:
-            self._say(f"{type(evaluate).__name__} is no SupervisedTask")
+            self._say(f"{type(evaluate).__name__} is not a SupervisedTask")
 
     def submit(self, trial: Trial) -> None:
         """Take a trial that the next `collect` runs.
 
         Raises:
-            ExecutionError: The executor is not open, or holds as many trials as it takes.
+            ExecutionError: The executor is not open, or holds ``members`` trials already.
         """
         if self._evaluate is None:
             raise ExecutionError("the executor is not open; call open(evaluate) before submit")
@@ -83,7 +83,7 @@ class StackedExecutor:
         return self._together(evaluate, waiting)
 
     def close(self) -> None:
-        """Forget the function and the trials that wait."""
+        """Drop the function and the waiting trials."""
         self._evaluate = None
         self._waiting = []
 

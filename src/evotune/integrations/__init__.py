@@ -1,1 +1,1 @@
-"""evotune beside other libraries: one file each, each an extra."""
+"""Integrations with other libraries: one file per library, each an optional extra."""

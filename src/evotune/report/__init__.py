@@ -1,4 +1,4 @@
-"""What a study's records show: tables, figures, one HTML page. Reads records only.
+"""Tables, figures and HTML pages made from a study's records, which are only read.
 
 Each name is loaded when it is first used, so that pandas, plotly and scikit-learn load only when a
 report is made.

@@ -1,4 +1,4 @@
-"""What a report says in plain sentences before it shows any figure."""
+"""The findings of a report: a few sentences above its figures."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _TOP = 10
 
 
 def findings(data: StudyData) -> list[str]:
-    """Return what is worth knowing at once, most useful first; plain text."""
+    """Return the most useful findings first, each as one sentence of plain text."""
     if not data.done:
         return ["No trial is done yet, so there is nothing to draw.", *_failures(data)]
     return [
@@ -33,7 +33,7 @@ def _progress(data: StudyData) -> Iterator[str]:
     best = int(data.best_so_far[-1])
     total, since = len(data.done), len(data.done) - 1 - best
     if total < 20:
-        yield f"Only {count(total, 'trial')} finished: read every figure with care."
+        yield f"Only {count(total, 'trial')} finished: the figures may mislead."
     elif since <= 0.1 * total:
         yield (
             f"The best result is recent: {count(since, 'trial')} of {total:,} came after it, "
@@ -48,8 +48,8 @@ def _training(data: StudyData) -> Iterator[str]:
     best = data.step_of[data.done[data.ranking[0]].number]
     last = max(step.end for step in data.steps)
     yield (
-        "A trial is one step of a member's training here: it goes on from the weights that an "
-        "earlier trial has left."
+        "Here a trial is one step of a member's training: it continues from the weights of an "
+        "earlier trial."
     )
     if best.end < 0.75 * last:
         yield (
@@ -61,7 +61,7 @@ def _training(data: StudyData) -> Iterator[str]:
 def _infeasible(data: StudyData) -> Iterator[str]:
     broken = len(data.infeasible)
     if broken == len(data.done):
-        yield "Every trial breaks a constraint: the best one is the one that breaks it least."
+        yield "Every trial breaks a constraint: the best trial is the one that breaks it least."
     elif broken:
         share = percent(broken / len(data.done))
         yield f"{count(broken, 'trial')} ({share}) broke a constraint and rank behind all others."
@@ -104,7 +104,7 @@ def _variety(data: StudyData) -> Iterator[str]:
     if len(total) >= 3 and total[-1] < 0.2:
         yield (
             f"Diversity has fallen to {percent(float(total[-1]))} of that of random sampling: "
-            "the search has almost settled."
+            "the search has almost converged."
         )
 
 
@@ -117,10 +117,10 @@ def alarms(data: StudyData) -> Iterator[str]:
     genes = ", ".join(f"{c.gene} (since {unit} {c.since})" for c in found)
     last = int(data.groups.of.max())
     yield (
-        f"Diversity has collapsed in {genes}: up to the end, {unit} {last}, the spread over the "
-        f"population stayed below {percent(LIMIT)} of what it was at first, so there was nothing "
-        "left to select. A good end looks the same; if it was too early, what helps a population "
-        "is a larger mutation, a larger population, or Islands."
+        f"Diversity has collapsed in {genes}: until the end, {unit} {last}, the spread over the "
+        f"population stayed below {percent(LIMIT)} of its initial value, which leaves nothing to "
+        "select. A search that has converged well looks the same; if it was too early, use a "
+        "larger mutation, a larger population, or Islands."
     )
 
 

@@ -1,10 +1,11 @@
 """The report of a study: one HTML page that needs no network and no other file, or a picture."""
 
+from os import PathLike
 from pathlib import Path
 
 from evotune.analysis.comparison import Comparison
 from evotune.analysis.data import Recorded, StudyData, prepare
-from evotune.checks import write_whole
+from evotune.checks import user_path, write_whole
 from evotune.report.figures.versus import verdicts_of
 from evotune.report.findings import findings
 from evotune.report.parts import Page
@@ -13,33 +14,37 @@ from evotune.report.sections import sections
 from evotune.report.tables import best, facts, tiles
 from evotune.report.templating import render_page
 
+#: What the file of a report may end in.
+ENDINGS = (".html", ".htm", ".svg")
+
 
 def write(
-    path: str | Path,
+    path: str | PathLike[str],
     study: Recorded,
     comparison: Comparison | None = None,
     *,
     title: str | None = None,
 ) -> Path:
-    """Write an SVG picture to a path that ends in ``.svg``, a whole HTML page to any other.
+    """Write an SVG picture to a path that ends in ``.svg``, else a whole HTML page.
 
     Args:
-        path: Where to; missing folders are made, and a file that stands there is replaced at once,
-            never half written.
+        path: Where to: ``.svg``, ``.html``, ``.htm`` or no ending; missing folders are made, and a
+            file that stands there is replaced at once, never half written.
         study: The study, or another record of its definition and trials.
-        comparison: What came of comparing it with random search, for the page.
+        comparison: Its comparison with random search, for the page.
         title: Headline of the page; the study's name by default.
 
     Returns:
         The path that was written.
 
     Raises:
-        StudyError: The path cannot be written.
+        StudyError: The path has another ending, or cannot be written.
     """
-    if Path(path).suffix.lower() == ".svg":
-        return write_picture(path, study)
+    target = user_path(path, endings=ENDINGS)
+    if target.suffix.lower() == ".svg":
+        return write_picture(target, study)
     data = prepare(study)
-    return write_whole(path, render_page(_page(data, title or data.definition.name, comparison)))
+    return write_whole(target, render_page(_page(data, title or data.definition.name, comparison)))
 
 
 def _page(data: StudyData, title: str, comparison: Comparison | None) -> Page:

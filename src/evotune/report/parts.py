@@ -1,4 +1,4 @@
-"""What a page is made of: plain records, which `evotune.report.templating` turns into HTML."""
+"""The parts of a page, as plain records; `evotune.report.templating` turns them into HTML."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import plotly.graph_objects as go
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of a table that is more than a text.
+    """A cell of a table that has more than plain text.
 
     Attributes:
         text: The text.
-        strong: In bold.
-        small: Remarks after it.
-        summary: What is pressed to read ``body``.
-        body: A longer text, with its line breaks.
+        strong: Whether the text is bold.
+        small: Remarks after the text, in small print.
+        summary: What is clicked to show ``body``.
+        body: A longer text, shown with its line breaks.
     """
 
     text: str
@@ -35,7 +35,7 @@ class Table:
 
     Attributes:
         head: Names of the columns.
-        rows: Each with a cell a column.
+        rows: Each with one cell per column.
     """
 
     head: tuple[str, ...]
@@ -57,10 +57,10 @@ class Best:
 
     Attributes:
         title: A few words.
-        captions: What to know of it.
+        captions: Remarks below the title.
         params: Its active genes.
         metrics: Its metrics.
-        json: Its active genes, to copy.
+        json: Its active genes as JSON, to copy.
     """
 
     title: str
@@ -72,16 +72,16 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A figure, a table, or both, with their words.
+    """A figure, a table, or both, with their texts.
 
     Attributes:
-        key: Name of its place on the page.
+        key: Anchor on the page.
         title: A few words.
         caption: How to read it.
         figure: The figure, if there is one.
         table: A table below it, if there is one.
-        notes: What was left out or wants care.
-        warning: Why it should not be trusted, or what went wrong; empty when all is well.
+        notes: What was left out, or how to read it with care.
+        warning: Why it should not be trusted, or what went wrong; empty if there is nothing.
     """
 
     key: str
@@ -95,14 +95,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A whole page; all texts are plain.
+    """A whole page; no text contains markup.
 
     Attributes:
         mark: A few words above the title.
         title: Headline.
-        facts: What stands below it, by name.
+        facts: Names and values below the headline.
         sections: Figures and tables, in order.
-        findings: What is worth knowing at once.
+        findings: The most useful sentences, above all figures.
         tiles: A few large numbers.
         best: The best trial.
     """

@@ -25,7 +25,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A text; places are in pixels, as SVG has them."""
+    """A text; positions are in pixels."""
 
     x: str
     y: str
@@ -88,7 +88,7 @@ def write_picture(path: str | Path, study: Recorded) -> Path:
     """Write a picture of a study as SVG, 920 by 360 pixels.
 
     Args:
-        path: Where to.
+        path: The file to write.
         study: The study, or another record of its definition and trials.
 
     Returns:

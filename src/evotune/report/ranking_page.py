@@ -13,7 +13,7 @@ from evotune.analysis.ranking import (
     verdicts,
 )
 from evotune.analysis.text import count, number
-from evotune.checks import write_whole
+from evotune.checks import user_path, write_whole
 from evotune.report.figures.ranking import anytime, critical_differences, ranks_over_time
 from evotune.report.parts import Cell, Page, Section, Table
 from evotune.report.templating import render_page
@@ -22,15 +22,16 @@ TASKS_AT_MOST = 12
 
 
 def write_ranking(path: str | Path, ranking: Ranking) -> Path:
-    """Write the page, complete in itself, and return its path.
+    """Write a ranking as one self-contained HTML page and return its path.
 
     Args:
-        path: Where to; a file that stands there is replaced at once, never half written.
-        ranking: What `compare` has returned.
+        path: The file to write; an existing file is replaced atomically.
+        ranking: The result of `compare`.
 
     Raises:
-        StudyError: The path cannot be written.
+        StudyError: The path ends in something else than ``.html``, or cannot be written.
     """
+    target = user_path(path, endings=(".html", ".htm"))
     title = " · ".join(ranking.methods[:4]) + (" · …" if len(ranking.methods) > 4 else "")
     page = Page(
         "evotune comparison",
@@ -39,7 +40,7 @@ def write_ranking(path: str | Path, ranking: Ranking) -> Path:
         (*_sections(ranking), _pairs(ranking)),
         findings=(*verdicts(ranking), *ranking.notes),
     )
-    return write_whole(path, render_page(page))
+    return write_whole(target, render_page(page))
 
 
 def _facts(ranking: Ranking) -> dict[str, str]:
@@ -56,14 +57,14 @@ def _sections(ranking: Ranking) -> Iterator[Section]:
     yield Section(
         "differences",
         "Which differences are more than chance",
-        "Each method stands at its mean rank over all runs; a bar joins methods whose ranks lie "
-        f"within the critical difference. {friedman_text(ranking)}",
+        "Each method is placed at its mean rank over all runs; a bar joins methods whose ranks "
+        f"differ by less than the critical difference. {friedman_text(ranking)}",
         critical_differences(ranking),
         table=_ranks(ranking),
     )
     yield Section(
         "ranks",
-        "Who leads when",
+        "Which method leads when",
         f"The mean rank of each method by its best so far, against the {ranking.unit} spent.",
         ranks_over_time(ranking),
     )
@@ -73,8 +74,8 @@ def _sections(ranking: Ranking) -> Iterator[Section]:
         yield Section(
             f"anytime-{place}",
             f"Best {task.metric} so far" + (f" on {task.task}" if task.task else ""),
-            "Each line is the median of the runs, the band its 95 % interval (with fewer than six "
-            "runs all that they found), drawn from where every run has a result.",
+            "Each line is the median of the runs, the band its 95 % confidence interval (with "
+            "fewer than six runs, their range), drawn from where every run has a result.",
             anytime(ranking, task),
             notes=(f"{count(left_out, 'more task')} not drawn.",) if last else (),
             table=_results(ranking, place),
@@ -104,8 +105,8 @@ def _pairs(ranking: Ranking) -> Section:
         verdict = Cell(p_text(pair.p), strong=pair.is_sure)
         rows.append((pair.first, pair.second, *gain_texts(ranking, pair), *tally, verdict))
     caption = (
-        "The gain is positive where the first is better; its interval is Student's, for this pair "
-        "alone. p is Wilcoxon's signed-rank test, corrected for the number of pairs by Holm's "
-        "method; bold where it is below 5 %."
+        "The gain is positive where the first method is better; its interval is Student's t, not "
+        "corrected for the number of pairs. p is that of Wilcoxon's signed-rank test with Holm's "
+        "correction for the number of pairs; bold below 5 %."
     )
-    return Section("pairs", "Every two methods", caption, table=Table(head, tuple(rows)))
+    return Section("pairs", "All pairs of methods", caption, table=Table(head, tuple(rows)))

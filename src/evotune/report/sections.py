@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from evotune import finite
 from evotune.analysis.comparison import Comparison
 from evotune.analysis.credit import FEW, Credit, operator_credits
 from evotune.analysis.data import FAMILY_AT_MOST, StudyData
@@ -34,11 +35,11 @@ from evotune.report.tables import best_trials, failed_trials
 
 
 def sections(data: StudyData, comparison: Comparison | None = None) -> tuple[Section, ...]:
-    """Return what this study has something for, in the order of the page.
+    """Return the sections for which this study has something to show, in the order of the page.
 
     Args:
         data: The study.
-        comparison: What came of comparing it with random search.
+        comparison: Its comparison with random search, if there is one.
     """
     makers: tuple[Callable[[StudyData], Section | None], ...] = (
         _progress,
@@ -64,7 +65,7 @@ def sections(data: StudyData, comparison: Comparison | None = None) -> tuple[Sec
 
 
 def _unless_nothing(maker: Callable[[Any], Section | None], of: Any) -> Section | None:
-    """Return a section, None where its figure says that it has nothing to show."""
+    """Return a section, or None where its figure has nothing to show."""
     try:
         return maker(of)
     except NoResultError:
@@ -86,7 +87,7 @@ def _progress(data: StudyData) -> Section:
         is_max = data.objective.direction == "max"
         end = f"below {scale.low:.4g}" if is_max else f"above {scale.high:.4g}"
         notes.append(
-            f"Results {end} lie outside the axis, so that they do not squash the rest: "
+            f"Results {end} are outside the axis, so that the others remain readable: "
             f"{count(hidden, 'trial')}."
         )
     return Section(
@@ -105,7 +106,7 @@ def _parallel(data: StudyData) -> Section:
     return Section(
         "parallel",
         "Which combinations work",
-        "Each line is a trial, the stronger its colour the better, the best in orange: drag along "
+        "Each line is a trial: the stronger its colour, the better; the best is orange. Drag along "
         "an axis to keep only the lines through that range, drag an axis by its name to move it."
         + level
         + _ages(data),
@@ -123,10 +124,10 @@ def _importance(data: StudyData) -> Section:
     return Section(
         "importance",
         f"What decides {_metric(data)}",
-        "Blue: how much of a random forest's ranking of all points of the space varies with this "
-        "gene, strong by itself, faded together with others (fANOVA); the forest explains "
-        f"{explained} of the ranking (R²) on trials it has not seen. Orange: how much the gene "
-        "decides whether a trial is among the best tenth (PED-ANOVA)." + _ages(data),
+        "Blue: share of the variance in the ranking over the whole space, predicted by a random "
+        "forest, due to this gene: strong for the gene alone, faded for its interactions (fANOVA). "
+        f"The forest explains {explained} of the ranking of unseen trials (R²). Orange: how much "
+        "the gene decides whether a trial is among the best tenth (PED-ANOVA)." + _ages(data),
         figure,
         notes=_first_only(data),
         warning="" if result.is_reliable else f"Do not rely on this: {why}.",
@@ -138,15 +139,15 @@ def _slices(data: StudyData) -> Section:
     notes = [*_first_only(data), *_thinned(data, points_a_panel(data)), *_capped(data)]
     if data.infeasible:
         notes.append("Hollow points break a constraint.")
-    end = "foot" if data.objective.direction == "max" else "top"
+    end = "bottom" if data.objective.direction == "max" else "top"
     crosses = f", crosses at the {end} show where trials failed" if data.failed else ""
     if len(data.failed) > FAILED_AT_MOST:
         notes.append(f"Of the failed trials only the last {FAILED_AT_MOST} are marked.")
     return Section(
         "slices",
         f"Each gene against {_metric(data)}",
-        "Each point is a trial, stronger in colour the later it came; the star is the best one"
-        f"{crosses}.{_ages(data)}",
+        "Each point is a trial: the later it came, the stronger its colour; the star is the best "
+        f"one{crosses}.{_ages(data)}",
         figure,
         notes=tuple(notes),
     )
@@ -158,7 +159,7 @@ def _distributions(data: StudyData) -> Section:
         "Where the search went",
         f"For numbers, bands show the middle 80 % and 50 % of the values in each {_unit(data)}, "
         "with the median in blue and the best trial so far in orange; for options, bars show the "
-        "share of each (point at one for its name).",
+        "share of each (hover over a bar to see which).",
         figures.distributions(data),
         notes=_capped(data),
     )
@@ -174,8 +175,8 @@ def _family(data: StudyData) -> Section | None:
         "family",
         "Where the best trial comes from",
         f"The star is the best trial and the points linked to it are its {len(line) - 1:,} "
-        f"ancestors; the orange line goes back through {back}, and pointing at a trial shows "
-        "which genes changed.",
+        f"ancestors; the orange line goes back through {back}. Hover over a trial to see which "
+        "genes changed.",
         figures.family_tree(data),
         notes=(cut,) if len(line) == FAMILY_AT_MOST else (),
     )
@@ -186,7 +187,7 @@ def _diversity(data: StudyData) -> Section:
         "diversity",
         "How diverse the trials stayed",
         f"100 % is as diverse as random sampling, 0 % means that all trials of a {_unit(data)} are "
-        "alike; a row that fades shows a gene on which the search has settled.",
+        "alike; a row that fades shows a gene that has converged.",
         figures.diversity(data),
         warning=" ".join(alarms(data)),
     )
@@ -199,9 +200,8 @@ def _front(data: StudyData) -> Section:
     figure, knee, notes = figures.front(data), "", []
     if data.knee is not None:
         knee = (
-            f" The star is the knee, trial {data.done[data.knee].number}: of the front it lies "
-            "farthest from the straight line, or plane, between the extremes, so that any step "
-            "away from it costs most."
+            f" The star is the knee, trial {data.done[data.knee].number}, a balanced compromise: "
+            "the point of the front farthest from the line or plane through its extremes."
         )
     if len(data.done) > POINTS_AT_MOST:
         notes.append(
@@ -231,12 +231,12 @@ def _hypervolume(data: StudyData) -> Section:
     return Section(
         "hypervolume",
         "How the front advanced",
-        "Share of the final front's hypervolume, the volume of everything that some trial beats in "
-        "all objectives: it grows when a new compromise is found, and stays when none is.",
+        "Share of the final front's hypervolume: the volume of all points that some trial beats in "
+        "every objective. It grows when a new compromise is found, and else stays the same.",
         figure,
         notes=(
-            f"The volume reaches as far as the reference point {point}, a tenth of the final "
-            "front's range beyond its worst ends.",
+            f"The volume is bounded by the reference point {point}, which lies a tenth of the "
+            "final front's range beyond its worst values.",
         ),
     )
 
@@ -247,13 +247,13 @@ def _hypervolume(data: StudyData) -> Section:
 def _schedules(data: StudyData) -> Section:
     figure, lines, notes = figures.schedules(data), len(data.surviving_lines), []
     if lines > LINES_AT_MOST:
-        notes.append(f"Of {lines} members at the end the {LINES_AT_MOST} best are drawn.")
+        notes.append(f"Of the final {lines} members the {LINES_AT_MOST} best are drawn.")
     return Section(
         "schedules",
         "Schedules",
-        "What each gene was at every epoch along the line of weights that ends in the best trial "
-        "(orange), and along those of the members at the end (grey); lines join where members "
-        "have a donor in common. To train with it: study.schedule(), or evotune schedule.",
+        "The value of each gene in every epoch through which the weights of the best trial "
+        "(orange) and of the final population (grey) were trained; lines join where members have a "
+        "donor in common. To train with the schedule: study.schedule(), or evotune schedule.",
         figure,
         notes=(*notes, *_capped(data)),
     )
@@ -264,9 +264,8 @@ def _curves(data: StudyData) -> Section:
     return Section(
         "curves",
         f"How the members trained: {_metric(data)}",
-        "Each grey line joins a trial with the one that gave it its weights: a line that ends "
-        "belongs to a member that was replaced, one that forks to a donor. The orange line leads "
-        "to the best trial.",
+        "Each grey line joins a trial to the donor of its weights. A line ends where a member was "
+        "replaced and forks where one was copied. The orange line leads to the best trial.",
         figures.learning_curves(data),
         notes=(cut,) if len(data.done) > EDGES_AT_MOST else (),
     )
@@ -280,13 +279,13 @@ def _replacements(data: StudyData) -> Section:
             "members are drawn."
         )
     if sum(step.is_child for step in shown) > ARROWS_AT_MOST:
-        notes.append("So many were replaced that only arrows on the best trial's line are drawn.")
+        notes.append("As many members were replaced, only arrows to the best trial are drawn.")
     return Section(
         "replaced",
-        "Who replaced whom",
-        "Each cell is one step of a member, the stronger its colour the better. An arrow ends "
-        "where a member gave way to a child and begins at the trial that gave the child its "
-        "weights; where none ends, the member went on with its own.",
+        "Which members were replaced",
+        "Each cell is one step of a member: the stronger its colour, the better. An arrow leads "
+        "from the donor of the weights to the child that replaced a member; a member without an "
+        "arrow continued with its own weights.",
         figure,
         notes=tuple(notes),
     )
@@ -297,15 +296,15 @@ def _inheritance(data: StudyData) -> Section | None:
         return None
     family = len(data.family_of_members)
     cut = (
-        f"Of its {family - 1} ancestors those are drawn that its weights went through, and those "
-        "from which a gene came into that line."
+        f"Of its {family - 1} ancestors, only those are drawn that trained its weights, or from "
+        "which one of these got a gene."
     )
     return Section(
         "inheritance",
         "Where the best trial comes from",
-        "The star is the best trial. Solid lines hand on weights, dotted ones genes: a child may "
-        "have its weights from another trial than its genes. The orange line is the training that "
-        "its weights went through.",
+        "The star is the best trial. Solid lines show where weights came from, dotted lines where "
+        "genes came from: the two may differ. The orange line is the training of the best trial's "
+        "weights.",
         figures.inheritance(data),
         notes=(cut,) if family > ANCESTORS_AT_MOST else (),
     )
@@ -314,21 +313,21 @@ def _inheritance(data: StudyData) -> Section | None:
 def _credit(data: StudyData) -> Section:
     figure, rows = figures.credit(data), operator_credits(data)
     notes = [
-        "Donors are chosen for a good result, which is partly luck: even a child that changes "
-        "nothing falls back a little on average.",
-        "Better: ended with a better result than the donor of its weights had. Compared: median "
-        "of the gain minus the median gain of those that trained the same epochs, with its 95 % "
-        "interval (from order statistics).",
+        "Donors are chosen for a good result, which is partly luck: even an unchanged copy gets a "
+        "slightly worse result on average.",
+        "Better than donor: the result is better than that of the donor of the weights. Compared: "
+        "median gain minus the median gain of the trials that trained the same epochs, with its "
+        "95 % interval (from order statistics).",
     ]
     if any(row.trials < FEW for row in rows):
-        notes.append(f"“few” and grey points: fewer than {FEW} trials, do not rely on them.")
+        notes.append(f"“few” and grey points: fewer than {FEW} trials, too few to rely on.")
     head = ("what was done", "trials", "failed", "better than donor", "median gain", "compared")
     return Section(
         "credit",
         "What each operator is worth",
-        "How much trials improved on the donor of their weights, by what was done to their genes: "
-        "right of the dotted line they improved more than others of their generation. An interval "
-        "that crosses it proves nothing.",
+        "How much trials improved on the donor of their weights, by what was done to their genes. "
+        "Right of the dotted line they improved more than others of their generation; an interval "
+        "that crosses the line is no evidence of a difference.",
         figure,
         Table(head, tuple(map(_credit_row, rows))),
         tuple(notes),
@@ -364,8 +363,8 @@ def _rungs(data: StudyData) -> Section:
     return Section(
         "rungs",
         "Rungs",
-        "A rung is a budget, counted from fresh weights. The best of each (blue) are promoted to "
-        "the next one, as trials of their own; the orange line is the best result of each.",
+        "A rung is a budget, counted from fresh weights. The best trials of each rung (blue) are "
+        "promoted: new trials continue them on the next. The orange line is the best result.",
         figures.rungs(data),
         Table(("budget", "trials", "done", "promoted", f"best {data.objective.metric}"), rows),
     )
@@ -377,7 +376,7 @@ def _versus(comparison: Comparison) -> Section:
     rows = []
     for name, values in comparison.arms.items():
         ordered = sorted(values, reverse=comparison.direction == "max")
-        ends = (sum(values) / len(values), ordered[0], ordered[-1])
+        ends = (finite.mean(values), ordered[0], ordered[-1])
         epochs = f"{comparison.epochs.get(name, 0.0):g}"
         every = ", ".join(number(value, 5) for value in values[:12])
         rows.append((name, str(len(values)), *(number(v, 5) for v in ends), epochs, every))
@@ -398,8 +397,8 @@ def _ages(data: StudyData) -> str:
     if not data.inherits:
         return ""
     return (
-        " As later trials start from better weights, each is compared with those only that end "
-        "after as many epochs: rank 100 % is the best of them."
+        " As later trials start from better weights, each trial is ranked only among those that "
+        "end after the same number of epochs: rank 100 % is the best of them."
     )
 
 
@@ -414,7 +413,7 @@ def _unit(data: StudyData) -> str:
 def _first_only(data: StudyData) -> tuple[str, ...]:
     if not data.has_several_objectives:
         return ()
-    return (f"Of several objectives this is about the first, {_metric(data)}.",)
+    return (f"Of several objectives, only the first is shown: {_metric(data)}.",)
 
 
 def _thinned(data: StudyData, limit: int) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The parts of the page that are no figures: what stands at its top, and its tables."""
+"""The parts of the page other than figures: its head and its tables."""
 
 import json
 import math
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from evotune import finite
 from evotune.analysis.data import StudyData
 from evotune.analysis.steps import Step
 from evotune.analysis.text import constraint_text, count, duration, number, shorten
@@ -22,7 +23,7 @@ _TRACEBACK_AT_MOST = 6000
 
 
 def facts(data: StudyData) -> dict[str, str]:
-    """Return what stands under the title: objective, algorithm, seed, date."""
+    """Return the facts under the title: objective, constraints, seed, date, algorithm."""
     created = datetime.fromtimestamp(data.definition.created, UTC)
     parts = {
         "objective": data.objectives,
@@ -46,7 +47,7 @@ def tiles(data: StudyData) -> tuple[Tile, ...]:
     found.append(Tile("training time", duration(seconds), each or "all trials together"))
     if data.inherits:
         longest = max(step.end for step in data.steps)
-        total = sum(step.trial.budget or 0.0 for step in data.steps)
+        total = finite.limited(sum(step.trial.budget or 0.0 for step in data.steps))
         note = f"{total:,g} of all members together"
         found.append(Tile("epochs of a member", f"{longest:g}", note))
     generations = {t.origin.generation for t in data.trials} - {None}
@@ -75,7 +76,8 @@ def _states(trials: Sequence[Trial]) -> list[str]:
 
 def _train_seconds(data: StudyData) -> float:
     seconds = (trial.metrics.get("train_seconds", 0.0) for trial in data.trials)
-    return sum(s for s in seconds if isinstance(s, int | float) and math.isfinite(s))
+    known = (s for s in seconds if isinstance(s, int | float) and math.isfinite(s))
+    return finite.limited(sum(known))
 
 
 def best(data: StudyData) -> Best | None:
@@ -92,8 +94,8 @@ def best(data: StudyData) -> Best | None:
     if data.inherits:
         step = data.step_of[trial.number]
         captions.append(
-            f"Its weights were trained for {step.end:g} epochs. These genes were held in "
-            f"{_epochs(step)} only; Schedules shows those before."
+            f"Its weights were trained for {step.end:g} epochs. These params apply only to "
+            f"{_epochs(step)}; for earlier epochs, see Schedules."
         )
     return Best(
         f"Best trial: {trial.number}",
@@ -133,7 +135,7 @@ def failed_trials(data: StudyData) -> Section | None:
     return Section(
         "failed",
         "Failed trials",
-        "Equal reasons stand together, the most frequent first; open one for its traceback.",
+        "Grouped by reason, the most frequent first; open one for its traceback.",
         table=Table(("trials", "kind", "reason", "numbers"), tuple(rows)),
         notes=(f"{count(left, 'more reason')} not shown.",) if left else (),
     )
@@ -164,7 +166,7 @@ def best_trials(data: StudyData) -> Section | None:
     order = "the Pareto front first, then by the first objective" if several else "best first"
     caption = f"All genes, {order}; “–” marks a gene that is not active."
     if data.inherits:
-        caption += " Genes are those of the last step only; Schedules shows the earlier ones."
+        caption += " The genes are those of the last step only; for earlier ones, see Schedules."
     title = f"Best {count(min(ROWS_AT_MOST, len(data.ranking)), 'trial')}"
     generations = any(trial.origin.generation is not None for trial in data.trials)
     head = ("", "trial", *(("generation",) if generations else ()))

@@ -1,4 +1,4 @@
-"""Pages and pictures as text: the one place that knows Jinja2."""
+"""Pages and pictures as text, from Jinja2 templates with autoescape; no other module uses it."""
 
 import json
 from functools import cache
@@ -34,7 +34,7 @@ def render_picture(**content: Any) -> str:
 
 
 def own_file(name: str) -> Markup:
-    """Return one of our own files, which goes into a page as it is."""
+    """Return one of the package's own files, which is not escaped."""
     return Markup(_templates().joinpath(name).read_text(encoding="utf-8"))
 
 
@@ -61,9 +61,10 @@ def _environment() -> Environment:
 
 
 def _figure_json(figure: go.Figure) -> Markup:
-    """Return a figure as JSON; texts that several of its traces share stand there once.
+    """Return a figure as JSON, where texts that several traces share are written only once.
 
-    A trace that has the texts of an earlier one names its place; page.js puts them back.
+    A trace with the same texts as an earlier one has that trace's index instead; page.js puts the
+    texts back.
     """
     drawn = figure.to_plotly_json()
     places: dict[tuple[str, ...], int] = {}

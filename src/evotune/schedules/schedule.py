@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evotune.checkpoints.hyperparameters import set_dropout, set_hyperparameters
-from evotune.checks import did_you_mean, is_number, write_whole
+from evotune.checks import did_you_mean, is_number, user_path, write_whole
 from evotune.errors import ScheduleError
 from evotune.trial import Trial
 
@@ -101,7 +101,7 @@ class Schedule:
             trials: The line, oldest first: each but the first continues the one before it.
             space_json: ``Space.to_json()``, which tells the genes with a logarithmic scale.
             study: Name of the study.
-            metrics: Names of the metrics to take along; None takes all but times.
+            metrics: Names of the metrics to keep; None keeps all but times.
 
         Raises:
             ScheduleError: There is no trial, or none tells how many epochs it trained.
@@ -111,7 +111,8 @@ class Schedule:
         for last in trials:
             epochs = _epochs_of(last, sum(segment.epochs for segment in segments))
             if epochs:
-                segments.append(Segment(epochs, dict(last.params), _measured(last, metrics)))
+                params = {name: last.genome[name] for name in last.params}  # plain, as JSON is
+                segments.append(Segment(epochs, params, _measured(last, metrics)))
         log = tuple(name for name, domain in (space_json or {}).items() if domain.get("log"))
         return cls(tuple(segments), study=study, trial=last.number if last else None, log=log)
 
@@ -124,7 +125,7 @@ class Schedule:
         """Return the params of an epoch, from 0; beyond the end the last ones stay.
 
         Raises:
-            ScheduleError: It is no whole number from 0 up.
+            ScheduleError: The epoch is not a whole number from 0 up.
         """
         if not _is_whole(epoch, 0):
             raise ScheduleError(f"an epoch is a whole number from 0 up, got {epoch!r}")
@@ -168,7 +169,7 @@ class Schedule:
             epochs: Length of the new schedule, from 1 up.
 
         Raises:
-            ScheduleError: It is no such number.
+            ScheduleError: ``epochs`` is not a whole number from 1 up.
         """
         if not _is_whole(epochs, 1):
             raise ScheduleError(
@@ -210,14 +211,15 @@ class Schedule:
             A Plotly figure with one panel a gene.
 
         Raises:
-            ScheduleError: The file cannot be written.
+            ScheduleError: The file cannot be written, or is to end in something else.
         """
+        target = None if path is None else user_path(path, ScheduleError, (".html", ".htm"))
         found_by = [self.study] if self.study else []
         found_by += [f"trial {self.trial}"] if self.trial is not None else []
         lines = {name: self._line(name) for name in self.names}
         drawn = _figure(", ".join(["Schedule", *found_by]), lines, self.log)
-        if path is not None:
-            write_whole(path, drawn.to_html(include_plotlyjs=True), ScheduleError)
+        if target is not None:
+            write_whole(target, drawn.to_html(include_plotlyjs=True), ScheduleError)
         return drawn
 
     def _line(self, name: str) -> tuple[list[int], list[Any]]:
@@ -267,7 +269,7 @@ class Schedule:
         """Read a schedule that `save`, or a person, has written.
 
         Raises:
-            ScheduleError: There is no such file, or it holds no schedule; says what is wrong.
+            ScheduleError: There is no such file, or it holds no valid schedule.
         """
         data = _read(path)
         try:
@@ -293,7 +295,7 @@ class Schedule:
             The genes that had an effect.
 
         Raises:
-            ScheduleError: The epoch is no whole number from 0 up.
+            ScheduleError: The epoch is not a whole number from 0 up.
         """
         params = self[epoch]
         used = set_hyperparameters(optimizer, params)
@@ -342,7 +344,7 @@ def _measured(trial: Trial, names: Collection[str] | None) -> dict[str, float]:
     }
 
 
-#: The key that tells a schedule, and the version of its format.
+#: The key that marks a schedule, and the version of its format.
 _FORMAT = "evotune_schedule"
 _VERSION = 1
 
@@ -360,7 +362,7 @@ def _check(data: object) -> None:
             form.
     """
     if not isinstance(data, Mapping) or _FORMAT not in data:
-        raise ScheduleError(f'it is no schedule: it lacks the key "{_FORMAT}"')
+        raise ScheduleError(f'it is not a schedule: it lacks the key "{_FORMAT}"')
     if data[_FORMAT] != _VERSION:
         raise ScheduleError(
             f"its version is {data[_FORMAT]!r}, this evotune reads {_VERSION}; update evotune"
@@ -417,10 +419,10 @@ def _read(path: str | Path) -> Any:
     """Return the JSON in a file.
 
     Raises:
-        ScheduleError: There is no such file, or it holds no JSON.
+        ScheduleError: There is no such file, or it is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(user_path(path, ScheduleError).read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror or str(error)
     except ValueError as error:  # no UTF-8, or no JSON

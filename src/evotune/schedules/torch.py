@@ -10,12 +10,12 @@ from torch.optim.lr_scheduler import LRScheduler
 from evotune.checkpoints.hyperparameters import ALIASES, PARTS, set_dropout
 
 _LOG = logging.getLogger(__name__)
-#: What a scheduler's state leaves out: it belongs to others, or is given again.
+#: Left out of a scheduler's state: it belongs to other objects, or is given again.
 _NOT_STATE = ("optimizer", "model", "schedule", "scheduled", "warned")
 
 
 class Scheduled(Protocol):
-    """What is needed of a `evotune.schedules.schedule.Schedule` here."""
+    """What this module needs of an `evotune.schedules.schedule.Schedule`."""
 
     @property
     def names(self) -> tuple[str, ...]: ...

@@ -21,7 +21,7 @@ class Range:
         high: Largest value.
 
     Raises:
-        SpaceError: A bound is no number, or they are in the wrong order.
+        SpaceError: A bound is not a number, or the bounds are in the wrong order.
     """
 
     low: float = -math.inf
@@ -47,10 +47,10 @@ When = tuple[tuple[str, Range | tuple[Any, ...]], ...]
 
 
 def normalise_when(when: Mapping[str, Any] | When | None) -> When:
-    """Bring what a user or a file writes into one form.
+    """Bring a condition as users and files write it into one form.
 
     Raises:
-        SpaceError: It is no mapping, or allows no value.
+        SpaceError: The condition is not a mapping, or allows no value.
     """
     if when is None:
         return ()
@@ -94,6 +94,16 @@ def _allowed_to_json(allowed: Range | tuple[Any, ...]) -> Any:
     return list(allowed)
 
 
+def in_common(parts: Sequence[Range | tuple[Any, ...]]) -> Range | tuple[Any, ...]:
+    """Return what several conditions on one gene all allow; an empty tuple for nothing."""
+    listed = [part for part in parts if isinstance(part, tuple)]
+    if listed:
+        return tuple(v for v in listed[0] if all(v in part for part in parts))
+    low = max(part.low for part in parts if isinstance(part, Range))
+    high = min(part.high for part in parts if isinstance(part, Range))
+    return Range(low, high) if low <= high else ()
+
+
 def in_order(conditions: Mapping[str, When]) -> tuple[str, ...]:
     """Return the genes so that each comes after all genes that it depends on.
 
@@ -101,8 +111,7 @@ def in_order(conditions: Mapping[str, When]) -> tuple[str, ...]:
         conditions: The conditions of every gene of a space.
 
     Raises:
-        SpaceError: A condition names a gene that is not there, or genes depend on each other in a
-            circle.
+        SpaceError: A condition names an unknown gene, or the conditions form a cycle.
     """
     for gene, when in conditions.items():
         for other, _ in when:
@@ -119,7 +128,7 @@ def in_order(conditions: Mapping[str, When]) -> tuple[str, ...]:
             return
         if gene in open_genes:
             circle = " -> ".join([*open_genes[open_genes.index(gene) :], gene])
-            raise SpaceError(f"conditions run in a circle: {circle}")
+            raise SpaceError(f"conditions form a cycle: {circle}; remove one of them")
         open_genes.append(gene)
         for other, _ in conditions[gene]:
             visit(other)

@@ -1,10 +1,10 @@
-"""Crossover: two parents' genomes -> one child's. Every operator is pure and passes its seed on.
+"""Crossover: two parents' genomes -> one child's. Every operator is pure.
 
 The second child of a pair is the same operator with the parents swapped and the same random
 stream: each locus that the first child took from ``a``, the second takes from ``b``.
 
-Dormant genes take part: a conditional gene that is active in one parent only is inherited from
-that parent, whose value has been tested; the other holds a mere memory.
+Dormant genes take part: a conditional gene that is active in one parent only is inherited from that
+parent, where its value was evaluated. Options out of bounds raise AlgorithmError.
 """
 
 from collections.abc import Callable, Sequence
@@ -91,7 +91,7 @@ class Uniform:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """At each locus, with probability ``rate``, a crossing switches all following loci.
+    """At each locus, with probability ``rate``, a crossing switches the parent of all later loci.
 
     Vose et al. (2019), section 6.1.
 
@@ -145,7 +145,7 @@ class SimulatedBinary:
 
     Args:
         eta: Distribution index; the larger, the closer children lie to a parent.
-        rate: Probability per ordered gene to be crossed; else ``a``'s is kept.
+        rate: Probability that an ordered gene is crossed; otherwise ``a``'s value is kept.
     """
 
     eta: float = 15.0

@@ -17,7 +17,7 @@ def random(space: Space, count: int, rng: np.random.Generator) -> list[dict[str,
 
 
 def latin_hypercube(space: Space, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Return ``count`` genomes: every gene's range is cut into as many slices, each used once."""
+    """Return ``count`` genomes; each of ``count`` equal slices of a gene's range is used once."""
     from scipy.stats import qmc  # slow to import, and only needed once a study
 
     return _decode(space, qmc.LatinHypercube(len(space), rng=rng).random(count))

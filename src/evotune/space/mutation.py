@@ -1,7 +1,7 @@
 """Mutation: a genome -> a changed copy, always inside the bounds. Every operator is pure.
 
-Only active genes mutate: a dormant gene keeps the value that was last tested, so that a gene that
-becomes active again remembers it.
+Only active genes mutate: a dormant gene keeps its last evaluated value for when it becomes active
+again. Options out of bounds raise AlgorithmError.
 """
 
 import math
@@ -67,7 +67,7 @@ class UniformReset:
 
     Args:
         rate: Probability per active gene; None is one gene on average.
-        at_least_one: Mutate a random gene when the dice picked none.
+        at_least_one: Mutate one random active gene when none was picked.
     """
 
     rate: float | None = 0.2
@@ -88,12 +88,12 @@ class Creep:
     """The four-way creep of Vose et al. (2019), section 3.1, for numbers.
 
     With equal probability one of: decrease by 0–1 %, increase by 0–1 %, increase by 10–20 %,
-    decrease by 10–20 % of the value (of the range where the value is 0). Whole numbers and
-    ordinals that would stay move by one; other genes change to another value.
+    decrease by 10–20 % of the value (of the range where the value is 0). Whole numbers and ordinals
+    that would not change move by one; other genes change to another value.
 
     Args:
         rate: Probability per active gene; None is one gene on average.
-        at_least_one: Mutate a random gene when the dice picked none.
+        at_least_one: Mutate one random active gene when none was picked.
     """
 
     rate: float | None = 0.05
@@ -118,15 +118,15 @@ class Creep:
 class Gaussian:
     """Move ordered genes by a normal step in the unit interval, reflected at the bounds.
 
-    The step is relative to the gene's range, in log scale where the domain is. Whole numbers
-    always move by one at least; genes without an order change to another value.
+    The step is relative to the gene's range, in log scale where the domain is. Whole numbers always
+    move by at least one; genes without an order change to another value.
 
     Args:
         rate: Probability per active gene; None is one gene on average.
         scale: Standard deviation, relative to the range: one number, a pair between which each
             call draws log-uniformly (small and large steps both keep occurring), or one number
             for each gene by name.
-        at_least_one: Mutate a random gene when the dice picked none.
+        at_least_one: Mutate one random active gene when none was picked.
     """
 
     rate: float | None = None
@@ -169,7 +169,7 @@ class Polynomial:
     Args:
         rate: Probability per active gene; None is one gene on average.
         eta: Distribution index; the larger, the smaller the step.
-        at_least_one: Mutate a random gene when the dice picked none.
+        at_least_one: Mutate one random active gene when none was picked.
     """
 
     rate: float | None = None
@@ -200,17 +200,17 @@ class Polynomial:
 class Perturb:
     """The explore step of population-based training (Jaderberg et al., 2017, section 4).
 
-    With probability ``resample`` a gene is drawn anew, uniformly on its own scale; else a number
+    With probability ``resample`` a gene is redrawn, uniformly on its own scale; otherwise a number
     is multiplied by one of the factors (0 moves by the same share of its range) and an ordinal
-    moves by one. What a bound would hold in place goes the other way, whole numbers and steps
-    move by one at least, and what is drawn anew is another value: a number that is picked always
-    changes. Genes without an order change when drawn anew and only then.
+    moves by one. A picked number always changes: at a bound it moves the other way, whole numbers
+    and steps move by at least one, and a redrawn discrete value differs from the old one. Genes
+    without an order change only when they are redrawn.
 
     Args:
         factors: Positive numbers other than 1, one of which is taken at random.
-        resample: Probability that a picked gene is drawn anew.
+        resample: Probability that a picked gene is redrawn.
         rate: Probability per active gene; None is one gene on average.
-        at_least_one: Mutate a random gene when the dice picked none.
+        at_least_one: Mutate one random active gene when none was picked.
     """
 
     factors: tuple[float, ...] = (0.8, 1.2)
@@ -256,6 +256,6 @@ def _multiply(domain: Domain, value: Any, factor: float) -> Any:
     ends = domain.ends()
     if ends is not None:
         share = -share if value < 0 else share
-        if value == ends[share > 0]:  # the bound would hold it in place
+        if value == ends[share > 0]:  # the bound would keep it in place
             share = -share
     return domain.grow(value, share)

@@ -1,7 +1,8 @@
-"""The one door for values and settings: numpy's and others' made plain Python, or refused."""
+"""Conversion of values and settings, numpy's and others', to plain Python; the rest is refused."""
 
 import math
 from decimal import Decimal
+from enum import Enum
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,17 +14,17 @@ Scalar = str | int | float | bool | None
 
 
 def plain(what: str, value: Any) -> Scalar:
-    """Return a value as the Python type that JSON gives back.
+    """Return a value as the plain Python type in which JSON returns it.
 
     Numpy's scalars become the numbers that they print; members of a ``StrEnum`` or an ``IntEnum``
-    become the text or number that they equal.
+    become the string or number that they equal, those of any other ``Enum`` their name.
 
     Args:
-        what: Whose value it is, for the error.
+        what: Name of the value in the error message.
         value: What a user gave.
 
     Raises:
-        SpaceError: It has no such form, or is not finite.
+        SpaceError: The value has no such type, or is not finite.
     """
     found: Scalar
     if isinstance(value, np.floating):
@@ -36,9 +37,11 @@ def plain(what: str, value: Any) -> Scalar:
         found = str.__str__(value)
     elif isinstance(value, int | float):
         found = int(value) if isinstance(value, int) else float(value)
+    elif isinstance(value, Enum) and value.name:
+        found = value.name
     else:
         raise SpaceError(
-            f"{what} must be texts, numbers, True, False or None, so that they can be stored; got "
+            f"{what} must be strings, numbers, True, False or None, to be stored; got "
             f"{type(value).__name__}: {value!r}. Give it a name and look the object up by that "
             "name in your function"
         )
@@ -48,7 +51,7 @@ def plain(what: str, value: Any) -> Scalar:
 
 
 def real(value: Any) -> float | None:
-    """Return any real number as a finite float; None for what is none, or lies beyond floats."""
+    """Return any real number as a finite float; None for anything else or beyond floats."""
     if isinstance(value, np.floating):
         value = float(str(value))
     if isinstance(value, bool) or not isinstance(value, Real | Decimal):
@@ -64,7 +67,7 @@ def number(what: str, value: Any) -> float:
     """Return a setting as a float.
 
     Raises:
-        SpaceError: It is no real number, not finite, or beyond ±1.8e308.
+        SpaceError: The value is not a real number, not finite, or beyond ±1.8e308.
     """
     found = real(value)
     if found is None:
@@ -82,7 +85,7 @@ def whole(what: str, value: Any) -> int:
     """Return a setting as a whole number, exact however large it is.
 
     Raises:
-        SpaceError: It is no whole number, or beyond ±1.8e308.
+        SpaceError: The value is not a whole number, or is beyond ±1.8e308.
     """
     number(what, value)
     found = int(value)
@@ -95,7 +98,7 @@ def flag(what: str, value: Any) -> bool:
     """Return a setting that is True or False.
 
     Raises:
-        SpaceError: It is something else.
+        SpaceError: The value is something else.
     """
     if not isinstance(value, bool | np.bool_):
         raise SpaceError(f"{what} must be True or False, got {value!r}")

@@ -15,18 +15,16 @@ __dir__ = own_names(__name__)
 class Refinement:
     """When and how far the ranges shrink to those of the elite.
 
-    The paper prints θ_new ∈ [min(θ) + ε, max(θ) − ε] over the high performers, ranges that become
-    narrower than the elite itself with every step; a negative ``margin`` gives that. The default
-    keeps a margin around the elite.
+    The paper's θ_new ∈ [min(θ) + ε, max(θ) − ε] over the high performers makes ranges narrower than
+    the elite's own; a negative ``margin`` gives that. The default keeps a margin around it.
 
     Args:
         every: Generations between two refinements.
-        elite: Share of the population, best first, whose range counts.
+        elite: Share of the population, best first, that defines the new ranges.
         margin: ε as a share of the present range, added on each side.
-        floor: Chance of each categorical value that died out in the elite; never zero.
+        floor: Probability of each categorical value that is absent from the elite; never zero.
         narrowest: Smallest width that a range may shrink to, as a share of the full range.
-        undo_after: Generations without a better best after which the full ranges return; None
-            never undoes.
+        undo_after: Generations without improvement after which the full ranges return; None: never.
     """
 
     every: int = 5

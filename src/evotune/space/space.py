@@ -1,4 +1,4 @@
-"""The space: named domains, their conditions, and everything one does with whole genomes."""
+"""The space: named domains, their conditions, and operations on whole genomes."""
 
 import math
 import sys
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from evotune.checks import did_you_mean
 from evotune.errors import GenomeError, SpaceError
-from evotune.space.conditions import Range, When, in_order
+from evotune.space.conditions import Range, When, in_common, in_order
 from evotune.space.domains import Domain, domain_from_json
 from evotune.space.domains.lattice import FINE
 
@@ -29,12 +29,12 @@ class Space:
     genome, absent from the params that the evaluation sees.
 
     Args:
-        genes: A mapping of gene names to domains, where names are no Python identifiers.
+        genes: A mapping of gene names to domains, for names that are not Python identifiers.
         **domains: Gene names and domains.
 
     Raises:
-        SpaceError: No gene, something that is no domain, a condition on a gene that is not there,
-            a condition on a value that gene never has, or a circle of conditions.
+        SpaceError: No gene, a gene that is not a domain, a condition on a missing gene or on a
+            value that gene never has, or a cycle of conditions.
 
     Attributes:
         domains: Domain of each gene, by name.
@@ -53,7 +53,7 @@ class Space:
             raise SpaceError("a space needs a gene: write Space(lr=Float(1e-4, 1.0, log=True))")
         for name, domain in self.domains.items():
             if not isinstance(name, str) or not name:
-                raise SpaceError(f"gene names must be texts, got {name!r}")
+                raise SpaceError(f"gene names must be non-empty strings, got {name!r}")
             if not isinstance(domain, Domain):
                 raise SpaceError(
                     f"gene {name!r} must be a domain such as Float(0, 1) or Choice('a', 'b'); "
@@ -63,6 +63,23 @@ class Space:
         for name, when in self.conditions.items():
             for other, allowed in when:
                 _check_possible(name, other, self.domains[other], allowed)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Refuse a gene whose conditions, with those of the genes they name, never all hold."""
+        required: dict[str, dict[str, list[Range | tuple[Any, ...]]]] = {}
+        for name in self._order:
+            needs = required[name] = {}
+            for other, allowed in self.conditions.get(name, ()):
+                for gene, parts in (*required[other].items(), (other, [allowed])):
+                    needs.setdefault(gene, []).extend(parts)
+            for gene, parts in needs.items():
+                if not self.domains[gene].allows(in_common(parts)):
+                    raise SpaceError(
+                        f"gene {name!r} can never be active: together its conditions, and those of "
+                        f"the genes that they name, want {gene!r} to be "
+                        f"{' and '.join(map(repr, parts))}"
+                    )
 
     def _index(self) -> None:
         self.names: tuple[str, ...] = tuple(self.domains)
@@ -74,6 +91,7 @@ class Space:
             if d.when
         }
         self._conditional = tuple(self.conditions)
+        self._with_members = tuple(n for n, d in self.domains.items() if d.members)
         self._keyed = tuple(k for k, d in enumerate(self.domains.values()) if d.keyed)
         # The unit interval is too coarse for these.
         self._fine = tuple(n for n, d in self.domains.items() if FINE < d.size < math.inf)
@@ -125,9 +143,18 @@ class Space:
         return frozenset(asleep)
 
     def params(self, genome: Genome) -> dict[str, Any]:
-        """Return the active genes only, in the order of the space."""
+        """Return the active genes only, in the order of the space; of an ``Enum`` the members."""
         asleep = self.dormant(genome)
-        return {name: genome[name] for name in self.names if name not in asleep}
+        params = {name: genome[name] for name in self.names if name not in asleep}
+        for name in self._with_members:
+            if name in params:
+                params[name] = self.domains[name].members.get(params[name], params[name])
+        return params
+
+    @property
+    def has_members(self) -> bool:
+        """True where params hold something that genomes, which are JSON, do not."""
+        return bool(self._with_members)
 
     def key(self, genome: Genome) -> Hashable:
         """Return a key that two genomes share exactly when their active genes agree."""
@@ -171,7 +198,8 @@ class Space:
         """Make a genome of params: dormant genes get the middle of their domain.
 
         Args:
-            params: At least every active gene, e.g. ``study.best.params`` or one you know.
+            params: At least every active gene that has a choice, e.g. ``study.best.params`` or one
+                you know.
 
         Raises:
             GenomeError: An active gene is missing, or a gene is unknown or outside its domain.
@@ -184,7 +212,8 @@ class Space:
             for name, domain in self.domains.items()
         }
         self.check(genome)
-        missing = [name for name in self.params(genome) if name not in params]
+        chosen = (name for name in self.params(genome) if self.domains[name].size > 1)
+        missing = [name for name in chosen if name not in params]
         if missing:
             raise GenomeError(f"gene {missing[0]!r} is active but missing from {dict(params)!r}")
         return genome
@@ -281,13 +310,14 @@ class Space:
         left = [point for point in self._listed if self.key(point) not in seen]
         if not left:
             return None
-        distance = np.array([self._distance(self.params(point), genome) for point in left])
+        distance = np.array([self._distance(point, genome) for point in left])
         found: dict[str, Any] = left[rng.choice(np.flatnonzero(distance == distance.min()))]
         return found | {name: genome[name] for name in self.dormant(found)}
 
-    def _distance(self, params: Genome, genome: Genome) -> int:
+    def _distance(self, point: Genome, genome: Genome) -> int:
+        asleep = self.dormant(point)
         keys = (
-            (d.key(params[n]), d.key(genome[n])) for n, d in self.domains.items() if n in params
+            (d.key(point[n]), d.key(genome[n])) for n, d in self.domains.items() if n not in asleep
         )
         return sum(a != b for a, b in keys)
 
@@ -320,7 +350,7 @@ def _holds(when: When, genome: Genome, asleep: Collection[str]) -> bool:
 
 
 def _canonical(domain: Domain, allowed: Range | tuple[Any, ...]) -> Range | tuple[Any, ...]:
-    """Return the allowed values as the domain writes them; one that it has not stays as it is."""
+    """Return the allowed values in the domain's own form; values outside it stay as they are."""
     if isinstance(allowed, Range):
         return allowed
     return tuple(domain.canonical(v) if domain.contains(v) else v for v in allowed)

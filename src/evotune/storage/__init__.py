@@ -1,4 +1,4 @@
-"""Where studies and trials are kept."""
+"""Storages: where studies and trials are recorded."""
 
 import os
 import re
@@ -7,30 +7,35 @@ from pathlib import Path
 from evotune.errors import StorageError
 from evotune.protocols import Storage
 from evotune.storage.memory import MemoryStorage
+from evotune.storage.outages import PATIENCE
 
 __all__ = ["MemoryStorage", "open_storage"]
 
 
-def open_storage(spec: str | os.PathLike[str] | Storage | None = None) -> Storage:
-    """Open what a user names as storage.
+def open_storage(
+    spec: str | os.PathLike[str] | Storage | None = None, *, patience: float = PATIENCE
+) -> Storage:
+    """Open the storage that a user names.
 
     Args:
-        spec: None or ``"memory"``; a path with an ending or a directory in it, which becomes an
-            SQLite file; an ``sqlite:///...`` or ``postgresql://...`` URL; or a storage, which is
-            returned as it is.
+        spec: None or ``"memory"``; the path of an SQLite file, which needs a suffix or a directory
+            (``"runs.db"``, ``"out/runs"``); an ``sqlite:///...`` or ``postgresql://...`` URL; or
+            a storage, which is returned as it is.
+        patience: Seconds to wait, amid a run, while the database is away: a server that restarts,
+            a full disk, a lock. ``?patience=60`` in a URL says the same.
 
     Raises:
-        StorageError: It is none of these, or the database cannot be used.
+        StorageError: ``spec`` is none of these, or the database cannot be used.
     """
     if spec is None or spec == "memory":
         return MemoryStorage()
     if isinstance(spec, os.PathLike):
-        return _open_sql(spec)
+        return _open_sql(spec, patience)
     if isinstance(spec, str):
         if "://" in spec:
-            return _open_sql(spec)
+            return _open_sql(spec, patience)
         if _is_path(spec):
-            return _open_sql(Path(spec).expanduser())
+            return _open_sql(Path(spec), patience)
     elif callable(getattr(spec, "acquire", None)):
         return spec
     raise StorageError(
@@ -40,13 +45,13 @@ def open_storage(spec: str | os.PathLike[str] | Storage | None = None) -> Storag
 
 
 def _is_path(spec: str) -> bool:
-    # A bare word is more likely a slip of "memory" than a file; one letter is a Windows drive.
+    # A bare word is more likely a misspelt "memory" than a file; one letter is a Windows drive.
     path = Path(spec)
     has_scheme = re.match(r"[A-Za-z][\w+]+:", spec) is not None
     return not has_scheme and (path.suffix != "" or len(path.parts) > 1)
 
 
-def _open_sql(url: str | os.PathLike[str]) -> Storage:
+def _open_sql(url: str | os.PathLike[str], patience: float) -> Storage:
     from evotune.storage.sql import SqlStorage  # sqlalchemy is heavy: only those who need it pay
 
-    return SqlStorage(url)
+    return SqlStorage(url, patience=patience)

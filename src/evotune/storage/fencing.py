@@ -1,4 +1,4 @@
-"""Who may write to a study: the check that keeps a driver out that has been replaced."""
+"""The check that prevents a driver that was replaced from writing to its former study."""
 
 from datetime import datetime
 
@@ -11,18 +11,18 @@ def require_hold(name: str, driver: Driver, holder: Driver | None) -> None:
 
     Args:
         name: Name of the study.
-        driver: Who wants to write.
-        holder: Who the storage says drives the study, if anybody.
+        driver: The driver that wants to write.
+        holder: The driver of the study according to the storage, or None.
 
     Raises:
-        StudyLockedError: It is somebody else, or nobody.
+        StudyLockedError: Another driver, or none, holds the study.
     """
     if holder is not None and holder.token == driver.token:
         return
     if holder is None:
         raise StudyLockedError(
             f"study {name!r} is no longer driven by this process, and nothing was written: "
-            "its hold was released; acquire the study again before writing to it"
+            "it was released; open the study again before writing to it"
         )
     since = datetime.fromtimestamp(holder.since).astimezone().isoformat(" ", "seconds")
     raise StudyLockedError(

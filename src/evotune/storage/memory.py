@@ -22,7 +22,7 @@ class _Study:
 class MemoryStorage:
     """Keeps studies in this process only; the records are frozen, so they are not copied.
 
-    Pickled or copied, it takes along what it keeps.
+    A pickled or copied storage contains all its studies.
     """
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class MemoryStorage:
 
 
 def _without_views(trial: Trial) -> Trial:
-    # Repeats and spread are worked out anew by whoever reads a study.
+    # Repeats and spread are computed again whenever a study is read.
     if trial.repeats == 1 and not trial.spread:
         return trial
     return replace(trial, repeats=1, spread={})

@@ -1,23 +1,34 @@
 """A storage in an SQL database: SQLite, or PostgreSQL with the same code."""
 
 import os
-from collections.abc import Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from evotune.errors import StorageError
 from evotune.protocols import Driver, StudyDefinition, StudySummary
 from evotune.storage import tables
 from evotune.storage.fencing import require_hold
+from evotune.storage.outages import PATIENCE, Patience
 from evotune.storage.tables import DEFINITION, DRIVER, TRIAL, studies, trials
+from evotune.storage.watched import WatchedFile
 from evotune.trial import Trial
+
+T = TypeVar("T")
 
 _STUDY = studies.c.name == sa.bindparam("study")
 _SELECT_DEFINITION = sa.select(*DEFINITION).where(_STUDY)
@@ -28,6 +39,9 @@ _SELECT_TRIALS = (
     .join(studies, studies.c.id == trials.c.study_id)
     .where(_STUDY)
     .order_by(trials.c.number)
+)
+_SELECT_NUMBERS = (
+    sa.select(trials.c.number).join(studies, studies.c.id == trials.c.study_id).where(_STUDY)
 )
 _SELECT_SUMMARIES = (
     sa.select(studies.c.id, trials.c.state, sa.func.count(trials.c.number), *DEFINITION, *DRIVER)
@@ -41,7 +55,12 @@ _WRITE = 'write "sqlite:///runs.db" or "postgresql://user@host/database"'
 
 _SCHEMA_LOCK = 0x65766F74756E65  # "evotune": any number that nobody else locks
 
-#: What SQLite and the file system say, and what that means to the user.
+#: Seconds to wait at most until a study has been acquired: whoever opens one looks on.
+_OPENING_PATIENCE = 10.0
+#: Seconds that SQLite itself waits for a lock. It cannot be interrupted then.
+_BUSY = 0.5
+
+#: Fragments of SQLite's error messages, and what evotune tells the user instead.
 _ADVICE = {
     "is full": "lies on a full disk; nothing was written: free some space and run again",
     "is locked": "was locked by another process for more than {timeout:g} s; nothing was written",
@@ -49,74 +68,127 @@ _ADVICE = {
     "unable to open": "cannot be opened: check the permissions of the file and its directory",
     "not a database": "is not an SQLite database and was left as it is: choose another file",
     "malformed": "is damaged and was left as it is: restore a copy of it or choose another file",
+    "disk I/O": "cannot be read or written; nothing was written: look after its disk",
+}
+
+# What SQLite says when waiting may help, the first three also while a study is opened.
+_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+_AWAY = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOLFS,  # a file that may not grow
+}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
+
+# SQLSTATEs of a server that is away, overloaded, stopped or a standby; a table that is not there.
+_SERVER_AWAY = ("08", "40", "53", "57", "58", "25006", "55P03")
+_NO_TABLE = ("42P01", "3F000", "42703")
+# A server refuses connections with FATAL and no SQLSTATE. Of these reasons it gets over:
+_SERVER_BUSY = (
+    "starting up",
+    "shutting down",
+    "recovery",
+    "not yet accepting",
+    "too many clients",
+    "connection slots",
+)
+
+#: So that a network that drops everything is noticed; in seconds, and milliseconds for the last.
+_LIBPQ = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
 }
 
 
 class SqlStorage:
     """Keeps studies in a database; any number of threads and processes may use it at once.
 
-    In SQLite a finished write survives the end of the process, SIGKILL included. A power loss may
-    take the last writes with it, but never damages the file.
+    In SQLite a finished write survives the end of the process, even by SIGKILL. A power failure
+    may lose the last writes, but does not damage the file.
 
     Args:
         url: An SQLAlchemy URL such as ``sqlite:///runs.db`` or
             ``postgresql://user@host/database``, or the path of an SQLite file.
-        lock_timeout: Seconds to wait while another process writes to the same SQLite file.
+        lock_timeout: Seconds to wait while another process writes to the same SQLite file; by
+            default ``patience``.
+        patience: Seconds to wait while the database is away: a server that restarts, a full disk,
+            a lock. While a study is opened it is 10 seconds at most, and what waiting cannot mend
+            is an error at once. ``?patience=`` in a URL goes before it.
 
     Raises:
         StorageError: The database cannot be opened, is damaged, or was written by a newer
-            evotune; it was not changed then.
+            version of evotune; in each case it was not changed.
     """
 
-    def __init__(self, url: str | os.PathLike[str], *, lock_timeout: float = 30.0) -> None:
-        parsed = _parse(url)
-        self._is_sqlite = parsed.get_backend_name() == "sqlite"
-        self._where = str(parsed.database) if self._is_sqlite else parsed.render_as_string()
+    def __init__(
+        self,
+        url: str | os.PathLike[str],
+        *,
+        lock_timeout: float | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        parsed = locate(url)
+        self._limit = _seconds(parsed.query.get("patience", patience))
+        parsed = parsed.difference_update_query(["patience"])
+        self._path = file_of(parsed)
+        if self._path is not None:
+            _check_path(self._path)
+        self._where = parsed.render_as_string() if self._path is None else str(self._path)
         self._lock_timeout = lock_timeout
-        if self._is_sqlite:
-            self._check_leftover_log(parsed)
+        self._begin_use()
+        if self._path is not None:
+            self._check_leftover_log(parsed, self._path)
         self._open(parsed)
         try:
             self._prepare()
         except StorageError:
             self.close()
             raise
+        self._watch()
 
     def __repr__(self) -> str:
         return f"SqlStorage({self._engine.url.render_as_string()!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # What a copy or another process gets opens connections of its own, when it needs them.
-        names = ("_is_sqlite", "_where", "_lock_timeout")
+        # A copy, here or in another process, opens connections of its own when it needs them.
+        names = ("_path", "_where", "_lock_timeout", "_limit")
         return {name: getattr(self, name) for name in names} | {"url": self._engine.url}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         url = state.pop("url")
         self.__dict__.update(state)
+        self._begin_use()
         self._open(url)
+        self._watch()
 
     @property
     def path(self) -> Path | None:
-        """The SQLite file, or None for another database."""
-        return Path(self._where) if self._is_sqlite else None
+        """The SQLite file, absolute and without symbolic links, or None for another database."""
+        return self._path
 
     def create(self, definition: StudyDefinition) -> StudyDefinition:
         """See `Storage.create`."""
-        with self._writing() as connection:
+
+        def work(connection: sa.Connection) -> sa.Row[Any]:
             connection.execute(self._insert_study, tables.definition_to_row(definition))
-            row = connection.execute(_SELECT_DEFINITION, {"study": definition.name}).one()
-            return tables.definition_from_row(row)
+            return connection.execute(_SELECT_DEFINITION, {"study": definition.name}).one()
+
+        return tables.definition_from_row(self._transact(work))
 
     def load(self, name: str) -> StudyDefinition | None:
         """See `Storage.load`."""
-        with self._reading() as connection:
-            row = connection.execute(_SELECT_DEFINITION, {"study": name}).one_or_none()
-        return tables.definition_from_row(row) if row else None
+        rows = self._read(_SELECT_DEFINITION, {"study": name})
+        return tables.definition_from_row(rows[0]) if rows else None
 
     def studies(self) -> list[StudySummary]:
         """See `Storage.studies`."""
-        with self._reading() as connection:
-            rows = connection.execute(_SELECT_SUMMARIES).all()
+        rows = self._read(_SELECT_SUMMARIES)
         counts: dict[int, dict[str, int]] = {}
         found: dict[int, StudySummary] = {}
         for study_id, state, count, *rest in rows:
@@ -130,36 +202,39 @@ class SqlStorage:
 
     def delete(self, name: str) -> None:
         """See `Storage.delete`."""
-        with self._writing() as connection:
-            connection.execute(studies.delete().where(_STUDY), {"study": name})
+        self._transact(lambda c: c.execute(studies.delete().where(_STUDY), {"study": name}))
+        self._stored.pop(name, None)
 
     def acquire(self, name: str, driver: Driver, replacing: Driver | None) -> Driver:
         """See `Storage.acquire`; an unknown study is a StorageError."""
         token = studies.c.driver_token
         is_free = sa.or_(token.is_(None), token == (replacing.token if replacing else None))
-        with self._writing() as connection:
-            connection.execute(
-                studies.update().where(_STUDY, is_free).values(tables.driver_to_row(driver)),
-                {"study": name},
-            )
-            row = connection.execute(_SELECT_DRIVER, {"study": name}).one_or_none()
+        take = studies.update().where(_STUDY, is_free).values(tables.driver_to_row(driver))
+
+        def work(connection: sa.Connection) -> sa.Row[Any] | None:
+            connection.execute(take, {"study": name})
+            return connection.execute(_SELECT_DRIVER, {"study": name}).one_or_none()
+
+        row = self._transact(work)
         holder = tables.driver_from_row(row) if row else None
         if holder is None:
             raise self._no_study(name)
+        self._has_written |= holder.token == driver.token
         return holder
 
     def release(self, name: str, driver: Driver) -> None:
         """See `Storage.release`."""
         is_mine = studies.c.driver_token == driver.token
-        with self._writing() as connection:
-            connection.execute(
-                studies.update().where(_STUDY, is_mine).values(tables.driver_to_row(None)),
-                {"study": name},
-            )
+        free = studies.update().where(_STUDY, is_mine).values(tables.driver_to_row(None))
+        self._transact(lambda connection: connection.execute(free, {"study": name}))
 
     def write(self, name: str, trials: Sequence[Trial], driver: Driver) -> None:
         """See `Storage.write`; an unknown study is a StorageError."""
-        with self._writing() as connection:
+
+        # It may be done twice, when the answer to its COMMIT was lost: the same rows replace
+        # themselves. None of them can come late, over newer ones: whoever began to write holds the
+        # row of the study until it has ended, and the second attempt waits for that.
+        def work(connection: sa.Connection) -> None:
             row = connection.execute(_SELECT_HOLD, {"study": name}).one_or_none()
             if row is None:
                 raise self._no_study(name)
@@ -168,12 +243,17 @@ class SqlStorage:
                 rows = [tables.trial_to_row(row[0], trial) for trial in trials]
                 connection.execute(self._upsert, rows)
 
+        self._transact(work, study=name)
+        self._stored.setdefault(name, set()).update(trial.number for trial in trials)
+        self._has_written = True
+
     def trials(self, name: str) -> list[Trial]:
         """See `Storage.trials`; an unknown study has none."""
-        with self._reading() as connection:
-            rows = connection.execute(_SELECT_TRIALS, {"study": name}).all()
+        rows = self._read(_SELECT_TRIALS, {"study": name})
         with self._translated():
-            return [tables.trial_from_row(row) for row in rows]
+            found = [tables.trial_from_row(row) for row in rows]
+        self._stored.setdefault(name, set()).update(trial.number for trial in found)
+        return found
 
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""
@@ -182,13 +262,22 @@ class SqlStorage:
 
     # -- connections --------------------------------------------------------------------------
 
+    def _begin_use(self) -> None:
+        self._patience = Patience(self._where)
+        self._watched: WatchedFile | None = None
+        self._stored: dict[str, set[int]] = {}  # numbers of trials that are known to be there
+        self._has_written = False
+
+    def _watch(self) -> None:
+        self._watched = None if self._path is None else WatchedFile(self._path)
+
     def _open(self, url: sa.URL) -> None:
         self._engine = self._connect(url)
         # SQLite gives up at once when a reading transaction turns into a writing one after
         # somebody else wrote; one that says so at its beginning waits its turn.
         self._writer = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         self._pid = os.getpid()
-        insert = sqlite.insert if self._is_sqlite else postgresql.insert
+        insert = postgresql.insert if self._path is None else sqlite.insert
         self._insert_study = insert(studies).on_conflict_do_nothing(index_elements=["name"])
         upsert = insert(trials)
         self._upsert = upsert.on_conflict_do_update(
@@ -197,17 +286,23 @@ class SqlStorage:
         )
 
     def _leave_to_parent(self) -> None:
-        """In a forked child: use and close connections of its own, not the parent's."""
+        """In a forked child: open own connections, and leave the parent's alone."""
         if self._pid != os.getpid():
             self._parents = self._engine
             self._open(self._engine.url)
+            self._forget_log()
 
     def _connect(self, url: sa.URL) -> sa.Engine:
         try:
-            if not self._is_sqlite:
-                # A server may have been restarted since the last trial, hours ago.
-                return sa.create_engine(url, pool_pre_ping=True)
-            engine = sa.create_engine(url, connect_args={"timeout": self._lock_timeout})
+            if self._path is None:
+                # The last trial may be hours ago, and the server restarted since.
+                given = url.query if url.get_driver_name().startswith("psycopg") else _LIBPQ
+                limits = {name: value for name, value in _LIBPQ.items() if name not in given}
+                engine = sa.create_engine(url, pool_pre_ping=True, connect_args=limits)
+                sa.event.listen(engine, "connect", _set_up_server)
+                return engine
+            timeout = _BUSY if self._lock_timeout is None else self._lock_timeout
+            engine = sa.create_engine(url, connect_args={"timeout": timeout})
         except (ImportError, ArgumentError) as error:
             raise StorageError(
                 f"{self._where} cannot be opened: {error}; for PostgreSQL install its driver "
@@ -215,92 +310,208 @@ class SqlStorage:
             ) from error
         sa.event.listen(engine, "connect", _set_up)
         sa.event.listen(engine, "begin", _begin)
+        for moment in ("connect", "close"):
+            sa.event.listen(engine, moment, self._forget_log)
         return engine
 
-    def _check_leftover_log(self, url: sa.URL) -> None:
-        """Look at a database whose last process was killed, before it is recovered by opening it.
+    def _forget_log(self, *_: object) -> None:
+        """Take note that SQLite may rightly remove its log, or begin another one."""
+        if self._watched is not None:
+            self._watched.forget_log()
 
-        Recovery is SQLite's, harmless and wanted; but a database of a newer evotune is left as it
-        is, and a reading connection recovers nothing.
+    def _check_leftover_log(self, url: sa.URL, path: Path) -> None:
+        """Check the version of a database whose last process was killed, before SQLite recovers it.
+
+        Opening it for writing starts SQLite's recovery. That is harmless and wanted, but a database
+        of a newer evotune must not be changed; a read-only connection recovers nothing.
         """
-        if not Path(f"{self._where}-wal").exists():
+        if not Path(f"{path}-wal").exists():
             return
-        uri = f"file:{quote(self._where)}"
-        engine = self._connect(url.set(database=uri, query={"mode": "ro", "uri": "true"}))
+        uri = f"file:{quote(str(path))}"
+        self._open(url.set(database=uri, query={"mode": "ro", "uri": "true"}))
         try:
-            with self._translated(), engine.begin() as connection:
-                tables.is_current(connection, self._where)
+            self._transact(lambda c: tables.is_current(c, self._where), writes=False)
         finally:
-            engine.dispose()
+            self._engine.dispose()
 
     def _prepare(self) -> None:
-        with self._reading() as connection:
-            is_current = tables.is_current(connection, self._where)
-        if not is_current:
-            with self._writing() as connection:
-                if not self._is_sqlite:  # one process at a time, as BEGIN IMMEDIATE ensures there
-                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
-                tables.bring_up_to_date(connection)
-        if self._is_sqlite:
-            # Readers and the writer do not wait for each other then. The file remembers it; when
-            # another process opens it at this moment, that one or the next does it.
+        if not self._transact(lambda c: tables.is_current(c, self._where), writes=False):
+            self._transact(self._bring_up_to_date)
+        if self._path is not None:
+            # In this mode readers and the writer do not wait for each other. It is stored in the
+            # file; if another process has the file open just now, a later opening sets it.
             outside = self._engine.execution_options(sqlite_begin=None)
             with suppress(OperationalError), outside.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        self._leave_to_parent()
-        with self._translated(), self._engine.begin() as connection:
-            yield connection
+    def _bring_up_to_date(self, connection: sa.Connection) -> None:
+        if self._path is None:  # one process at a time, as BEGIN IMMEDIATE ensures there
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+        tables.bring_up_to_date(connection)
 
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        self._leave_to_parent()
-        with self._translated(), self._writer.begin() as connection:
-            yield connection
+    # -- transactions -------------------------------------------------------------------------
+
+    def _read(self, statement: sa.Select[Any], values: Any = None) -> Sequence[Any]:
+        return self._transact(lambda c: c.execute(statement, values).all(), writes=False)
+
+    def _transact(
+        self, work: Callable[[sa.Connection], T], *, writes: bool = True, study: str | None = None
+    ) -> T:
+        """Do ``work`` in one transaction, and all of it again while the database is away.
+
+        Args:
+            work: What is to be done; twice is as good as once.
+            writes: It does not only read.
+            study: The study whose trials it writes.
+        """
+
+        def attempt() -> T:
+            self._leave_to_parent()
+            change = "" if self._watched is None else self._watched.check()
+            if change and study is not None:
+                self._look_at(study, has_shrunk=change == "shrunk")
+            with (self._writer if writes else self._engine).begin() as connection:
+                done = work(connection)
+            if study is not None and self._watched is not None:
+                self._watched.remember()
+            return done
+
+        with self._translated():
+            try:
+                done = attempt()
+            except Exception as error:
+                if not self._may_pass(error):
+                    raise
+                done = self._patience.wait(attempt, self._may_pass, self._patience_now, _reason)
+            self._patience.is_spent = False
+            return done
+
+    @property
+    def _patience_now(self) -> float:
+        return self._limit if self._has_written else min(self._limit, _OPENING_PATIENCE)
+
+    def _may_pass(self, error: BaseException) -> bool:
+        """Tell whether waiting may mend an error: until a study has been acquired, few of them.
+
+        Until then the user may have named the wrong place; later it is known to have worked.
+        """
+        if isinstance(error, OSError):
+            return self._has_written
+        if not isinstance(error, DBAPIError):
+            return False
+        if self._path is not None:
+            kind = _sqlite_code(error) & 0xFF
+            if kind in _LOCKED:
+                return self._lock_timeout is None
+            return self._has_written and kind in _AWAY and not _is_damage(error)
+        state = _sqlstate(error)
+        if state:
+            return state.startswith(_SERVER_AWAY) and (self._has_written or state != "25006")
+        if not isinstance(error, OperationalError | InterfaceError):
+            return False
+        said = str(error.orig)
+        is_refused = "FATAL" in said and not any(reason in said for reason in _SERVER_BUSY)
+        return self._has_written or not is_refused
+
+    def _look_at(self, study: str, *, has_shrunk: bool) -> None:
+        """Look into a file that others have changed, by a connection that remembers nothing of it.
+
+        Raises:
+            StorageError: It does not have what was written to it.
+        """
+        fresh = self._connect(self._engine.url)
+        try:
+            with fresh.begin() as connection:
+                sound = not has_shrunk or _is_sound(connection)
+                found = connection.execute(_SELECT_NUMBERS, {"study": study}).scalars().all()
+        finally:
+            fresh.dispose()
+        if not sound or not self._stored.get(study, set()).issubset(found):
+            raise StorageError(
+                f"{self._where} was cut short or overwritten while it was in use: it has not got "
+                f"all trials of study {study!r} any more",
+                lost=True,
+            )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, OverflowError, UnicodeError, JSONDecodeError) as error:
-            raise StorageError(self._explain(str(getattr(error, "orig", error)))) from error
+        except (SQLAlchemyError, OSError, OverflowError, UnicodeError, JSONDecodeError) as error:
+            is_lost = self._has_written and _is_damage(error)
+            raise StorageError(self._explain(error), lost=is_lost) from error
 
-    def _explain(self, reason: str) -> str:
+    def _explain(self, error: BaseException) -> str:
+        reason = _reason(error)
+        timeout = self._patience_now if self._lock_timeout is None else self._lock_timeout
         for fragment, advice in _ADVICE.items():
             if fragment in reason:
-                return f"{self._where} {advice.format(timeout=self._lock_timeout)} ({reason})"
+                return f"{self._where} {advice.format(timeout=timeout)} ({reason})"
         return f"{self._where} cannot be used as storage, and nothing was written: {reason}"
 
     def _no_study(self, name: str) -> StorageError:
         return StorageError(
-            f"there is no study {name!r} in {self._where}: it was deleted or never created"
+            f"there is no study {name!r} in {self._where}: it was deleted or never created",
+            lost=self._has_written,
         )
 
 
-def _parse(url: str | os.PathLike[str]) -> sa.URL:
-    if isinstance(url, os.PathLike):
-        return _check_path(sa.URL.create("sqlite", database=os.fspath(url)))
+def locate(spec: str | os.PathLike[str], folder: str | os.PathLike[str] = "") -> sa.URL:
+    """Return the URL of a database; that of a file has its one true path.
+
+    However a file is named, by symbolic links, ``~`` or relative to a directory that the process
+    leaves later, all that is said of it or lies beside it follows from this path.
+
+    Args:
+        spec: A path, or a URL.
+        folder: What a relative path is relative to; by default where the process is.
+
+    Raises:
+        StorageError: It is no URL, or names no file.
+    """
+    if isinstance(spec, str) and "://" in spec:
+        url = _parse(spec)
+    else:
+        url = sa.URL.create("sqlite", database=os.fspath(spec))
+    if url.get_backend_name() != "sqlite":
+        return url
+    database = url.database or ""
+    is_uri = url.query.get("uri") == "true" and database.startswith("file:")
+    if is_uri:
+        database = unquote(database.removeprefix("file:"))
+    if database in ("", ":memory:") or url.query.get("mode") == "memory":
+        raise StorageError('an SQLite storage needs a file: write sqlite:///runs.db, or "memory"')
+    try:
+        path = str((Path(folder) / Path(database).expanduser()).resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, nobody's home
+        raise StorageError(f"{database!r} is no place for a storage: {error}") from error
+    return url.set(database=f"file:{quote(path)}" if is_uri else path)
+
+
+def file_of(url: sa.URL) -> Path | None:
+    """Return the SQLite file of a URL that `locate` gave, None for another database."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    database = str(url.database)
+    return Path(unquote(database.removeprefix("file:")) if database[:5] == "file:" else database)
+
+
+def _parse(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
         backend = parsed.get_backend_name()
     except (SQLAlchemyError, ValueError) as error:  # a port that is no number
-        raise StorageError(f"this storage URL is not one: {error}; {_WRITE}") from error
+        raise StorageError(f"the storage URL cannot be parsed: {error}; {_WRITE}") from error
     if backend == "sqlite":
-        return _check_path(parsed)
+        return parsed
     if backend == "postgresql":
-        # psycopg is the driver that is maintained; SQLAlchemy before 2.1 would take its forebear.
+        # psycopg (version 3) is maintained; SQLAlchemy before 2.1 would choose psycopg2.
         bare = parsed.drivername == backend
         return parsed.set(drivername="postgresql+psycopg") if bare else parsed
     raise StorageError(f"storage {parsed.render_as_string()!r} is of an unknown kind; {_WRITE}")
 
 
-def _check_path(url: sa.URL) -> sa.URL:
-    if url.database in (None, "", ":memory:"):
-        raise StorageError('an SQLite storage needs a file: write sqlite:///runs.db, or "memory"')
-    # Absolute, because connections are opened later too, wherever the process has gone by then.
-    path = Path(str(url.database)).absolute()
+def _check_path(path: Path) -> None:
     if path.is_dir():
         raise StorageError(f"{path} is a directory; name a file in it: {path / 'runs.db'}")
     if not path.parent.is_dir():
@@ -308,16 +519,56 @@ def _check_path(url: sa.URL) -> sa.URL:
             f"the directory {path.parent} for {path.name} does not exist; create it: "
             f"mkdir -p {path.parent}"
         )
-    return url.set(database=str(path))
+
+
+def _seconds(patience: Any) -> float:
+    try:
+        seconds = float(patience)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not seconds >= 0:
+        raise StorageError(f"patience is a number of seconds, 0 or more, got {patience!r}")
+    return seconds
+
+
+def _reason(error: BaseException) -> str:
+    return str(getattr(error, "orig", error))
+
+
+def _sqlite_code(error: BaseException) -> int:
+    return int(getattr(getattr(error, "orig", None), "sqlite_errorcode", 0))
+
+
+def _sqlstate(error: BaseException) -> str:
+    cause = getattr(error, "orig", None)
+    return str(getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or "")
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Tell whether a database that worked before has lost its tables or become unreadable."""
+    code = _sqlite_code(error)
+    is_cut = code == sqlite3.SQLITE_IOERR_SHORT_READ
+    return is_cut or code & 0xFF in _DAMAGED or _sqlstate(error) in _NO_TABLE
+
+
+def _is_sound(connection: sa.Connection) -> bool:
+    return bool(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() == "ok")
 
 
 def _set_up(connection: Any, _: object) -> None:
-    """Set what holds for one connection only; nothing here touches the file."""
-    connection.isolation_level = None  # sqlite3 begins no transactions of its own then
+    """Set the options of one connection; nothing here touches the file."""
+    connection.isolation_level = None  # so that sqlite3 begins no transactions by itself
     connection.execute("PRAGMA foreign_keys=ON")
-    # Without a flush at each commit: what is written belongs to the operating system then and
-    # outlives this process; only a power loss can take the last transactions, whole ones.
+    # No flush to disk at each commit: written data is in the operating system's hands and outlives
+    # this process; only a power failure can lose the last transactions, each as a whole.
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _set_up_server(connection: Any, _: object) -> None:
+    """Let the server end a transaction whose client is cut off: it holds the row of its study."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET idle_in_transaction_session_timeout = 60000")
+    connection.commit()
 
 
 def _begin(connection: sa.Connection) -> None:

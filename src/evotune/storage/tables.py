@@ -1,10 +1,11 @@
-"""The tables, how a record becomes a row and back, and how an older database is brought up to date.
+"""The tables, the conversion of records to rows and back, and migrations of older databases.
 
-Names carry a prefix, since a database may hold other people's tables beside these.
+Table names have a prefix, since a database may hold tables of other programs too.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
@@ -39,7 +40,7 @@ studies = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    Column("seed", Text, nullable=False),  # a seed may have more digits than a database's integer
+    Column("seed", Text, nullable=False),  # a seed may exceed a database's largest integer
     Column("space", Text, nullable=False),
     Column("objectives", Text, nullable=False),
     Column("algorithm", Text, nullable=False),
@@ -93,7 +94,7 @@ def _add_weights(connection: Connection) -> None:
 
 
 def _add_origin(connection: Connection) -> None:
-    """Fill the new column out of the notes, where others than the algorithms read until then."""
+    """Fill the new column from the notes, which held this information before."""
     connection.exec_driver_sql("ALTER TABLE evotune_trials ADD COLUMN origin TEXT")
     place = trials.c.study_id, trials.c.number
     noted = select(*place, trials.c.note).where(trials.c.note.is_not(None))
@@ -104,7 +105,7 @@ def _add_origin(connection: Connection) -> None:
 
 
 def _noted_origin(note: Mapping[str, Any]) -> Origin:
-    """Return what a note of schema 2 says of its proposal's origin; wrappers nested their notes."""
+    """Return the origin of a proposal from its note in schema 2, where wrappers nested notes."""
     own, islands = note, []
     while isinstance(own.get("note"), Mapping):
         islands += [own["island"]] if "island" in own else []
@@ -126,21 +127,21 @@ MIGRATIONS: list[Callable[[Connection], None]] = [_add_weights, _add_origin]
 
 
 def stored_version(connection: Connection) -> int | None:
-    """Return the schema version of a database, None when it has no tables of ours."""
+    """Return the schema version of a database, or None when it has no tables of evotune."""
     if not inspect(connection).has_table(schema_version.name):
         return None
     return int(connection.execute(select(schema_version.c.version)).scalar_one())
 
 
 def is_current(connection: Connection, where: str) -> bool:
-    """Tell whether a database has this version's tables, reading only.
+    """Return whether a database has this version's tables; only reads.
 
     Args:
-        connection: An open one.
-        where: The database, for the error.
+        connection: An open connection.
+        where: Name of the database, for the error message.
 
     Raises:
-        StorageError: It was written by a newer evotune.
+        StorageError: The database was written by a newer version of evotune.
     """
     version, known = stored_version(connection), 1 + len(MIGRATIONS)
     if version is not None and version > known:
@@ -152,7 +153,7 @@ def is_current(connection: Connection, where: str) -> bool:
 
 
 def bring_up_to_date(connection: Connection) -> None:
-    """Create the tables, or take an older database through all migrations it has not seen."""
+    """Create the tables, or apply to an older database the migrations that it lacks."""
     version, known = stored_version(connection), 1 + len(MIGRATIONS)
     if version is None:
         METADATA.create_all(connection)
@@ -164,13 +165,15 @@ def bring_up_to_date(connection: Connection) -> None:
 
 
 def to_text(value: Any) -> str:
-    """Return JSON, with NaN and infinity, every float bit for bit."""
+    """Return JSON that also allows NaN and infinity and keeps every float exactly."""
     return _ENCODER.encode(value)
 
 
 def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, Enum):
+        return value.name
     raise TypeError(f"{type(value).__name__} {value!r} is not JSON")
 
 
@@ -178,7 +181,7 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain)
 
 
 def trial_to_row(study_id: int, trial: Trial) -> dict[str, Any]:
-    """Return a trial's row; what is empty becomes NULL.
+    """Return a trial's row; empty fields become NULL.
 
     Raises:
         StorageError: The trial holds something that is not JSON.
@@ -223,14 +226,14 @@ def _record_to_text(record: Failure | Checkpoint) -> str:
 
 
 def origin_to_text(origin: Origin) -> str | None:
-    """Return an origin as JSON, without what it does not say; None for one that says nothing."""
+    """Return the fields of an origin that are set, as JSON; None if none is."""
     if origin == NOWHERE:
         return None
     said = {name: getattr(origin, name) for name in Origin.__slots__}
     return to_text({n: v for n, v in said.items() if v != getattr(NOWHERE, n)})
 
 
-@lru_cache(1024)  # a whole generation has the same
+@lru_cache(1024)  # the trials of a generation share one origin
 def _origin_from_text(text: str | None) -> Origin:
     if text is None:
         return NOWHERE
@@ -243,7 +246,7 @@ def _origin_from_text(text: str | None) -> Origin:
 
 def trial_from_row(row: Sequence[Any]) -> Trial:
     """Return the trial of a row with the columns of `TRIAL`."""
-    # By position, and no decoding of what is empty: this runs for every trial of a study.
+    # By position and without decoding empty fields, as this runs for every trial of a study.
     (
         number, state, genome_text, params_text, seed, budget, weights_from, parents, note, metrics,
         values, violation, failure, reports, repeat_of, results_seen, result_order, started, ended,
@@ -298,7 +301,7 @@ def definition_from_row(row: Sequence[Any]) -> StudyDefinition:
 
 
 def driver_to_row(driver: Driver | None) -> dict[str, Any]:
-    """Return the columns of `DRIVER`, all NULL for nobody."""
+    """Return the columns of `DRIVER`, all NULL for no driver."""
     return {
         column.name: driver and getattr(driver, column.name.removeprefix("driver_"))
         for column in DRIVER

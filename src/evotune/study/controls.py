@@ -1,7 +1,7 @@
-"""What a schedule is worth: trained anew beside constant settings, and beside random search.
+"""Controls: a schedule against constant settings, and a search against random search.
 
-The runs are studies of their own in the same storage, named after the study they belong to, so
-that they too go on after they were killed, and so that a report finds them.
+The runs are separate studies in the same storage, named after the study they belong to, so that
+they too can be resumed after a kill and found by a report.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from evotune import finite
 from evotune.algorithms.random_search import RandomSearch
 from evotune.algorithms.replay import Plan, Replay
 from evotune.analysis.comparison import Comparison
@@ -19,7 +20,7 @@ from evotune.protocols import Algorithm, Evaluate, Storage
 from evotune.schedules.schedule import Schedule
 from evotune.trial import Trial
 
-#: Settings of a schedule that are tried as constants.
+#: How many settings of a schedule are tried as constants.
 CONSTANTS = 5
 EVOLUTION, RANDOM = "evolution", "random search"
 SCHEDULE, CONSTANT, BASELINE = "schedule", "constant", "baseline"
@@ -46,8 +47,8 @@ class Spent:
     """Epochs that a study has trained.
 
     Attributes:
-        total: Over all trials.
-        line: Along the longest line of weights.
+        total: Sum over all trials.
+        line: Most epochs that any weights were trained for, over all trials that inherited them.
     """
 
     total: float
@@ -55,7 +56,7 @@ class Spent:
 
 
 def lines(trials: Sequence[Trial]) -> dict[int, float]:
-    """Return the epochs that the weights of each trial were trained for, along their line."""
+    """Return the epochs each trial's weights were trained for, inherited epochs included."""
     found: dict[int, float] = {}
     for trial in trials:
         start = max((found.get(donor, 0.0) for donor in trial.donors), default=0.0)
@@ -64,23 +65,24 @@ def lines(trials: Sequence[Trial]) -> dict[int, float]:
 
 
 def spent(trials: Sequence[Trial]) -> Spent:
-    """Return the epochs that trials have trained; trials without a budget count none."""
+    """Return the epochs that trials have trained; a trial without a budget counts as 0."""
     longest = max(lines(trials).values(), default=0.0)
-    return Spent(sum(trial.budget or 0.0 for trial in trials), longest)
+    return Spent(finite.limited(sum(trial.budget or 0.0 for trial in trials)), longest)
 
 
 def compare_with_random(
     study: StudyLike, evaluate: Evaluate, *, runs: int = 6, **options: Any
 ) -> Comparison:
-    """Run the same search with other seeds, and random search with as many epochs beside it.
+    """Repeat a search with other seeds, and run random search for as many epochs with each seed.
 
-    The result of a run is the best of those networks that were trained for all epochs: who looks at
-    a line after every epoch, and takes its best moment, has more chances than who looks once.
+    The result of a run is the best among the networks that were trained for the full number of
+    epochs: picking the best epoch of each network would favour runs that are evaluated more often.
 
     Args:
         study: A finished study; it is the first run.
-        evaluate: What it ran.
-        runs: Seeds, this study's own included; with fewer than six no test can reach 5 %.
+        evaluate: The function that the study ran.
+        runs: Number of seeds, this study's own included; with fewer than six, no test can reach
+            the 5 % level.
         **options: As for `Study.run`.
 
     Raises:
@@ -89,7 +91,7 @@ def compare_with_random(
     """
     _check_one_objective(study)
     if runs < 2:
-        raise StudyError(f"runs must be at least 2, to say anything about chance; got {runs!r}")
+        raise StudyError(f"runs must be at least 2 for a comparison over seeds; got {runs!r}")
     used = spent(study.trials)
     if not any(trial.is_done for trial in study.trials):
         raise NoResultError(f"study {study.name!r} has no trials to compare; run it first")
@@ -136,15 +138,15 @@ def replay(
     baseline: Mapping[str, Any] | Schedule | None = None,
     **options: Any,
 ) -> Comparison:
-    """Train anew with a schedule, with the best constant setting, and with a user's baseline.
+    """Train from scratch with a schedule, with the best constant setting and with a baseline.
 
     Args:
-        study: The study that has found it; its space, objectives and seed are used.
-        evaluate: What it ran.
+        study: The study that found the schedule; its space, objectives and seed are used.
+        evaluate: The function that the study ran.
         schedule: The schedule.
-        runs: Trainings of each, from fresh weights with other seeds.
-        epochs: Length; the schedule is stretched to it. By default its own.
-        baseline: Params to train with all the time, or a schedule.
+        runs: Trainings per arm, each from fresh weights with its own seed.
+        epochs: Epochs of each training, to which the schedule is stretched; by default its length.
+        baseline: Constant params, or another schedule, to train with.
         **options: As for `Study.run`.
 
     Raises:
@@ -189,7 +191,7 @@ def _best_constant(
 ) -> Mapping[str, Any]:
     """Return the best of some constant settings, each trained once for all epochs.
 
-    They are some of the schedule itself, and the best that random search has found, if it was run.
+    The candidates are some settings out of the schedule, and the best of random search if it ran.
     """
     segments = schedule.segments
     chosen = sorted({k * (len(segments) - 1) // (CONSTANTS - 1) for k in range(CONSTANTS)})
@@ -215,7 +217,7 @@ def _trained(
     """Train plans in a study of their own; return the scores at the end of each arm's runs."""
     algorithm = Replay(study.algorithm.space, arms, runs=runs)
     length = max(sum(epochs for epochs, _ in plan) for plan in arms.values())
-    # The name carries the plan: another schedule is another replay, the same one goes on.
+    # The name contains a hash of the plan: the same schedule resumes, another starts anew.
     plan = hashlib.sha256(repr(sorted(arms.items())).encode()).hexdigest()[:8]
     name = f"{study.name} · {what} {plan}"
     with study.sibling(algorithm, name, study.seed + 1) as again:

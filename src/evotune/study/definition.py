@@ -1,10 +1,11 @@
-"""Opening a study: what makes it the same one, and what is refused."""
+"""Opening a study: what must match a stored study of the same name, and what is refused."""
 
 import logging
 import time
 import weakref
 from typing import Any
 
+from evotune.checks import option
 from evotune.errors import StudyError, StudyMismatchError
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Storage, StudyDefinition
@@ -13,22 +14,23 @@ from evotune.space.space import difference
 
 log = logging.getLogger("evotune")
 
-#: Algorithms that already have a study.
+#: Algorithms that already belong to a study.
 studied: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
 def open_definition(
     storage: Storage, algorithm: Algorithm, objectives: Objectives, name: str, seed: int | None
 ) -> StudyDefinition:
-    """Store what a new study is, or return what a stored one of this name is.
+    """Store the definition of a new study, or return that of the stored study of this name.
 
     Raises:
         StudyMismatchError: The stored one has another space, other objectives or another seed.
-        StudyError: The name or the seed is none.
+        StudyError: The name is empty or no text, or the seed is no whole number in range.
     """
+    seed = None if seed is None else _checked_seed(seed)
     wanted = StudyDefinition(
         name=_checked_name(name),
-        seed=fresh_seed() if seed is None else _checked_seed(seed),
+        seed=fresh_seed() if seed is None else seed,
         space=algorithm.space.to_json(),
         objectives=objectives.to_json(),
         algorithm=repr(algorithm),
@@ -41,17 +43,17 @@ def open_definition(
     if stored.space != wanted.space:
         lines += difference(stored.space, wanted.space)
     for change in _changes(stored.algorithm, wanted.algorithm):
-        log.warning("study %r goes on with another algorithm than it began with: %s", name, change)
+        log.warning("study %r resumes with a different algorithm than before: %s", name, change)
     if lines:
         raise StudyMismatchError(
             f"study {name!r} exists already and differs:\n  " + "\n  ".join(lines) + "\n"
-            "Give the new study another name=, or change it back to go on with the old one"
+            "Give the new study another name=, or undo the changes to resume the old one"
         )
     return stored
 
 
 def _changes(before: str, now: str) -> list[str]:
-    """Return what differs between two descriptions; options that only one of them knows do not."""
+    """Return what differs between two descriptions; options that only one has are ignored."""
     (kind, old), (new_kind, new) = _parts(before), _parts(now)
     if kind != new_kind:
         return [f"{before} -> {now}"]
@@ -73,21 +75,22 @@ def _parts(description: str) -> tuple[str, dict[str, str]]:
 
 def _checked_name(name: str) -> str:
     if not isinstance(name, str) or not name.strip():
-        raise StudyError(f"a study needs a name, got {name!r}")
+        raise StudyError(f'a study needs a name, such as name="lenet"; got {name!r}')
     return name
 
 
 def _checked_seed(seed: int) -> int:
-    if isinstance(seed, bool) or int(seed) != seed or not 0 <= seed < 2**63:
+    number: int = option("seed", seed, "[0, inf)", whole=True)
+    if number >= 2**63:
         raise StudyError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed!r}")
-    return int(seed)
+    return number
 
 
 def check_new(algorithm: Algorithm) -> None:
-    """Refuse an algorithm whose state already comes from another study.
+    """Refuse an algorithm that another study already uses.
 
     Raises:
-        StudyError: It is used already, or it is no algorithm.
+        StudyError: The algorithm is in use, or the object is no algorithm.
     """
     for method in ("ask", "tell", "space"):
         if not hasattr(algorithm, method) or isinstance(algorithm, type):
@@ -96,7 +99,7 @@ def check_new(algorithm: Algorithm) -> None:
             )
     if algorithm in studied:
         raise StudyError(
-            "this algorithm has been used in another study and remembers it; "
-            f"make a new one: {type(algorithm).__name__}(space, ...)"
+            "this algorithm object was already used in another study and holds its state; "
+            f"create a new one: {type(algorithm).__name__}(space, ...)"
         )
     studied.add(algorithm)

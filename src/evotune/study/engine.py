@@ -1,15 +1,17 @@
-"""What moves a study on: propose, record, tell, and rebuild all of it from the record."""
+"""The engine of a study: it proposes, records and tells trials, and rebuilds from the record."""
 
 import atexit
 import gc
 import logging
 import os
+import shlex
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from evotune.checkpoints.store import Checkpoints
@@ -17,8 +19,10 @@ from evotune.errors import StorageError, StudyError, StudyLockedError
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Driver, Storage, StudyDefinition
 from evotune.seeding import generator, trial_seed
+from evotune.storage.outages import pause
+from evotune.storage.rescue import rescue
 from evotune.study import lock
-from evotune.study.keeper import Keeper
+from evotune.study.keeper import Keeper, default_folder
 from evotune.study.ledger import Ledger, judge
 from evotune.study.lock import one_at_a_time
 from evotune.trial import Checkpoint, Failure, Outcome, Proposal, Trial
@@ -27,32 +31,32 @@ log = logging.getLogger("evotune")
 
 Duplicates = Literal["redraw", "repeat", "allow"]
 
-#: How often a proposal that is not new is drawn again before it becomes a repeat.
+#: How often a duplicate proposal is drawn again before it becomes a repeat.
 REDRAWS = 20
 
 
 class Engine:
     """Algorithm, storage and ledger of one study, kept in step.
 
-    Memory is changed first and written last, in one transaction: a killed process resumes from
-    what was written, and one whose disk was full still knows everything and writes it next time.
+    Each change is made in memory first and then written in one transaction: after a kill, the next
+    process resumes from what was written; after a full disk, this one writes the rest next time.
 
-    Several threads may use it: each method is whole before another begins. A forked child of this
+    Several threads may use an engine: its methods run one at a time. A forked child of this
     process may read, but is not the driver.
 
     Args:
         algorithm: A new algorithm.
         objectives: Objectives of the study.
-        storage: Where its trials are.
-        definition: What it is.
-        checkpoints: Where weights are, opened for this study.
+        storage: Where its trials are stored.
+        definition: Its name, seed, space and objectives, as stored.
+        checkpoints: Where weights are kept, opened for this study.
         duplicates: What happens to params that were proposed before.
-        take_over: Become the driver although another process is.
+        take_over: Become the driver even if another process drives the study.
 
     Attributes:
-        lock: Held while anything is read that must agree, or changed; never while user code runs.
+        lock: Held during changes and consistent reads; never while user code runs.
         ledger: The trials in memory.
-        keeper: Their weights.
+        keeper: The weights of the trials.
         is_forked: True in a forked child of the driver.
         untold: Numbers of the trials whose results the algorithm does not know yet, ascending.
         exhausted: True once every point of a finite space has been proposed.
@@ -83,16 +87,18 @@ class Engine:
         self._told: set[int] = set()
         self._unsaved: list[Trial] = []
         self._driver: Driver | None = None
+        self._rescue: Path | None = None
         self._refusal: StudyLockedError | StorageError | None = None
         self._superseded: set[tuple[int, float | None]] = set()  # starts of trials started again
         _engines.add(self)
         self._acquire(take_over)
         self._replay()
+        self._enqueue_late_seeds()
 
     # -- opening and closing ------------------------------------------------------------------
 
     def _acquire(self, take_over: bool) -> None:
-        """Become the driver, or remember why not: a study may be looked at while it runs."""
+        """Become the driver, or remember why not: a study may be read while another drives it."""
         name = self.definition.name
         _release_abandoned()
         try:
@@ -110,7 +116,7 @@ class Engine:
 
         Raises:
             StudyLockedError: Another process drives the study.
-            StorageError: The storage can be read only.
+            StorageError: The storage is read-only.
             StudyError: The study was closed.
         """
         if self._refusal is not None:
@@ -120,7 +126,7 @@ class Engine:
         return self._driver
 
     def check_driver(self) -> None:
-        """Raise what `driver` raises, if it does."""
+        """Raise the error of `driver` unless this process drives the study."""
         _ = self.driver
 
     @property
@@ -130,18 +136,34 @@ class Engine:
 
     @one_at_a_time
     def close(self) -> None:
-        """Give the study free for another process.
+        """Write what could not be written before, and release the study for another process.
 
         Raises:
             StudyLockedError: This is a forked child of the driver.
+            StorageError: It cannot be written, and all of the study was written to another file.
         """
         if self.is_forked:
             self.check_driver()
-        if self._driver is not None:
-            self._finalizer.detach()
-            _release(self.storage, self.definition.name, self._driver)
+        try:
+            if self._driver is not None:
+                self._finalizer.detach()
+                self._give_up(self._driver)
+        finally:
             self._driver = None
-        self.keeper.store.close()
+            self.keeper.store.close()
+
+    def _give_up(self, driver: Driver) -> None:
+        try:
+            if self._unsaved:
+                self._write([])
+        except StorageError as error:
+            if not error.lost:  # else it is rescued already
+                raise self._rescued(error, driver) from error
+        except StudyLockedError:
+            pass  # what whoever drives it now has recorded counts
+        refused = _release(self.storage, self.definition.name, driver)
+        if isinstance(refused, StorageError) and refused.lost and self._rescue is None:
+            raise self._rescued(refused, driver) from refused
 
     def leave_to_parent(self) -> None:
         """In a forked child: hold nothing, release nothing, and refuse to move the study on."""
@@ -151,9 +173,9 @@ class Engine:
             self.is_forked = True
             self._refusal = StudyLockedError(
                 f"study {self.definition.name!r} is driven by process {self._driver.pid}, of which "
-                "this process is a fork; only one process may drive a study. Ask, tell and close "
-                "there, and send params here and results back; or open the study here by its "
-                "storage, once that process has closed it"
+                "this process is a fork; only one process may drive a study. Call ask, tell and "
+                "close there, sending params to this process and results back; or open the study "
+                "here from its storage once that process has closed it"
             )
             self._driver = None
 
@@ -165,12 +187,14 @@ class Engine:
         _engines.add(self)
 
     def _replay(self) -> None:
-        """Tell the recorded trials again: each start after as many results as it had seen."""
+        """Tell the recorded trials again, each start after as many results as the first time."""
         with no_collection():
             self._tell_again()
 
     def _tell_again(self) -> None:
         trials = self.storage.trials(self.definition.name)
+        if getattr(self.algorithm.space, "has_members", False):  # a storage knows their names only
+            trials = [replace(t, params=self.algorithm.space.params(t.genome)) for t in trials]
         results = {t.result_order: t for t in trials if t.result_order is not None}
         for trial in trials:
             self.ledger.put(trial)
@@ -180,8 +204,8 @@ class Engine:
                 self._tell(results[len(self._told)])
             self.algorithm.tell(_as_started(trial))
             self.untold[trial.number] = None
-        # Whether the next proposal came before or after further results, only a run can know;
-        # to generational algorithms it is all the same.
+        # Whether the next proposal comes before or after further results is up to the run; only
+        # for generational algorithms it makes no difference.
         while self.algorithm.traits.generational and len(self._told) in results:
             self._tell(results[len(self._told)])
 
@@ -199,8 +223,72 @@ class Engine:
         return [t for n in self.untold if not (t := self.ledger.trials[n]).has_ended]
 
     @one_at_a_time
-    def restart(self, trial: Trial) -> Trial:
-        """Mark an unfinished trial as running again; the algorithm was told of it before."""
+    def waiting(self, limit: float) -> Trial | None:
+        """Return the first trial that waits, if any.
+
+        Args:
+            limit: Trials of the study: one that has never started does so only as one of these.
+        """
+        if not self.ledger.counts["waiting"]:
+            return None
+        for number in self.untold:
+            trial = self.ledger.trials[number]
+            if trial.state == "waiting" and (trial.started is not None or number < limit):
+                return trial
+        return None
+
+    @one_at_a_time
+    def enqueue(
+        self, genome: Mapping[str, Any], budget: float | None = None, repeat_of: int | None = None
+    ) -> Trial:
+        """Record a trial that the algorithm did not ask for; it waits for a run, or to be asked.
+
+        Raises:
+            StudyError: The study's trials are steps of one population that trains on.
+        """
+        self.check_driver()
+        traits = self.algorithm.traits
+        if traits.inherits and not traits.budgets:
+            raise StudyError(
+                f"{type(self.algorithm).__name__} trains one population on and on, in which params "
+                "from elsewhere have no weights to go on from: write seeds=[{...}] when the study "
+                "begins, or try them in a study of their own"
+            )
+        number = len(self.ledger.trials)
+        budget = max(traits.budgets, default=None) if budget is None else budget
+        started = self._started(number, Proposal(genome, budget), repeat_of)
+        trial = replace(started, state="waiting", started=None)
+        self.untold[number] = None
+        self.algorithm.tell(_as_started(trial))
+        self._write([trial])
+        return trial
+
+    def _enqueue_late_seeds(self) -> None:
+        """Let seeds that were given to a study which had begun be the next trials."""
+        key, first = self.algorithm.space.key, self.ledger.first
+        seeds = [s for s in self.algorithm.traits.seeds if first(key(s)) is None]
+        if not seeds or not self.is_driver:
+            return
+        name = self.definition.name
+        try:
+            for seed in seeds:
+                self.enqueue(seed)
+        except StudyError as error:
+            log.warning("study %r: the seeds given now are not tried: %s", name, error)
+        else:
+            log.info("study %r: %d seeds given now are tried next", name, len(seeds))
+
+    @one_at_a_time
+    def restart(self, trial: Trial, epochs: float | None = None) -> Trial:
+        """Mark a waiting trial as running; the algorithm was told of it before.
+
+        Args:
+            trial: The trial.
+            epochs: One that has never started gets no larger budget.
+        """
+        if trial.started is None and epochs is not None:
+            budget = epochs if trial.budget is None else min(trial.budget, epochs)
+            trial = replace(trial, budget=budget)
         self._superseded.add((trial.number, trial.started))
         started = replace(trial, state="running", started=time.time())
         self._write([started])
@@ -218,12 +306,12 @@ class Engine:
         """Ask the algorithm for a trial, record it as running, and tell of its start.
 
         Args:
-            epochs: No weights are trained for more epochs than this, over all trials of their
-                line; a trial without a budget gets what is left.
+            epochs: No weights are trained for more epochs than this, over all trials that inherit
+                them; a trial without a budget gets what is left.
 
         Returns:
             The trial; None when the algorithm has nothing to propose until more results are told,
-            or only what has been trained for ``epochs`` already.
+            or proposes to continue weights that have already been trained for ``epochs``.
         """
         self.check_driver()  # before the algorithm is asked
         number = len(self.ledger.trials)
@@ -241,7 +329,7 @@ class Engine:
             proposal = replace(proposal, budget=budget)
         trial = self._started(number, proposal, first)
         if self.keeper.is_deleted(trial.donors) and self._has_news():
-            return None  # an ended trial that it has not heard of yet may be why they were removed
+            return None  # perhaps removed for an ended trial that the algorithm was not yet told of
         self.untold[number] = None
         self.algorithm.tell(trial)
         self._write([trial])
@@ -269,9 +357,9 @@ class Engine:
         )
 
     def _checked_new(self, proposal: Proposal, rng: Any) -> tuple[Proposal, int | None]:
-        """Return the proposal, or a new one in place of a duplicate, and whom it repeats."""
+        """Return the proposal, or another for a duplicate, and which trial it repeats, if any."""
         if self.algorithm.traits.inherits:
-            return proposal, None  # with other weights the same params are another trial
+            return proposal, None  # with other weights, equal params are no repeat
         first = self.ledger.first(self.algorithm.space.key(proposal.genome))
         policy = self.algorithm.traits.duplicates or self.duplicates
         if first is not None and policy == "redraw":
@@ -279,7 +367,7 @@ class Engine:
         return proposal, None if policy == "allow" else first
 
     def _redraw(self, proposal: Proposal, first: int, rng: Any) -> tuple[Proposal, int | None]:
-        """Draw again until the params are new; return the proposal and whom it repeats."""
+        """Draw again until the params are new; return the proposal and which trial it repeats."""
         space = self.algorithm.space
         if not self.exhausted:
             for _ in range(REDRAWS):
@@ -304,7 +392,7 @@ class Engine:
             )
 
     def is_own(self, trial: Trial) -> bool:
-        """Tell whether a record is one of this study's, and not another's of the same number."""
+        """Return whether a record is this study's, not another study's with the same number."""
         if not 0 <= trial.number < len(self.ledger.trials):
             return False
         own = self.ledger.trials[trial.number]
@@ -320,9 +408,9 @@ class Engine:
         """Record ended trials in one transaction; the algorithm is told of them separately.
 
         Args:
-            results: What was collected, by trial number.
-            in_order: They will be told in the order of trial numbers, by `tell_next`, and not as
-                they came, by `tell_ended`.
+            results: The collected results, by trial number.
+            in_order: The results will be told in trial order, by `tell_next`, rather than in order
+                of arrival, by `tell_ended`.
         """
         ranks = {number: k for k, number in enumerate(self.untold if in_order else results)}
         ended, now = [], time.time()
@@ -347,10 +435,10 @@ class Engine:
 
     @one_at_a_time
     def tell_ended(self) -> list[Trial]:
-        """Tell the results of all ended trials, in the order in which they came."""
+        """Tell the results of all ended trials, in order of arrival."""
         kept = [t for n in self.untold if (t := self.ledger.trials[n]).has_ended]
         kept.sort(key=lambda trial: trial.result_order or 0)
-        # Those that an ordered run kept back for their turn get the place that they have now.
+        # Results that an ordered run held back until their turn get their present position.
         places = {trial.number: k for k, trial in enumerate(kept, start=len(self._told))}
         moved = [t for t in kept if t.result_order != places[t.number]]
         if moved:
@@ -364,23 +452,21 @@ class Engine:
         return trial
 
     @one_at_a_time
-    def clean(self) -> None:
+    def clean(self, again: Collection[Trial] = ()) -> None:
         """Remove weights that nobody needs any more; the records follow with the next write."""
-        for trial in self.keeper.clean():
-            self.ledger.put(trial)
-            self._unsaved.append(trial)
+        self._unsaved += self.keeper.clean(again)
 
     @one_at_a_time
     def open_weights(self, *, shares_memory: bool) -> None:
-        """Make weights ready for trials that run in this process, or elsewhere."""
-        self._unsaved += self.keeper.open(shares_memory=shares_memory)
+        """Prepare weights for trials in this process (``shares_memory``) or in others."""
+        self._unsaved += self.keeper.open(shares_memory=shares_memory, has_news=self._has_news())
 
     @one_at_a_time
     def save_weights(self) -> None:
-        """Write needed weights that are in memory only.
+        """Write to disk the needed weights that are only in memory.
 
         Raises:
-            CheckpointError: The quota or the disk is full; what was written is recorded.
+            CheckpointError: The quota or the disk is full; weights written before are recorded.
         """
         try:
             self._unsaved += self.keeper.write_out()
@@ -390,24 +476,46 @@ class Engine:
 
     @one_at_a_time
     def restored(self, trial: Trial, checkpoint: Checkpoint | None) -> None:
-        """Take note of weights that were trained again after they went with a process."""
+        """Record weights that were trained again after they were lost with their process."""
         record = self.keeper.take(trial.number, checkpoint)
         self._write([replace(trial, checkpoint=record or trial.checkpoint)])
 
     def _write(self, trials: Sequence[Trial]) -> None:
-        """Store trials; what cannot be stored is kept and goes first the next time."""
+        """Store trials; those that cannot be stored are kept and written first the next time."""
         driver = self.driver
         for trial in trials:
             self.ledger.put(trial)
         newest = {trial.number: trial for trial in (*self._unsaved, *trials)}
         self._unsaved = list(newest.values())
-        self.storage.write(self.definition.name, self._unsaved, driver)
+        try:
+            self.storage.write(self.definition.name, self._unsaved, driver)
+        except StorageError as error:
+            if not error.lost:
+                raise
+            raise self._rescued(error, driver) from error
         self._unsaved = []
+
+    def _rescued(self, error: StorageError, driver: Driver) -> StorageError:
+        """Write all that is in memory to a new file; return the error that says where it is."""
+        trials, place = self.ledger.trials, getattr(self.storage, "path", None)
+        self._rescue = rescue(self.definition, trials, driver, lost=place, before=self._rescue)
+        known = f"all {len(trials)} trials of study {self.definition.name!r}"
+        if self._rescue is None:
+            return StorageError(
+                f"{error}; {known} are in this process only, and no file could be written",
+                lost=True,
+            )
+        file, folder = str(self._rescue), default_folder(self.storage)
+        text = f"{known} are in {file}: look at them with evotune show {shlex.quote(file)}, and go "
+        text += f"on with storage={file!r}"
+        if self.keeper.has_weights and folder is not None and folder.is_dir():
+            text += f", checkpoints={str(folder)!r}"
+        return StorageError(f"{error}; {text}", lost=True)
 
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Collect no garbage while many records are made that are all to stay: it is half the time."""
+    """Pause garbage collection: it takes half the time while many lasting records are created."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -419,8 +527,8 @@ def no_collection() -> Iterator[None]:
 
 def _as_started(trial: Trial) -> Trial:
     """Return a trial as it was when it started, which is how an algorithm first hears of it."""
-    # Field by field, as this is done for every trial of a stored study and `replace` takes twice
-    # as long; what an evaluation adds is left out.
+    # Field by field, because `replace` takes twice as long and this runs for every trial of a
+    # stored study; the fields that an evaluation adds are left out.
     return Trial(
         number=trial.number,
         genome=trial.genome,
@@ -439,11 +547,11 @@ def _as_started(trial: Trial) -> Trial:
     )
 
 
-#: All that this process has, for a forked child, whose copies are not the driver's.
+#: All engines of this process: in a forked child their copies must not act as drivers.
 _engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
-#: Holds of studies that were dropped without being closed. They are released at a safe moment: the
-#: garbage collector may come amid another study's transaction, where the database is locked.
+#: Locks of studies that were garbage-collected without being closed. They are released later, as
+#: the collector may run inside another study's transaction, while the database is locked.
 _abandoned: list[tuple[Storage, str, Driver]] = []
 
 
@@ -459,12 +567,16 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 @atexit.register
 def _release_abandoned() -> None:
+    waits = pause.set(None)
     while _abandoned:
         _release(*_abandoned.pop())
+    pause.reset(waits)
 
 
-def _release(storage: Storage, name: str, driver: Driver) -> None:
+def _release(storage: Storage, name: str, driver: Driver) -> Exception | None:
     try:
         storage.release(name, driver)
     except Exception as error:  # at exit the disk may be gone; a dead process is replaced anyway
         log.debug("could not release study %r: %s", name, error)
+        return error
+    return None

@@ -1,11 +1,13 @@
-"""Which weights of a study are kept: handed to trials, written, and removed once nobody needs them.
+"""Keeps the weights of a study: hands them to trials, writes them, and removes unneeded ones.
 
-Weights are needed while they are a donor's (`Algorithm.donors`), while a trial that starts from
-them is not over, and while they are the best trial's. Of needed weights that are in memory only,
-the last ancestors on disk are kept too: from those they can be trained again.
+Weights are needed while their trial is a donor (`Algorithm.donors`), while a trial that starts
+from them has not ended, and while their trial is the best. For needed weights that are only in
+memory, the nearest ancestors on disk are kept too, so that the weights can be trained again.
 """
 
+import json
 import logging
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +27,9 @@ class Keeper:
     """Keeps the weights of one study.
 
     Args:
-        store: Where they are.
+        store: Where they are kept.
         ledger: The trials.
-        algorithm: Says which weights may still be asked for.
+        algorithm: Names the donors, whose weights may still be asked for.
     """
 
     def __init__(self, store: Checkpoints, ledger: Ledger, algorithm: Algorithm) -> None:
@@ -36,35 +38,65 @@ class Keeper:
         self.algorithm = algorithm
         self._kept: dict[int, Checkpoint] = {}
         self._largest = 0
+        self._shares_memory = True
+        self._given_up: set[int] = set()
 
     def load(self) -> None:
-        """Take over what the records say."""
+        """Load the checkpoints named in the trial records."""
         for trial in self.ledger.trials:
             if trial.checkpoint is not None and not trial.checkpoint.deleted:
                 self._kept[trial.number] = trial.checkpoint
                 self._largest = max(self._largest, trial.checkpoint.size)
 
-    def open(self, *, shares_memory: bool) -> list[Trial]:
-        """Make ready for trials that run in this process, or elsewhere, where they need files.
+    def open(self, *, shares_memory: bool, has_news: bool) -> list[Trial]:
+        """Prepare for trials in this process, or in others, which need files.
+
+        Args:
+            shares_memory: Trials run in this process.
+            has_news: The algorithm does not know all results yet. One of these may be why a killed
+                process removed weights that the algorithm still names.
 
         Returns:
-            The records that this changes.
+            The changed records.
 
         Raises:
-            StudyError: The study's trials inherit weights, and this algorithm would let them go.
+            StudyError: The study's trials inherit weights, which this algorithm does not use.
+            CheckpointError: None of the weights to go on from can be read; nothing was changed.
         """
+        self._shares_memory = shares_memory
         inherits = self.algorithm.traits.inherits
         if not inherits and any(trial.donors for trial in self.ledger.trials):
             raise StudyError(
-                f"the trials of this study inherit weights, which {self.algorithm!r} has no use "
-                "for: a run would remove them. Go on with the study's own algorithm, or give the "
-                "new study another name="
+                f"the trials of this study inherit weights, which {self.algorithm!r} does not use: "
+                "a run would remove them. Resume with the study's own algorithm, or give the new "
+                "study another name="
             )
+        error = None if has_news else self.lost_all()
+        if error is not None:
+            raise error
+        # Of a killed process some records may be left that it had not marked as deleted yet; the
+        # files of these, and weights that went with it, must not count towards the quota.
+        changed = self.clean()
         self.store.tidy(self._kept)
         if shares_memory:
-            return []
+            return changed
         self.store.ensure_location()
-        return self.write_out()
+        return changed + self.write_out()
+
+    def lost_all(self) -> CheckpointError | None:
+        """Return an error where files of weights to go on from are needed, and none can be read.
+
+        Then a folder is missing, a disk or a permission, and no trial is to blame. Where some of
+        the files are there, those that are not were lost one by one: the trials that need them
+        fail, or they are trained again.
+        """
+        numbers = self._to_start_from()
+        numbers |= self._on_disk_before(numbers)
+        records = {n: r for n in numbers if (r := self._kept.get(n)) is not None and r.file}
+        is_there = self.store.available if self._shares_memory else self.store.has_file
+        if not records or any(is_there(number, record) for number, record in records.items()):
+            return None
+        return self.store.missing(records)
 
     @property
     def has_weights(self) -> bool:
@@ -72,19 +104,19 @@ class Keeper:
         return bool(self._kept)
 
     def epochs(self, number: int | None) -> float:
-        """Return the epochs that a trial's weights have been trained for; 0 without any."""
+        """Return the epochs that a trial's weights were trained for; 0 if it has no weights."""
         record = None if number is None else self.ledger.trials[number].checkpoint
         return 0.0 if record is None else record.epochs
 
     def is_deleted(self, trial_numbers: Collection[int]) -> bool:
-        """Tell whether weights that a trial would start from have been removed."""
+        """Return whether the weights of any of these trials have been removed."""
         records = (self.ledger.trials[n].checkpoint for n in trial_numbers)
         return any(record is not None and record.deleted for record in records)
 
     # -- before a trial -----------------------------------------------------------------------
 
     def weights(self, trial: Trial, *, shares_memory: bool) -> TrialWeights:
-        """Return what a trial may do with weights."""
+        """Return a trial's access to its donors' weights and to the store for its own."""
         records = ((n, self._kept.get(n) or self.ledger.trials[n].checkpoint) for n in trial.donors)
         donors = {number: record for number, record in records if record is not None}
         # A trial that has ended runs again because its weights are needed and were lost.
@@ -99,34 +131,34 @@ class Keeper:
         )
 
     def has_room(self, running: int) -> bool:
-        """Tell whether one more trial may write, beside those that run.
+        """Return whether the quota has room for the weights of one more trial.
 
         Args:
-            running: Trials that run and may write.
+            running: Number of running trials, each of which may still write.
 
         Raises:
-            CheckpointError: Nothing runs, and what is needed already fills the quota.
+            CheckpointError: No trial is running, and the needed weights already fill the quota.
         """
         quota = self.store.quota
         if quota is None or not self.store.has_location:
             return True
         if running and not self._largest:
-            return False  # nobody knows yet how much one takes
-        # Those in memory only are to be written too, when the run ends.
+            return False  # the size of a checkpoint is not known yet
+        # Weights that are only in memory count too: they are written when the run ends.
         used = sum(record.size for record in self._kept.values())
         if used + (running + 1) * self._largest <= quota:
             return True
         if running:
             return False
         raise CheckpointError(
-            f"the quota of {quota:,} bytes for checkpoints is too small: {len(self._kept)} that "
-            f"are needed take {used:,} bytes, and the next one takes about {self._largest:,}; "
+            f"the quota of {quota:,} bytes for checkpoints is too small: {len(self._kept)} needed "
+            f"checkpoints take {used:,} bytes, and the next one takes about {self._largest:,}; "
             "nothing was removed. Raise the quota of Checkpoints(..., quota=) to "
             f"{2 * (used + self._largest)} or more, and run again"
         )
 
     def external(self, trial: Trial) -> Checkpoint | None:
-        """Return the record of weights that whoever drives the study by ask and tell keeps."""
+        """Return the record for weights that the user of ask and tell keeps, not the study."""
         if trial.number not in self.algorithm.donors():
             return None
         epochs = self.epochs(trial.weights_from) + (trial.budget or 0.0)
@@ -136,7 +168,7 @@ class Keeper:
         """Load a trial's weights into objects.
 
         Raises:
-            CheckpointError: They are gone, damaged, or do not fit.
+            CheckpointError: The weights were removed, are damaged, or do not fit the objects.
         """
         from evotune.checkpoints.state import restore
 
@@ -148,12 +180,14 @@ class Keeper:
     # -- after a trial ------------------------------------------------------------------------
 
     def take(self, number: int, checkpoint: Checkpoint | None) -> Checkpoint | None:
-        """Take note of what an evaluation kept; return it as it is to be recorded."""
+        """Register the weights that an evaluation kept; return the checkpoint to be recorded."""
         if checkpoint is None:
             return None
         self._kept[number] = checkpoint
+        self._given_up.discard(number)
         self._largest = max(self._largest, checkpoint.size)
-        # A temporary folder does not outlive this process, so the record does not promise a file.
+        self.store.wrote(checkpoint)
+        # A temporary folder does not outlive this process, so the record must not name its file.
         return replace(checkpoint, file="") if self.store.is_temporary else checkpoint
 
     def discard(self, number: int) -> None:
@@ -161,31 +195,45 @@ class Keeper:
         if number not in self._kept:
             self._remove(number)
 
-    def clean(self) -> list[Trial]:
-        """Remove weights that nobody needs any more; return the records that this changes."""
+    def clean(self, again: Collection[Trial] = ()) -> list[Trial]:
+        """Remove weights that are no longer needed; return the changed records.
+
+        Args:
+            again: Ended trials that are to be trained again, and need their donors for it.
+        """
         if not self._kept:
             return []
         changed = []
-        for number in set(self._kept).difference(self._needed()):
+        needed = self._needed().union(*(trial.donors for trial in again))
+        for number in set(self._kept).difference(needed):
             del self._kept[number]
             self._remove(number)
-            changed.append(self._deleted(self.ledger.trials[number]))
+            trial = self._deleted(self.ledger.trials[number])
+            self.ledger.put(trial)
+            changed.append(trial)
         return changed
 
     def _remove(self, number: int) -> None:
         try:
             self.store.delete(number)
-        except Exception as error:  # a file too many is no reason to end a run
+        except Exception as error:  # a leftover file is no reason to end a run
             log.warning("the weights of trial %d could not be removed: %s", number, error)
 
     def _deleted(self, trial: Trial) -> Trial:
         record = trial.checkpoint
         return trial if record is None else replace(trial, checkpoint=replace(record, deleted=True))
 
+    def _to_start_from(self) -> set[int]:
+        donors = (self.ledger.trials[number].donors for number in self.ledger.unfinished)
+        return set(self.algorithm.donors()).union(*donors)
+
+    def has_any(self) -> bool:
+        """Return False when weights are needed to go on, and none are there."""
+        numbers = self._to_start_from()
+        return not numbers or any(self._is_available(number) for number in numbers)
+
     def _needed(self) -> set[int]:
-        needed = set(self.algorithm.donors())
-        for number in self.ledger.unfinished:
-            needed.update(self.ledger.trials[number].donors)
+        needed = self._to_start_from()
         best = self.ledger.best_with_weights()
         if best is not None:
             needed.add(best)
@@ -194,7 +242,7 @@ class Keeper:
         return needed
 
     def _on_disk_before(self, numbers: Collection[int]) -> set[int]:
-        """Return the last ancestors, on disk, of weights that are in memory only."""
+        """Return the nearest ancestors on disk of weights that are only in memory."""
         found, seen, waiting = set(), set(numbers), list(numbers)
         while waiting:
             number = waiting.pop()
@@ -208,10 +256,10 @@ class Keeper:
         return found
 
     def write_out(self) -> list[Trial]:
-        """Write weights that are in memory only; return the records that this changes.
+        """Write weights that are only in memory to disk; return the changed records.
 
         Raises:
-            CheckpointError: One could not be written; the records of all others have changed.
+            CheckpointError: A write failed; the records of weights written before have changed.
         """
         changed: list[Trial] = []
         if not self.store.has_location:
@@ -227,19 +275,21 @@ class Keeper:
         return changed
 
     def give_up(self, number: int) -> None:
-        """Take weights for lost that could neither be read nor trained again."""
+        """Treat weights as lost after reading them, or training them again, has failed."""
         record = self._kept.pop(number, None)
         if record is not None and record.file:  # train it again, from its own donors
             self._kept[number] = replace(record, file="", digest="")
             self.store.delete(number)
+        else:
+            self._given_up.add(number)
 
     # -- after a killed process ---------------------------------------------------------------
 
     def lost(self) -> list[Trial]:
-        """Return trials whose weights are needed but went with a process, oldest first.
+        """Return the trials whose needed weights were lost with a process, oldest first.
 
-        They were never on disk. Training them again, with the same seed from the same weights,
-        which may have to be trained again too, brings them back.
+        These weights were never on disk. They are restored by training again with the same seed
+        from the same donors, whose weights may have to be trained again first.
         """
         found = {n for n in self._needed() if self._went_with_memory(n)}
         waiting = list(found)
@@ -248,7 +298,12 @@ class Keeper:
             more = {n for n in donors if n not in found and not self._is_available(n)}
             found |= more
             waiting += more
-        return [self.ledger.trials[number] for number in sorted(found)]
+        doomed = set(self._given_up)
+        for number in sorted(found):  # a donor is always older
+            if doomed.intersection((number, *self.ledger.trials[number].donors)):
+                doomed.add(number)
+                self._kept.pop(number, None)
+        return [self.ledger.trials[number] for number in sorted(found - doomed)]
 
     def _went_with_memory(self, number: int) -> bool:
         record = self._kept.get(number)
@@ -263,9 +318,12 @@ class Keeper:
 def default_folder(storage: Any) -> Path | None:
     """Return the folder for checkpoints beside a storage that is a file, else None."""
     path: Path | None = getattr(storage, "path", None)
-    return None if path is None else path.with_name(f"{path.name}.checkpoints")
+    if path is None or not path.is_file():  # a database in memory has a name, and no file
+        return None
+    real = Path(os.path.realpath(path))  # a link leads to the same weights
+    return real.with_name(f"{real.name}.checkpoints")
 
 
 def owner_of(definition: StudyDefinition) -> str:
-    """Return what tells a study from any other, also from one of the same name."""
-    return f"{definition.name} {definition.seed} {definition.created!r}"
+    """Return a text that identifies a study, also among studies of the same name."""
+    return json.dumps([definition.name, definition.seed, definition.created])

@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 
 from evotune.evolution import pareto
-from evotune.evolution.repeats import average, by_bound, root, squares
-from evotune.evolution.survival import Order, by_first
+from evotune.evolution.repeats import average, by_bound, noise, root, squares
+from evotune.evolution.survival import Order, by_first, measured_at
 from evotune.objectives import Objectives
 from evotune.protocols import SearchSpace
 from evotune.trial import BARE_NUMBER, Failure, Outcome, Trial
 
 
 def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives, **further: Any) -> Trial:
-    """Turn what an evaluation gave into the ended record: values, or a failure that says why.
+    """Return the record of an ended trial: with values, or with a failure that says why not.
 
-    A stopped trial has values only where it has reported all that they need.
+    A stopped trial has values only if it reported every metric that the objectives need.
 
     Args:
         trial: The running trial.
         result: What the executor collected.
-        objectives: What must be there.
-        **further: Other fields of the ended record.
+        objectives: Which metrics are needed, and how they become values.
+        **further: Other fields of the record.
     """
     if isinstance(result, Failure):
         return replace(trial, state="failed", failure=result, **further)
@@ -45,7 +45,7 @@ def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives, **fur
         state="failed" if has_failed else "stopped" if result.stopped else "done",
         metrics=metrics,
         reports=result.reports,
-        # What a stopped trial reported may be no result, but what it kept is whole.
+        # The reports of a stopped trial may be incomplete, but the weights that it kept are not.
         failure=wrong if has_failed else None,
         checkpoint=None if has_failed else result.checkpoint,
         values=objectives.values(metrics) if wrong is None else None,
@@ -87,11 +87,12 @@ class Ledger:
         self._repeats: dict[int, list[int]] = {}
         self._best: Trial | None = None
         self._best_is_stale = False
-        self._noise = 0.0  # standard deviation of the first value, by the repeats
-        #: Of params with two done trials or more: their mean and sum of squares, by their root.
+        self._noise = 0.0  # standard deviation of the first value, estimated from the repeats
+        #: For params with at least two done trials: mean and sum of squares, by first trial.
         self._means: dict[int, tuple[Trial, float]] = {}
         self._singles: list[tuple[Order, int]] = []  # heap of done trials, some of them repeated
         self._best_with_weights: Trial | None = None
+        self._largest = 0.0  # budget that a done trial was measured at, where budgets count
         #: Numbers of the trials that have not ended.
         self.unfinished: set[int] = set()
 
@@ -108,7 +109,7 @@ class Ledger:
         """Add a trial, or replace it by a newer record of the same number."""
         if trial.number == len(self.trials):
             self.trials.append(trial)
-            if not trial.donors:  # with inherited weights the same params are another trial
+            if not trial.donors:  # with inherited weights, equal params are no repeat
                 self._first.setdefault(self.space.key(trial.genome), trial.number)
             if trial.repeat_of is not None:
                 self._repeats.setdefault(trial.repeat_of, [trial.repeat_of]).append(trial.number)
@@ -128,11 +129,11 @@ class Ledger:
     def average(self, trial: Trial, told: Collection[int] | None = None) -> Trial:
         """Return a done trial with metrics and values averaged over all its repeats.
 
-        A stopped trial has another budget: it is neither averaged nor part of an average.
+        A stopped trial ran for a different budget: it is never averaged.
 
         Args:
             trial: Any trial.
-            told: Only these trials count, beside the trial itself; by default all.
+            told: Numbers of the trials to average over, besides the trial itself; by default all.
         """
         if trial.state != "done" or root(trial) not in self._repeats:
             return trial
@@ -144,9 +145,9 @@ class Ledger:
         return [self.trials[n] for n in numbers if self.trials[n].state == "done"]
 
     def averaged(self) -> list[Trial]:
-        """Return one trial for each distinct params that is done, repeats averaged, by number.
+        """Return one done trial per distinct params, with repeats averaged, by number.
 
-        As long as none is done, these are the stopped trials that have values.
+        As long as no trial is done, the stopped trials that have values are returned.
         """
         done = [t for t in self.trials if t.state == "done"]
         roots: dict[int, Trial] = {}
@@ -158,9 +159,10 @@ class Ledger:
         """Return the best trial, repeats averaged; with several objectives, by the first one.
 
         Where params were repeated, means of few evaluations need to be better than those of many,
-        see `by_bound`. A stopped trial is the best only as long as none is done.
+        see `by_bound`. A stopped trial is the best only as long as none is done, and one of a
+        smaller budget only as long as no larger one is, see `measured_at`.
 
-        Kept up to date as trials come in, so that asking after each trial stays cheap.
+        The result is updated with each trial, so that calling this after each trial stays cheap.
         """
         if self._best_is_stale:
             self._best, self._best_is_stale = self._find_best(), False
@@ -169,7 +171,11 @@ class Ledger:
     def _find_best(self) -> Trial:
         means = [mean for mean, _ in self._means.values()]
         freedom = sum(mean.repeats - 1 for mean in means)
-        self._noise = math.sqrt(sum(s for _, s in self._means.values()) / freedom)
+        total = sum(s for _, s in self._means.values())
+        if math.isfinite(total):
+            self._noise = math.sqrt(total / freedom)
+        else:  # squares of extreme values: they count in another unit
+            self._noise = noise(self._done(self._repeats[first]) for first in self._means)
         while self._singles and root(self.trials[self._singles[0][1]]) in self._means:
             heapq.heappop(self._singles)
         singles = [self.trials[self._singles[0][1]]] if self._singles else []
@@ -179,26 +185,49 @@ class Ledger:
         """Return the number of the best trial among those that kept their weights, or None."""
         return None if self._best_with_weights is None else self._best_with_weights.number
 
+    def is_comparable(self, trial: Trial) -> bool:
+        """Tell whether no done trial was measured at a larger budget."""
+        return measured_at(trial) >= self._largest
+
     def _update_best(self, trial: Trial, *, is_news: bool) -> None:
         if trial.checkpoint is not None and not trial.checkpoint.deleted:
             rival = self._best_with_weights
-            self._best_with_weights = trial if rival is None else min(rival, trial, key=by_first)
+            self._best_with_weights = trial if rival is None else min(rival, trial, key=_deepest)
+        if trial.state == "done":
+            if not self.is_comparable(trial):
+                return
+            if self._largest < measured_at(trial) < math.inf:
+                self._begin_again(measured_at(trial))
+                return
         if trial.state == "done" and is_news:
             heapq.heappush(self._singles, (by_first(trial), trial.number))
-        group = self._done(self._repeats.get(root(trial), ()))
+        group = [t for t in self._done(self._repeats.get(root(trial), ())) if self.is_comparable(t)]
         if len(group) > 1:
             self._means[root(trial)] = average(group[0], group, self.objectives), squares(group)
             self._best_is_stale = True
         elif not self._best_is_stale:
             self._best = trial if self._best is None else min(trial, self._best, key=self._order)
 
+    def _begin_again(self, largest: float) -> None:
+        """Look for the best among the trials of a larger budget than there was."""
+        self._largest, self._noise = largest, 0.0
+        self._best, self._best_is_stale = None, False
+        self._means, self._singles = {}, []
+        for trial in self.trials:
+            if trial.state == "done":
+                self._update_best(trial, is_news=True)
+
     def _order(self, trial: Trial) -> Order:
         return by_bound(trial, self._noise)
 
     def front(self) -> list[Trial]:
-        """Return the feasible trials that no other dominates, by number."""
-        done = [t for t in self.averaged() if t.violation == 0]
+        """Return the feasible trials that no other of their budget dominates, by number."""
+        done = [t for t in self.averaged() if t.violation == 0 and self.is_comparable(t)]
         if not done:
             return []
         values = np.array([t.values for t in done])
         return [done[k] for k in np.flatnonzero(pareto.non_dominated(values))]
+
+
+def _deepest(trial: Trial) -> tuple[bool, float, Order]:
+    return trial.state == "stopped", -measured_at(trial), by_first(trial)

@@ -1,4 +1,4 @@
-"""One driver a study, and in it one thread at a time: who it is, and how to take over."""
+"""The driver of a study: at most one process, one thread at a time, and how to take over."""
 
 import functools
 import os
@@ -21,7 +21,7 @@ running_tokens: set[str] = set()
 
 
 def one_at_a_time(method: _Method) -> _Method:
-    """Let one thread at a time into the methods of an object, by its reentrant ``lock``."""
+    """Run a method while holding its object's reentrant ``lock``."""
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -32,7 +32,7 @@ def one_at_a_time(method: _Method) -> _Method:
 
 
 def this_process() -> Driver:
-    """Return a new driver of this process."""
+    """Return a new driver record for this process."""
     return Driver(
         host=socket.gethostname(),
         pid=os.getpid(),
@@ -45,16 +45,16 @@ def this_process() -> Driver:
 def acquire(storage: Storage, name: str, *, take_over: bool = False) -> Driver:
     """Become the driver of a study.
 
-    A driver whose process is gone from this machine is replaced, and so is an idle one of this
-    very process (a notebook cell that was run again).
+    A driver on this machine whose process has ended is replaced, and so is an idle driver in this
+    same process (a notebook cell that was run again).
 
     Args:
         storage: Where the study is stored.
         name: Its name.
-        take_over: Replace the driver whatever it is; its next write will fail.
+        take_over: Replace any other driver; its next write will fail.
 
     Raises:
-        StudyLockedError: A living process, or one on another machine, drives the study.
+        StudyLockedError: A running process, or one on another machine, drives the study.
     """
     me = this_process()
     holder = storage.acquire(name, me, None)
@@ -68,11 +68,11 @@ def acquire(storage: Storage, name: str, *, take_over: bool = False) -> Driver:
 
 
 def describe(name: str, holder: Driver, me: Driver) -> str:
-    """Return who holds a study and what can be done."""
+    """Return a message that says who drives a study and what can be done."""
     if holder.host == me.host and holder.pid == me.pid:
         return (
-            f"study {name!r} is driven by another Study object of this very process: close() that "
-            "one, or use it"
+            f"study {name!r} is driven by another Study object in this process: use that object, "
+            "or close() it"
         )
     since = datetime.fromtimestamp(holder.since).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
     text = (
@@ -96,11 +96,11 @@ def _is_replaceable(holder: Driver, me: Driver) -> bool:
 
 
 def has_ended(driver: Driver) -> bool:
-    """Tell whether a driver's process is gone; one on another machine is taken to live."""
+    """Return whether a driver's process has ended; on another machine it counts as running."""
     if driver.host != socket.gethostname():
         return False
     try:
-        # A process id may have been given to a new process: the time of its start tells.
+        # The id may have been reused for a new process: compare the times of their starts.
         started = psutil.Process(driver.pid).create_time()
     except psutil.NoSuchProcess:
         return True

@@ -1,4 +1,4 @@
-"""One call of `Study.run`: when it ends, the loop, where its trials run, and what Ctrl-C does."""
+"""One call of `Study.run`: its limits, its loop, its executor and its handling of Ctrl-C."""
 
 import logging
 import math
@@ -6,12 +6,14 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import FrameType
 from typing import Any
 
+from evotune.checks import option, seconds
 from evotune.errors import (
     CheckpointError,
     StorageError,
@@ -21,19 +23,23 @@ from evotune.errors import (
     TooManyFailuresError,
 )
 from evotune.evolution.stopping import SameEnd, Stopping
+from evotune.evolution.survival import measured_at
 from evotune.execution.inline import InlineExecutor
 from evotune.execution.processes import ProcessExecutor
 from evotune.execution.stacked import StackedExecutor
-from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Evaluate, Executor
+from evotune.storage.outages import pause
 from evotune.study import lock
 from evotune.study.engine import Engine
 from evotune.trial import Bar, Failure, Outcome, Trial
 
 log = logging.getLogger("evotune")
 
-#: No run is stopped for its failures before so many trials have ended.
+#: A run is not stopped because of failures before this many trials have ended.
 FAILURES_COUNT_FROM = 10
+
+#: So many trials without the needed metrics end a run that has no result: no later one will differ.
+WITHOUT_METRICS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +48,14 @@ class Limits:
 
     Args:
         trials: Trials of the whole study.
-        epochs: Epochs that any weights are trained for, over all trials of their line.
-        timeout: Seconds after which no trial is started any more.
-        target: Value of the first objective that is good enough, in the user's own sign.
-        stagnation: Generations without a better best.
+        epochs: Epochs that any weights are trained for, over all trials that inherit them.
+        timeout: Seconds after which no further trial is started.
+        target: Value of the first objective that is good enough, in the sign of the metric.
+        stagnation: Generations without improvement of the best value.
         max_failures: Share of this call's trials that may fail.
 
     Raises:
-        StudyError: No rule at all, or one out of bounds.
+        StudyError: No limit is given, or one is out of bounds.
     """
 
     trials: float | None
@@ -66,37 +72,49 @@ class Limits:
                 "run() needs to know when to stop: write trials=100, timeout=3600 (seconds), "
                 "target=, stagnation=, or epochs=20 where weights are inherited"
             )
-        for name in ("trials", "timeout", "stagnation", "epochs"):
+        for name, check in _CHECKS.items():
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise StudyError(f"{name} must be positive, got {value!r}")
-        if self.epochs is not None and self.epochs != int(self.epochs):
-            raise StudyError(f"epochs must be a whole number, got {self.epochs!r}")
-        if not 0 <= self.max_failures <= 1:
-            raise StudyError(f"max_failures is a share in [0, 1], got {self.max_failures!r}")
+            if value is not None:
+                object.__setattr__(self, name, check(name, value))
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "trials": partial(option, interval="[1, inf]", whole=True),
+    "epochs": partial(option, interval="[1, inf)", whole=True),
+    "timeout": partial(seconds, interval="(0, inf]"),
+    "target": partial(option, interval="(-inf, inf)"),
+    "stagnation": partial(option, interval="[1, inf)", whole=True),
+    "max_failures": partial(option, interval="[0, 1]"),
+}
 
 
 class Stagnation:
     """Counts the generations since the best value got better."""
 
-    def __init__(self, generations: int | None, objectives: Objectives) -> None:
+    def __init__(self, generations: int | None, engine: Engine) -> None:
         self.generations = generations
-        if generations is not None and len(objectives.objectives) > 1:
+        if generations is None:
+            return
+        if len(engine.objectives.objectives) > 1:
             raise StudyError("stagnation= needs a single objective; use trials= or timeout=")
-        self._best: tuple[float, tuple[float, ...]] = (math.inf, ())
-        self._since = 0
+        if not engine.algorithm.traits.generations:
+            raise StudyError(
+                f"stagnation={generations} counts generations, which {engine.algorithm!r} has not "
+                "(its traits say generations=False); use trials=, timeout= or target="
+            )
+        self._best: tuple[float, ...] = (math.inf,)
+        self._since = self._latest = 0
 
     def __call__(self, trial: Trial) -> bool:
         if self.generations is None or not trial.has_ended:
             return False
         generation = trial.origin.generation
-        if generation is None:
-            raise StudyError(
-                "stagnation= counts generations, which this algorithm has not; "
-                "use trials=, timeout= or target="
-            )
-        if trial.state == "done" and trial.values and (trial.violation, trial.values) < self._best:
-            self._best, self._since = (trial.violation, trial.values), generation
+        if generation is None:  # from outside: it belongs to none, but may be the best
+            generation = self._latest
+        order = (-measured_at(trial), trial.violation, *(trial.values or ()))
+        if trial.state == "done" and order < self._best:
+            self._best, self._since = order, generation
+        self._latest = generation
         # The generation after the last idle one has begun, or is as good as begun.
         return bool(generation - self._since > self.generations)
 
@@ -119,9 +137,9 @@ class Run:
     """The loop of one call.
 
     Args:
-        engine: What moves the study on.
+        engine: The engine of the study.
         executor: Where trials run.
-        limits: When it ends.
+        limits: When the run ends.
         deterministic: Tell results in trial order.
         after: Called with each trial whose result was told.
         stopping: Which trials end early.
@@ -146,9 +164,8 @@ class Run:
         self._shares_memory = executor.traits.shares_memory
         self._began = time.monotonic()
         self._running: set[int] = set()
-        self._leftovers: deque[Trial] = deque()
-        self._ended = self._failed = 0
-        self._stagnation = Stagnation(limits.stagnation, engine.objectives)
+        self._ended = self._failed = self._without_metrics = 0
+        self._stagnation = Stagnation(limits.stagnation, engine)
         self._standards = None if stopping is None else stopping.fresh(engine.objectives)
         self._told: deque[Trial] = deque()  # that the standards do not know yet
         self._known = 0
@@ -163,28 +180,38 @@ class Run:
                 self.executor.open(evaluate)
                 self._restore(interrupts)
                 self._loop(interrupts)
+            self._check_any_done()
         except KeyboardInterrupt:
             self.stop_reason = "interrupted"
         finally:
             self.executor.close()
             lock.running_tokens.discard(token)
-            # A trial left "running" restarts like a waiting one; the error that got us here counts.
-            with suppress(StorageError, StudyLockedError):
-                self.engine.suspend()
-            self._save_weights()
+            self._settle()
         return self.stop_reason
 
-    def _save_weights(self) -> None:
-        try:
-            self.engine.save_weights()
-        except (StorageError, StudyLockedError, CheckpointError) as error:
-            if not self.stop_reason:  # an error is on its way, and says more
-                log.warning("weights in memory were not written: %s", error)
-            elif isinstance(error, CheckpointError):
-                raise
+    def _settle(self) -> None:
+        """Record that nothing runs any more, and write weights that are in memory only."""
+        errors: list[StorageError | CheckpointError] = []
+        for step in (self.engine.suspend, self.engine.save_weights):
+            try:
+                step()
+            except StudyLockedError:
+                pass  # it is another process's now; a trial left "running" restarts like any other
+            except (StorageError, CheckpointError) as error:
+                errors.append(error)
+        if errors and self.stop_reason:
+            raise errors[0]
+        for unsaved in errors:  # another error is on its way, which says more, but not of weights
+            if isinstance(unsaved, CheckpointError):
+                log.warning("weights in memory were not written: %s", unsaved)
 
     def _restore(self, interrupts: "_Interrupts") -> None:
-        """Train lost weights again, each after those that it started from."""
+        """Train lost weights again, each after those that it started from.
+
+        Raises:
+            CheckpointError: Nothing could be trained again, so that no trial can go on.
+        """
+        why = ""
         while lost := self.engine.keeper.lost():
             numbers = {trial.number for trial in lost}
             ready = [t for t in lost if not numbers.intersection(t.donors)]
@@ -197,18 +224,24 @@ class Run:
             while waiting:
                 with interrupts.allowed():
                     results = self.executor.collect()
+                _raise_fatal(self._blamed(result) for _, result in results)
                 for number, result in results:
                     trial = waiting.pop(number)
                     if isinstance(result, Failure) and result.donor is not None:
                         self.engine.keeper.give_up(result.donor)
                     elif isinstance(result, Failure) or result.checkpoint is None:
-                        log.warning("%s", _not_restored(number, result))
+                        why = _not_restored(number, result)
+                        log.warning("%s", why)
                         self.engine.keeper.give_up(number)
                     else:
                         self.engine.restored(trial, result.checkpoint)
+            # Ancestors that were trained again on the way must not fill the quota.
+            self.engine.clean(self.engine.keeper.lost())
+        if why and not self.engine.keeper.has_any():
+            raise CheckpointError(f"{why}; nothing was recorded: mend that, and run again")
 
     def _bar(self, trial: Trial) -> Bar | None:
-        """Return what a trial must reach: by the results that it was proposed after, no others."""
+        """Return what a trial must reach, judged only by results told before it was proposed."""
         if self._standards is None:
             return None
         while self._known < trial.results_seen:
@@ -224,7 +257,7 @@ class Run:
     def _loop(self, interrupts: "_Interrupts") -> None:
         for trial in self.engine.ledger.trials:
             self._check_result(trial)
-        self._leftovers.extend(self.engine.unfinished())
+        self.engine.suspend()  # what a killed process left running waits like what was enqueued
         self._told.extend(() if self._standards is None else self.engine.told())
         self._tell(interrupts)  # what an earlier run recorded and kept back
         while True:
@@ -252,25 +285,36 @@ class Run:
         self._check_time()
         if self.stop_reason or not self.engine.keeper.has_room(len(self._running)):
             return False
-        if self._leftovers:
+        if self._waiting() is not None:
             return True
-        limit = math.inf if self.limits.trials is None else self.limits.trials
-        if len(self.engine.ledger.trials) >= limit:
+        if len(self.engine.ledger.trials) >= self._limit:
             self.stop_reason = "trials"
             return False
-        # What a generation-free algorithm proposes, and what is demanded of a trial, depends on
-        # which results there are: in order, a trial may start only after a fixed number of them.
+        # Without generations, proposals and the stopping rule's bars depend on the results told so
+        # far: for a deterministic run, a trial may start only after a fixed number of them.
         indifferent = self.engine.algorithm.traits.generational and self._standards is None
         free = indifferent or not self.in_order
         return free or len(self.engine.untold) < self.executor.capacity
 
+    @property
+    def _limit(self) -> float:
+        return math.inf if self.limits.trials is None else self.limits.trials
+
+    def _waiting(self) -> Trial | None:
+        return self.engine.waiting(self._limit)
+
     def _next(self) -> Trial | None:
-        if self._leftovers:
-            return self.engine.restart(self._leftovers.popleft())
+        waiting = self._waiting()
+        if waiting is not None:
+            return self.engine.restart(waiting, self.limits.epochs)
         trial = self.engine.propose(self.limits.epochs)
         if trial is None and not self.engine.untold:
-            trained = self.limits.epochs is not None and self.engine.keeper.has_weights
-            self.stop_reason = "epochs" if trained else "the algorithm has nothing more to propose"
+            if self.limits.epochs is not None and self.engine.keeper.has_weights:
+                self.stop_reason = "epochs"
+            elif self.engine.algorithm.traits.size is not None:
+                self.stop_reason = "trials"
+            else:
+                self.stop_reason = "the algorithm has nothing more to propose"
         return trial
 
     def _check_time(self) -> None:
@@ -281,13 +325,18 @@ class Run:
     # -- ending -------------------------------------------------------------------------------
 
     def _record(self, results: dict[int, Any]) -> None:
-        fatal = [r for r in results.values() if isinstance(r, Failure) and r.fatal]
+        results = {number: self._blamed(result) for number, result in results.items()}
         kept = {n: r for n, r in results.items() if not (isinstance(r, Failure) and r.fatal)}
         self._running.difference_update(results)
         self.engine.record(kept, in_order=self.in_order)
-        if fatal:
-            kind = CheckpointError if fatal[0].kind == "checkpoint" else TaskError
-            raise kind(fatal[0].message)
+        _raise_fatal(results.values())
+
+    def _blamed(self, result: Outcome | Failure) -> Outcome | Failure:
+        """Return a failure for which no trial is to blame as one that ends the run."""
+        if not isinstance(result, Failure) or result.donor is None:
+            return result
+        error = self.engine.keeper.lost_all()
+        return result if error is None else Failure("checkpoint", str(error), fatal=True)
 
     def _tell(self, interrupts: "_Interrupts") -> None:
         if not self.in_order:
@@ -296,7 +345,7 @@ class Run:
             return
         while (told := self.engine.tell_next()) is not None:
             self._react(told)
-            # Two results that come together must lead where they would have led one by one.
+            # Two results that come together must have the same effect as one after the other.
             self._fill(interrupts)
 
     def _react(self, trial: Trial) -> None:
@@ -313,37 +362,81 @@ class Run:
 
     def _check_result(self, trial: Trial) -> None:
         target, objective = self.limits.target, self.engine.objectives.objectives[0]
-        if target is not None and trial.state == "done" and trial.values and not trial.violation:
+        if target is not None and self._counts(trial) and trial.values and not trial.violation:
             reached = objective.score(trial.values[0])
             if reached == target or (reached > target) == (objective.direction == "max"):
                 self.stop("target")
         if self._stagnation(trial):
             self.stop("stagnation")
 
+    def _counts(self, trial: Trial) -> bool:
+        """Tell whether a result is one that `Study.best` goes by, also when all budgets are in."""
+        whole = max(self.engine.algorithm.traits.budgets, default=0.0)
+        is_whole = measured_at(trial) >= whole and self.engine.ledger.is_comparable(trial)
+        return trial.state == "done" and is_whole
+
     def _check_failures(self, trial: Trial) -> None:
         self._ended += 1
         self._failed += trial.failure is not None
-        if trial.failure is None or self._ended < FAILURES_COUNT_FROM:
+        if trial.failure is None:
             return
-        if self._failed > self.limits.max_failures * self._ended:
-            raise TooManyFailuresError(
+        self._without_metrics += trial.failure.kind in ("missing_metric", "not_a_number")
+        if self._ended < FAILURES_COUNT_FROM:
+            self._check_metrics(trial)
+        elif self._failed > self.limits.max_failures * self._ended:
+            raise _too_many(
                 f"{self._failed} of {self._ended} trials failed, more than max_failures="
-                f"{self.limits.max_failures:g} allows (1 goes on whatever fails); "
-                f"trial {trial.number}: "
-                f"{trial.failure.message}\n{trial.failure.traceback}".rstrip()
+                f"{self.limits.max_failures:g} allows (with 1, failures never end a run)",
+                trial,
             )
+
+    def _check_metrics(self, trial: Trial) -> None:
+        """End a run early whose function never returns what the objectives need."""
+        goes_on = self._without_metrics < WITHOUT_METRICS or self.limits.max_failures == 1
+        if goes_on or self.engine.ledger.best() is not None:
+            return
+        needed = ", ".join(map(repr, self.engine.objectives.needed))
+        raise _too_many(
+            f"the objectives need {needed}, and none of the first {self._ended} trials has "
+            "returned that; fix the names on either side",
+            trial,
+        )
+
+    def _check_any_done(self) -> None:
+        """Refuse to end without a word where every trial of the study has failed."""
+        trials = [t for t in self.engine.ledger.trials if t.has_ended]
+        if not trials or not all(t.failure for t in trials) or self.stop_reason == "stopped":
+            return
+        error = _too_many(f"all of {len(trials)} trials failed", trials[0])
+        if len(trials) > 1 and self.limits.max_failures < 1:
+            raise error
+        # A single trial is often a trial run, of which its record is wanted.
+        log.warning("study %r has no result: %s", self.engine.definition.name, error)
+
+
+def _too_many(what: str, trial: Trial) -> TooManyFailuresError:
+    failure = trial.failure or Failure("exception", "")
+    text = f"{what}; trial {trial.number}: {failure.message}\n{failure.traceback}"
+    return TooManyFailuresError(text.rstrip())
+
+
+def _raise_fatal(results: Iterable[Outcome | Failure]) -> None:
+    for result in results:
+        if isinstance(result, Failure) and result.fatal:
+            kind = CheckpointError if result.kind == "checkpoint" else TaskError
+            raise kind(result.message)
 
 
 def _not_restored(number: int, result: Outcome | Failure) -> str:
     why = result.message if isinstance(result, Failure) else "it kept no weights this time"
     return (
-        f"the weights of trial {number} were in memory only and went with the process that had "
-        f"them; training them again failed: {why}"
+        f"the weights of trial {number} were in memory only and were lost with their process; "
+        f"training them again failed: {why}"
     )
 
 
 class _Interrupts:
-    """Lets Ctrl-C through while trials are waited for, and holds it back amid bookkeeping."""
+    """Lets Ctrl-C interrupt the waiting for trials, and delays it during bookkeeping."""
 
     def __init__(self) -> None:
         self._pending = self._open = self._installed = False
@@ -353,9 +446,11 @@ class _Interrupts:
         if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._handle)
             self._installed = True
+        self._pause = pause.set(self.sleep)
         return self
 
     def __exit__(self, *_: object) -> None:
+        pause.reset(self._pause)
         if self._installed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -366,7 +461,7 @@ class _Interrupts:
 
     @contextmanager
     def allowed(self) -> Iterator[None]:
-        """Let an interrupt through inside the block, also one that came before it."""
+        """Raise KeyboardInterrupt inside the block for Ctrl-C now, or since the last block."""
         self._open = True
         try:
             if self._pending:
@@ -375,11 +470,25 @@ class _Interrupts:
         finally:
             self._open = False
 
+    def sleep(self, seconds: float) -> None:
+        """Let an interrupt through while a database is waited for."""
+        with self.allowed():
+            time.sleep(seconds)
+
 
 def after_each(
     study: Any, callbacks: Sequence[Callable[[Any, Trial], None]]
 ) -> Callable[[Trial], None]:
-    """Return one function that calls every callback with the study and a trial."""
+    """Return one function that calls every callback with the study and a trial.
+
+    Raises:
+        StudyError: One of them cannot be called.
+    """
+    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise StudyError(
+            "callbacks= must be a function of a study and a trial, or a list of such functions; "
+            f"got {callbacks!r}"
+        )
 
     def call(trial: Trial) -> None:
         for callback in callbacks:
@@ -399,15 +508,17 @@ def executor_for(
     """Return the executor that the options of `Study.run` ask for.
 
     Args:
-        executor: Goes before all else.
-        workers: Processes.
-        trial_timeout: Seconds.
-        stacked: Train a whole generation as one model where nothing else was asked for.
+        executor: Returned as it is, if given.
+        workers: Number of processes.
+        trial_timeout: Seconds that one trial may take.
+        stacked: Train a whole generation as one model unless another option rules it out.
         stopping: Rule by which trials end early.
 
     Raises:
         StudyError: The options contradict each other or are out of bounds.
     """
+    if executor is not None:
+        check_executor(executor)
     if stopping is not None:
         check_stopping(stopping, executor)
     if executor is not None:
@@ -417,17 +528,24 @@ def executor_for(
                 "write executor=ProcessExecutor(workers=2, trial_timeout=600)"
             )
         return executor
-    if workers is not None and (
-        isinstance(workers, bool) or workers < 1 or workers != int(workers)
-    ):
-        raise StudyError(f"workers must be a whole number of at least 1, got {workers!r}")
-    if trial_timeout is not None and not trial_timeout > 0:
-        raise StudyError(f"trial_timeout must be positive (seconds), got {trial_timeout!r}")
+    if workers is not None:
+        workers = option("workers", workers, "[1, inf)", whole=True)
+    if trial_timeout is not None:
+        trial_timeout = seconds("trial_timeout", trial_timeout, "(0, inf)")
     if stacked and stopping is None and workers is None and trial_timeout is None:
         return StackedExecutor()
     if workers is None or workers == 1:
         return InlineExecutor(trial_timeout=trial_timeout)
     return ProcessExecutor(workers, trial_timeout=trial_timeout)
+
+
+def check_executor(executor: object) -> None:
+    """Raise StudyError unless it has what an executor has."""
+    members = ("open", "submit", "collect", "close", "capacity", "traits")
+    if isinstance(executor, type) or not all(hasattr(executor, name) for name in members):
+        raise StudyError(
+            f"executor= must be an executor such as ProcessExecutor(workers=2), got {executor!r}"
+        )
 
 
 def check_stopping(stopping: object, executor: Executor | None = None) -> None:
@@ -440,6 +558,6 @@ def check_stopping(stopping: object, executor: Executor | None = None) -> None:
         raise StudyError(f"stopping= must be a rule such as MedianStopping(), got {stopping!r}")
     if executor is not None and executor.traits.stacks:
         raise StudyError(
-            "StackedExecutor trains its trials as one model, out of which none can end early; "
-            "leave out stopping=, or write workers= instead of executor="
+            "stopping= cannot be used with StackedExecutor, which trains its trials as one model "
+            "and cannot end one early; leave out stopping=, or write workers= instead of executor="
         )

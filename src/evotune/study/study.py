@@ -1,6 +1,8 @@
-"""The study: what users hold in their hands."""
+"""`Study`: the object through which users run a search and read its results."""
 
 import copy
+import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
@@ -14,6 +16,7 @@ from evotune.analysis.comparison import Comparison
 from evotune.analysis.importance import Importance, Method
 from evotune.analysis.lineage import weights_line, winner
 from evotune.checkpoints.store import Checkpoints
+from evotune.checks import flag, option
 from evotune.errors import CheckpointError, NoResultError, StudyError
 from evotune.evolution.hypervolume import knee
 from evotune.evolution.stopping import Stopping
@@ -21,15 +24,17 @@ from evotune.execution.evaluate import read_metrics
 from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
 from evotune.protocols import Algorithm, Evaluate, Executor, Storage, task_traits
 from evotune.schedules.schedule import Schedule
-from evotune.storage import open_storage
+from evotune.storage import MemoryStorage, open_storage
 from evotune.study import controls
 from evotune.study.controls import find_comparison
 from evotune.study.definition import check_new, open_definition, studied
 from evotune.study.engine import Duplicates, Engine
 from evotune.study.keeper import Keeper, default_folder, owner_of
-from evotune.study.ledger import Ledger
+from evotune.study.ledger import Ledger, judge
 from evotune.study.run import Limits, Run, after_each, check_epochs, executor_for
 from evotune.trial import Failed, Failure, Outcome, Trial
+
+log = logging.getLogger("evotune")
 
 Callback = Callable[["Study", Trial], None]
 
@@ -37,35 +42,37 @@ Callback = Callable[["Study", Trial], None]
 class Study:
     """A search: an algorithm, objectives, and the record of all trials.
 
-    Opening a study that is stored already goes on with it: its trials are told to the algorithm
-    again, in the order in which they were told before.
+    Opening a study that is already stored resumes it: its trials are told to the algorithm again,
+    in their original order.
 
     Args:
         algorithm: A new algorithm, not used in another study.
         objectives: ``"max accuracy"``, ``"min loss"``, a `WeightedSum`, or a list of these;
-            `Constraint`s may stand in the list.
+            the list may also contain `Constraint`s.
         storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` keeps it on disk.
+            ``?patience=60`` in a URL limits how long a run waits, in seconds, while the database
+            is away; by default 600.
         name: Name of the study in its storage.
-        seed: Seed of all random streams; drawn and recorded when left out.
-        constraints: Further constraints.
+        seed: Seed of all random streams; if left out, one is drawn and recorded.
+        constraints: Constraints in addition to those among the objectives.
         duplicates: What happens to a proposal whose params were proposed before: ``"redraw"``
-            asks again, up to 20 times, then repeats; ``"repeat"`` runs it again and averages;
-            ``"allow"`` keeps it as a trial of its own.
-        take_over: Become the driver although another process is.
+            asks again, up to 20 times, then repeats; ``"repeat"`` runs it again and averages the
+            results; ``"allow"`` treats it as an independent trial.
+        take_over: Become the driver of the study even if another process is driving it.
         checkpoints: Where inherited weights are kept: a folder, any fsspec URL, or `Checkpoints`
             with a quota. By default in a folder beside the SQLite file, or in memory.
 
     Raises:
-        ObjectiveError: An objective that is not understood.
-        CheckpointError: The folder cannot be used.
-        StudyMismatchError: The storage has this study with another space, other objectives or
-            another seed.
+        ObjectiveError: An objective cannot be parsed.
+        CheckpointError: The checkpoint folder cannot be used.
+        StudyMismatchError: The storage has a study of this name with another space, other
+            objectives or another seed.
         StorageError: The storage cannot be opened or read.
 
     Attributes:
         definition: Name, seed, space and objectives as stored.
         objectives: Objectives and constraints.
-        storage: Where its trials are.
+        storage: Where the trials are stored.
         stop_reason: Why the last run ended.
     """
 
@@ -82,7 +89,7 @@ class Study:
         take_over: bool = False,
         checkpoints: str | PathLike[str] | Checkpoints | None = None,
     ) -> None:
-        if duplicates not in ("redraw", "repeat", "allow"):
+        if not isinstance(duplicates, str) or duplicates not in ("redraw", "repeat", "allow"):
             raise StudyError(
                 f'duplicates must be "redraw", "repeat" or "allow", got {duplicates!r}'
             )
@@ -98,7 +105,7 @@ class Study:
         self._handed_out: set[int] = set()
         store = checkpoints if isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
         place, owner = default_folder(self.storage), owner_of(self.definition)
-        store.open(self.name, place, owner, lasts=storage is not None)
+        store.open(self.name, place, owner, lasts=not isinstance(self.storage, MemoryStorage))
         self._engine = Engine(
             algorithm,
             self.objectives,
@@ -106,7 +113,7 @@ class Study:
             self.definition,
             checkpoints=store,
             duplicates=duplicates,
-            take_over=take_over,
+            take_over=flag("take_over", take_over),
         )
 
     # -- results ----------------------------------------------------------------------------------
@@ -134,11 +141,17 @@ class Study:
     def best(self) -> Trial:
         """The best trial, its metrics averaged over repeats.
 
-        With several objectives it is the best in the first one; see `front` for all of them. Where
-        params were repeated, what counts is the lower confidence bound of the score, mean −
-        1.645·σ/√repeats (upper, and plus, when minimising), with σ pooled over all repeats, so that
-        one lucky run is not ahead of a good one that was tested well. A stopped trial is the best
-        only as long as none is done.
+        With several objectives it is the best in the first one; see `front` for all of them. If
+        any params were repeated, trials are compared by the lower confidence bound of the score,
+        mean − 1.645·σ/√repeats (when minimising, the upper bound, mean + …), with σ pooled over
+        all repeats, so that one lucky run does not beat params that are reliably good. A stopped
+        trial is returned only as long as no trial is done.
+
+        Where trials have different budgets (the rungs of halving; ``epochs=`` that was raised from
+        one run to the next), only those of the largest one that is done are compared: what ten
+        epochs, or all data, come to says nothing beside what one epoch or a share of them did.
+        Lines of weights that are trained on, as in population-based training, are compared at any
+        age. Reports, ``target=``, `front` and the weights that are kept go by the same rule.
 
         Raises:
             NoResultError: No trial is done yet.
@@ -151,16 +164,17 @@ class Study:
 
     @property
     def front(self) -> list[Trial]:
-        """The feasible trials that no other dominates, repeats averaged, by number."""
+        """The Pareto front: the feasible non-dominated trials, repeats averaged, by number."""
         with self._engine.lock:
             return self._ledger.front()
 
     @property
     def knee(self) -> Trial:
-        """The trial of the front from which any step costs most: a compromise to begin with.
+        """The knee of the front: a balanced compromise between the objectives.
 
-        It lies farthest from the line, or plane, through the front's extremes, each objective
-        scaled to the front's range (Das, 1999). With one objective it is the best feasible trial.
+        It is the trial farthest from the line or plane through the front's extremes, with each
+        objective scaled to the front's range (Das, 1999). With one objective it is the best
+        feasible trial.
 
         Raises:
             NoResultError: No feasible trial is done yet.
@@ -186,7 +200,7 @@ class Study:
         return self._engine.exhausted
 
     def averaged(self) -> list[Trial]:
-        """Return one trial for each distinct params that is done, repeats averaged, by number."""
+        """Return one done trial per distinct params, with repeats averaged, by number."""
         with self._engine.lock:
             return self._ledger.averaged()
 
@@ -202,20 +216,20 @@ class Study:
         return ancestors(self.trials, number)
 
     def to_frame(self) -> Any:
-        """Return a pandas DataFrame with one row a trial."""
+        """Return a pandas DataFrame with one row per trial."""
         from evotune.analysis.frame import to_frame
 
         return to_frame(self.trials)
 
     def importance(self, method: Method = "fanova") -> Importance:
-        """Return how much each gene decides the first objective.
+        """Return how much each gene influences the first objective.
 
         Args:
-            method: ``"fanova"``, over the whole space, or ``"ped_anova"``, about being among the
-                best tenth of the trials.
+            method: ``"fanova"``, importance over the whole space, or ``"ped_anova"``, importance
+                for being among the best tenth of the trials.
 
         Raises:
-            StudyError: Another method.
+            StudyError: The method is neither of these.
         """
         from evotune.analysis.data import prepare
 
@@ -226,27 +240,32 @@ class Study:
 
         Args:
             path: Where to; ``"report.html"``, or ``"picture.svg"`` for a small picture.
+
+        Raises:
+            StudyError: The path has another ending, or cannot be written.
         """
         from evotune.report.page import write
 
-        return write(Path(path), self, find_comparison(self.storage, self.name))
+        return write(path, self, find_comparison(self.storage, self.name))
 
     def restore(self, number: int | None = None, **objects: Any) -> Trial:
-        """Load weights that a trial has kept into a model, as ``study.restore(model=model)``.
+        """Load the weights that a trial kept into a model: ``study.restore(model=model)``.
 
         Args:
             number: The trial; by default the best one that has kept its weights.
-            **objects: What was given to ``trial.keep``, or a part of it, by the same names.
+            **objects: Objects to load into, under the names that were used in ``trial.keep``; some
+                may be left out.
 
         Returns:
             The trial.
 
         Raises:
             NoResultError: No trial has kept its weights.
-            CheckpointError: They are gone, damaged, or do not fit.
+            CheckpointError: The weights were removed, are damaged, or do not fit the objects.
         """
         if not isinstance(number, int | None):
-            raise StudyError(f"write study.restore(model={type(number).__name__.lower()})")
+            name = type(number).__name__.lower()
+            raise StudyError(f"objects are given by name: write study.restore(model={name})")
         number = self._ledger.best_with_weights() if number is None else number
         if number is None:
             raise NoResultError(f"no trial of study {self.name!r} has kept its weights")
@@ -257,16 +276,16 @@ class Study:
         return trial
 
     def schedule(self, number: int | None = None) -> Schedule:
-        """Return the hyperparameters per epoch along the line of weights that ends in a trial.
+        """Return the hyperparameters of each epoch through which a trial's weights were trained.
 
         Args:
-            number: The trial; by default the best of those that were trained for the longest time,
-                so that the schedule is as long as the run. The best moment of all may have come
-                earlier: that is ``study.best.number``.
+            number: The trial; by default the best of those whose weights were trained longest, so
+                that the schedule is as long as the run. The best result of the whole study may
+                have been reached earlier: for that, give ``study.best.number``.
 
         Raises:
             NoResultError: No trial is done yet.
-            ScheduleError: Its trials have no budget in epochs.
+            ScheduleError: The trials have no budget in epochs.
         """
         best = winner(self.trials) or self.best
         line = weights_line(self.trials, best.number if number is None else number)
@@ -286,7 +305,7 @@ class Study:
 
         Raises:
             StudyLockedError: Another process drives this study.
-            StudyError: It is in a `run`.
+            StudyError: The study is inside `run`.
         """
         with self._engine.lock:
             self._check_idle()
@@ -308,11 +327,11 @@ class Study:
             result: A number, a dict of metrics, or ``Failed("why")``.
 
         Returns:
-            The ended record.
+            The record of the ended trial.
 
         Raises:
-            StudyError: There is no such trial, it belongs to another study, it has ended already,
-                or the study is in a `run`.
+            StudyError: There is no such trial, it belongs to another study, it has already ended,
+                or the study is inside `run`.
             StudyLockedError: Another process drives this study.
         """
         metrics = read_metrics(result)
@@ -323,7 +342,8 @@ class Study:
             if isinstance(metrics, Failure):
                 outcome = metrics
             else:
-                metrics.setdefault("train_seconds", max(time.time() - (record.started or 0.0), 0.0))
+                took = 0.0 if record.started is None else time.time() - record.started
+                metrics.setdefault("train_seconds", max(took, 0.0))
                 metrics.setdefault("evaluation_seconds", 0.0)
                 outcome = Outcome(metrics, checkpoint=self._keeper.external(record))
             self._engine.record({record.number: outcome}, in_order=False)
@@ -331,14 +351,94 @@ class Study:
             self._engine.clean()
             return self._ledger.trials[record.number]
 
+    def enqueue(self, params: Mapping[str, Any], *, budget: float | None = None) -> Trial:
+        """Try these params next, before what the algorithm proposes; it learns from them as well.
+
+        They wait, in order, as trials of the study, for the next `run` or `ask`, also one in
+        another process; a run that is going on takes them next.
+
+        Args:
+            params: Every active gene, such as the settings that you use today.
+            budget: Epochs, or what else the algorithm's budgets count; by default the largest one
+                that it gives.
+
+        Returns:
+            The trial. Where the params were tried before, and ``duplicates`` does not want them
+            again, it is the trial that did so, and a warning says which.
+
+        Raises:
+            GenomeError: An active gene is missing, or one is unknown or outside its domain.
+            StudyError: The algorithm trains a population on and on.
+            StudyLockedError: Another process drives this study.
+        """
+        genome, budget = self._from_outside(params, budget)
+        with self._engine.lock:
+            first, policy = self._first_of(genome)
+            if first is not None and policy == "redraw":
+                self._engine.check_driver()
+                known = self._ledger.trials[first]
+                log.warning("params were not enqueued: trial %d has them, %s", first, known.state)
+                return known
+            return self._engine.enqueue(genome, budget, first if policy == "repeat" else None)
+
+    def add(
+        self,
+        params: Mapping[str, Any],
+        result: float | Mapping[str, float],
+        *,
+        budget: float | None = None,
+    ) -> Trial:
+        """Record what was measured elsewhere as a trial; the algorithm learns from it.
+
+        Args:
+            params: Every active gene.
+            result: A number, or a dict of metrics.
+            budget: As for `enqueue`.
+
+        Returns:
+            The ended record; a repeat where the params were tried before.
+
+        Raises:
+            GenomeError: As for `enqueue`.
+            StudyError: The result has not what the objectives need, the algorithm trains a
+                population on and on, or the study is in a `run`.
+            StudyLockedError: Another process drives this study.
+        """
+        genome, budget = self._from_outside(params, budget)
+        metrics = read_metrics(result)
+        outcome = metrics if isinstance(metrics, Failure) else Outcome(metrics)
+        failure = judge(Trial(0, genome, genome), outcome, self.objectives).failure
+        if failure is not None:
+            raise StudyError(f"the result was not added: {failure.message}")
+        with self._engine.lock:
+            self._check_idle()
+            first, policy = self._first_of(genome)
+            # With another budget the same params are another trial.
+            alone = policy == "allow" or self.algorithm.traits.inherits
+            trial = self._engine.enqueue(genome, budget, None if alone else first)
+            return self.tell(trial.number, result)
+
+    def _from_outside(self, params: Any, budget: Any) -> tuple[dict[str, Any], float | None]:
+        """Return the genome and the budget that a user gave."""
+        if not isinstance(params, Mapping):
+            raise StudyError(f'params are a dict such as {{"lr": 0.01}}, got {params!r}')
+        if budget is not None:
+            budget = option("budget", budget, "(0, inf)")
+        return self.algorithm.space.complete(params), budget
+
+    def _first_of(self, genome: Mapping[str, Any]) -> tuple[int | None, Duplicates]:
+        """Return the first trial with these params, if any, and what is done with further ones."""
+        first = self._ledger.first(self.algorithm.space.key(genome))
+        return first, self.algorithm.traits.duplicates or self._engine.duplicates
+
     def _asked(self, trial: Trial | int) -> Trial:
-        """Return the record of a trial that somebody tells the result of."""
+        """Return the record of a trial whose result is told."""
         if not isinstance(trial, Trial):
             record = self._record(trial)
         elif not self._engine.is_own(trial):
             raise StudyError(
-                f"trial {trial.number} was not asked from study {self.name!r}, whose trial of that "
-                "number is another one: tell it to the study that gave it"
+                f"trial {trial.number} does not come from study {self.name!r}, which has another "
+                "trial of that number: tell the result to the study whose ask() returned the trial"
             )
         else:
             record = self._record(trial.number)
@@ -347,12 +447,12 @@ class Study:
         return record
 
     def _check_idle(self) -> None:
-        """Refuse to move the study on where another process, or a run, does so."""
+        """Raise an error if another process drives the study, or if it is inside `run`."""
         self._engine.check_driver()
         if self._run is not None:
             raise StudyError(
-                f"study {self.name!r} is in a run just now, which asks, evaluates and tells by "
-                "itself: ask, tell and run again when that has returned; stop() ends it early"
+                f"study {self.name!r} is inside run(), which asks, evaluates and tells by itself: "
+                "call ask(), tell() or run() after it has returned; stop() ends it early"
             )
 
     # -- run ----------------------------------------------------------------------------------
@@ -374,31 +474,33 @@ class Study:
         max_failures: float = 0.5,
         callbacks: Callback | Sequence[Callback] = (),
     ) -> Self:
-        """Run trials until one of its limits is reached; run the same command again to go on.
+        """Run trials until one of the limits is reached; repeat the same call to resume.
 
         Running trials are finished before it returns. Ctrl-C returns at once: finished trials are
-        kept, running ones run again the next time.
+        kept, running ones are repeated by the next call.
 
         Args:
             evaluate: Function of a running trial that returns a number or a dict of metrics.
             trials: Trials of the whole study, not of this call.
-            epochs: Epochs that any weights are trained for, over all trials that inherit them from
-                one another; population-based training ends when all its members have them. To
-                other algorithms it is the budget of a trial.
-            timeout: Seconds after which no trial is started any more.
-            target: Stop when the first objective is as good as this, in the user's own sign.
-            stagnation: Stop after so many generations without a better best.
-            stopping: Rule that ends single trials early, such as ``MedianStopping()``, by what they
-                give to ``trial.report``. A `SupervisedTask` then reports after every epoch.
-            workers: Processes; 1 runs in this process, one trial after another. Left out, a
-                `SupervisedTask` with ``epochs=`` trains a whole generation stacked into one model.
+            epochs: Epochs that any weights are trained for in total, counted over all trials that
+                inherit from one another; population-based training ends when all members have
+                been trained that long. For other algorithms it is the budget of each trial.
+            timeout: Seconds after which no further trial is started.
+            target: Stop when the first objective is at least as good as this value, which has the
+                sign of the metric (not negated for ``max``).
+            stagnation: Stop after this many generations without improvement of the best value.
+            stopping: Rule that ends unpromising trials early, such as ``MedianStopping()``, by what
+                they pass to ``trial.report``. A `SupervisedTask` then reports after every epoch.
+            workers: Worker processes; 1 runs one trial after another in this process. Left out,
+                a `SupervisedTask` with ``epochs=`` trains each generation as one stacked model.
             executor: Where trials run, instead of ``workers``.
-            trial_timeout: Seconds after which a trial is failed.
+            trial_timeout: Seconds after which a trial is ended and counts as failed.
             deterministic: Tell results in trial order, so that the same seed gives the same study.
-                By default so where it costs nothing: with one worker, or with generational
+                By default True where it costs no waiting: with one worker, or with generational
                 algorithms unless ``stopping`` is given.
             max_failures: Share of this call's trials that may fail, from the tenth on; 1 goes on
-                whatever fails.
+                whatever fails. Below 1 a run also ends after three trials without the metrics that
+                the objectives need, and never ends well where all trials of the study failed.
             callbacks: One or several, called as ``callback(study, trial)`` after each result; may
                 call `stop`.
 
@@ -406,9 +508,9 @@ class Study:
             The study itself.
 
         Raises:
-            StudyError: No limit, or an option out of bounds.
+            StudyError: No limit is given, or an option is out of bounds.
             StudyLockedError: Another process drives this study.
-            TooManyFailuresError: More trials failed than ``max_failures`` allows.
+            TooManyFailuresError: More trials failed than ``max_failures`` allows, or all of them.
             ExecutionError: The function cannot be run where it should.
             StorageError: A result cannot be stored; it is kept in memory, and stored first when
                 ``run`` is called again on this study.
@@ -418,10 +520,10 @@ class Study:
                 f"run() needs a function of a trial, such as def train(trial): ...; "
                 f"got {evaluate!r}"
             )
-        if trials is None:
-            trials = self.algorithm.traits.size
-        check_epochs(self.algorithm, epochs)
+        if trials is None and self.algorithm.traits.size is not None:
+            trials = math.inf  # until it has proposed all, whatever else was tried
         limits = Limits(trials, timeout, target, stagnation, max_failures, epochs)
+        check_epochs(self.algorithm, limits.epochs)
         stacked = (
             epochs is not None
             and self.algorithm.traits.generational
@@ -430,7 +532,9 @@ class Study:
         executor = executor_for(
             executor, workers, trial_timeout, stacked=stacked, stopping=stopping
         )
-        if deterministic is None:
+        if deterministic is not None:
+            deterministic = flag("deterministic", deterministic)
+        else:
             free = self.algorithm.traits.generational and stopping is None
             deterministic = free or executor.capacity == 1
         after = after_each(self, [callbacks] if callable(callbacks) else callbacks)
@@ -447,19 +551,19 @@ class Study:
     def replay(
         self, evaluate: Evaluate, schedule: Schedule | None = None, **options: Any
     ) -> Comparison:
-        """Train anew with the schedule found, beside the best constant setting and a baseline.
+        """Train from scratch with a schedule, with the best constant setting and with a baseline.
 
-        The best constant setting is the best of five that the schedule itself goes through, and of
-        what `compare_with_random` has found, if it was run.
+        The best constant is chosen from five settings of the schedule and, if it was run, the best
+        params of `compare_with_random`.
 
         Args:
             evaluate: The task, or the training function, of this study.
             schedule: By default that of the best trial.
-            **options: ``runs=5`` trainings of each arm with other seeds, ``epochs=`` for another
-                length, ``baseline={...}`` of your own; and options of `run`.
+            **options: ``runs=5`` trainings per arm, each with its own seed; ``epochs=`` for another
+                length; ``baseline={...}``, params of your own; and options of `run`.
 
         Returns:
-            The results of each arm, and what they allow to say.
+            The results of each arm and their statistical comparison.
 
         Raises:
             StudyError: The study has several objectives, or every run of an arm has failed.
@@ -469,7 +573,7 @@ class Study:
     def compare_with_random(self, evaluate: Evaluate, **options: Any) -> Comparison:
         """Repeat this search with other seeds, and run random search for as many epochs beside it.
 
-        The report of this study says the outcome from then on.
+        From then on the report of this study includes the outcome.
 
         Args:
             evaluate: The task, or the training function, of this study.
@@ -484,12 +588,12 @@ class Study:
         return controls.compare_with_random(self, evaluate, **options)
 
     def sibling(self, algorithm: Algorithm | None, name: str, seed: int) -> "Study":
-        """Return another study of the same objectives in the same storage.
+        """Return a new study with the same objectives in the same storage.
 
         Args:
-            algorithm: None takes this study's own, as it was before it was told anything.
-            name: Its name.
-            seed: Its seed.
+            algorithm: None takes a copy of this study's algorithm in its initial state.
+            name: Name of the new study.
+            seed: Seed of the new study.
         """
         return Study(
             copy.deepcopy(self._blank) if algorithm is None else algorithm,
@@ -503,22 +607,26 @@ class Study:
         )
 
     def stop(self) -> None:
-        """Let the running `run` end after the trials that are running now."""
+        """End the current `run` after the trials that are running now."""
         run = self._run  # another thread may end it meanwhile
         if run is not None:
             run.stop("stopped")
 
     def close(self) -> None:
-        """Leave the study to another process; results stay readable. Harmless when repeated.
+        """Let another process drive the study; results stay readable. Repeated calls do nothing.
 
-        A storage that was given as an object is left open.
+        A storage that was given as an object is not closed.
 
         Raises:
             StudyLockedError: This process is a fork of the one that drives the study.
+            StorageError: Something is not recorded yet and cannot be; the error says in which file
+                all of the study is.
         """
-        self._engine.close()
-        if self._owns_storage:
-            self.storage.close()
+        try:
+            self._engine.close()
+        finally:
+            if self._owns_storage and not self._engine.is_forked:
+                self.storage.close()
 
     def __enter__(self) -> Self:
         return self
@@ -530,8 +638,8 @@ class Study:
     def __getstate__(self) -> dict[str, Any]:
         if self._engine.is_driver:
             raise StudyError(
-                f"study {self.name!r} is open, and a copy could not drive it as well: close() it "
-                "before it is copied or pickled, or give trials or metrics instead of the study"
+                f"study {self.name!r} is open, and only one object may drive it: close() it before "
+                "it is copied or pickled, or pass on trials or metrics instead of the study"
             )
         return self.__dict__
 
@@ -560,9 +668,7 @@ class Study:
 
     def _record(self, number: int) -> Trial:
         if isinstance(number, bool) or not isinstance(number, Integral):
-            raise StudyError(
-                f"a trial is named by the record that ask() gave, or by its number; got {number!r}"
-            )
+            raise StudyError(f"give the trial that ask() returned, or its number; got {number!r}")
         if not 0 <= number < len(self._ledger.trials):
             raise StudyError(
                 f"there is no trial {number}; study {self.name!r} has {len(self.trials)} trials"

@@ -11,6 +11,7 @@ from evotune.errors import StudyError
 from evotune.objectives import ObjectiveSpec, parse_objectives
 from evotune.protocols import Algorithm, Evaluate, Storage
 from evotune.space import Space
+from evotune.study.run import check_executor
 from evotune.study.study import Study
 
 _OF_STUDY = ("constraints", "duplicates", "take_over")
@@ -37,9 +38,9 @@ def tune(  # noqa: PLR0913  (each option stands alone; users see them as keyword
 
     Args:
         evaluate: Function of a running trial that returns a number or a dict of metrics.
-        space: What may be searched.
+        space: The search space.
         objectives: ``"max accuracy"``, ``"min loss"``, a `WeightedSum`, or a list of these.
-        trials: Trials of the whole study.
+        trials: Number of trials of the whole study, earlier calls included.
         algorithm: ``"auto"``, the name of a search algorithm, or an algorithm on this space.
         storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` on disk.
         name: Name of the study in its storage.
@@ -68,7 +69,10 @@ def tune(  # noqa: PLR0913  (each option stands alone; users see them as keyword
         algorithm = named(algorithm, space)
     of_study = {name: options.pop(name) for name in _OF_STUDY if name in options}
     study = Study(algorithm, objectives, storage=storage, name=name, seed=seed, **of_study)
-    return study.run(evaluate, trials, **options)
+    study.run(evaluate, trials, **options)
+    if study.counts.keys() == {"failed"} and options.get("max_failures", 0.5) < 1:
+        _ = study.best  # raises, and says why
+    return study
 
 
 def _auto(
@@ -76,5 +80,8 @@ def _auto(
 ) -> Algorithm:
     count = len(parse_objectives(objectives).objectives)
     executor = options.get("executor")
-    workers = options.get("workers") if executor is None else executor.capacity
+    workers = options.get("workers")
+    if executor is not None:
+        check_executor(executor)
+        workers = executor.capacity
     return auto(space, trials=trials, objectives=count, workers=workers or 1)

@@ -1,4 +1,4 @@
-"""Acquisition: how much is to be gained at a candidate, as a logarithm that never runs flat."""
+"""Acquisition: the expected improvement of candidates, as a logarithm that never underflows."""
 
 import math
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def _log_h(z: Array) -> Array:
     return np.where(z > -1.0, above, tail)
 
 
-#: Steps below the best value at which the gain in several objectives is summed up.
+#: Points below the best value at which the gain in several objectives is integrated.
 _STEPS = np.concatenate([[0.0], np.geomspace(1e-3, 8.0, 23)])
 _WIDTHS = np.convolve(np.diff(_STEPS), [0.5, 0.5])  # trapezoids
 

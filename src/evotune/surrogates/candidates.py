@@ -36,7 +36,7 @@ def evolve(
         rows: The rows of the space.
         observed: Rows of the best trials, best first, shape ``(parents, columns)``.
         score: The acquisition.
-        taken: Keys of rows that shall not be proposed.
+        taken: Keys of rows that must not be proposed.
         rng: Random stream.
     """
     pool = _Pool(rows, score, taken)
@@ -109,7 +109,7 @@ def _crossed(rows: Rows, a: Array, b: Array, rng: np.random.Generator) -> tuple[
     crossed = kind < EXCHANGED + BLENDED
     child = np.where(kind < EXCHANGED, swapped, np.where(crossed, blended, a))
     if rows.space.conditional:
-        # A gene that is active in one parent only was tested there; in the other it is a memory.
+        # A gene that is active in one parent only comes from there, where it was evaluated.
         in_a, in_b = rows.active(a), rows.active(b)
         tested = np.where(in_a, a, b)
         child = np.where((in_a ^ in_b) & crossed, tested, child)
@@ -128,7 +128,7 @@ def _mutated(
     low, high = np.log(steps)
     step = np.exp(low + (high - low) * rng.random((count, 1)))
     draws = rng.random(child.shape)
-    # The smallest draw among the active genes: one gene changes at least, and one that counts.
+    # The smallest draw among the active genes: at least one active gene changes.
     active_draws = np.where(rows.active(child), draws, 2.0)
     mutate = draws < rate
     mutate[np.arange(count), active_draws.argmin(axis=1)] = True

@@ -1,4 +1,4 @@
-"""What a surrogate sees of a row: numbers in [0, 1] and one column for each unordered value."""
+"""Features of rows: numbers in [0, 1], and one column for each value of an unordered gene."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Layout:
 class Features:
     """Turns rows into features.
 
-    Genes without an order are what `Domain.features` says; a dormant gene sits in the middle.
+    Genes without an order are encoded by `Domain.features`; a dormant gene sits in the middle.
 
     Args:
         rows: The rows of the space.

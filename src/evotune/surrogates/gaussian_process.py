@@ -1,4 +1,4 @@
-"""A small Gaussian process: Matérn 5/2 with one lengthscale a gene on warped inputs.
+"""A small Gaussian process: Matérn 5/2 with one lengthscale per gene on warped inputs.
 
 References: Rasmussen and Williams, "Gaussian processes for machine learning" (2006), cited as RW;
 Snoek et al., "Input warping for Bayesian optimization of non-stationary functions", ICML 2014.
@@ -23,14 +23,14 @@ Array = npt.NDArray[np.float64]
 JITTER = 1e-8
 #: Steps of a fit at most.
 STEPS = 40
-#: Ends of the unit interval that the warp does not enter: its slope may be infinite there.
+#: Distance that the warp keeps from 0 and 1, where its slope may be infinite.
 _MARGIN = 1e-7
 _ROOT_5 = math.sqrt(5.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """What a fit chooses, all as natural logarithms.
+    """The fitted hyperparameters, all as natural logarithms.
 
     Attributes:
         lengthscales: One for each gene, shape ``(genes,)``.
@@ -53,7 +53,7 @@ class Hyperparameters:
 
     @classmethod
     def of(cls, vector: Array, layout: Layout) -> "Hyperparameters":
-        """Take apart what `vector` has put together."""
+        """Split a vector made by `vector`."""
         genes, warped = layout.genes, layout.warped
         first, second, third = np.split(vector[:-2], [genes, genes + warped])
         return cls(first, second, third, float(vector[-2]), float(vector[-1]))
@@ -95,7 +95,7 @@ class Priors:
 
 @dataclass(frozen=True, slots=True)
 class GaussianProcess:
-    """A Gaussian process after its observations, with zero mean before them.
+    """A Gaussian process conditioned on observations, with zero prior mean.
 
     Attributes:
         layout: Which feature belongs to which gene.
@@ -115,7 +115,7 @@ class GaussianProcess:
     def after(
         cls, features: Array, targets: Array, layout: Layout, hyperparameters: Hyperparameters
     ) -> "GaussianProcess":
-        """Return the process after observations.
+        """Return the process conditioned on observations.
 
         Args:
             features: Shape ``(observations, features)``.
@@ -153,9 +153,9 @@ class GaussianProcess:
         return mean, np.sqrt(np.maximum(variance, 1e-12 * signal))
 
     def believing(self, features: Array) -> "GaussianProcess":
-        """Return the process after it believes its own mean at some more points.
+        """Return the process conditioned on its own mean at further points (kriging believer).
 
-        That leaves every mean as it is and adds zeros to the dual, so that only the factor grows
+        This leaves every mean unchanged and adds zeros to the dual, so that only the factor grows
         (Ginsbourger et al., "Kriging is well-suited to parallelize optimization", 2010).
 
         Args:
@@ -218,7 +218,7 @@ def matern(squares: Array) -> Array:
 def cholesky(covariance: Array, noise: float) -> Array:
     """Return the lower Cholesky factor of a covariance plus noise.
 
-    What cannot be factored for rounding gets ten times the jitter until it can.
+    The jitter is raised tenfold until rounding no longer prevents the factorisation.
     """
     jitter = JITTER
     while True:
@@ -240,7 +240,7 @@ def fit(
 
     Args:
         features: Shape ``(observations, features)``.
-        targets: Around 0 and of variance 1 or so, shape ``(observations,)``.
+        targets: Mean near 0 and variance near 1, shape ``(observations,)``.
         layout: Which feature belongs to which gene.
         start: Where to begin; by default at the priors' means.
     """

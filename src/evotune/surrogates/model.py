@@ -1,4 +1,4 @@
-"""The surrogate of a search: Gaussian processes that depend on its log alone."""
+"""The surrogate of a search: Gaussian processes that depend on its observations alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +15,12 @@ from evotune.surrogates.rows import Array, Mask, Rows
 Indices = npt.NDArray[np.intp]
 Fits = list[tuple[Hyperparameters, float]]
 
-#: Each objective is modelled once per transform. Where one process is stuck with a poor idea of
-#: the objective, the other seldom is.
+#: Each objective is modelled once per transform. Where one process fits the objective poorly, the
+#: other seldom does.
 TRANSFORMS: tuple[Callable[[Array], Array], ...] = (transforms.power, transforms.ranks)
-#: A fit is due again when the observations have grown by one in so many.
+#: A fit is due again when the observations have grown by one in this many.
 GROWTH = 20
-#: Observations that hyperparameters are fitted to, and that a process knows, at most.
+#: Most observations for fitting hyperparameters, and for conditioning a process.
 FITTED, KNOWN = 200, 400
 
 
@@ -29,12 +29,12 @@ class Model:
     """The processes of all objectives under each transform.
 
     Attributes:
-        features: Turns rows into what the processes see.
-        table: The observations that the processes know.
+        features: Turns rows into the inputs of the processes.
+        table: The observations that the processes are conditioned on.
         targets: Transformed objectives of these, of each transform ``(observations, objectives)``.
-        smoothed: The same, freed from noise.
-        stale: How many of the latest observations are behind the best before them, under the first
-            transform's mean of all objectives.
+        smoothed: The same, with the noise removed.
+        stale: How many of the latest observations did not improve on the best before them, by the
+            mean of all objectives under the first transform.
         processes: One for each objective, of each transform.
         border: The process of `transforms.signed` violations; None without any violation.
     """
@@ -48,7 +48,7 @@ class Model:
     border: GaussianProcess | None
 
     def believing(self, rows: Array, active: Mask) -> "Model":
-        """Return the model after it believes itself at the rows of trials that still run."""
+        """Return the model conditioned on its own predictions for trials that still run."""
         seen = self.features(rows, active)
         grown = tuple(tuple(p.believing(seen) for p in family) for family in self.processes)
         border = self.border and self.border.believing(seen)
@@ -58,9 +58,9 @@ class Model:
 class Surrogate:
     """Makes models, with hyperparameters fitted at fixed numbers of observations.
 
-    A model depends on the observations alone, not on which models were made before: a search that
-    is taken up again goes on as it would have. So a fit starts from the priors, and from what the
-    fit before it found from the priors.
+    A model depends on the observations alone, not on which models were made before: a resumed
+    search goes on as it would have. So a fit starts from the priors, and from what the fit before
+    it found from the priors.
 
     Args:
         rows: The rows of the space.
@@ -73,7 +73,7 @@ class Surrogate:
         self._fits: tuple[int, Fits] = (-1, [])
 
     def model(self, observations: Sequence[Observation]) -> Model | None:
-        """Return the model after observations; None when none of them has values.
+        """Return the model given observations; None when none of them has values.
 
         Args:
             observations: In the order in which they were told; each call gives those of the last
@@ -128,10 +128,10 @@ class Surrogate:
     def _known(
         self, observations: Sequence[Observation], count: int
     ) -> tuple[Table, Array, Array] | None:
-        """Return at most so many observations, their features, and all that is modelled.
+        """Return at most ``count`` observations, their features, and all targets.
 
-        That has shape ``(columns, observations)``: the objectives under the first transform, under
-        the next, and last the border of what is feasible.
+        Targets have shape ``(columns, observations)``: the objectives under the first transform,
+        under the next, and last the border of the feasible.
         """
         table = tabulated(observations)
         if table.is_empty:
@@ -139,7 +139,7 @@ class Surrogate:
         columns = [transform(column) for transform in TRANSFORMS for column in table.values.T]
         columns.append(transforms.signed(table.violations))
         merit = np.mean(columns[: table.values.shape[1]], axis=0)
-        # What is feasible counts as better, or none of it might be kept.
+        # Feasible observations count as better, or none of them might be kept.
         behind = np.where(table.violations > 0, np.ptp(merit) + table.violations, 0.0)
         kept = representative(merit + behind, count)
         table = table.only(kept)
@@ -159,7 +159,7 @@ def due(count: int) -> tuple[int, int]:
 
 
 def representative(targets: Array, count: int) -> Indices:
-    """Return which observations a process shall know when it cannot know all, ascending.
+    """Return the indices of the observations to condition a process on, ascending.
 
     A third of them the best, a third the latest, the others spread over all ranks.
 

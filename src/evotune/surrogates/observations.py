@@ -1,4 +1,4 @@
-"""What trials have shown, as the arrays that a surrogate learns from."""
+"""Observations of trials, as the arrays that a surrogate learns from."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Observation:
 
     @classmethod
     def of(cls, trial: Trial, row: Array) -> "Observation":
-        """Return what a trial has shown; numbers that are not finite are a failure."""
+        """Return the observation of a trial; values that are not finite count as a failure."""
         values = trial.values
         if values is not None and not all(map(math.isfinite, (*values, trial.violation))):
             values = None
@@ -42,13 +42,13 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Observations as arrays; failed ones are as bad as the worst in everything.
+    """Observations as arrays; failed ones count as the worst in every objective.
 
     Attributes:
         rows: Shape ``(observations, columns)``.
-        values: Minimised objectives, shape ``(observations, objectives)``; as long as nothing is
-            feasible, the violations stand for them.
-        violations: Shape ``(observations,)``, 0 where feasible; all 0 as long as nothing is.
+        values: Minimised objectives, shape ``(observations, objectives)``; while none is feasible,
+            the violations stand for them.
+        violations: Shape ``(observations,)``, 0 where feasible; all 0 while none is.
     """
 
     rows: Array

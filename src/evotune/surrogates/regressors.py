@@ -1,4 +1,4 @@
-"""Surrogates of one number: features and targets in, predictions out."""
+"""Regression models of one target: features and targets in, predictions out."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Genomes as rows of one matrix, so that thousands of candidates are varied and judged at once.
+"""Genomes as rows of one matrix, so that thousands of candidates are varied and scored at once.
 
 A row holds the genes that have more than one value. An ordered gene is its point of the unit
 interval, discrete ones in the middle of their cell; an unordered gene is the index of its value.
@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
 
-#: Domains of at most so many values are looked up in a table when a condition asks for them.
+#: Domains of at most this many values are looked up in a table when a condition asks for them.
 TABLE = 10_000
 #: Digits to which two rows must agree to be the same candidate.
 DIGITS = 9
@@ -129,7 +129,7 @@ class Rows:
         return moved
 
     def active(self, rows: Array) -> Mask:
-        """Tell which genes are active, shape ``(rows, columns)``."""
+        """Return which genes are active, shape ``(rows, columns)``."""
         active = np.ones(rows.shape, dtype=bool)
         if not self.space.conditional:
             return active

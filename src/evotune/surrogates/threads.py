@@ -1,4 +1,4 @@
-"""Threads of numpy and scipy while a model is fitted and asked."""
+"""Threads of numpy and scipy while a model is fitted and evaluated."""
 
 from contextlib import AbstractContextManager
 from functools import cache
@@ -10,7 +10,7 @@ from threadpoolctl import ThreadpoolController
 def one_thread() -> AbstractContextManager[Any]:
     """Return a context in which numpy and scipy use a single thread.
 
-    Beside busy neighbours more threads make a fit ten times slower.
+    On a busy machine more threads make a fit ten times slower.
     """
     limit: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
     return limit

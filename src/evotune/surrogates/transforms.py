@@ -7,12 +7,16 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtri
 
+from evotune import finite
+
 Array = npt.NDArray[np.float64]
 
 #: Range of the power of the Yeo-Johnson transform.
 POWERS = (-4.0, 4.0)
-#: How many interquartile ranges beyond the third quartile a value is absurdly bad.
+#: Values are cut off this many interquartile ranges above the third quartile.
 FAR = 20.0
+#: So far beyond them there still is a float.
+_TAMEABLE = (-finite.LARGEST / 64, finite.LARGEST / 64)
 #: Where the feasible lies when the border is at 0 and the median violation at 1.
 FEASIBLE = -0.5
 
@@ -27,12 +31,14 @@ def standardised(values: Array) -> Array:
 
 def _in_range(values: Array) -> Array:
     """Return values divided by their largest: neither 1e-300 nor 1e300 under- or overflows then."""
+    if finite.unit(values) != 1.0:  # a penalty of 1e308 would leave no digits to the others
+        values = _tamed(np.clip(values, *_TAMEABLE))
     largest = float(np.abs(values).max())
     return values / largest if largest > 0 else values
 
 
 def _tamed(values: Array) -> Array:
-    """Cut off absurdly bad values, so that one disaster does not hide all else."""
+    """Cut off extremely bad values, so that one outlier does not hide all other differences."""
     low, high = np.percentile(values, (25, 75))
     return np.minimum(values, high + FAR * (high - low)) if high > low else values
 
@@ -70,7 +76,7 @@ def _yeo_johnson(values: Array, exponent: float) -> Array:
 
 
 def ranks(values: Array) -> Array:
-    """Return half ranks, half values without the far bad tail, standardised.
+    """Return the sum of normal scores and values without the far bad tail, standardised.
 
     Normal scores of the ranks (ties share the mean rank) resist any outlier and any scale. To
     these, the standardised values are added, cut off at twice the distance from the best to the
@@ -79,8 +85,9 @@ def ranks(values: Array) -> Array:
     Args:
         values: Finite numbers to be minimised, shape ``(points,)``.
     """
-    values = _in_range(values)
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    scaled = _in_range(values)
+    values, given = scaled, scaled if finite.unit(values) == 1.0 else values
+    _, place, count = np.unique(given, return_inverse=True, return_counts=True)
     middle = np.cumsum(count) - (count - 1) / 2.0  # mean rank of each group of ties, from 1
     scores = ndtri((middle - 0.5) / len(values))[place]
     median, best = float(np.median(values)), float(values.min())
@@ -91,8 +98,8 @@ def ranks(values: Array) -> Array:
 def signed(violations: Array) -> Array:
     """Return constraint violations as numbers that are negative where feasible.
 
-    What is feasible says nothing of how far from the border it lies, so that all of it has the
-    same number; the median violation becomes 1, and larger ones grow by their logarithm.
+    Feasible trials do not say how far from the border they lie, so they all get the same number;
+    the median violation becomes 1, and larger ones grow by their logarithm.
 
     Args:
         violations: Not negative, shape ``(points,)``.
@@ -100,5 +107,6 @@ def signed(violations: Array) -> Array:
     violated = violations > 0
     if not violated.any():
         return np.zeros_like(violations)
-    share = violations / np.median(violations[violated])
+    with np.errstate(over="ignore"):
+        share = np.minimum(violations / finite.median(violations[violated]), finite.LARGEST)
     return np.where(violated, np.log2(1.0 + share), FEASIBLE)

@@ -1,4 +1,4 @@
-"""The contract of a search algorithm as a test suite, and a study in small to drive one."""
+"""The contract of a search algorithm as a test suite, and a minimal study to drive one."""
 
 import json
 import random
@@ -57,7 +57,7 @@ def _distance(domain: Any, value: Any) -> float:
 
 
 class Rehearsal:
-    """A study in small: asks, tells and keeps the log, without storage, objectives or executor.
+    """A minimal study: asks, tells and keeps the log, without storage, objectives or executor.
 
     Args:
         algorithm: A new algorithm.
@@ -105,14 +105,14 @@ class Rehearsal:
         return proposal
 
     def _check_donors(self, proposal: Proposal) -> None:
-        """Weights may only be asked for that exist and that nobody may have removed."""
+        """A proposal may inherit only weights that exist and cannot have been removed."""
         kept = set(self.algorithm.donors())
         for donor in _start(0, proposal).donors:
             assert donor in kept, f"trial {donor} was no donor when its weights were asked for"
             assert self.trials[donor].checkpoint is not None, f"trial {donor} has kept no weights"
 
     def start(self) -> Trial | None:
-        """Ask for a trial and tell of its start; None when there was no proposal."""
+        """Ask for a trial and tell its start; return None if there was no proposal."""
         proposal = self.ask()
         if proposal is None:
             return None
@@ -127,13 +127,13 @@ class Rehearsal:
         return trial
 
     def adopt(self, trial: Trial) -> None:
-        """Add a trial, whoever proposed it, and tell of it."""
+        """Add a trial from any source, and tell it."""
         self._first.setdefault(self.algorithm.space.key(trial.genome), trial.number)
         self.trials.append(trial)
         self._tell(trial)
 
     def end(self, trial: Trial, *, failed: bool = False) -> None:
-        """End a running trial with its value, or without one."""
+        """End a running trial, with its value or as failed."""
         ended = replace(
             trial, state="done", values=(self._value(trial),), checkpoint=self._checkpoint(trial)
         )
@@ -298,7 +298,7 @@ class AlgorithmContract:
         assert first != second
 
     def test_goes_on_from_its_log(self, space: Space) -> None:
-        """A new algorithm that is told the log goes on alike, wherever the log was cut."""
+        """A new algorithm that is told a part of the log continues as the old one did."""
         rehearsal = Rehearsal(self.make(space)).run(45, at_once=4, shuffled=True, failing=0.2)
         self._assert_goes_on_alike(rehearsal)
 
@@ -310,7 +310,7 @@ class AlgorithmContract:
         assert len(rehearsal.trials) == 60 or self.finishes
 
     def test_takes_trials_that_it_never_asked_for(self, space: Space) -> None:
-        """Before its first own trial, and amid a run."""
+        """Before its first own trial, and during a run."""
         rehearsal = Rehearsal(self.make(space))
         for trial in foreign_trials(space, 9):
             rehearsal.adopt(trial)

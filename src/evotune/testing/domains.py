@@ -33,7 +33,7 @@ def _small(domain: Domain) -> bool:
 
 
 class DomainContract:
-    """What every domain must do; subclass it and say which domains to try.
+    """What every domain must do; subclass it and define which domains to try.
 
     Example::
 

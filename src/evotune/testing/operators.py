@@ -1,4 +1,4 @@
-"""The contracts of operators as test suites, one a family; they need hypothesis.
+"""The contracts of operators as test suites, one per family; they need hypothesis.
 
 Each suite is subclassed with a method ``make`` that returns a new operator, each time the same::
 
@@ -368,7 +368,7 @@ class SurvivalContract:
 
 
 class ExploitationContract:
-    """What every rule must do by which members give way; subclass it and define ``make``."""
+    """What every rule for replacing members must do; subclass it and define ``make``."""
 
     def make(self) -> Exploitation:
         """Return a new exploitation."""

@@ -136,7 +136,7 @@ class StorageContract:
         assert repr(storage.trials("lenet")) == repr([written])
 
     def test_views_over_repeats_are_not_stored(self, storage: Storage) -> None:
-        """Repeats and spread are worked out by whoever reads the study."""
+        """Repeats and spread are computed when a study is read."""
         self._drive(storage)
         storage.write("lenet", [make_trial(0, repeats=3, spread={"accuracy": 0.1})], FIRST)
         assert storage.trials("lenet") == [make_trial(0)]
@@ -196,7 +196,7 @@ class StorageContract:
         assert storage.trials("lenet") == [make_trial(0), make_trial(2)]
 
     def test_release_frees_the_study(self, storage: Storage) -> None:
-        """Nobody writes then until somebody acquires it, who needs to replace nobody."""
+        """After that, nobody can write until a driver acquires it, which replaces no other."""
         self._drive(storage)
         storage.release("lenet", FIRST)
         assert storage.studies()[0].driver is None

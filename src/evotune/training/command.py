@@ -1,4 +1,4 @@
-"""CommandTask: a trial is a run of any program, in any language."""
+"""CommandTask: evaluates a trial by running a program in any language."""
 
 import io
 import json
@@ -28,10 +28,10 @@ _FLAG = re.compile(r"--?[A-Za-z][^={}]*")
 
 
 def split(command: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the arguments of a command template, quotes taken off; a sequence is one already.
+    """Return the arguments of a command template without quotes; a sequence is returned as it is.
 
     Raises:
-        TaskError: Nothing is left, or quotes or braces are not closed.
+        TaskError: The command is empty, or quotes or braces are not closed.
     """
     try:
         arguments = tuple(shlex.split(command) if isinstance(command, str) else map(str, command))
@@ -67,10 +67,10 @@ def fill(template: Sequence[str], values: Mapping[str, Any], dormant: Collection
 
     Args:
         template: Arguments with placeholders.
-        values: What the placeholders stand for. Texts are put in as they are, all else as JSON
-            (``true``, ``0.001``), or as a format such as ``{lr:.3g}`` asks.
-        dormant: Genes that are not active. An argument with such a gene is left out; where it is
-            nothing but the placeholder, the option before it (``--depth {depth}``) too.
+        values: The values of the placeholders. Strings are inserted as they are, all else as JSON
+            (``true``, ``0.001``), or by a format such as ``{lr:.3g}``.
+        dormant: Genes that are not active. An argument with such a gene is left out; if it is only
+            the placeholder, the option before it (``--depth {depth}``) too.
 
     Raises:
         TaskError: A placeholder has no value; the nearest name is suggested.
@@ -103,7 +103,7 @@ def _value(name: str, values: Mapping[str, Any]) -> Any:
         raise TaskError(
             f"the command has a placeholder {{{name}}}, but there are only "
             f"{', '.join(values)}{did_you_mean(name, values)}; "
-            f"for braces that are no placeholder write {{{{{name}}}}}"
+            f"for literal braces write {{{{{name}}}}}"
         )
     return values[name]
 
@@ -117,7 +117,7 @@ def _as_text(argument: str, value: Any, form: str, conversion: Any) -> str:
         raise TaskError(f"the argument {argument!r} cannot show {value!r}: {error}") from error
 
 
-#: Placeholders that are no genes.
+#: Placeholders other than genes.
 _OWN = ("number", "seed", "budget")
 #: How many lines of a failed program's output are kept.
 _TAIL = 20
@@ -132,32 +132,31 @@ _AFTER_THE_END = 1.0
 class CommandTask:
     r"""An evaluate function that runs a program and reads metrics from its standard output.
 
-    The command is split into arguments once, as a shell would; then each ``{gene}`` is replaced
-    inside its argument. No shell is run, so a value with spaces or ``;`` stays in its argument.
+    The command is split into arguments once, by the rules of a shell; then each ``{gene}`` is
+    replaced inside its argument. No shell is run, so a value with spaces or ``;`` is harmless.
 
-    ``{number}``, ``{seed}`` and ``{budget}`` stand for those of the trial; ``{{`` and ``}}`` for
+    ``{number}``, ``{seed}`` and ``{budget}`` are those of the trial; ``{{`` and ``}}`` are literal
     braces. An argument whose gene is not active is left out, and with ``--depth {depth}`` the
-    option before it too. The program also finds the active genes as JSON in the environment
-    variable ``EVOTUNE_PARAMS``, beside ``EVOTUNE_NUMBER``, ``EVOTUNE_SEED`` and, where there is a
-    budget, ``EVOTUNE_BUDGET``.
+    option before it too. The environment variable ``EVOTUNE_PARAMS`` holds the active genes as
+    JSON; ``EVOTUNE_NUMBER``, ``EVOTUNE_SEED`` and (with a budget) ``EVOTUNE_BUDGET`` are set too.
 
     Args:
         command: The command as one text, or as a sequence of arguments.
-        metric: Where the metrics are. ``"json"``: lines that are a JSON object; the last number of
-            each name counts, and entries that are no numbers are left out.
+        metric: How to read the metrics. ``"json"``: from lines that are a JSON object; the last
+            number of each name counts, and entries that are not numbers are left out.
             A regular expression with named groups such as ``accuracy=(?P<accuracy>\S+)``: each
-            group is a metric, its last match counts. A mapping of names to regular expressions
+            group is a metric; its last match counts. Or a mapping of names to regular expressions
             with one group each.
         cwd: Directory in which the program runs.
         env: Environment variables on top of this process's.
-        timeout: Seconds after which the program and all that it started are killed. That happens
-            too when this process ends or is killed, on POSIX.
-        budget: What ``{budget}`` is when the algorithm gives none.
-        genes: Names of genes that the command need not show, because the program reads them from
+        timeout: Seconds after which the program and its child processes are killed. On POSIX they
+            are killed also when this process ends or is killed.
+        budget: Value of ``{budget}`` if the algorithm gives none.
+        genes: Names of genes that need not be in the command, because the program reads them from
             ``EVOTUNE_PARAMS``; ``space.names`` for all.
 
     Raises:
-        TaskError: The command or a regular expression cannot be understood.
+        TaskError: The command or a regular expression is invalid.
 
     Example:
         ``CommandTask("python train.py --lr {lr} --epochs {budget}", budget=10)``
@@ -183,7 +182,7 @@ class CommandTask:
 
         Raises:
             TaskError: The program cannot be started, a placeholder has no value, or a gene has no
-                effect: every other trial would fail alike.
+                effect: every trial would fail in the same way.
             Failed: The program failed, took too long, or printed no metrics.
         """
         own: dict[str, float] = {"number": trial.number, "seed": trial.seed}
@@ -214,7 +213,7 @@ class CommandTask:
         return arguments
 
     def _environment(self, params: Mapping[str, Any], own: Mapping[str, float]) -> dict[str, str]:
-        # A budget that this process has inherited from a trial around it is not this trial's.
+        # The environment may hold the budget of an outer trial, if this process runs inside one.
         inherited = {k: v for k, v in os.environ.items() if k != "EVOTUNE_BUDGET"}
         values = {"PARAMS": params} | {name.upper(): value for name, value in own.items()}
         ours = {f"EVOTUNE_{name}": json.dumps(value) for name, value in values.items()}
@@ -237,7 +236,7 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # a group of its own, so that all of it can be killed
+            start_new_session=True,  # so that all child processes can be killed as a group
         )
     except (OSError, ValueError) as error:  # a null byte in an argument is a ValueError
         raise TaskError(f"the command {arguments[0]!r} cannot be started: {error}") from error
@@ -365,7 +364,6 @@ def _search(metric: str | Mapping[str, str], output: str) -> dict[str, float]:
         try:
             metrics[name] = float(matches[-1])
         except ValueError as error:
-            raise Failed(
-                f"the command printed {matches[-1]!r} as {name!r}, which is no number"
-            ) from error
+            text = f"the command printed {matches[-1]!r} as {name!r}, which is not a number"
+            raise Failed(text) from error
     return metrics

@@ -1,4 +1,4 @@
-"""Training data in any usual form -> batches on a device."""
+"""Converts training data of any usual form to batches on a device."""
 
 from collections.abc import Iterator, Sized
 from dataclasses import dataclass
@@ -37,14 +37,15 @@ Source = InMemory | DataLoader[Any] | Dataset[Any]
 
 
 def check_data(name: str, data: Data) -> None:
-    """Check as much as can be checked without converting or loading anything.
+    """Check what can be checked without converting or loading data.
 
     Args:
-        name: How the user calls it, ``train``, ``validation`` or ``test``.
-        data: What the user gave.
+        name: Name of the argument: ``train``, ``validation`` or ``test``.
+        data: The data that the user gave.
 
     Raises:
-        TaskError: It has another form, inputs and targets differ in length, or it is empty.
+        TaskError: The form is not supported, inputs and targets differ in length, or the data are
+            empty.
     """
     if isinstance(data, tuple | list):
         if len(data) != 2 or not all(hasattr(part, "__len__") for part in data):
@@ -81,10 +82,10 @@ def _describe(data: Any) -> str:
 
 
 def load(name: str, data: Data, device: torch.device) -> Source:
-    """Load the data; what fits in memory is moved to the device once.
+    """Load the data; arrays and tensors are moved to the device once.
 
     Raises:
-        TaskError: See `check_data`; or an array holds texts or objects.
+        TaskError: See `check_data`; or an array holds strings or objects.
     """
     if callable(data) and not isinstance(data, Dataset | DataLoader):
         data = data()
@@ -100,10 +101,10 @@ def load(name: str, data: Data, device: torch.device) -> Source:
 
 
 def check_parts(data: Data) -> None:
-    """Check that training data can be divided; a function's are checked once they are loaded.
+    """Check that a share of training data can be taken; those of a function are checked later.
 
     Raises:
-        TaskError: They are a DataLoader, or cannot be indexed.
+        TaskError: The data are a DataLoader, or cannot be indexed.
     """
     if isinstance(data, DataLoader):
         raise TaskError(
@@ -118,14 +119,14 @@ def check_parts(data: Data) -> None:
 
 
 def part(source: Source, share: float) -> Source:
-    """Return a share of training data, drawn alike each time; larger ones contain the smaller.
+    """Return a share of training data, always the same; larger shares contain the smaller ones.
 
     Args:
-        source: What `load` returned.
+        source: The result of `load`.
         share: In (0, 1].
 
     Raises:
-        TaskError: It cannot be divided, or the share holds no example.
+        TaskError: The data cannot be divided, or the share has no example.
     """
     if share == 1:
         return source
@@ -134,8 +135,8 @@ def part(source: Source, share: float) -> Source:
     count = round(share * examples)
     if not count:
         raise TaskError(
-            f"a share of {share:g} of {examples} training examples is none of them; write "
-            f"minimum={1 / examples:.2g} or more"
+            f"a share of {share:g} of {examples} training examples is less than one example; "
+            f"write minimum={1 / examples:.2g} or more"
         )
     order = torch.randperm(examples, generator=torch.Generator().manual_seed(0))[:count]
     if isinstance(source, InMemory):
@@ -170,14 +171,14 @@ def batches(
     """Yield (inputs, targets) on the device, once through the data.
 
     Args:
-        source: What `load` returned. A DataLoader keeps its own batches and order.
-        size: Examples a batch.
-        device: Where the batches are wanted.
-        shuffle: Where the order is drawn from; None keeps the order. When shuffling, a last batch
+        source: The result of `load`. A DataLoader keeps its own batches and order.
+        size: Examples per batch.
+        device: The device for the batches.
+        shuffle: Generator that draws the order; None keeps the order. When shuffling, a last batch
             of a single example is left out, because batch normalisation cannot train on it.
 
     Raises:
-        TaskError: A batch is no pair of inputs and targets, or there is no batch at all.
+        TaskError: A batch is not a pair of inputs and targets, or there is no batch at all.
     """
     if isinstance(source, InMemory):
         yield from _slices(source, size, shuffle)
@@ -200,7 +201,7 @@ def _slices(data: InMemory, size: int, shuffle: torch.Generator | None) -> Itera
 
 
 def epoch_order(examples: int, size: int, shuffle: torch.Generator) -> Tensor:
-    """Return the order in which an epoch takes the examples, without a last one by itself."""
+    """Return the order of the examples in an epoch, without a last batch of one example."""
     order = torch.randperm(examples, generator=shuffle)
     return order[: examples - _left_out(examples, size)]
 
@@ -224,6 +225,6 @@ def _pair(batch: Any, device: torch.device) -> Pair:
 
 
 def reseed(source: Source, seed: int) -> None:
-    """Let a DataLoader with a generator of its own shuffle by the trial's seed."""
+    """Seed the generator of a DataLoader, if it has its own, with the trial's seed."""
     if isinstance(source, DataLoader) and source.generator is not None:
         source.generator.manual_seed(seed)

@@ -9,15 +9,15 @@ from evotune.training.losses import Loss
 
 
 class Ensemble(nn.Module):
-    """Networks that learn each for itself and predict together.
+    """Networks that are trained separately and predict together.
 
     In training mode the output is that of every network, ``(networks, batch, ...)``; in evaluation
-    mode it is their average, ``(batch, ...)``: of the probabilities where the loss is one of
-    classes, given back as logits, else of the outputs.
+    mode it is their average, ``(batch, ...)``: for a classification loss the average of the
+    probabilities, returned as logits, else of the outputs.
 
     Args:
         networks: Networks with outputs of the same shape.
-        loss: The task's loss, which says what the outputs are.
+        loss: The task's loss, which determines what the outputs mean.
     """
 
     def __init__(self, networks: Sequence[nn.Module], loss: str | Loss) -> None:
@@ -45,7 +45,7 @@ class Ensemble(nn.Module):
 def loss_of_each(loss: Loss) -> Loss:
     """Return the mean over an ensemble's networks of each one's loss.
 
-    The gradient is that of their sum, so that each network takes the step that it would take alone.
+    The gradient is that of their sum, so that each network is updated as if trained alone.
     """
 
     def mean(outputs: Tensor, target: Tensor) -> Tensor:

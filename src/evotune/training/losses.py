@@ -1,4 +1,4 @@
-"""Losses by name, and how an output is fitted to its target."""
+"""Losses by name, and how the shape of an output is matched to its target."""
 
 from collections.abc import Callable
 
@@ -26,10 +26,10 @@ _ELEMENTWISE = _OF_PROBABILITIES | _OF_DISTANCE
 
 
 def find_loss(loss: str | Loss) -> Loss:
-    """Return the function that a loss's name stands for; a callable is returned as it is.
+    """Return the loss function of a name; a callable is returned as it is.
 
     Raises:
-        TaskError: The name is not known, or it is neither a name nor a callable.
+        TaskError: The name is not known, or the object is neither a name nor a callable.
     """
     if isinstance(loss, type):
         raise TaskError(f"loss= is the class {loss.__name__}; write loss={loss.__name__}()")
@@ -44,15 +44,15 @@ def find_loss(loss: str | Loss) -> Loss:
 
 
 def is_regression(loss: str | Loss) -> bool:
-    """Return True for a named loss that measures a distance, so that there are no classes."""
+    """Return True for a named regression loss, for which there are no classes."""
     return isinstance(loss, str) and loss in _OF_DISTANCE
 
 
 def alike(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both with the target's shape and the output's type.
+    """Return output and target with the target's shape and the output's dtype.
 
-    A net's single output column ``(batch, 1)`` fits a target ``(batch,)`` and the reverse; any
-    other difference would be broadcast to ``(batch, batch)`` and quietly train nonsense.
+    An output ``(batch, 1)`` matches a target ``(batch,)`` and the reverse; any other difference is
+    an error, as broadcasting to ``(batch, batch)`` would silently train nonsense.
 
     Raises:
         ValueError: The shapes do not fit.

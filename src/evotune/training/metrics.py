@@ -22,7 +22,7 @@ from evotune.training.params import pick
 Metric = Callable[..., Any]
 Metrics = str | Sequence[str] | Mapping[str, str | Metric]
 
-#: Names that the task itself gives to what it returns and reports.
+#: Names of metrics that the task itself returns and reports.
 RESERVED = (
     *("loss", "train_loss", "parameters", "train_seconds", "evaluation_seconds", "robustness"),
     "step",
@@ -34,7 +34,7 @@ def find_metrics(metrics: Metrics | None, loss: str | Loss) -> dict[str, Metric]
 
     Args:
         metrics: A name, several names, or a mapping of names to known names or functions. None
-            means accuracy, or nothing where the loss is a regression's.
+            means accuracy, or nothing for a regression loss.
         loss: The task's loss.
 
     Raises:
@@ -72,18 +72,18 @@ def classify(
     """Return probabilities ``(examples, classes)`` and labels ``(examples,)``.
 
     Args:
-        metric: Name of the metric, for the error.
-        output: Scores ``(examples, classes, ...)``; or one score an example, as ``(examples,)``
-            or ``(examples, 1)``, for two classes.
+        metric: Name of the metric, for the error message.
+        output: Scores ``(examples, classes, ...)``; or for two classes one score per example, as
+            ``(examples,)`` or ``(examples, 1)``.
         target: Labels ``(examples, ...)``.
         are_probabilities: True when single scores are probabilities instead of logits.
 
     Raises:
-        TaskError: The targets are no class labels, or do not fit the output.
+        TaskError: The targets are not class labels, or their shape does not match the output.
     """
     if target.is_floating_point() and not torch.equal(target, target.round()):
         raise TaskError(
-            f"metric {metric!r} needs class labels, but the targets are no whole numbers; "
+            f"metric {metric!r} needs class labels, but the targets are not whole numbers; "
             'for a regression write metrics=("mae", "r2")'
         )
     if output.numel() == len(target) == target.numel():

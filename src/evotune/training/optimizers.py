@@ -1,4 +1,4 @@
-"""Optimizers by name, and the genes that are applied because they are named like an argument."""
+"""Optimizers by name, and genes that set the optimizer argument of the same name."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -26,10 +26,10 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 
 
 def find_optimizer(optimizer: Any) -> Any:
-    """Return the class that an optimizer's name stands for; a class or a factory stays as it is.
+    """Return the optimizer class of a name; a class or a factory is returned as it is.
 
     Raises:
-        TaskError: The name is not known, or it is neither a name nor a callable.
+        TaskError: The name is not known, or the object is neither a name nor a callable.
     """
     if isinstance(optimizer, str):
         return pick("optimizer", optimizer.lower(), OPTIMIZERS)
@@ -58,13 +58,13 @@ def build_optimizer(optimizer: Any, parameters: Iterable[Parameter], params: Rea
     """Build the optimizer of a trial.
 
     Args:
-        optimizer: Name, class or factory. A gene ``optimizer`` goes before a name or a class.
-        parameters: What it optimizes.
-        params: The genes; those named like the optimizer's arguments are applied to it.
+        optimizer: Name, class or factory. A gene ``optimizer`` replaces a name or a class.
+        parameters: The model's parameters.
+        params: The genes; those named like the optimizer's arguments are passed to it.
 
     Raises:
-        TaskError: The gene ``optimizer`` is no known name, two genes set one argument, or the
-            factory's result has no ``step`` and ``zero_grad``.
+        TaskError: The gene ``optimizer`` is not a known name, two genes set the same argument, or
+            the result of the factory has no ``step`` and ``zero_grad``.
     """
     chosen = find_optimizer(optimizer)
     if not is_factory(optimizer):
@@ -98,11 +98,11 @@ def _arguments(kind: Any, params: ReadParams) -> dict[str, Any]:
 
 
 def hint_for(gene: str, optimizer: Any) -> str:
-    """Return why a gene that is named like an optimizer's argument had no effect, if it is.
+    """Return why a gene named like an argument of some optimizer had no effect, or "".
 
     Args:
         gene: A gene that nothing used.
-        optimizer: The optimizer that the trial would have been trained with.
+        optimizer: The optimizer of the trial.
     """
     takers = [name for name, kind in OPTIMIZERS.items() if gene in gene_names(kind)]
     if not takers:

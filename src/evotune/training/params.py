@@ -1,4 +1,4 @@
-"""Which genes a task uses: a gene without effect makes a search meaningless, so it is an error."""
+"""Checks which genes a task uses: one without effect makes the search meaningless, so it fails."""
 
 import inspect
 from collections.abc import (
@@ -18,11 +18,11 @@ from evotune.errors import TaskError
 
 
 class ReadParams(dict[str, Any]):
-    """A trial's params that note which genes were read, also by ``**params``, ``get`` and ``in``.
+    """A trial's params that record which genes were read, also by ``**params``, ``get``, ``in``.
 
     Args:
         params: The active genes.
-        used: Where the names that were read are noted; may be shared by several of these.
+        used: Set to which the names are added when read; several objects may share it.
     """
 
     def __init__(self, params: Mapping[str, Any], used: set[str]) -> None:
@@ -75,7 +75,7 @@ class ReadParams(dict[str, Any]):
 
 
 def pick(kind: str, name: str, known: Mapping[str, Any]) -> Any:
-    """Return what a name stands for, e.g. ``pick("loss", "mse", losses)``.
+    """Return the entry of a name, e.g. ``pick("loss", "mse", losses)``.
 
     Raises:
         TaskError: The name is not known; the nearest one is suggested.
@@ -89,7 +89,7 @@ def pick(kind: str, name: str, known: Mapping[str, Any]) -> Any:
 
 
 def declared_names(genes: str | Iterable[str]) -> frozenset[str]:
-    """Return the names in ``genes=``, where one name may stand without brackets."""
+    """Return the names in ``genes=``, which may also be a single name without brackets."""
     return frozenset((genes,) if isinstance(genes, str) else genes)
 
 
@@ -104,8 +104,8 @@ def check_all_used(
     Args:
         genes: The active genes.
         used: Names of the genes that were used or declared.
-        takers: For the error: who uses genes, e.g. ``{"SGD": ["lr", "momentum"]}``.
-        hint: What more to say about one unused gene.
+        takers: For the error message: what uses which genes, e.g. ``{"SGD": ["lr", "momentum"]}``.
+        hint: Returns a further explanation for an unused gene, or "".
 
     Raises:
         TaskError: A gene was not used; the nearest name is suggested.
@@ -127,7 +127,7 @@ def check_all_used(
 
 
 def call(function: Callable[..., Any], first: Any, second: Any) -> Any:
-    """Call a user's function with both arguments, or with the first where it needs only one."""
+    """Call a user's function with both arguments, or only with the first if it takes one."""
     needed = [
         parameter
         for parameter in inspect.signature(function).parameters.values()

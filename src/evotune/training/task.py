@@ -30,8 +30,8 @@ from evotune.training.params import ReadParams, call, check_all_used, declared_n
 from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
 from evotune.trial import RunningTrial
 
-#: Seed of what must come out alike in every trial and process: loading (which may split data at
-#: random), and the noise on the inputs.
+#: Seed of everything that must be equal in all trials and processes: loading (which may split data
+#: at random), and the noise on the inputs.
 FIXED_SEED = 0
 
 #: Which trial has trained each parameter that this process still has.
@@ -43,36 +43,36 @@ class SupervisedTask:
     """An evaluate function that trains a PyTorch model and measures it on validation data.
 
     Genes take effect by their names. Those named like an argument of the optimizer (``lr``,
-    ``learning_rate``, ``momentum``, ``weight_decay``, ``beta1``, ...) are applied to it;
-    ``optimizer``, ``batch_size`` and ``epochs`` go before what the task says; the others are for
-    the factories, which receive the trial's params. An active gene that nothing has read by the
-    time training starts is an error.
+    ``learning_rate``, ``momentum``, ``weight_decay``, ``beta1``, ...) are passed to it;
+    ``optimizer``, ``batch_size`` and ``epochs`` replace the task's arguments; all others are for
+    the factories, which receive the trial's params. An active gene that nothing has read when
+    training starts is an error.
 
-    Where trials inherit weights, a trial goes on from its donor's model, optimizer and scheduler,
-    with its own genes; genes that shape the weights must not change then. A member that holds
-    several networks trains each by itself and is measured by their averaged predictions.
+    If trials inherit weights, a trial continues from its donor's model, optimizer and scheduler,
+    with its own genes; genes that change the shapes of weights must then stay fixed. A member with
+    several networks trains each separately and is measured by their averaged predictions.
 
-    A trial gives the same metrics each time it is run on the CPU; the caller's random stream is
-    left alone. A training loss that becomes NaN or infinite ends the trial at once.
+    On the CPU a trial gives the same metrics each time it is run; the global random state is
+    restored afterwards. A training loss that becomes NaN or infinite ends the trial at once.
 
     Args:
-        model: Function of params that makes a new model, with weights of its own.
+        model: Function of params that returns a new model, with its own weights.
         loss: ``"cross_entropy"``, ``"nll"``, ``"bce"``, ``"bce_with_logits"``, ``"mse"``, ``"l1"``,
             ``"smooth_l1"``, ``"huber"``, or a function of (output, target). The validation loss is
             computed from all examples at once.
         optimizer: Name such as ``"sgd"`` or ``"adamw"``, a class, or a function of (parameters,
-            params) that reads all its genes from params itself.
+            params) that returns an optimizer and reads its genes from params itself.
         train: Pair (inputs, targets) of arrays or tensors, a Dataset, a DataLoader, or a function
-            without arguments that returns one of these. The function is called once a process,
-            always with the same torch seed. Arrays of float64 become float32 and whole targets
+            without arguments that returns one of these. The function is called once per process,
+            always with the same torch seed. Arrays of float64 become float32, integer targets
             int64; nothing is rescaled.
         validation: Data on which the metrics are measured.
         test: Data for further metrics ``test_loss``, ``test_accuracy`` and so on.
         batch_size: Examples in a training batch. A DataLoader keeps its own.
         evaluation_batch_size: Examples in a batch of validation or test data.
-        epochs: Epochs to train where neither the algorithm gives a budget nor a gene ``epochs``.
-        scheduler: Function of (optimizer, params) or of (optimizer) that makes a learning rate
-            scheduler; it is stepped once an epoch. ``ReduceLROnPlateau`` sees the training loss.
+        epochs: Epochs to train if there is neither a budget of the algorithm nor a gene ``epochs``.
+        scheduler: Function of (optimizer, params) or of (optimizer) that returns a learning-rate
+            scheduler, stepped once per epoch. ``ReduceLROnPlateau`` gets the training loss.
         metrics: Names out of ``accuracy``, ``f1``, ``auc``, ``precision``, ``recall``, ``mse``,
             ``mae`` and ``r2``, or a mapping of names to these or to functions of (output, target),
             which see all validation examples at once. Means over classes are unweighted
@@ -80,18 +80,17 @@ class SupervisedTask:
         robustness: Standard deviation of Gaussian noise on the inputs, or a function that changes
             inputs. Then the metric ``robustness`` is the first metric (without any, the loss)
             under changed inputs; the noise is the same in every trial.
-        validate_every: Report the validation metrics after every so many epochs; None measures
-            them at the end only, because measuring costs time, or after every epoch where a
-            stopping rule looks at them.
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ... or ``"auto"``: CUDA where there is one.
-        fidelity: What a trial's budget is: ``"epochs"``, or ``"data"``, a share of the training
+        validate_every: Number of epochs after which the validation metrics are reported each time;
+            None means only at the end, to save time, or every epoch if there is a stopping rule.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ... or ``"auto"``: CUDA if available.
+        fidelity: Meaning of a trial's budget: ``"epochs"``, or ``"data"``, a share of the training
             data in (0, 1], on which fresh weights are trained for the task's own epochs. Larger
             shares contain the smaller ones. Use it with ``SuccessiveHalving(..., minimum=1/27,
             maximum=1, resume=False)``.
-        genes: Names of genes that are used elsewhere, so that they are no error.
+        genes: Names of genes that are used elsewhere, so that they do not raise an error.
 
     Raises:
-        TaskError: Something is set up in a way that every trial would fail alike.
+        TaskError: An argument is invalid, so that every trial would fail in the same way.
 
     Example:
         ``SupervisedTask(lambda params: Net(params["width"]), loss="cross_entropy",
@@ -154,12 +153,12 @@ class SupervisedTask:
 
         Returns:
             The chosen metrics and ``loss`` on the validation data, ``train_loss`` of the last
-            epoch, ``parameters`` (how many numbers are trained), ``train_seconds`` and
+            epoch, ``parameters`` (number of trained parameters), ``train_seconds`` and
             ``evaluation_seconds`` (spent on all metrics); with test data the same metrics as
             ``test_...``; with ``robustness=`` also ``robustness``.
 
         Raises:
-            TaskError: A gene has no effect, or every other trial would fail alike.
+            TaskError: A gene has no effect, or the set-up would make every trial fail.
             Failed: The training loss became NaN or infinite.
         """
         device = find_device(self.device)
@@ -172,12 +171,12 @@ class SupervisedTask:
             return self._run(trial, device)
 
     def data(self) -> dict[str, Data]:
-        """Return the data that were given, by ``train``, ``validation`` and ``test``."""
+        """Return the given data, by ``train``, ``validation`` and ``test``."""
         data = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in data.items() if name != "test" or part is not None}
 
     def source(self, name: str, device: torch.device) -> Source:
-        """Return data as loaded onto a device, once a process."""
+        """Return the data on a device, loaded once per process."""
         if name not in self._sources:
             torch.manual_seed(FIXED_SEED)
             self._sources[name] = load(name, getattr(self, name), device)
@@ -221,15 +220,15 @@ class SupervisedTask:
         return 1.0 if share is None else share
 
     def set_up(self, trial: RunningTrial, device: torch.device, share: float = 1.0) -> Setup:
-        """Return what a trial trains with, freshly built; draws from torch's random stream.
+        """Return the freshly built model, optimizer and so on of a trial; uses torch's global RNG.
 
         Args:
             trial: The trial.
-            device: Where it trains.
-            share: Share of the training data that it sees.
+            device: Device of the model.
+            share: Share of the training data to train on.
 
         Raises:
-            TaskError: A gene has no effect, or every other trial would fail alike.
+            TaskError: A gene has no effect, or the set-up would make every trial fail.
         """
         data = part(self.source("train", device), share)
         used = set(declared_names(self.genes))
@@ -314,10 +313,10 @@ class SupervisedTask:
 
 
 def find_device(device: str | torch.device) -> torch.device:
-    """Return the device that is meant; ``"auto"`` is CUDA where there is one.
+    """Return the device of a name; ``"auto"`` is CUDA if available, else the CPU.
 
     Raises:
-        TaskError: It is none.
+        TaskError: There is no such device.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -350,8 +349,8 @@ def _whole(name: str, value: Any) -> int:
 def _epochs(budget: float) -> int:
     if budget != int(budget):
         raise TaskError(
-            f"the algorithm gave a trial {budget:g} epochs, which is no whole number; where it "
-            'gives shares of the data, write SupervisedTask(..., fidelity="data")'
+            f"the algorithm gave a trial {budget:g} epochs, which is not a whole number; if its "
+            'budgets are shares of the data, write SupervisedTask(..., fidelity="data")'
         )
     return int(budget)
 
@@ -359,14 +358,14 @@ def _epochs(budget: float) -> int:
 def _check_model(model: Any) -> None:
     if isinstance(model, nn.Module):
         raise TaskError(
-            "model= is a function that makes a new model for every trial, got one model; "
+            "model= must be a function that returns a new model for every trial, got one model; "
             f"write model=lambda params: {type(model).__name__}(...)"
         )
     try:
         inspect.signature(model).bind({})
     except TypeError as error:
         raise TaskError(
-            f"model= is a function of one argument, the trial's params, got {model!r}; "
+            f"model= must be a function of one argument, the trial's params, got {model!r}; "
             "write model=lambda params: Net()"
         ) from error
 
@@ -374,6 +373,6 @@ def _check_model(model: Any) -> None:
 def _check_noise(deviation: Any) -> None:
     if not is_number(deviation) or not 0 < deviation < math.inf:
         raise TaskError(
-            "robustness= is the standard deviation of the noise on the inputs, a number above 0, "
+            "robustness= must be the standard deviation of input noise, a number above 0, "
             f"or a function of the inputs; got {deviation!r}"
         )

@@ -15,13 +15,13 @@ from evotune.training.data import Pair, Source, batches
 from evotune.training.losses import Loss
 from evotune.trial import Failed
 
-#: Steps between two looks at the loss. A look makes the host wait for the device.
+#: Steps between two checks of the loss, each of which makes the host wait for the device.
 STEPS_PER_LOOK = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What one trial trains with.
+    """Everything that the training of one trial needs.
 
     Attributes:
         model: The model, on the device.
@@ -29,10 +29,10 @@ class Setup:
         optimizer: Has ``step`` and ``zero_grad``.
         scheduler: Learning rate scheduler, or None.
         data: Training data.
-        batch_size: Examples a batch.
-        epochs: Epochs that will be trained.
-        device: Where the model is.
-        shuffle: Where the order of the examples is drawn from.
+        batch_size: Examples per batch.
+        epochs: Number of epochs to train.
+        device: Device of the model.
+        shuffle: Generator that draws the order of the examples.
     """
 
     model: nn.Module
@@ -47,20 +47,20 @@ class Setup:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What a trial hands on to the next one of its line."""
+        """The objects whose state is kept for trials that inherit from this one."""
         state = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
         return {name: part for name, part in state.items() if part is not None}
 
 
 def train_epoch(setup: Setup, epoch: int) -> float:
-    """Train one epoch and return the mean training loss of an example.
+    """Train one epoch and return the mean training loss per example.
 
     Args:
         setup: The model and what it is trained with.
         epoch: Number of the epoch, from 0.
 
     Raises:
-        Failed: The loss became NaN or infinite, so that more epochs would be wasted.
+        Failed: The loss became NaN or infinite.
     """
     loss = _mean_loss(setup, batches(setup.data, setup.batch_size, setup.device, setup.shuffle))
     if not math.isfinite(loss):
@@ -102,7 +102,7 @@ def predict(
     Args:
         model: The model; it is left in evaluation mode.
         examples: Pairs of inputs and targets.
-        change: What is done to the inputs first.
+        change: Function applied to the inputs first, or None.
     """
     model.eval()
     outputs, targets = [], []
@@ -116,7 +116,7 @@ def predict(
 def noise(deviation: float) -> Callable[[Tensor], Tensor]:
     """Return a function that adds Gaussian noise of a standard deviation to inputs.
 
-    The function raises TaskError when the inputs are whole numbers, to which no noise can be added.
+    The function raises TaskError if the inputs are integers, to which no noise can be added.
     """
 
     def add_noise(inputs: Tensor) -> Tensor:

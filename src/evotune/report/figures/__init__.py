@@ -1,17 +1,17 @@
-"""Figures of a study, each one function that returns a plotly Figure: ``et.plot``.
+"""``et.plot``: figures of a study; each function returns a Plotly Figure.
 
-Each takes a study, or what `prepare` made of it: who draws several figures of a large study
-prepares it once. A figure that has nothing to show for a study raises `NoResultError` and says what
-it needs.
+Each takes a study, or what `prepare` made of it: to draw several figures of a large study, prepare
+it only once. If a study has nothing to show in a figure, the function raises `NoResultError`, which
+says what is needed.
 
 - Any study: `progress`, `parallel_coordinates`, `slices`, `importance`, `distributions`,
   `diversity`, `family_tree`.
 - Several objectives: `front`, `hypervolume`.
-- Trials that go on from the weights of others: `schedules`, `learning_curves`, `replacements`,
-  `inheritance`, `credit`.
+- Trials that inherit weights: `schedules`, `learning_curves`, `replacements`, `inheritance`,
+  `credit`.
 - Successive halving: `rungs`.
-- Comparisons: `versus` takes a `Comparison`, what came of comparing a search with others;
-  `critical_differences`, `ranks_over_time` and `anytime` take what ``et.report.compare`` returned.
+- Comparisons: `versus` takes a `Comparison` of one search with others; `critical_differences`,
+  `ranks_over_time` and `anytime` take the `Ranking` that ``et.report.compare`` returned.
 """
 
 from evotune.analysis.data import prepare

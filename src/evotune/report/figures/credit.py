@@ -1,4 +1,4 @@
-"""What each operator is worth."""
+"""The figure of what each operator contributes."""
 
 import math
 
@@ -13,15 +13,15 @@ from evotune.report.figures.theme import BLUE, GREY, finish, opened, require
 def credit(study: Recorded) -> go.Figure:
     """Draw what each operator is worth: how much trials improved on the donors of their weights.
 
-    Each row is what was done to the genes. Right of the dotted line such trials improved more than
-    others that trained the same epochs; an interval (95 %, of the median) that crosses the line
-    proves nothing. Grey points rest on too few trials.
+    Each row is one operator on the genes. Right of the dotted line its trials improved more than
+    others that trained the same epochs; if an interval (95 %, of the median) crosses the line, it
+    is no evidence of a difference. Grey points are based on too few trials.
 
     Args:
-        study: A study whose trials go on from the weights of others, or what `prepare` made of it.
+        study: A study whose trials inherit weights, or what `prepare` made of it.
 
     Raises:
-        NoResultError: No trial that went on from the weights of another is done.
+        NoResultError: No trial that inherited weights is done.
     """
     data = opened(study, "credit")
     shown = [row for row in operator_credits(data) if not math.isnan(row.advantage)]
@@ -74,7 +74,7 @@ def _hover(row: Credit) -> str:
 
 
 def gain_range(row: Credit) -> str:
-    """Return the advantage with its interval, where it has one, as text."""
+    """Return the advantage as text, with its interval if it has one."""
     if math.isnan(row.low):
         return f"{row.advantage:+.3g}"
     return f"{row.advantage:+.3g} ({row.low:+.3g} to {row.high:+.3g})"

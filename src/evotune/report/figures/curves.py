@@ -16,14 +16,14 @@ EDGES_AT_MOST = 3000
 def learning_curves(study: Recorded) -> go.Figure:
     """Draw every member's result over the epochs that its weights were trained for.
 
-    Each grey line joins a trial with the one that gave it its weights: a line that ends belongs to
-    a member that was replaced, one that forks to a donor. The orange line leads to the best trial.
+    Each grey line joins a trial to the donor of its weights. A line ends where a member was
+    replaced and forks where one was copied. The orange line leads to the best trial.
 
     Args:
-        study: A study whose trials go on from the weights of others, or what `prepare` made of it.
+        study: A study whose trials inherit weights, or what `prepare` made of it.
 
     Raises:
-        NoResultError: No trial is done, or none went on from the weights of another.
+        NoResultError: No trial is done, or none inherited weights.
     """
     data = opened(study, "learning_curves")
     needed = "a trial that goes on from another one's weights"

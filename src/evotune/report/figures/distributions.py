@@ -21,7 +21,7 @@ _OTHERS, _DORMANT = "#9aa3af", "rgba(138,148,163,0.25)"
 
 
 def distributions(study: Recorded) -> go.Figure:
-    """Draw how the values of each gene are spread in each generation, one panel a gene.
+    """Draw the distribution of each gene's values in each generation, one panel per gene.
 
     For numbers, bands show the middle 80 % and 50 % of the values, the blue line their median and
     the orange one the best trial so far. For options, bars show the share of each.

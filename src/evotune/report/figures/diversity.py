@@ -11,10 +11,10 @@ from evotune.report.figures.theme import BLUE, finish, opened, require, require_
 
 
 def diversity(study: Recorded) -> go.Figure:
-    """Draw how diverse the trials of each generation are: in total as a line, by gene as a map.
+    """Draw how diverse the trials of each generation are: a line in total, a heatmap by gene.
 
     100 % is as diverse as random sampling, 0 % means that all trials of a generation are alike; a
-    row that fades shows a gene on which the search has settled.
+    row that fades shows a gene that has converged.
 
     Args:
         study: A study, or what `prepare` made of one.

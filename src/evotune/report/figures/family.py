@@ -1,4 +1,4 @@
-"""Three drawings of a family: who came from whom, whose weights, and who replaced whom."""
+"""Three figures of descent: ancestors, inherited weights, and replaced members."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ Edge = tuple[int, int]
 def family_tree(study: Recorded) -> go.Figure:
     """Draw the ancestors of the best trial: when each was born and how good it was.
 
-    The star is the best trial, the points linked to it are its ancestors. The orange line goes back
-    through its weights where these are inherited, else through the better parent each time. The
-    mouse shows which genes changed.
+    The star is the best trial, the points linked to it are its ancestors. The orange line follows
+    the donors of its weights, or the better parent each time where no weights are inherited.
+    Hovering over a trial shows which genes changed.
 
     Args:
         study: A study, or what `prepare` made of one.
@@ -63,13 +63,13 @@ def family_tree(study: Recorded) -> go.Figure:
         ]
     )
     x, y = np.array([family.at[n] for n in line]).T
-    scale = Scale(y.min(), y.max(), data.score_scale[0].log)
+    scale = Scale(float(y.min()), float(y.max()), data.score_scale[0].log)
     return finish(
         figure,
         height=430,
         xaxis={
             "title": {"text": data.groups.born_name},
-            **Scale(x.min(), x.max()).axis(0.04),
+            **Scale(float(x.min()), float(x.max())).axis(0.04),
             "tickformat": ",d",
         },
         yaxis={"title": {"text": label(data.objective.metric, 60)}, **scale.axis(0.1)},
@@ -79,15 +79,14 @@ def family_tree(study: Recorded) -> go.Figure:
 def inheritance(study: Recorded) -> go.Figure:
     """Draw where the weights and the genes of the best trial come from, member by member.
 
-    The star is the best trial. Solid lines hand on weights, dotted ones genes: a child may have its
-    weights from another trial than its genes. The orange line is the training that its weights went
-    through.
+    The star is the best trial. Solid lines show where weights came from, dotted lines where genes
+    came from: the two may differ. The orange line is the training of the best trial's weights.
 
     Args:
-        study: A study of a population that trains on, or what `prepare` made of it.
+        study: A study of population-based training, or what `prepare` made of it.
 
     Raises:
-        NoResultError: No trial is done, or the best one goes on from no other member's.
+        NoResultError: No trial is done, or the best one inherited from no other member.
     """
     data = opened(study, "inheritance")
     whole = data.family_of_members
@@ -127,14 +126,13 @@ def inheritance(study: Recorded) -> go.Figure:
 
 
 def replacements(study: Recorded) -> go.Figure:
-    """Draw who replaced whom: a cell for each trial, by generation and member.
+    """Draw which members were replaced: a cell for each trial, by generation and member.
 
-    The stronger its colour the better the trial. An arrow ends where a member gave way to a child
-    and begins at the trial that gave the child its weights; where none ends, the member went on
-    with its own.
+    The stronger its colour, the better the trial. An arrow leads from the donor of the weights to
+    the child that replaced a member; a member without an arrow continued with its own weights.
 
     Args:
-        study: A study of a population that trains on, or what `prepare` made of it.
+        study: A study of population-based training, or what `prepare` made of it.
 
     Raises:
         NoResultError: No trial is done, or no member was replaced.
@@ -143,7 +141,7 @@ def replacements(study: Recorded) -> go.Figure:
     shown = shown_steps(data)
     replaced = any(step.is_child for step in shown)
     require(data, replaced, "replacements", "a population whose members were replaced")
-    # Late generations differ little: their colours are told apart by what is drawn, not by all.
+    # Late generations differ little, so the colour scale covers only the trials that are drawn.
     scores = [data.score_of[s.trial.number] for s in shown if s.trial.number in data.score_of]
     scale, _ = score_scale(np.array(scores), data.objective.direction)
     rows, axis = _lane_axis(shown)
@@ -173,9 +171,9 @@ def replacements(study: Recorded) -> go.Figure:
 
 
 def shown_steps(data: StudyData) -> list[Step]:
-    """Return the steps of the last generations and of as many members as can be told apart.
+    """Return the steps of the last generations, of as many members as can be told apart.
 
-    Those on the best trial's line are among them.
+    The members through which the best trial's weights went are always among them.
     """
     made = [step for step in data.steps if step.lane]
     last = max((step.generation for step in made), default=0)
@@ -194,12 +192,12 @@ _EDGE = {"width": 1, "color": "white"}
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """Trials of a study, each at its place.
+    """Trials of a study and their positions in a figure.
 
     Attributes:
         data: The study.
-        at: Where each is drawn, by number; edges to others are left out.
-        heads: The edges to these end in an arrow.
+        at: Position of each trial, by number; edges to other trials are left out.
+        heads: Trials to which edges are drawn as arrows.
     """
 
     data: StudyData
@@ -209,7 +207,7 @@ class _Family:
     def edges(
         self, edges: Iterable[Edge], name: str, line: Mapping[str, Any], **style: Any
     ) -> go.Scatter:
-        """Return one trace of lines, parted by None."""
+        """Return one trace of lines, separated by None."""
         drawn = [(a, b) for a, b in edges if a in self.at and b in self.at]
         places: list[tuple[float | None, float | None]] = []
         for a, b in drawn:
@@ -231,7 +229,7 @@ class _Family:
     def nodes(
         self, numbers: Sequence[int], marker: Mapping[str, Any], name: str = ""
     ) -> go.Scatter:
-        """Return the points of trials that the mouse tells about."""
+        """Return the points of trials, with hover texts."""
         return go.Scatter(
             x=[self.at[number][0] for number in numbers],
             y=[self.at[number][1] for number in numbers],
@@ -248,7 +246,7 @@ class _Family:
         return self.nodes([number], {"color": ORANGE, "symbol": "star", "size": 17}, name="best")
 
     def story(self, wanted: int) -> str:
-        """Return what the mouse shows at a trial: what it is, its weights and genes are from."""
+        """Return the hover text of a trial: its result and the origin of its weights and genes."""
         step = self.data.step_of[wanted]
         trial, result = step.trial, self._result(wanted) or f": {step.trial.state}"
         member = f", member {step.member}, epochs {step.epochs}" if step.lane else ""
@@ -296,7 +294,7 @@ def _others(data: StudyData) -> go.Scatter:
 
 
 def _shown_ancestors(family: Sequence[Step], line: set[int]) -> list[Step]:
-    """Return the family; of a large one the line of weights, and whose genes came into it."""
+    """Return the family; if it is large, only the donors of weights and of genes to these."""
     if len(family) <= ANCESTORS_AT_MOST:
         return list(family)
     genes = {p for step in family if step.trial.number in line for p in step.trial.parents}
@@ -366,8 +364,8 @@ def _rows_height(rows: int, wanted: int) -> int:
     """Return the height in pixels of a figure with a row for each member.
 
     Args:
-        rows: How many.
-        wanted: Pixels of a row, fewer when there are many.
+        rows: Number of rows.
+        wanted: Pixels per row; fewer are used when there are many rows.
     """
     return 150 + max(min(wanted * rows, max(560, 7 * rows)), 130)
 

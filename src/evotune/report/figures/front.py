@@ -20,11 +20,11 @@ PAIRS_AT_MOST = 6
 
 
 def front(study: Recorded) -> go.Figure:
-    """Draw the trade-off between the objectives, one panel for each two of them.
+    """Draw the trade-off between the objectives, one panel for each pair of them.
 
     The best compromises, the Pareto front, are orange: no trial is better than one of them in one
-    objective without being worse in another. The star is the front's knee: a step away from it
-    costs most. Hollow points break a constraint.
+    objective without being worse in another. The star is the front's knee, see `Study.knee`.
+    Hollow points break a constraint.
 
     Args:
         study: A study with two objectives or more, or what `prepare` made of it.
@@ -91,7 +91,7 @@ def _front_points(data: StudyData, pair: tuple[int, int]) -> go.Scatter:
     points = _points(data, order, pair, "Pareto front", marker)
     if data.scores.shape[1] > 2:  # a surface: a line would cross it at random
         return points
-    # A step goes to the worse side: along it no result is better than the front's.
+    # The steps turn on the worse side, so that no point on them is better than the front.
     shape = "hv" if data.objectives.objectives[pair[0]].direction == "min" else "vh"
     line = {"color": ORANGE, "width": 1.5, "dash": "dot", "shape": shape}
     return points.update(mode="lines+markers", line=line)
@@ -114,16 +114,16 @@ def _named(data: StudyData, k: int) -> str:
 def hypervolume(study: Recorded) -> go.Figure:
     """Draw how the front advanced: the share of its final hypervolume reached by each generation.
 
-    The hypervolume is the volume of everything that some trial beats in all objectives, up to a
-    reference point a tenth of the final front's range beyond its worst ends. It grows when a new
-    compromise is found, and stays when none is.
+    The hypervolume is the volume of all points that some trial beats in every objective, up to a
+    reference point that lies a tenth of the final front's range beyond its worst values. It grows
+    when a new compromise is found, and else stays the same.
 
     Args:
         study: A study with two to five objectives, or what `prepare` made of it.
 
     Raises:
-        NoResultError: No trial is done that keeps all constraints, or the number of objectives is
-            another one.
+        NoResultError: No trial is done that keeps all constraints, or the study has one objective
+            or more than five.
     """
     data = opened(study, "hypervolume")
     few = 2 <= len(data.objectives.objectives) <= OBJECTIVES_AT_MOST

@@ -1,4 +1,4 @@
-"""The figure of what decides the objective: bars for the whole space, and for the best."""
+"""The figure of the importance of genes: over the whole space, and for the best trials."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ BARS_AT_MOST = 20
 
 
 def importance(study: Recorded) -> go.Figure:
-    """Draw how much each gene decides the first objective, the largest share on top.
+    """Draw how much each gene influences the first objective, the largest share on top.
 
-    Blue is the share over the whole space (fANOVA), strong by itself, faded together with other
-    genes; orange the share in whether a trial is among the best tenth (PED-ANOVA). Grey bars are
-    not to be relied on: too few trials, or a forest that hardly predicts them.
+    Blue is the importance over the whole space (fANOVA), strong for the gene alone, faded for its
+    interactions; orange is the importance for being among the best tenth (PED-ANOVA). Grey bars
+    are unreliable: there are too few trials, or the forest hardly predicts them.
 
     Args:
         study: A study, or what `prepare` made of one.
@@ -63,7 +63,7 @@ def importance(study: Recorded) -> go.Figure:
 
 
 def _rows(whole: Importance, best: Importance) -> tuple[list[str], list[list[str]]]:
-    """Return the names of the bars and the genes of each: those that hardly count share one."""
+    """Return the names of the bars and the genes of each; minor genes share one bar."""
     genes = whole.genes
     shown = [g for g in genes[:BARS_AT_MOST] if max(whole.shares[g], best.shares[g]) >= 0.005]
     rest = [gene for gene in genes if gene not in shown]

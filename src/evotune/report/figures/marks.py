@@ -1,4 +1,4 @@
-"""How trials are marked in all figures: points, what the mouse shows at them, lines and bands."""
+"""How all figures draw trials: markers, hover texts, lines and bands."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from evotune.analysis.data import Floats, Indices, StudyData
 from evotune.analysis.text import label, number
 from evotune.report.figures.theme import BLUE
 
-#: A scatter plot with more points only gets darker, and the page heavier.
+#: Further points would make a scatter plot only darker, and the page larger.
 POINTS_AT_MOST = 2000
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -21,7 +21,7 @@ def band_traces(x: Any, bands: Floats, *, legend: bool = True) -> list[go.Scatte
     Args:
         x: Shape ``(groups,)``.
         bands: Quantiles at `LEVELS`, shape ``(5, groups)``.
-        legend: Whether they stand in the legend.
+        legend: Whether they appear in the legend.
     """
     traces = []
     for low, high, name, colour in (
@@ -57,19 +57,19 @@ def band_traces(x: Any, bands: Floats, *, legend: bool = True) -> list[go.Scatte
 
 
 def line_mode(points: int) -> str:
-    """Return Plotly's mode for a line: with a marker at each point while they can be told apart."""
+    """Return Plotly's mode for a line: with markers as long as these can be told apart."""
     return "lines+markers" if points <= 50 else "lines"
 
 
 def symbols(data: StudyData, shown: Sequence[int] | Indices) -> str | list[str]:
-    """Return the marker of each trial, hollow where it breaks a constraint; one if all are full."""
+    """Return the marker of each trial, hollow if it breaks a constraint; one if all are filled."""
     if not data.infeasible:
         return "circle"
     return ["circle-open" if data.done[k].violation else "circle" for k in shown]
 
 
 def hover_texts(data: StudyData, shown: Sequence[int] | Indices) -> list[str]:
-    """Return what the mouse shows at a trial: number, objectives, most important genes."""
+    """Return the hover text of each trial: number, objectives, most important genes."""
     genes = data.importance.genes[:8]
     texts = []
     for k in shown:

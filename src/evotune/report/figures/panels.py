@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from evotune.analysis.data import StudyData
 from evotune.analysis.text import label, percent
 
-#: More panels than this nobody compares.
+#: More panels than this are hard to compare.
 PANELS_AT_MOST = 12
 COLUMNS = 3
 _GAP = 0.07

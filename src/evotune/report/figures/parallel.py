@@ -1,4 +1,4 @@
-"""Parallel coordinates: every trial a line through its genes to its objectives."""
+"""Parallel coordinates: each trial is a line through its genes and objectives."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,12 +21,12 @@ _INVISIBLE = {"color": "rgba(0,0,0,0)", "size": 1}
 
 
 def parallel_coordinates(study: Recorded) -> go.Figure:
-    """Draw each trial as a line through its genes to its objectives: which combinations work.
+    """Draw each trial as a line through its genes and objectives, to see which combinations work.
 
-    The stronger its colour the better the trial; the best is orange. A line at "–" means that the
+    The stronger its colour, the better the trial; the best is orange. A line at "–" means that the
     gene is not active in that trial. Drag along an axis to keep only the lines through that range,
-    drag an axis by its name to move it. Where trials go on from the weights of others, each is
-    ranked among those that end after as many epochs.
+    drag an axis by its name to move it. If trials inherit weights, each is ranked among those that
+    end after the same number of epochs.
 
     Args:
         study: A study, or what `prepare` made of one.
@@ -37,7 +37,7 @@ def parallel_coordinates(study: Recorded) -> go.Figure:
     data = opened(study, "parallel_coordinates").comparable
     require_genes(data, "parallel_coordinates")
     shown = data.thinned(TRIALS_AT_MOST)
-    # All lines have one width: the best trial gets its own by being drawn side by side.
+    # All lines have the same width: the best trial looks wider as it is drawn several times.
     shown = np.append(shown, np.repeat(data.ranking[:1], len(_ABREAST)))
     offsets = np.append(np.zeros(len(shown) - len(_ABREAST)), _ABREAST)
     trials = [data.done[k] for k in shown]
@@ -53,7 +53,7 @@ def parallel_coordinates(study: Recorded) -> go.Figure:
     lines = go.Parcoords(
         dimensions=axes,
         labelangle=-20 if max(map(len, genes)) * 8 * len(axes) > _WIDTH else 0,
-        rangefont=_INVISIBLE,  # the ticks say it better
+        rangefont=_INVISIBLE,  # the ticks show the range already
         tickfont={"size": 11},
         labelfont={"size": 13},
         unselected={"line": {"opacity": 0.05}},

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import plotly.graph_objects as go
 
+from evotune import finite
 from evotune.analysis import statistics
 from evotune.analysis.ranking import Ranking
 from evotune.analysis.runs import TaskRuns
@@ -20,7 +21,7 @@ _STEP = 0.5
 
 
 def critical_differences(ranking: Ranking) -> go.Figure:
-    """Return Demšar's plot: mean ranks on a line, bars join what may differ by chance."""
+    """Return a critical-difference plot (Demšar, 2006): bars join methods not told apart."""
     methods = ranking.methods
     places = np.array([ranking.rank(method) for method in methods])
     groups = statistics.alike(places, ranking.critical_difference)
@@ -102,9 +103,9 @@ def ranks_over_time(ranking: Ranking) -> go.Figure:
 
 
 def anytime(ranking: Ranking, task: TaskRuns) -> go.Figure:
-    """Return the median best so far of each method, with its 95 % interval.
+    """Return the median best so far of each method, with its 95 % confidence interval.
 
-    Fewer than six runs allow no such interval: the band then reaches from the worst to the best.
+    With fewer than six runs, for which there is no such interval, the band is their range.
     """
     figure = go.Figure()
     seen = []
@@ -113,7 +114,7 @@ def anytime(ranking: Ranking, task: TaskRuns) -> go.Figure:
         curves = curves[~np.isnan(curves[:, -1])]
         if not len(curves):
             continue
-        median = np.median(curves, axis=0)
+        median = finite.median(curves)
         low, high = statistics.median_interval(curves)
         if np.isnan(low).all():
             low, high = curves.min(axis=0), curves.max(axis=0)

@@ -17,8 +17,8 @@ def rungs(study: Recorded) -> go.Figure:
     """Draw the results of each rung: which trials were promoted, and which were left behind.
 
     A rung is a budget, counted from fresh weights. Each point is a trial: a blue one was promoted
-    to the next rung, as a trial of its own, a grey one was not. The orange line is the best of each
-    rung.
+    (a new trial continues it on the next rung), a grey one was not. The orange line is the best
+    result of each rung.
 
     Args:
         study: A study of `SuccessiveHalving` or `Hyperband`, or what `prepare` made of it.

@@ -1,4 +1,4 @@
-"""The hyperparameters per epoch of every line of weights that is alive at the end."""
+"""The hyperparameters per epoch of the members of the final population."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,17 +20,16 @@ Line = list[Step]
 
 
 def schedules(study: Recorded) -> go.Figure:
-    """Draw what each gene was at every epoch, one panel a gene.
+    """Draw the value of each gene in every epoch, one panel per gene.
 
-    The orange line goes along the weights that end in the best trial, the grey ones along those of
-    the members that are alive at the end; lines join where members have a donor in common.
+    The orange line is the schedule through which the weights of the best trial were trained, the
+    grey ones are those of the final population; lines join where members have a donor in common.
 
     Args:
-        study: A study whose trials go on from the weights of others, or what `prepare` made of it.
+        study: A study whose trials inherit weights, or what `prepare` made of it.
 
     Raises:
-        NoResultError: No trial is done, none went on from the weights of another, or every gene has
-            one value only.
+        NoResultError: No trial is done, none inherited weights, or every gene has only one value.
     """
     data = opened(study, "schedules")
     require_genes(data, "schedules")
@@ -89,7 +88,7 @@ def _best(data: StudyData, panel: Panel, line: Line) -> go.Scatter:
 
 
 def _corners(data: StudyData, gene: str, line: Line) -> tuple[list[float], list[float | None]]:
-    """Return the corners of a gene's step line; None breaks it where the gene is dormant."""
+    """Return the corners of a gene's step line; None breaks it where the gene is inactive."""
     values = gene_values(data.space[gene], [step.trial for step in line], gene)
     known: list[float | None] = [None if np.isnan(v) else float(v) for v in values]
     x = [epoch for step in line for epoch in (step.start, step.end)]

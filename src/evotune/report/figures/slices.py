@@ -19,12 +19,12 @@ FAILED_AT_MOST = 200
 
 
 def slices(study: Recorded) -> go.Figure:
-    """Draw the first objective against each gene, one panel a gene.
+    """Draw the first objective against each gene, one panel per gene.
 
-    Each point is a trial, stronger in colour the later it came; the star is the best one, hollow
-    points break a constraint, crosses at the bad end show where trials failed. Points of one option
-    are spread a little sideways. Where trials go on from the weights of others, each is ranked
-    among those that end after as many epochs.
+    Each point is a trial: the later it came, the stronger its colour. The star is the best one,
+    hollow points break a constraint, crosses at the bad end show where trials failed. Points of
+    one option are spread a little sideways. If trials inherit weights, each is ranked among those
+    that end after the same number of epochs.
 
     Args:
         study: A study, or what `prepare` made of one.

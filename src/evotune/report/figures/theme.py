@@ -1,4 +1,4 @@
-"""What all figures share: colours safe for colour-blind readers, templates, and what they need."""
+"""What all figures share: colours safe for colour-blind readers, templates, and checks."""
 
 from typing import Any
 
@@ -109,10 +109,10 @@ def opened(study: Recorded, figure: str) -> StudyData:
 
 
 def require(data: StudyData, has: bool, figure: str, needed: str) -> None:
-    """Check that a study has what a figure shows.
+    """Check that a study has what a figure needs.
 
     Raises:
-        NoResultError: It has not.
+        NoResultError: ``has`` is False.
     """
     if not has:
         name = data.definition.name

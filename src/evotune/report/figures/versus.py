@@ -1,4 +1,4 @@
-"""Whether evolution helped: a search beside random search at equal epochs, run by run."""
+"""The figure that compares a search with others, such as random search, run by run."""
 
 import plotly.graph_objects as go
 
@@ -9,15 +9,15 @@ from evotune.report.figures.theme import BLUE, GREY, ORANGE, finish
 
 
 def versus(comparison: Comparison) -> go.Figure:
-    """Draw a search beside others at equal cost: each point is the best result of one run.
+    """Draw the results of several searches at equal cost: each point is the best of one run.
 
     Lines join the runs that had the same seed.
 
     Args:
-        comparison: What came of comparing the searches.
+        comparison: The comparison of the searches, as `Study.compare_with_random` returns it.
 
     Raises:
-        NoResultError: There are not two runs or more of two searches or more.
+        NoResultError: There are fewer than two searches, or fewer than two runs of one.
     """
     if len(comparison.arms) < 2 or _runs(comparison) < 2:
         given = ", ".join(f"{name} with {len(runs)}" for name, runs in comparison.arms.items())
@@ -66,7 +66,7 @@ def _aside(runs: int) -> list[float]:
 
 
 def verdicts_of(comparison: Comparison | None) -> list[str]:
-    """Return what the numbers allow to say of the first arm beside each other one."""
+    """Return one sentence for each other arm that compares the first arm with it."""
     if comparison is None or _runs(comparison) < 2:
         return []
     verdicts = [comparison.verdict(other) for other in list(comparison.arms)[1:]]

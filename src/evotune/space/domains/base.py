@@ -1,4 +1,4 @@
-"""What every kind of gene is asked for, and the kinds that there are.
+"""The interface of every kind of gene, and the registry of the kinds.
 
 Every domain maps its values onto the unit interval and back. Numbers and ordinals keep their
 order there, in log scale where the domain says so. All that depends on the kind of a gene is a
@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,14 +25,16 @@ from evotune.space.plain import number, plain
 
 Array = npt.NDArray[np.float64]
 
-#: Two parents' places in the unit interval and a uniform draw -> their child's place. It must not
-#: depend on where zero lies: moving or stretching both parents moves or stretches the child.
+#: Two parents' positions in the unit interval and a uniform draw -> their child's position.
+#: Shifting or scaling both parents must shift or scale the child alike.
 Mix = Callable[[float, float, float], float]
 
 #: Every kind of domain by its name in JSON and TOML; a class joins it when it is defined.
 KINDS: dict[str, "type[Domain]"] = {}
 
-#: Domains of at most so many values are listed to see whether a condition can hold.
+_NONE: Mapping[Any, Any] = MappingProxyType({})
+
+#: Domains of at most this many values are listed to see whether a condition can hold.
 LISTED_AT_MOST = 10_000
 
 
@@ -53,15 +56,14 @@ class Axis:
 
 
 class Domain(ABC):
-    """The base of all domains. One of your own is a frozen dataclass that names its ``kind``.
+    """The base of all domains. A domain of your own is a frozen dataclass with a ``kind``.
 
-    A continuous range of numbers needs `contains`, `to_unit` and `from_unit` and nothing else;
-    finite values need `size` too. Once the class is defined, `Space.from_json`, storages and
-    files know it by its kind.
+    A continuous range of numbers needs only `contains`, `to_unit` and `from_unit`; finite values
+    need `size` too. Once it is defined, `Space.from_json`, storages and files find it by its kind.
 
     Attributes:
         kind: Name of the domain in JSON and TOML; no two classes share one.
-        ordered: True when near values are alike, so that variation may move instead of redraw.
+        ordered: True when neighbouring values are alike, so that variation may move between them.
         even: True when all values have an equal share of the unit interval and `to_unit` gives
             the middle of it, so that many rows can be computed at once.
         when: Conditions under which the gene is active; empty means always.
@@ -86,6 +88,11 @@ class Domain(ABC):
     even: ClassVar[bool] = False
     when: Any = ()
 
+    @property
+    def members(self) -> Mapping[Any, Any]:
+        """What stands in params in place of some of its plain values."""
+        return _NONE
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         kind = cls.__dict__.get("kind")
@@ -100,31 +107,31 @@ class Domain(ABC):
         KINDS[kind] = cls
 
     def __post_init__(self) -> None:
-        """Bring the conditions into one form; a dataclass with checks of its own calls this."""
+        """Normalise the conditions; a subclass with its own ``__post_init__`` calls this."""
         fill(self, when=normalise_when(self.when))
 
     # -- its values ---------------------------------------------------------------------------
 
     @property
     def size(self) -> float:
-        """How many values it has, ``inf`` for a continuous one."""
+        """Number of values, ``inf`` for a continuous domain."""
         return math.inf
 
     @abstractmethod
     def contains(self, value: Any) -> bool:
-        """Tell whether a value lies in the domain."""
+        """Return whether a value lies in the domain."""
 
     def canonical(self, value: Any) -> Any:
-        """Return a value that it contains as a plain Python, JSON-able one."""
+        """Return a value of the domain as a plain Python value that JSON can hold."""
         return plain(f"{type(self).__name__}: values", value)
 
     def key(self, value: Any) -> Any:
-        """Return what is hashable and equal exactly for values that are the same to a user."""
+        """Return a hashable key, equal exactly for values that are the same to a user."""
         return value
 
     @property
     def keyed(self) -> bool:
-        """True when a key may be something else than its value."""
+        """True when a value and its key may differ."""
         return type(self).key is not Domain.key
 
     def values(self) -> Iterator[Any]:
@@ -133,7 +140,7 @@ class Domain(ABC):
             yield self.from_unit((k + 0.5) / self.size)
 
     def ends(self) -> tuple[Any, Any] | None:
-        """Return the smallest and the largest number, None where values have no percentages."""
+        """Return the smallest and the largest number; None where the values are not numbers."""
         if not self.ordered or self.size < math.inf:
             return None
         low, high = self.from_unit(0.0), self.from_unit(1.0)
@@ -145,7 +152,7 @@ class Domain(ABC):
         return value if ends is None else min(max(value, ends[0]), ends[1])
 
     def allows(self, allowed: Range | tuple[Any, ...]) -> bool:
-        """Tell whether a condition on this gene, a `Range` or a tuple of values, can ever hold."""
+        """Return whether a condition on this gene, a `Range` or a tuple of values, can hold."""
         if isinstance(allowed, tuple):
             return any(self.contains(value) for value in allowed)
         if self.size <= LISTED_AT_MOST:
@@ -164,7 +171,7 @@ class Domain(ABC):
         """Map [0, 1] to the domain; a uniform unit gives a fair sample."""
 
     def snap(self, units: Array, directions: Array | None = None) -> Array:
-        """Return the units that stand for the values at many units.
+        """Decode many units and return the units of the values that they stand for.
 
         Args:
             units: Shape ``(rows,)``.
@@ -181,13 +188,13 @@ class Domain(ABC):
     # -- variation ----------------------------------------------------------------------------
 
     def draw(self, rng: np.random.Generator) -> Any:
-        """Draw a value afresh, uniform on its own scale."""
+        """Draw a value uniformly on the domain's own scale."""
         return self.from_unit(float(rng.random()))
 
     def other(self, value: Any, rng: np.random.Generator) -> Any:
-        """Draw another value of an unordered domain, by its chances; the same if it has no other.
+        """Draw another value of an unordered domain, by its chances; ``value`` if it has no other.
 
-        A continuous one is drawn afresh.
+        A continuous domain is sampled as in `draw`.
         """
         if self.size == math.inf:
             return self.draw(rng)
@@ -221,10 +228,10 @@ class Domain(ABC):
         return values[Lattice(len(values)).next(values.index(value), direction)]
 
     def grow(self, value: Any, share: float) -> Any:
-        """Add a share of its own size to a number (of the range's where it is 0).
+        """Add a share of its own size to a number (of the range's size where it is 0).
 
-        It stops at a bound, but a discrete one moves by one at least. Ordered values that are no
-        numbers have no percentages and move by one, in the direction of the share.
+        The result is clipped at the bounds; a discrete number moves by at least one step. Ordered
+        values that are not numbers move by one, in the direction of the share's sign.
         """
         ends = self.ends()
         direction = 1 if share > 0 else -1
@@ -265,8 +272,8 @@ class Domain(ABC):
         """Return this domain, narrowed from ``now`` towards good values.
 
         Args:
-            now: The domain as narrowed before; what cannot be narrowed returns it.
-            values: The good ones; they may lie outside of ``now``.
+            now: The domain as narrowed before; returned as it is where it cannot be narrowed.
+            values: The good values; they may lie outside ``now``.
             margin: Share of the present range to leave on each side of them.
             narrowest: Smallest width, as a share of the full range.
             floor: Chance of each value without an order that none of them has.
@@ -275,7 +282,7 @@ class Domain(ABC):
         if ends is None:
             return now
         begin, end = self.to_unit(ends[0]), self.to_unit(ends[1])
-        # An elite trial may lie outside: it came from before, or from elsewhere.
+        # An elite trial may lie outside: it may be older, or come from elsewhere.
         units = sorted(min(max(self.to_unit(value), begin), end) for value in values)
         room = margin * (end - begin)
         low, high = units[0] - room, units[-1] + room
@@ -285,7 +292,7 @@ class Domain(ABC):
         return self.part(self.from_unit(max(low, begin)), self.from_unit(min(high, end)))
 
     def part(self, low: Any, high: Any) -> "Domain":
-        """Return this domain from one of its values to another: all of it without such bounds."""
+        """Return this domain limited to [low, high]; unchanged where it has no such bounds."""
         this: Any = self
         if not {"low", "high"} <= set(_arguments(this)):
             return self
@@ -302,10 +309,10 @@ class Domain(ABC):
         return Axis(*ends, log=getattr(self, "log", False))
 
     def features(self, value: Any) -> Array:
-        """Return what a surrogate sees of a value, shape ``(features,)``, as many for each value.
+        """Return the features of a value for a surrogate, shape ``(features,)``.
 
-        An ordered value is one number, its place in [0, 1]. One without an order has a number for
-        each value, so that two values lie at distance 1, as far as the ends of an ordered one.
+        An ordered value is one number, its position in [0, 1]. An unordered one has a number for
+        each value (one-hot), scaled to distance 1, like the ends of an ordered domain.
         """
         if self.ordered:
             return np.array([self.to_unit(value)])
@@ -349,7 +356,7 @@ def domain_from_json(data: Mapping[str, Any]) -> Domain:
 
 
 def check_bounds(kind: str, low: Any, high: Any, *, log: bool, step: Any = None) -> None:
-    """Check the settings of a range of numbers, which are plain already.
+    """Check the settings of a range of numbers, which are plain Python numbers already.
 
     Raises:
         SpaceError: Bounds in the wrong order or too far apart, a log range that reaches zero, a

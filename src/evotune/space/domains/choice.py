@@ -1,9 +1,9 @@
 """Values without an order."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from evotune import finite
 from evotune.errors import SpaceError
 from evotune.space.domains.base import Domain
 from evotune.space.domains.listed import Listed
@@ -14,13 +14,14 @@ class Choice(Listed):
     """Values without an order, e.g. ``Choice("relu", "tanh")``.
 
     Args:
-        *values: The values: texts, numbers, True, False or None.
-        weights: Chance of each when drawn afresh, relative to each other; equal by default.
+        *values: The values: strings, numbers, True, False, None, or members of an ``Enum``, which
+            are stored by name and stand in params as they are.
+        weights: Relative probability of each value when one is drawn; equal by default.
         when: Conditions.
 
     Raises:
-        SpaceError: No values, one that stands twice, one that JSON cannot hold, or weights that
-            are not positive, one for each value.
+        SpaceError: No values, a repeated value, one that JSON cannot hold, or weights that are not
+            one positive number per value.
     """
 
     kind: ClassVar[str] = "choice"
@@ -35,12 +36,15 @@ class Choice(Listed):
         self.weights = None if weights is None else _checked(weights, len(self.options))
         self._cumulative: list[float] | None = None
         if self.weights is not None:
-            total = sum(self.weights)
-            ends = range(1, len(self.weights) + 1)
-            self._cumulative = [sum(self.weights[:k]) / total for k in ends]
+            chances = self.chances()
+            total = sum(chances)
+            self._cumulative = [sum(chances[:k]) / total for k in range(1, len(chances) + 1)]
 
     def chances(self) -> list[float]:
-        return super().chances() if self.weights is None else list(self.weights)
+        if self.weights is None:
+            return super().chances()
+        unit = finite.unit(self.weights)  # they are added up
+        return [weight / unit for weight in self.weights]
 
     def from_unit(self, unit: float) -> Any:
         if self._cumulative is None:
@@ -77,7 +81,7 @@ def _checked(weights: Any, count: int) -> tuple[float, ...]:
         given = [number("Choice: weights", weight) for weight in weights]
     except TypeError:
         given = []
-    if len(given) != count or not all(w > 0 for w in given) or not math.isfinite(sum(given)):
+    if len(given) != count or not all(w > 0 for w in given):
         raise SpaceError(
             f"Choice: weights must be positive numbers, one for each of the {count} values; "
             f"got {weights!r}"

@@ -11,7 +11,7 @@ class Fixed(Listed):
     """One value that is never varied, but passed on with the others.
 
     Args:
-        value: A text, a number, True, False or None.
+        value: A string, a number, True, False, None, or a member of an ``Enum``.
         when: Conditions.
     """
 

@@ -11,7 +11,7 @@ from evotune.space.domains.lattice import Lattice
 from evotune.space.domains.scale import Scale
 from evotune.space.plain import flag, number, real
 
-#: A step spans so many floats at least, or its values could not be told apart.
+#: A step must span at least this many floats, or its values could not be told apart.
 FLOATS_A_STEP = 16
 
 
@@ -116,17 +116,17 @@ def _count(low: float, high: float, step: float) -> int:
         return 1
     digits = _digits(low, high, step)
     if digits > 2 / FLOATS_A_STEP:
-        digit = step * digits / 2
+        digit = math.ulp(max(abs(low), abs(high)))
         raise SpaceError(
             f"Float({low!r}, {high!r}, step={step!r}): floats of this size lie {digit:.2g} apart, "
             f"too far for such a step. Give a step of {FLOATS_A_STEP * digit:.2g} or more, leave "
             "it out, or search the distance from low and add low in your function"
         )
-    # What rounding has taken from the bounds must not cost the last value.
+    # Rounding of the bounds must not lose the last value.
     steps = (Fraction(repr(high)) - Fraction(repr(low))) / Fraction(repr(step))
     return math.floor(steps + Fraction(1e-9 + digits)) + 1
 
 
 def _digits(low: float, high: float, step: float) -> float:
-    """Return what two roundings may take from a distance, as a share of a step."""
+    """Return the largest rounding error of a distance, as a share of a step."""
     return 2 * math.ulp(max(abs(low), abs(high))) / step

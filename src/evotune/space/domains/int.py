@@ -14,7 +14,7 @@ from evotune.space.domains.scale import Scale
 from evotune.space.folding import reflect
 from evotune.space.plain import flag, whole
 
-#: Whole numbers are rounded from floats below this, where that is exact; counted beyond.
+#: Below this, whole numbers are rounded from floats, which is exact; above, they are counted.
 FAR = 2**40
 
 
@@ -56,7 +56,7 @@ class Int(Domain):
         count = (high - low) // step + 1
         rounded = step == 1 and max(abs(low), abs(high)) < FAR
         if log and not rounded and high - low < low >> 20:
-            log = False  # so far from zero it is the same, and a logarithm has too few digits
+            log = False  # linear is the same so far from zero, and logs have too few digits
         # Half a unit beyond each bound, so that rounding gives the ends their full share.
         scale = Scale.over(low - 0.5, high + 0.5, log) if rounded or log else None
         fine = not rounded if log else count > FINE
@@ -136,7 +136,7 @@ class Int(Domain):
 
     def to_json(self) -> dict[str, Any]:
         data = super().to_json()
-        if self.step == 1:  # as descriptions were before there was a step
+        if self.step == 1:  # as in descriptions older than the option
             del data["step"]
         return data
 

@@ -1,4 +1,4 @@
-"""Values that are counted: places 0, 1, 2, ... as cells of the unit interval, in whole numbers."""
+"""Discrete values as places 0, 1, 2, ..., cells of the unit interval, in exact integers."""
 
 import hashlib
 import math
@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 
-#: A float has 2**53 steps in the unit interval. Beyond so many places a fair share of these is too
-#: few for each: there the digits that a float does not have are made up.
+#: A float has 2**53 steps in the unit interval. Beyond this many places each would get too few of
+#: them: there the digits that a float lacks are made up (`made_up`).
 FINE = 2**44
 
 
@@ -49,7 +49,7 @@ class Lattice:
         return self.fold(first + share_of(share, second - first))
 
     def fold(self, place: int) -> int:
-        """Bring a place back as if both ends were mirrors."""
+        """Reflect a place at both ends."""
         place %= 2 * self.count
         return min(place, 2 * self.count - 1 - place)
 
@@ -71,7 +71,7 @@ def below(count: int, rng: np.random.Generator) -> int:
 
 
 def made_up(number: float, count: int) -> int:
-    """Return a whole number below ``count`` that looks random, the same for the same float."""
+    """Return a pseudorandom whole number below ``count``, always the same for the same float."""
     if count <= 1:
         return 0
     digest = hashlib.shake_128(struct.pack("<d", number)).digest(count.bit_length() // 8 + 8)
@@ -79,6 +79,6 @@ def made_up(number: float, count: int) -> int:
 
 
 def share_of(share: float, width: int) -> int:
-    """Return a share of a width, the nearest whole number, with made up digits below a float's."""
+    """Return a share of a width, rounded; digits beyond a float's precision are made up."""
     grain = 0 if share in (0.0, 1.0) else int(Fraction(math.ulp(share)) * abs(width))
     return round(Fraction(share) * width) + made_up(share, grain)

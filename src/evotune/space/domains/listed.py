@@ -1,6 +1,7 @@
-"""What domains that are given by their values share."""
+"""Base of the domains that are given as a list of values."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum, EnumType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 class Listed(Domain):
-    """A domain given by its values; not used by itself.
+    """A domain given as a list of values; not used directly.
 
     Attributes:
         options: The values, plain.
@@ -28,7 +29,10 @@ class Listed(Domain):
             raise SpaceError(f'{name}() has no values; write {name}("a", "b")')
         self.options: tuple[Scalar, ...] = tuple(plain(f"{name}: values", v) for v in values)
         if len(set(self.options)) < len(self.options):
-            raise SpaceError(f"{name}: a value stands twice in {values!r}")
+            raise SpaceError(f"{name}: a value is given twice in {values!r}")
+        self._members = {
+            p: v for p, v in zip(self.options, values, strict=True) if isinstance(v, Enum)
+        }
         self.when = normalise_when(when)
         self._index: dict[Any, int] = {value: k for k, value in enumerate(self.options)}
 
@@ -42,15 +46,22 @@ class Listed(Domain):
         return hash((self.kind, self.options))
 
     @property
+    def members(self) -> Mapping[Any, Any]:
+        """The member of an ``Enum`` that each plain value was given as, if it was."""
+        return self._members
+
+    @property
     def size(self) -> float:
         return len(self.options)
 
     def contains(self, value: Any) -> bool:
         if type(value) not in _PLAIN:
             try:
-                value = plain("value", value)
+                given, value = value, plain("value", value)
             except SpaceError:
                 return False
+            if isinstance(given, Enum) and self._members.get(value, given) is not given:
+                return False  # of the same name, but another enumeration's
         # True == 1 in Python: they are different values to a user, so the types must agree too.
         k = self._index.get(value)
         return k is not None and isinstance(value, bool) == isinstance(self.options[k], bool)
@@ -80,6 +91,8 @@ class Listed(Domain):
 
 
 def _is_list(value: Any) -> bool:
+    if isinstance(value, EnumType):
+        return True
     if isinstance(value, np.ndarray):
         return value.ndim == 1
     return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)

@@ -9,11 +9,12 @@ class Ordinal(Listed):
     """Values in a meaningful order, e.g. ``Ordinal(16, 32, 64, 128)``; variation moves along it.
 
     Args:
-        *values: The values in order: texts, numbers, True, False or None.
+        *values: The values in order: strings, numbers, True, False, None, or members of an
+            ``Enum``, which are stored by name and stand in params as they are.
         when: Conditions.
 
     Raises:
-        SpaceError: No values, one that stands twice, or one that JSON cannot hold.
+        SpaceError: No values, a repeated value, or one that JSON cannot hold.
     """
 
     kind: ClassVar[str] = "ordinal"

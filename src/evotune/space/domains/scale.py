@@ -9,9 +9,9 @@ class Scale:
     """A linear or logarithmic map between an interval and [0, 1].
 
     Args:
-        origin: Where the interval begins, in the logarithm where it has one.
-        width: Its length, likewise.
-        log: Logarithmic.
+        origin: Start of the interval, or its logarithm.
+        width: Length of the interval, or of its logarithm.
+        log: True for a logarithmic map.
     """
 
     origin: float

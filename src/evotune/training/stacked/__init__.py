@@ -1,6 +1,6 @@
-"""The stacked population: members whose shapes agree train as one model.
+"""Stacked training: members whose networks have equal shapes train as one model.
 
-`together` is the way in. `groups` says who fits together, `run` trains and measures one group,
-`training` holds the members' numbers in one matrix, `optimizer` and `update_rules` change it;
-`model`, `members`, `layers` and `recurrent` map a model over its first axis.
+`together` is the entry point. `groups` decides which members fit together, `run` trains one group,
+`training` holds the parameters of its members in one matrix, `optimizer` and `update_rules` update
+it; `model`, `members`, `layers` and `recurrent` map a model over its first axis.
 """

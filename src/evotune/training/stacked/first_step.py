@@ -1,4 +1,4 @@
-"""A first step of two members, thrown away: can they be stacked, and what memory do they take?"""
+"""A trial step of two members, then discarded: checks if they can be stacked, measures memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from evotune.training.stacked.model import StackedModel, stack_of
 
 @dataclass(frozen=True, slots=True)
 class FirstStep:
-    """What the first step of a group showed.
+    """The results of the first step of a group.
 
     Attributes:
         untrained: Names of the parameters that got no gradient.
@@ -26,14 +26,14 @@ class FirstStep:
 
 
 def first_step(group: Sequence[Member], data: InMemory) -> FirstStep:
-    """Compute a step and an output of the first two members, and change nothing.
+    """Compute a step and an output of the first two members, without changing them.
 
     Args:
         group: Members of one group.
-        data: Training data; the first batch is taken.
+        data: Training data, of which the first batch is used.
 
     Raises:
-        Exception: Anything that torch raises for a model that cannot be mapped.
+        Exception: Any error of torch for a model that cannot be mapped.
     """
     pair = group[:2]
     models = [member.setup.model for member in pair]

@@ -1,4 +1,4 @@
-"""Which members can be trained as one model: those whose models are alike but for their numbers."""
+"""Which members can be trained as one model: those whose models differ only in their numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Unstackable:
     """Why a trial has to be trained by itself.
 
     Attributes:
-        reason: One line for people; "" where there is simply nobody to train it with.
+        reason: One line to show; "" if there is only no other member to train it with.
     """
 
     reason: str = ""
@@ -38,10 +38,10 @@ class Member:
     Attributes:
         handle: The trial.
         setup: Its model, optimizer and so on, freshly built.
-        generator: Goes on where building the model left the random stream; draws its dropout.
+        generator: Draws the dropout; starts at the state of the RNG after building the model.
         result: Metrics, an error of this trial alone, or why it must be trained by itself; None
             as long as it is in training.
-        row: Its place in the stack.
+        row: Its row in the stack.
         epoch: Number of the running epoch.
         scores: What has been measured so far.
     """
@@ -56,7 +56,7 @@ class Member:
 
 
 def grouped(members: Sequence[Member]) -> list[list[Member]]:
-    """Return groups of members that can be trained together; the others get their result.
+    """Return groups of members that can be trained together; all others get an `Unstackable`.
 
     Args:
         members: Each with a freshly built set-up.
@@ -79,7 +79,7 @@ def grouped(members: Sequence[Member]) -> list[list[Member]]:
 
 
 def _alone(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Unstackable:
-    """Say in what a member is the only one of its kind, if it nearly agrees with another."""
+    """Return in what a member differs from all others, if in only one trait from some."""
     if not others:
         return Unstackable()
     differing = min((_differences(own, other) for other in others), key=len)
@@ -107,7 +107,7 @@ def _obstacle(setup: Setup) -> str:
 
 
 def _traits(setup: Setup) -> dict[str, Any]:
-    """Return by name all that members must agree in."""
+    """Return by name everything that must be equal in all members of a group."""
     names = {id(p): name for name, p in setup.model.named_parameters()}
     optimizer = setup.optimizer
     return _structure(setup.model) | {
@@ -153,7 +153,7 @@ def _form(tensor: Tensor | None) -> Any:
 
 
 def numbers(models: Sequence[nn.Module]) -> dict[tuple[str, str], Tensor]:
-    """Return the modules' own numbers that differ, such as rates of dropout, each ``(members,)``.
+    """Return the attributes of modules that differ, such as dropout rates, each ``(members,)``.
 
     Args:
         models: Of one group.
@@ -171,7 +171,7 @@ def numbers(models: Sequence[nn.Module]) -> dict[tuple[str, str], Tensor]:
 
 
 def _frozen(value: Any, depth: int) -> Any:
-    """Return a hashable that equals that of another value which does the same."""
+    """Return a hashable that is equal for values with the same behaviour."""
     if value is None or isinstance(value, _PLAIN):
         return type(value), value
     if depth > _DEEPEST:

@@ -32,7 +32,7 @@ def _linear(members: Members, input: Tensor, weight: Tensor, bias: Tensor | None
         if rows.dim() != 3:
             rows = rows.reshape(len(rows), -1, rows.shape[-1])
         flat = rows.transpose(1, 2)
-        # Outputs before examples: fast also for a few outputs, and gradients come as they lie.
+        # Outputs before examples: fast even for few outputs, and gradients need no transposition.
         output = torch.bmm(matrix, flat) if shift is None else torch.baddbmm(shift, matrix, flat)
     output = output.transpose(1, 2)
     if input.dim() != 2:
@@ -85,7 +85,7 @@ def _by_channel(
     *args: Any,
     **kw: Any,
 ) -> Any:
-    """Compute what treats every channel alone, such as pooling."""
+    """Compute an operation on each channel separately, such as pooling."""
     _, axis = members.split(input)
     if axis is None or input.dim() != axes + 2:
         return NotImplemented
@@ -161,14 +161,14 @@ def _embedding(
 def dropout_mask(members: Members, shape: tuple[int, ...], rate: Any, like: Tensor) -> Tensor:
     """Return ``(members, *shape)`` of 0 and 1 / (1 - rate).
 
-    On the CPU every member's numbers are those that torch's dropout draws for it alone. On other
-    devices, whose generators cannot be shared out, all are drawn from one.
+    On the CPU each member's mask is the one that torch's dropout draws when it is trained alone.
+    On other devices, where this is not possible, all masks are drawn from one generator.
 
     Args:
-        members: Who drops.
-        shape: Of one member.
-        rate: A number, or a tensor of one number a member.
-        like: Has the wanted type and device.
+        members: The members.
+        shape: Shape of one member's mask.
+        rate: A number, or a tensor with one number per member.
+        like: Tensor with the wanted dtype and device.
     """
     if members.generators is None:
         raise Unmappable("dropout that stays on in evaluation")
@@ -183,7 +183,7 @@ def dropout_mask(members: Members, shape: tuple[int, ...], rate: Any, like: Tens
     for row, share, generator in zip(mask, keep.tolist(), members.generators, strict=True):
         if 0.0 < share < 1.0:
             row.bernoulli_(share, generator=generator).div_(share)
-        else:  # torch draws nothing
+        else:  # torch draws no random numbers here
             row.fill_(share)
     return mask
 

@@ -1,8 +1,8 @@
-"""The members' axis inside of a mapped model: seen, moved and hidden again.
+"""Access to the members' axis inside a mapped model.
 
-Inside of `torch.func.vmap` a tensor looks as if it belonged to one member. Layers that are faster,
-or only right, when all members are computed together need the tensor behind it. This is the one
-place that uses torch's own functions for that; they are the same from torch 2.2 on.
+Inside `torch.func.vmap` a tensor looks as if it belonged to one member. Layers that are faster, or
+only correct, when all members are computed together need the underlying tensor. Only this module
+uses torch's internal functions for that; they have not changed since torch 2.2.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,9 +24,9 @@ class Members:
     """The members that one call of a mapped model computes; made by `mapping`.
 
     Args:
-        count: How many.
-        generators: Where each member's dropout is drawn from; None where nothing may be drawn.
-        level: How deep this mapping lies in others, as torch counts them.
+        count: Number of members.
+        generators: Each member's generator for dropout; None if nothing may be drawn.
+        level: Nesting level of this mapping, as torch counts them.
     """
 
     __slots__ = ("_level", "count", "generators")
@@ -39,11 +39,11 @@ class Members:
         self._level = level
 
     def here(self) -> bool:
-        """Return True unless the model itself maps a function, inside of which this runs."""
+        """Return False inside a further mapping that the model itself does."""
         return bool(functorch.maybe_current_level() == self._level)
 
     def split(self, tensor: Any) -> tuple[Tensor, int | None]:
-        """Return the whole tensor and its members' axis, None where all members share it."""
+        """Return the whole tensor and the position of its members' axis, or None without one."""
         if not isinstance(tensor, Tensor):
             return tensor, None
         whole, axis = functorch._unwrap_batched(tensor, self._level)
@@ -63,8 +63,8 @@ class Members:
     def channels(self, tensor: Tensor) -> Tensor:
         """Return ``(batch, channels, ...)`` of all members as ``(batch, members·channels, ...)``.
 
-        On the CPU images lie in memory with the channels last: convolution in many groups, and
-        pooling, are several times faster that way.
+        On the CPU images are stored channels-last: grouped convolution and pooling are several
+        times faster that way.
         """
         whole, axis = self.split(tensor)
         if axis is None:
@@ -86,13 +86,13 @@ def mapping(
     generators: Sequence[torch.Generator] | None,
     table: dict[Any, Callable[..., Any]],
 ) -> Iterator[Members]:
-    """Map what is computed inside over members, as `torch.func.vmap` does.
+    """Map the computation inside the block over members, as `torch.func.vmap` does.
 
     This is vmap without its search through nested arguments, which takes as long as a small model.
 
     Args:
-        count: How many members.
-        generators: Where each member's dropout is drawn from; None where nothing may be drawn.
+        count: Number of members.
+        generators: Each member's generator for dropout; None if nothing may be drawn.
         table: Replacements by torch function, see `Layers`.
     """
     level = functorch._vmap_increment_nesting(count, "error")
@@ -105,10 +105,10 @@ def mapping(
 
 
 class Layers(TorchFunctionMode):
-    """While it is entered, torch's layer functions compute all members at once.
+    """Inside this block, torch's layer functions compute all members at once.
 
     Args:
-        members: Who is computed.
+        members: The members.
         table: Replacements by torch function: each takes the members and that function's arguments,
             and returns NotImplemented to leave the call to torch.
     """

@@ -1,4 +1,4 @@
-"""Memory of members that train together: how many fit, and that it is not given back each step."""
+"""Memory of members that train together: how many fit, and keeping freed memory between steps."""
 
 import ctypes
 import platform
@@ -11,8 +11,8 @@ import torch
 from evotune.training.stacked.first_step import FirstStep
 from evotune.training.stacked.groups import Member
 
-#: Bytes that the members of one step on the CPU may keep for its backward pass; with more, the
-#: processor's caches are of little use.
+#: Most bytes that the members of one step on the CPU may keep for its backward pass, so that the
+#: processor's caches remain useful.
 _CPU_STEP = 8 << 20
 #: Names of glibc's settings in malloc.h, and bytes.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = (-1, 256 << 20), (-3, 32 << 20)
@@ -22,9 +22,9 @@ def members_at_once(group: Sequence[Member], first: FirstStep, memory: int | Non
     """Return how many members of a group may train at a time.
 
     Args:
-        group: All that could.
-        first: What a first step took.
-        memory: Bytes that may be used; None for half of what is free on the device.
+        group: All members of the group.
+        first: The result of the first step.
+        memory: Bytes that may be used; None for half of the free memory of the device.
     """
     setup = group[0].setup
     if memory is None:
@@ -47,8 +47,8 @@ def _free(device: torch.device) -> int:
 def keep_freed_memory() -> None:
     """Let glibc keep up to 256 MB of freed memory for the next step, in this whole process.
 
-    A stack's tensors are so large that it would give them back to the system, and fetch them anew
-    page by page, in every step: convolutional networks then take up to a fifth longer.
+    By default glibc would return the large tensors of a stack to the system and allocate them again
+    page by page in every step, which makes convolutional networks up to a fifth slower.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")

@@ -1,4 +1,4 @@
-"""One model computed for all members: their tensors take the places of one member's."""
+"""One model computed for all members, with stacked tensors in place of one member's."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,8 +21,8 @@ class StackedModel:
     """A model whose parameters, buffers and numbers are stacks ``(members, ...)``.
 
     Args:
-        model: One member's model. Its code computes all members; while it does so, the stacks
-            stand in the places of its own tensors.
+        model: One member's model. Its code computes all members; meanwhile the stacks replace its
+            own tensors.
         parameters: Stacks by the names of ``named_parameters()``.
         buffers: Stacks by the names of ``named_buffers()``; changed in place by training.
         numbers: Attributes of modules that differ between members, such as ``("2", "p")`` for the
@@ -83,7 +83,7 @@ class StackedModel:
 
     @contextmanager
     def _entered(self, generators: Sequence[torch.Generator] | None) -> Iterator[Members]:
-        """Put the stacks in the places of the model's own tensors, and these back afterwards."""
+        """Replace the model's own tensors by the stacks, and restore them afterwards."""
         own = [places[0][0][places[0][1]] for places in self._places]
         with mapping(self.members, generators, _TABLE) as members:
             stacks = [members.join(stack) for stack in self._stacks]
@@ -97,7 +97,7 @@ class StackedModel:
                 self._tell_recurrent()
 
     def _take_over_buffers(self, stacks: Sequence[Tensor]) -> None:
-        """Copy buffers that the model has assigned anew instead of changing them in place."""
+        """Copy buffers that the model has reassigned instead of changing them in place."""
         for index in self._buffers:
             owner, key = self._places[index][0]
             if owner[key] is not stacks[index]:
@@ -116,7 +116,7 @@ def _put(places: Sequence[Sequence[Place]], values: Sequence[Any]) -> None:
 
 
 def _places(model: nn.Module) -> dict[int, list[Place]]:
-    """Return where each tensor of a model stands, by its id; tied ones stand in several places."""
+    """Return where a model refers to each tensor, by id; tied tensors have several places."""
     places: dict[int, list[Place]] = {}
     for module in model.modules():
         for owner in (module._parameters, module._buffers):

@@ -12,14 +12,14 @@ from evotune.training.stacked.update_rules import RULES, Step, flags_of, numbers
 class StackedOptimizer:
     """Trains all members' parameters, in one matrix, by the rule of their optimizers.
 
-    The members' own optimizers take no step, but stay what they are: where hyperparameters are
-    read from, so that any scheduler works, and where the state is loaded from and handed back to.
+    The members' own optimizers take no steps: hyperparameters are read from them, so that any
+    scheduler works, and the state is loaded from them and handed back to them.
 
     Args:
-        optimizers: One for each member, alike but for numbers. Their parameters are views into the
-            rows of ``matrix``.
-        trained: Positions of the trained parameters in each param group, in the order in which
-            they lie in the matrix.
+        optimizers: One per member, which differ only in numbers. Their parameters are views into
+            the rows of ``matrix``.
+        trained: Positions of the trained parameters in each param group, in the order of the
+            columns of the matrix.
         matrix: All parameters, ``(members, numbers)``, changed in place.
     """
 
@@ -54,7 +54,7 @@ class StackedOptimizer:
         return [parameters[place] for place in self._trained[group]]
 
     def read(self) -> None:
-        """Take over the hyperparameters that the members' optimizers have now."""
+        """Read the current hyperparameters of the members' optimizers."""
         self._steps_of_groups = [self._step_of(index) for index in range(len(self._trained))]
 
     def _step_of(self, index: int) -> Step:
@@ -80,10 +80,10 @@ class StackedOptimizer:
         )
 
     def step(self, gradients: Sequence[Tensor]) -> None:
-        """Change the parameters.
+        """Update the parameters.
 
         Args:
-            gradients: Of each trained parameter, ``(members, ...)``, in the matrix's order.
+            gradients: Of each trained parameter, ``(members, ...)``, in the order of the matrix.
         """
         torch.cat([gradient.flatten(1) for gradient in gradients], dim=1, out=self._gradients)
         self._steps += 1
@@ -124,7 +124,7 @@ class StackedOptimizer:
                 optimizer.state[parameter] = {**optimizer.state.get(parameter, {}), **own}
 
     def _places(self, member: int) -> Iterator[tuple[Any, slice]]:
-        """Yield a member's trained parameters, and where they lie in its row."""
+        """Yield a member's trained parameters, and their positions in its row."""
         start = 0
         for index in range(len(self._trained)):
             for parameter in self._parameters(member, index):

@@ -93,7 +93,7 @@ def _recurrent(
     bidirectional: bool,
     batch_first: bool = False,
 ) -> Any:
-    """Stand for ``torch.lstm`` and its kind."""
+    """Replace ``torch.lstm``, ``torch.gru`` and the like."""
     if not isinstance(has_biases, bool):
         raise Unmappable("a recurrent layer on a packed sequence")
     pairs = isinstance(hx, tuple | list)

@@ -1,4 +1,4 @@
-"""One run of members that train together, from their fresh set-ups to their results."""
+"""One run of members that train together, from freshly built models to their results."""
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,7 +20,7 @@ from evotune.trial import Failed
 
 #: Examples whose outputs are compared with those of each member's own model.
 _COMPARED = 2
-#: Relative difference at which a stacked model is not the same model; rounding stays far below.
+#: Relative difference above which outputs count as different; rounding errors are far smaller.
 _TOLERANCE = 0.02
 
 
@@ -58,7 +58,7 @@ class Run:
         self._each(self._finish)
 
     def _each(self, action: Callable[[Member], Any]) -> None:
-        """Do something for every member that has no result yet; its error is its result."""
+        """Call a function for every member without a result; an error becomes its result."""
         for member in self._members:
             if member.result is None:
                 try:
@@ -78,7 +78,7 @@ class Run:
         self._seconds[name] += taken[name] / len(self._members)
 
     def _compare(self) -> None:
-        """Take out members whose own model does not compute what it does as one of the stack."""
+        """Remove members whose own model gives another output than the stacked model."""
         inputs = self._data("train").inputs[:_COMPARED]
         outputs = self._stack.model.outputs(inputs)
 
@@ -105,7 +105,7 @@ class Run:
                 self._each(_end_epoch)
             self._report()
         for steps in running:
-            next(steps, None)  # lets it note the time
+            next(steps, None)  # so that it records the time
 
     def _report(self) -> None:
         every = self._task.validate_every

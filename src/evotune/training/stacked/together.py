@@ -23,22 +23,22 @@ def train_together(
 ) -> list[Result]:
     """Train and measure several trials at once.
 
-    Members whose models are alike but for their numbers train as one model. What each one gets is
-    what ``task(handle)`` gives, up to rounding: the same initial weights, order of examples and, on
-    the CPU, dropout. ``train_seconds`` and ``evaluation_seconds`` are its share of the time that
-    all of them took.
+    Members whose models differ only in their numbers train as one model. The result of each equals
+    that of ``task(handle)`` up to rounding: the initial weights, the order of examples and, on the
+    CPU, dropout are the same. ``train_seconds`` and ``evaluation_seconds`` are each member's share
+    of the total time.
 
     Args:
         task: What to train.
         handles: The trials.
         memory: Bytes that may be used at a time; more members than fit are trained in several
-            runs. One member is taken to need its parameters, their gradients and the optimizer's
-            state, and twice what its forward pass keeps for the backward pass. Default: half of
-            what is free on the device.
+            runs. The estimate for one member is its parameters, their gradients and the optimizer's
+            state, plus twice what its forward pass keeps for the backward pass. By default half of
+            the free memory of the device.
 
     Returns:
-        For each trial in order: its metrics, the exception that it alone has raised, or why it
-        must be trained by itself, with ``task(handle)``.
+        For each trial in order: its metrics, the exception that it raised, or an `Unstackable` if
+        it must be trained by itself, with ``task(handle)``.
     """
     device = find_device(task.device)
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -50,7 +50,7 @@ def train_together(
         data = sources["train"]
         in_memory = all(isinstance(source, InMemory) for source in sources.values())
         if not (in_memory and isinstance(data, InMemory)):
-            return [Unstackable("the data are no pair of tensors or arrays") for _ in handles]
+            return [Unstackable("the data are not a pair of tensors or arrays") for _ in handles]
         found = [_prepared(task, handle, device) for handle in handles]
         members = [member for member in found if isinstance(member, Member)]
         for group in grouped(members):
@@ -80,8 +80,8 @@ def _train_group(
         for run in range(runs):
             Run(task, group[run::runs], first.untrained).run()
     except Exception as error:
-        # Whatever a model does that cannot be mapped, it can be trained by itself, or fails there
-        # with an error that says more.
+        # A model that cannot be mapped can still be trained by itself, or fails there with a better
+        # error message.
         for member in group:
             member.result = member.result or Unstackable(_one_line(error))
 

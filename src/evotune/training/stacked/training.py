@@ -1,4 +1,4 @@
-"""Members that are trained as one model: their tensors in one memory, epochs, outputs."""
+"""The training of members as one model: shared memory, epochs, outputs."""
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -12,12 +12,12 @@ from evotune.training.stacked.model import StackedModel
 from evotune.training.stacked.optimizer import StackedOptimizer
 from evotune.training.trainer import STEPS_PER_LOOK
 
-#: Fewest examples of an evaluation batch that is divided because it holds all members.
+#: Evaluation batches, divided as they hold all members, are not made smaller than this.
 _SMALLEST_PIECE = 64
 
 
 class Stack:
-    """The memory of several members; each member's own model is a window on it.
+    """The parameters of several members; each member's own model is a view on them.
 
     Args:
         members: Of one group, freshly built.
@@ -56,7 +56,7 @@ class Stack:
         return self._model
 
     def load_optimizers(self) -> None:
-        """Take over what the members' optimizers have been given since."""
+        """Load the state that the members' optimizers were given meanwhile."""
         self._optimizer.read()
         self._optimizer.load()
 
@@ -65,10 +65,10 @@ class Stack:
         self._optimizer.hand_back()
 
     def train_epoch(self, data: InMemory) -> list[float]:
-        """Train one epoch and return each member's mean training loss of an example.
+        """Train one epoch and return each member's mean training loss per example.
 
-        The numbers are those of `evotune.training.trainer.train_epoch`; a loss that is not finite
-        ends nobody's training here.
+        The results are those of `evotune.training.trainer.train_epoch`, except that a loss that is
+        not finite raises no error.
         """
         self._optimizer.read()
         setup = self.members[0].setup
@@ -87,7 +87,7 @@ class Stack:
         return [total / count for total in _added(totals, pending)]
 
     def _batches(self, data: InMemory) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield batches ``(members, batch, ...)``, each member's in an order of its own."""
+        """Yield batches ``(members, batch, ...)``, with an own order of examples per member."""
         size = self.members[0].setup.batch_size
         orders = torch.stack(
             [epoch_order(len(data), size, member.setup.shuffle) for member in self.members]
@@ -101,9 +101,9 @@ class Stack:
         """Return the members' outputs ``(members, examples, ...)``.
 
         Args:
-            data: What is predicted.
-            size: Examples that are changed at a time; fewer are computed at a time.
-            change: What is done to the inputs first.
+            data: The examples.
+            size: Number of examples to which ``change`` is applied at a time.
+            change: Function applied to the inputs first, or None.
         """
         piece = max(min(size, _SMALLEST_PIECE), size // len(self.members))
         found = []

@@ -18,16 +18,16 @@ _FLAGS = ("nesterov", "amsgrad", "centered", "maximize", "decoupled_weight_decay
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step of a rule works on; everything is changed in place.
+    """The arguments of one step of a rule; everything is changed in place.
 
     Attributes:
         parameters: ``(members, numbers)``.
         gradients: ``(members, numbers)``; the rule may use them up.
-        scratch: ``(members, numbers)``, of any content.
-        state: The optimizer's memory by torch's names, each ``(members, numbers)``.
+        scratch: ``(members, numbers)``, free to use, with arbitrary content.
+        state: The optimizer's state by torch's names, each ``(members, numbers)``.
         steps: Steps that each member has taken, this one included, ``(members, 1)``, float64.
         values: Each hyperparameter, ``(members, 1)``, float64.
-        flags: Hyperparameters that are no numbers, such as ``nesterov``.
+        flags: Hyperparameters that are not numbers, such as ``nesterov``.
         any_of: Names of the hyperparameters that are not 0 in some member.
     """
 
@@ -41,7 +41,7 @@ class Step:
     any_of: frozenset[str]
 
     def value(self, number: Tensor | str) -> Tensor:
-        """Return a hyperparameter, or a number computed from some, in the parameters' type."""
+        """Return a hyperparameter, or a number computed from some, in the parameters' dtype."""
         column = self.values[number] if isinstance(number, str) else number
         return column.to(self.parameters.dtype)
 
@@ -159,7 +159,7 @@ def flags_of(optimizer: torch.optim.Optimizer) -> tuple[dict[str, bool], ...]:
 
 
 def numbers_of(group: Mapping[str, Any]) -> dict[str, float]:
-    """Return a param group's hyperparameters that are numbers, betas apart as beta1 and beta2."""
+    """Return a param group's numeric hyperparameters, with betas split into beta1 and beta2."""
     names = ("lr", "momentum", "dampening", "weight_decay", "eps", "alpha")
     numbers = {name: float(group[name]) for name in names if name in group}
     if "betas" in group:

@@ -1,4 +1,4 @@
-"""Weights of members: donors' rows are copied once, and kept rows are handed over as they lie."""
+"""Resuming and keeping weights of members, with as few copies as possible."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,11 +12,11 @@ from evotune.training.stacked.groups import Member
 
 
 def resume(member: Member) -> None:
-    """Do what ``trial.resume`` does, for a member whose model is a window on a stack.
+    """Do what ``trial.resume`` does, for a member whose model is a view on a stack.
 
-    A plain copy of a donor that is in memory goes straight into the member's rows; the optimizer
-    shares the donor's state until its own stack has taken it over. All else, what does not fit
-    included, is left to ``trial.resume``.
+    A plain copy of a donor in memory is written directly to the member's row; the optimizer shares
+    the donor's state until the stack has loaded it. Every other case, including weights that do
+    not fit, is left to ``trial.resume``.
 
     Raises:
         CheckpointError: The donor's weights are missing, damaged or do not fit.
@@ -46,21 +46,22 @@ def _fits(own: Mapping[str, Any], objects: Mapping[str, Any], state: Mapping[str
     donated = state.get("model", {})
     if not objects.keys() <= state.keys() or own.keys() != donated.keys():
         return False
-    if any(tensor.shape != donated[name].shape for name, tensor in own.items()):
+    forms = ((tensor, donated[name]) for name, tensor in own.items())
+    if any((a.shape, a.dtype) != (b.shape, b.dtype) for a, b in forms):
         return False
     groups, theirs = objects["optimizer"].param_groups, state["optimizer"]["param_groups"]
     return [_form(group) for group in groups] == [_form(group) for group in theirs]
 
 
 def _form(group: Mapping[str, Any]) -> tuple[set[str], int]:
-    # A scheduler adds to a group what it starts from.
+    # A scheduler adds its initial values to each param group.
     return group.keys() - {"initial_lr"}, len(group["params"])
 
 
 def keep(member: Member) -> None:
-    """Do what ``trial.keep`` does; the tensors are not copied, they share the stack's memory.
+    """Do what ``trial.keep`` does, but the tensors are not copied: they share the stack's memory.
 
-    It is freed once the weights of none of its members are kept.
+    That memory is freed once no member's weights are kept any more.
 
     Raises:
         CheckpointError: Something of the scheduler cannot be kept.
