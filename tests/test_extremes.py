@@ -255,7 +255,7 @@ def test_domains_of_any_size(name, tmp_path):
         (lambda: et.Int(0, 10**400), "about 400 digits; floats end at"),
         (
             lambda: et.SuccessiveHalving(et.RandomSearch(SPACE), maximum=10**400),
-            "maximum lies beyond",
+            "maximum must be a number above 0",
         ),
     ],
 )

@@ -1,12 +1,16 @@
 """Every public exception. Each says what was given, what is needed and what to write."""
 
 from evotune.names import own_names
+from evotune.printing import printable
 
 __dir__ = own_names(__name__)
 
 
 class EvotuneError(ValueError):
-    """Base of all errors that evotune raises on purpose."""
+    """Base of all errors that evotune raises on purpose; its text can be printed anywhere."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class SpaceError(EvotuneError):

@@ -198,9 +198,10 @@ class Driver:
     Attributes:
         host: Name of its machine.
         pid: Its process id there.
-        process_started: Unix time in seconds at which that process began; detects a reused pid.
+        process_started: Unix time in seconds at which that process began.
         since: Unix time in seconds since when it drives the study.
-        token: Random identifier of this driver.
+        token: Unique identifier of this driver; it begins with a random word, and may continue with
+            what distinguishes its process from others.
     """
 
     host: str
@@ -212,11 +213,19 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class StudySummary:
-    """One line of ``evotune list``."""
+    """One line of ``evotune list``.
+
+    Attributes:
+        definition: What the study is, as far as that can be read.
+        counts: How many trials are in each state.
+        driver: The process that drives it, if any.
+        damage: What of this cannot be read, and why; "" where all is well.
+    """
 
     definition: StudyDefinition
     counts: Mapping[str, int] = field(default_factory=dict)
     driver: Driver | None = None
+    damage: str = ""
 
 
 class Storage(Protocol):

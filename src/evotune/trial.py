@@ -23,6 +23,7 @@ FailureKind = Literal[
     "missing_metric",
     "not_a_number",
     "checkpoint",  # a donor's weights could not be read, or its own could not be written
+    "damaged",  # its row in the database was, and has been set aside
 ]
 
 ENDED: frozenset[State] = frozenset({"done", "failed", "stopped"})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evotune.errors import TaskError
-from evotune.execution.evaluate import evaluate_trial
+from evotune.execution.evaluate import breaks_accelerator, evaluate_trial, spoils_its_process
 from evotune.testing.executors import make_trial
 from evotune.trial import BARE_NUMBER, Failed, Failure, Outcome
 
@@ -256,3 +256,31 @@ class TestStopped:
         failure = evaluate_until(0, train)
         assert cleaned
         assert failure.message == "OSError: the log is full"
+
+
+@pytest.mark.parametrize(
+    ("error", "breaks", "spoils"),
+    [
+        (RuntimeError("CUDA error: device-side assert triggered"), True, True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_MAPPING_ERROR"), True, True),
+        (RuntimeError("HIP error: invalid device function"), True, True),
+        (type("AcceleratorError", (RuntimeError,), {})("..."), True, True),
+        (MemoryError(), False, True),
+        (OSError(24, "Too many open files"), False, True),
+        (RuntimeError("can't start new thread"), False, True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), False, False),
+        (ValueError("a custom error: shapes differ"), False, False),
+    ],
+    ids=str,
+)
+def test_errors_that_stay_with_a_process(error, breaks, spoils):
+    def evaluate(trial):
+        raise error
+
+    for function in (evaluate, lambda trial: as_cause(error)):
+        result = evaluate_trial(function, make_trial(0))
+        assert (breaks_accelerator(result), spoils_its_process(result)) == (breaks, spoils)
+
+
+def as_cause(error):
+    raise KeyError("x") from error

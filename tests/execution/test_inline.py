@@ -6,6 +6,7 @@ import pytest
 
 from evotune.errors import ExecutionError
 from evotune.execution import InlineExecutor
+from evotune.execution.stacked import StackedExecutor
 from evotune.testing.executors import ExecutorContract, make_trial, run_trials
 
 needs_timer = pytest.mark.skipif(
@@ -104,3 +105,16 @@ def test_keyboard_interrupt_leaves_an_executor_that_goes_on():
     with pytest.raises(KeyboardInterrupt):
         executor.collect()
     assert set(run_trials(executor, [make_trial(1)])) == {1}
+
+
+@pytest.mark.parametrize("executor", [InlineExecutor(), StackedExecutor(1)], ids=["1", "stacked"])
+def test_trials_after_a_broken_accelerator_are_no_failures_of_theirs(executor):
+    def breaks(trial):
+        if trial.number:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        return 1.0
+
+    executor.open(breaks)
+    results = run_trials(executor, [make_trial(number) for number in range(3)])
+    assert [getattr(results[n], "fatal", None) for n in range(3)] == [None, False, True]
+    assert "ProcessExecutor" in results[2].message

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -12,7 +13,7 @@ import pytest
 from evotune.errors import ExecutionError
 from evotune.execution import ProcessExecutor
 from evotune.testing.executors import ExecutorContract, make_trial, run_trials
-from evotune.trial import Outcome
+from evotune.trial import Failed, Failure, Outcome
 
 
 @pytest.fixture
@@ -36,9 +37,9 @@ def result_of(executor, **params):
 
 
 def workers_of(pid=None):
-    """Return the processes below a process, without the trackers that outlive every worker."""
+    """Return the processes below a process, without those that guard them."""
     below = psutil.Process(pid).children(recursive=True)
-    return [process for process in below if "resource_tracker" not in " ".join(process.cmdline())]
+    return [process for process in below if "guard.py" not in " ".join(process.cmdline())]
 
 
 def wait_until(condition, seconds=20.0):
@@ -178,6 +179,9 @@ class TestDeath:
         def work(trial):
             if trial.params["killed"] and count_up(tmp_path / "tries") == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if not trial.params["killed"]:
+                (tmp_path / "new").write_text(str(os.getpid()))
+                (tmp_path / "new").rename(tmp_path / "pid")
             wait_for = tmp_path / "go on"
             while not trial.params["killed"] and not wait_for.exists():
                 time.sleep(0.01)
@@ -186,8 +190,8 @@ class TestDeath:
 
         executor = opened(work, workers=2)
         executor.submit(make_trial(0, killed=False))
-        wait_until(lambda: workers_of())
-        survivor = workers_of()[0].pid
+        wait_until((tmp_path / "pid").exists)
+        survivor = int((tmp_path / "pid").read_text())
         executor.submit(make_trial(1, killed=True))
         [(number, retried)] = executor.collect()
         assert number == 1
@@ -245,6 +249,122 @@ class TestDeath:
         result = result_of(executor, x=1)
         assert (result.kind, result.message) == ("exception", "SystemExit: 3")
         assert result_of(executor, x=0).metrics[""] == before.metrics[""]
+
+
+class TestSpoiledProcess:
+    @staticmethod
+    def breaking(error, tries):
+        """Break something for good in trial 1, so that all later ones in its process fail alike."""
+
+        def work(trial):
+            import builtins
+
+            count_up(tries / str(trial.number))
+            if trial.number == 1:
+                builtins.is_broken = True
+            if getattr(builtins, "is_broken", False):
+                raise error
+            return os.getpid()
+
+        return work
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            RuntimeError("CUDA error: device-side assert triggered\nCompile with ..."),
+            RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+            MemoryError(),
+            OSError(24, "Too many open files"),
+        ],
+        ids=str,
+    )
+    def test_it_is_replaced_after_the_trial_that_was_to_blame(self, opened, tmp_path, error):
+        executor = opened(self.breaking(error, tmp_path))
+        results = run_trials(executor, [make_trial(number) for number in range(3)])
+        assert isinstance(results[1], Failure)
+        assert (tmp_path / "1").read_text() == "xx"
+        assert isinstance(results[2], Outcome)
+        assert results[0].metrics[""] != results[2].metrics[""]
+
+    def test_a_trial_that_is_not_to_blame_runs_again(self, opened, tmp_path):
+        def work(trial):
+            if count_up(tmp_path / "tries") == 1:
+                raise ValueError("...") from RuntimeError("CUDA error: an illegal memory access")
+            return 1.0
+
+        assert isinstance(result_of(opened(work)), Outcome)
+
+    def test_an_unknown_kind_of_error_spoils_no_second_trial(self, opened, tmp_path):
+        executor = opened(self.breaking(KeyError("state"), tmp_path))
+        results = run_trials(executor, [make_trial(number) for number in range(4)])
+        assert [type(results[n]) for n in range(4)] == [Outcome, Failure, Outcome, Outcome]
+
+    def test_a_function_that_always_fails_is_tried_in_a_fresh_process_once(self, opened, tmp_path):
+        def fails(trial):
+            count_up(tmp_path / str(trial.number))
+            raise ValueError(f"of {trial.number}")
+
+        results = run_trials(opened(fails), [make_trial(number) for number in range(5)])
+        assert results[4].message == "ValueError: of 4"
+        tries = [len((tmp_path / str(number)).read_text()) for number in range(5)]
+        assert tries == [1, 2, 1, 1, 1]
+
+    @pytest.mark.parametrize(
+        "error", [Failed("no: too deep"), RuntimeError("CUDA out of memory. Tried to allocate")]
+    )
+    def test_what_a_trial_does_by_itself_replaces_nothing(self, opened, error):
+        def work(trial):
+            if trial.params["fails"]:
+                raise error
+            return os.getpid()
+
+        executor = opened(work)
+        before = result_of(executor, fails=False)
+        for _ in range(2 if isinstance(error, Failed) else 1):
+            assert isinstance(result_of(executor, fails=True), Failure)
+        assert result_of(executor, fails=False).metrics[""] == before.metrics[""]
+
+
+class HangsWhereLoaded:
+    def __init__(self, loads, hangs_at):
+        self.loads, self.hangs_at = loads, hangs_at
+
+    def __getstate__(self):
+        return self.loads, self.hangs_at
+
+    def __setstate__(self, state):
+        self.loads, self.hangs_at = state
+        if count_up(self.loads) in self.hangs_at:
+            time.sleep(3600)
+
+    def __call__(self, trial):
+        if trial.params["dies"] and count_up(self.loads.with_name("tries")) == 1:
+            os._exit(1)
+        return 1.0
+
+
+class TestStart:
+    def test_worker_that_never_gets_ready_ends_the_run(self, opened, tmp_path):
+        function = HangsWhereLoaded(tmp_path / "loads", [1, 2])
+        result = result_of(opened(function, start_timeout=4, trial_timeout=0.1), dies=False)
+        assert (result.kind, result.fatal) == ("timeout", True)
+        assert "4 s" in result.message
+        assert "start_timeout=" in result.message
+        wait_until(lambda: workers_of() == [])
+
+    def test_where_others_got_ready_the_trial_has_another_try(self, opened, tmp_path):
+        executor = opened(HangsWhereLoaded(tmp_path / "loads", [2]), start_timeout=4)
+        assert isinstance(result_of(executor, dies=False), Outcome)
+        [worker] = workers_of()
+        worker.kill()
+        psutil.wait_procs([worker], timeout=10)
+        assert isinstance(result_of(executor, dies=False), Outcome)
+
+    def test_a_function_larger_than_any_pipe_blocks_nothing(self, opened, tmp_path):
+        data = bytes(10_000_000)
+        executor = opened(lambda trial: len(data))
+        executor.submit(make_trial(0))
+        assert executor.collect()[0][1].metrics[""] == 10_000_000
 
 
 class TestTimeout:
@@ -315,13 +435,48 @@ class TestEnds:
         opened(lambda trial: 1.0, workers=2)
         assert workers_of() == []
 
-    def test_workers_and_their_children_end_after_a_killed_driver(self, tmp_path):
-        with _driver(tmp_path) as driver:
-            below = workers_of(driver.pid)
-            assert len(below) == 2
+    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
+    @pytest.mark.parametrize(
+        "what",
+        [
+            "time.sleep(3600)",
+            "re.match(r'(a+)+$', 'a' * 60 + 'b')",
+            "os.kill(os.getpid(), signal.SIGSTOP)",
+        ],
+        ids=["has children in sessions of their own", "holds the GIL in C", "is stopped"],
+    )
+    def test_workers_and_all_they_started_end_with_their_driver(self, tmp_path, what, how):
+        with _driver(tmp_path, what) as driver:
+            below = psutil.Process(driver.pid).children(recursive=True)
+            orphan = psutil.Process(int((tmp_path / "started").read_text()))
+            driver.send_signal(how)
             driver.kill()
-            gone, alive = psutil.wait_procs(below, timeout=20)
-            assert (len(gone), alive) == (2, [])
+            assert len(below) >= 3
+            _, alive = psutil.wait_procs([*below, orphan], timeout=20)
+            assert alive == []
+
+    def test_libraries_hear_of_the_end_of_an_idle_worker(self, opened, tmp_path):
+        def work(trial):
+            import atexit
+
+            atexit.register((tmp_path / "ended").touch)
+            return 1.0
+
+        executor = opened(work)
+        result_of(executor)
+        executor.close()
+        assert (tmp_path / "ended").exists()
+
+    def test_runs_leave_nothing_behind(self, opened):
+        executor = opened(lambda trial: 1.0, workers=2)
+        this = psutil.Process()
+        left = []
+        for _ in range(3):
+            run_trials(executor, [make_trial(number) for number in range(2)])
+            executor.close()
+            left.append((this.num_fds(), this.num_threads(), len(this.children())))
+            executor.open(lambda trial: 1.0)
+        assert left[0] == left[1] == left[2]
 
     def test_workers_ignore_ctrl_c(self, opened):
         executor = opened(lambda trial: signal.raise_signal(signal.SIGINT) or 1.0)
@@ -332,20 +487,27 @@ class TestEnds:
         with _driver(tmp_path) as driver:
             os.killpg(driver.pid, signal.SIGINT)
             out, error = driver.communicate(timeout=30)
-            assert (out, error) == ("workers alive: 2\n", "")
+            assert (out, error) == ("alive: 4\n", "")
 
 
-def _driver(tmp_path: Path):
-    """Start a driver whose worker has started a child; return once that child runs."""
+@contextmanager
+def _driver(tmp_path: Path, what="time.sleep(3600)"):
+    """Start a driver whose worker has started a child and an orphan; then the worker does that."""
     script = tmp_path / "driver.py"
+    orphan = "import os, time; os.fork() and os._exit(0); os.setsid(); print(os.getpid(), flush=1)"
     script.write_text(
-        "import pathlib, subprocess, psutil\n"
+        "import os, pathlib, re, signal, subprocess, sys, time\n"
+        "import psutil\n"
         "from evotune.execution import ProcessExecutor\n"
         "from evotune.trial import Trial\n"
-        f"started = pathlib.Path({str(tmp_path / 'started')!r})\n"
         "def train(trial):\n"
-        "    with subprocess.Popen(['sleep', '3600'], start_new_session=True):\n"
-        "        started.touch()\n"
+        "    subprocess.Popen(['sleep', '3600'], start_new_session=True)\n"
+        f"    orphan = {orphan + '; time.sleep(3600)'!r}\n"
+        "    command = [sys.executable, '-c', orphan]\n"
+        "    number = subprocess.Popen(command, stdout=subprocess.PIPE, text=True).stdout\n"
+        f"    pathlib.Path({str(tmp_path / 'new')!r}).write_text(number.readline())\n"
+        f"    os.rename({str(tmp_path / 'new')!r}, {str(tmp_path / 'started')!r})\n"
+        f"    {what}\n"
         "executor = ProcessExecutor(1)\n"
         "executor.open(train)\n"
         "executor.submit(Trial(0, {}, {}))\n"
@@ -353,8 +515,7 @@ def _driver(tmp_path: Path):
         "    executor.collect()\n"
         "except KeyboardInterrupt:\n"
         "    below = psutil.Process().children(recursive=True)\n"
-        "    below = [p for p in below if 'resource_tracker' not in ' '.join(p.cmdline())]\n"
-        "    print('workers alive:', len(below))\n"
+        "    print('alive:', len([p for p in below if p.status() != psutil.STATUS_ZOMBIE]))\n"
         "    executor.close()\n"
     )
     driver = subprocess.Popen(
@@ -364,8 +525,12 @@ def _driver(tmp_path: Path):
         text=True,
         start_new_session=True,
     )
-    wait_until((tmp_path / "started").exists)
-    return driver
+    try:
+        wait_until((tmp_path / "started").exists)
+        yield driver
+    finally:
+        driver.kill()
+        driver.communicate(timeout=20)
 
 
 @pytest.mark.parametrize(
@@ -376,6 +541,7 @@ def _driver(tmp_path: Path):
         {"workers": 1.5},
         {"workers": 1, "threads": 0},
         {"workers": 1, "trial_timeout": 0},
+        {"workers": 1, "start_timeout": -1},
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(settings):
@@ -385,7 +551,10 @@ def test_numbers_that_make_no_sense_are_refused(settings):
 
 
 def test_import_is_light():
-    code = "import sys, evotune.execution as e; e.InlineExecutor(); print('loky' in sys.modules)"
+    code = (
+        "import sys, evotune.execution as e; e.InlineExecutor(); "
+        "print('loky' in sys.modules or 'cloudpickle' in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

@@ -18,7 +18,7 @@ from evotune.cli.config import Config, load, setting_of
 from evotune.cli.console import is_live, make_console
 from evotune.cli.registry import at, check_names
 from evotune.cli.run import INTERRUPTED, print_interrupted
-from evotune.cli.source import Record, open_source
+from evotune.cli.source import Record, open_source, read_record
 from evotune.cli.watch import run_watched
 from evotune.errors import ConfigError, NoResultError
 from evotune.study.study import Study
@@ -204,8 +204,7 @@ def _stored(source: str, names: Sequence[str]) -> dict[str, list[RunLike]]:
             if marked and seed.isdecimal():
                 found.setdefault(method, [])
                 if not names or method in names:
-                    trials = storage.trials(summary.definition.name)
-                    found[method].append(Record(summary.definition, trials))
+                    found[method].append(read_record(storage, summary))
     finally:
         storage.close()
     if not found:

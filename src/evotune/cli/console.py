@@ -8,9 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
 
 from evotune.analysis.text import number
+from evotune.printing import printable
 from evotune.trial import State
 
 #: Colour of each state of a trial.
@@ -22,6 +27,23 @@ STYLES: dict[State, str] = {
     "waiting": "dim",
 }
 _NO_TERMINAL_WIDTH = 1000
+#: Tables of more rows are printed without colours.
+PLAIN_FROM = 500
+
+
+class PrintableConsole(Console):
+    """A console to which no text brings control characters or passwords, wherever it comes from."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make a text printable before its width is measured."""
+        return super().render_str(printable(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Make all other texts printable; control codes of the console itself stay."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
 
 
 def make_console(file: IO[str] | None = None) -> Console:
@@ -33,7 +55,34 @@ def make_console(file: IO[str] | None = None) -> Console:
     """
     wide = not (file or sys.stdout).isatty() and "COLUMNS" not in os.environ
     width = _NO_TERMINAL_WIDTH if wide else None
-    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+    return PrintableConsole(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table; a long one plainly, since laying it out would take most of a minute."""
+    if table.row_count <= PLAIN_FROM:
+        console.print(table)
+        return
+    columns = [
+        [_plain(cell) for cell in (column.header, *column.cells)] for column in table.columns
+    ]
+    widths = [max(map(cell_len, column)) for column in columns]
+    right = [column.justify == "right" for column in table.columns]
+    lines = [
+        "  ".join(
+            " " * (width - cell_len(cell)) + cell
+            if at_right
+            else cell + " " * (width - cell_len(cell))
+            for cell, width, at_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in zip(*columns, strict=True)
+    ]
+    lines.insert(1, "─" * (sum(widths) + 2 * len(widths) - 2))
+    console.file.write("\n".join(lines) + "\n")
+
+
+def _plain(cell: Any) -> str:
+    return printable(str(cell)).replace("\n", " ")
 
 
 def is_live(console: Console) -> bool:

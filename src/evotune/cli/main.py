@@ -4,6 +4,7 @@ Each command imports its module only when called, so that ``evotune --help`` is 
 """
 
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ import typer
 
 from evotune import __version__
 from evotune.errors import EvotuneError
+from evotune.printing import printable
 
 app = typer.Typer(
     help="Evolve deep-learning models. Start with: evotune demo",
@@ -199,6 +201,36 @@ def export(source: Source, name: Name = None, output: Output = None) -> None:
     export(source, name, output)
 
 
+storage = typer.Typer(help="Look for damage in a storage, and repair it.", no_args_is_help=True)
+app.add_typer(storage, name="storage")
+
+
+@storage.command()
+def check(source: Source) -> None:
+    """Find every damaged row of every study; nothing is changed. Exit code 1 where there is one."""
+    from evotune.cli.storage import check
+
+    raise typer.Exit(check(source))
+
+
+@storage.command()
+def repair(
+    source: Source,
+    name: Name = None,
+    aside: Annotated[
+        Path | None,
+        typer.Option(help="Where damaged rows go; beside the database by default."),
+    ] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Also where it cannot be seen who drives a study.")
+    ] = False,
+) -> None:
+    """Set damaged trials aside in a file; failed ones take their place, and the study goes on."""
+    from evotune.cli.storage import repair
+
+    repair(source, name, aside=aside, take_over=take_over)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process.
 
@@ -211,6 +243,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(arguments, prog_name="evotune")
     except EvotuneError as error:
         typer.echo(f"{typer.style('error:', fg='red', bold=True)} {error}", err=True)
+        sys.exit(1)
+    except Exception:  # an error of the user's code or of ours: texts in it may come from anywhere
+        typer.echo(printable(traceback.format_exc()), err=True)
         sys.exit(1)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,9 +10,10 @@ from rich.table import Table
 from evotune.analysis.frame import to_frame
 from evotune.analysis.lineage import weights_line
 from evotune.analysis.text import shorten
-from evotune.cli.console import make_console, params_text
+from evotune.cli.console import make_console, params_text, print_table
 from evotune.cli.source import Record, read_study
 from evotune.cli.tables import best_table, table, whole_table
+from evotune.printing import escaped
 from evotune.trial import Trial
 
 
@@ -32,17 +32,17 @@ def trials(source: str, name: str | None, *, as_csv: bool, failed: bool) -> None
     record = read_study(source, name)
     chosen = [t for t in record.trials if t.state == "failed"] if failed else list(record.trials)
     if as_csv:
-        to_frame(chosen).to_csv(sys.stdout, index=False)
+        print(escaped(to_frame(chosen).to_csv(index=False, lineterminator="\n")), end="")
         return
     console = make_console()
     if not chosen:
         console.print(f"study {record.name!r} has no {'failed trial' if failed else 'trial yet'}")
     elif failed:
-        console.print(_failures_table(chosen))
+        print_table(console, _failures_table(chosen))
     else:
         done = record.ledger.best()
         number = None if done is None else done.number
-        console.print(whole_table(chosen, record, console.width, best=number))
+        print_table(console, whole_table(chosen, record, console.width, best=number))
 
 
 def to_json(data: Any) -> str:

@@ -10,12 +10,12 @@ from rich.text import Text
 from evotune import finite
 from evotune.analysis.steps import Step, latest
 from evotune.analysis.text import constraint_text, number
-from evotune.cli.console import make_console
+from evotune.cli.console import make_console, print_next
 from evotune.cli.members import OWN_COLUMNS, members_table
 from evotune.cli.source import Record, open_source, read_study
 from evotune.cli.tables import best_table, genes_that_fit, table
 from evotune.objectives import Objectives
-from evotune.protocols import Driver
+from evotune.protocols import Driver, StudySummary
 from evotune.space import Space
 from evotune.study.lock import has_ended
 from evotune.trial import Trial
@@ -37,17 +37,28 @@ def list_studies(source: str) -> None:
         return
     made = table("study", "objectives", ">trials", ">done", ">failed", "driver", "created")
     for summary in summaries:
-        definition, counts = summary.definition, summary.counts
-        made.add_row(
-            definition.name,
-            str(Objectives.from_json(definition.objectives)),
-            str(sum(counts.values())),
-            str(counts.get("done", 0) + counts.get("stopped", 0)),
-            str(counts.get("failed", 0)),
-            _driver_text(summary.driver),
-            _date(definition.created),
-        )
+        made.add_row(*_summary_texts(summary), style="red" if summary.damage else None)
     console.print(made)
+    for summary in summaries:
+        if summary.damage:
+            text = f"damaged: study {summary.definition.name!r}, {summary.damage}"
+            console.print(text, style="red", soft_wrap=True)
+    if any(summary.damage for summary in summaries):
+        print_next(console, [("storage", "check", source)])
+
+
+def _summary_texts(summary: StudySummary) -> list[str]:
+    definition, counts = summary.definition, summary.counts
+    objectives = definition.objectives
+    return [
+        definition.name,
+        str(Objectives.from_json(objectives)) if objectives else "damaged",
+        str(sum(counts.values())),
+        str(counts.get("done", 0) + counts.get("stopped", 0)),
+        str(counts.get("failed", 0)),
+        "damaged" if summary.damage else _driver_text(summary.driver),
+        _date(definition.created),
+    ]
 
 
 def show(source: str, name: str | None) -> None:

@@ -12,9 +12,9 @@ from evotune.analysis.steps import Step, inherits_weights, steps
 from evotune.checks import did_you_mean, user_path
 from evotune.errors import NoResultError, StorageError, StudyError
 from evotune.objectives import Objectives
-from evotune.protocols import Driver, Storage, StudyDefinition
-from evotune.space import Space
+from evotune.protocols import Driver, Storage, StudyDefinition, StudySummary
 from evotune.storage import open_storage
+from evotune.storage.damage import refuse_damage, space_of
 from evotune.storage.sql import file_of, locate
 from evotune.storage.tables import schema_version
 from evotune.study.ledger import Ledger
@@ -28,6 +28,10 @@ class Record:
         definition: What the study is.
         trials: All its trials, by number.
         driver: The process that drives it, if any.
+
+    Raises:
+        DamageError: What is stored cannot be right.
+        SpaceError: The space has a domain of a kind that is not known here.
     """
 
     def __init__(
@@ -36,8 +40,9 @@ class Record:
         self.definition = definition
         self.trials = tuple(trials)
         self.driver = driver
-        self.space = Space.from_json(definition.space)
+        self.space = space_of(definition)
         self.objectives = Objectives.from_json(definition.objectives)
+        refuse_damage(self.name, self.trials, self.space, self.objectives)
 
     @property
     def name(self) -> str:
@@ -120,10 +125,21 @@ def read_study(source: str, name: str | None = None) -> Record:
     try:
         found = {summary.definition.name: summary for summary in storage.studies()}
         summary = found[_choose(source, list(found), name or own)]
-        trials = storage.trials(summary.definition.name)
+        return read_record(storage, summary)
     finally:
         storage.close()
-    return Record(summary.definition, trials, summary.driver)
+
+
+def read_record(storage: Storage, summary: StudySummary) -> Record:
+    """Read a study that a storage has.
+
+    Raises:
+        StorageError: It is damaged.
+    """
+    name = summary.definition.name
+    if storage.load(name) is None:  # its name is what is damaged
+        raise StorageError(f"study {name!r} is damaged, {summary.damage}")
+    return Record(summary.definition, storage.trials(name), summary.driver)
 
 
 def _choose(source: str, names: Sequence[str], name: str | None) -> str:

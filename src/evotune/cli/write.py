@@ -9,6 +9,7 @@ from evotune import __version__
 from evotune.checks import write_whole
 from evotune.cli.results import to_json
 from evotune.cli.source import open_source, read_study
+from evotune.printing import printable
 from evotune.report.page import write
 from evotune.study.controls import find_comparison
 from evotune.study.engine import no_collection
@@ -22,7 +23,7 @@ def report(source: str, name: str | None, output: Path | None) -> None:
         with closing(storage):
             comparison = find_comparison(storage, record.name)
         path = output or Path(re.sub(r"[^\w.-]+", "-", record.name) + ".html")
-        print(write(path, record, comparison))
+        print(printable(str(write(path, record, comparison))))
 
 
 def export(source: str, name: str | None, output: Path | None) -> None:
@@ -33,4 +34,4 @@ def export(source: str, name: str | None, output: Path | None) -> None:
     if output is None:
         print(text)
     else:
-        print(write_whole(output, text + "\n"))
+        print(printable(str(write_whole(output, text + "\n"))))

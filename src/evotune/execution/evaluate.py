@@ -1,8 +1,10 @@
 """One evaluation: call the user's function, and turn its result or error into a record."""
 
+import re
 import reprlib
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Real
 from time import perf_counter
 from typing import Any
@@ -22,6 +24,21 @@ from evotune.trial import (
 )
 
 _ADVICE = 'return a number or a dict of numbers such as {"accuracy": 0.93}'
+
+# Both look at those lines of a traceback that name an error, its causes included: they are not
+# indented. Memory of an accelerator that is used up ("CUDA out of memory") spoils nothing.
+_BROKEN_ACCELERATOR = re.compile(
+    r"^\S*(AcceleratorError\b|.*("
+    r"(CUDA|HIP|XPU|MPS|NCCL|cu[A-Z]\w+|hip[A-Z]\w+|roc[A-Z]\w+)( driver| runtime)? error\b"
+    r"|\b(CU|HIP|ROC)\w+_STATUS_[A-Z]|device-side assert|illegal memory access"
+    r"|unspecified launch failure|XlaRuntimeError: INTERNAL))",
+    re.MULTILINE,
+)
+_USED_UP = re.compile(
+    r"^\S*(MemoryError\b|BrokenProcessPool\b|.*("
+    r"[Cc]an(no|')t allocate memory|can't start new thread|Too many open files))",
+    re.MULTILINE,
+)
 
 
 class TimedOut(BaseException):
@@ -88,12 +105,46 @@ def _reported_last(handle: RunningTrial) -> dict[str, float]:
     return {k: v for report in handle.reports for k, v in report.items() if k != "step"}
 
 
-def check_trial_timeout(seconds: float | None) -> None:
+def check_seconds(name: str, seconds: float | None) -> None:
     """Raise ExecutionError unless ``seconds`` is None or above 0."""
     if seconds is not None and not (isinstance(seconds, Real) and seconds > 0):
-        raise ExecutionError(
-            f"got trial_timeout={seconds!r}; write a number of seconds above 0, or None"
-        )
+        raise ExecutionError(f"got {name}={seconds!r}; write a number of seconds above 0, or None")
+
+
+def breaks_accelerator(result: Outcome | Failure) -> bool:
+    """Return whether a trial met an error of a GPU after which its process can use none.
+
+    Such as a failed assertion: every later call fails, too, for good.
+    """
+    return _names_error(_BROKEN_ACCELERATOR, result)
+
+
+def spoils_its_process(result: Outcome | Failure) -> bool:
+    """Return whether a trial failed by what later trials in the same process would meet, too.
+
+    That is a broken accelerator, or open files, threads or memory that the process has used up.
+    """
+    return breaks_accelerator(result) or _names_error(_USED_UP, result)
+
+
+def fatal_if_broken_before(result: Outcome | Failure, was_broken: bool) -> Outcome | Failure:
+    """Return what becomes of a trial in a process that cannot be replaced.
+
+    The trial that breaks an accelerator has failed. The next one that meets the same is not to
+    blame: its failure is fatal, so that it is not recorded and the run ends.
+    """
+    if not (was_broken and isinstance(result, Failure) and breaks_accelerator(result)):
+        return result
+    message = (
+        f"{result.message}; an earlier trial has left the accelerator unusable for this process: "
+        "start it again to go on with the study, or write executor=ProcessExecutor(workers=1), "
+        "which replaces such processes"
+    )
+    return replace(result, message=message, fatal=True)
+
+
+def _names_error(errors: re.Pattern[str], result: Outcome | Failure) -> bool:
+    return isinstance(result, Failure) and errors.search(result.traceback) is not None
 
 
 def timeout_failure(seconds: float) -> Failure:
@@ -145,11 +196,11 @@ def read_metrics(returned: Any) -> dict[str, float] | Failure:
 
 
 def _no_number(name: Any, value: Any) -> Failure:
+    if not isinstance(name, str):
+        return Failure("not_a_number", f"metric name {name!r} is not a string; {_ADVICE}")
     given = f"{type(value).__name__} {' '.join(reprlib.repr(value).split())}"
     if name == BARE_NUMBER:
         return Failure("not_a_number", f"the evaluate function returned {given}; {_ADVICE}")
-    if not isinstance(name, str):
-        return Failure("not_a_number", f"metric name {given} is not a string; {_ADVICE}")
     return Failure(
         "not_a_number", f"metric {name!r} is {given}, not a number; write float(...) of one value"
     )

@@ -8,8 +8,10 @@ from typing import Any, NoReturn
 from evotune.errors import ExecutionError
 from evotune.execution.evaluate import (
     TimedOut,
-    check_trial_timeout,
+    breaks_accelerator,
+    check_seconds,
     evaluate_trial,
+    fatal_if_broken_before,
     timeout_failure,
 )
 from evotune.protocols import Evaluate, ExecutorTraits
@@ -31,10 +33,11 @@ class InlineExecutor:
     traits = ExecutorTraits(shares_memory=True)
 
     def __init__(self, *, trial_timeout: float | None = None) -> None:
-        check_trial_timeout(trial_timeout)
+        check_seconds("trial_timeout", trial_timeout)
         self.trial_timeout = trial_timeout
         self._evaluate: Evaluate | None = None
         self._waiting: Trial | None = None
+        self._is_broken = False  # by the last trial, as far as an accelerator goes
 
     def __repr__(self) -> str:
         return f"InlineExecutor(trial_timeout={self.trial_timeout})"
@@ -80,8 +83,11 @@ class InlineExecutor:
         if trial is None or self._evaluate is None:
             return []
         if self.trial_timeout is None:
-            return [(trial.number, evaluate_trial(self._evaluate, trial))]
-        return [(trial.number, _evaluate_within(self.trial_timeout, self._evaluate, trial))]
+            result = evaluate_trial(self._evaluate, trial)
+        else:
+            result = _evaluate_within(self.trial_timeout, self._evaluate, trial)
+        was_broken, self._is_broken = self._is_broken, breaks_accelerator(result)
+        return [(trial.number, fatal_if_broken_before(result, was_broken))]
 
     def close(self) -> None:
         """Drop the function and the waiting trial."""

@@ -6,7 +6,13 @@ from typing import Any
 
 from evotune.checks import check_whole
 from evotune.errors import ExecutionError
-from evotune.execution.evaluate import evaluate_trial, failure_of, outcome_of
+from evotune.execution.evaluate import (
+    breaks_accelerator,
+    evaluate_trial,
+    failure_of,
+    fatal_if_broken_before,
+    outcome_of,
+)
 from evotune.protocols import Evaluate, ExecutorTraits, task_traits
 from evotune.trial import Failure, Outcome, RunningTrial, Trial
 
@@ -41,6 +47,7 @@ class StackedExecutor:
         self._evaluate: Evaluate | None = None
         self._waiting: list[Trial] = []
         self._said: set[str] = set()
+        self._is_broken = False  # by the last trials, as far as an accelerator goes
 
     def __repr__(self) -> str:
         return f"StackedExecutor({self.members}, memory={self.memory})"
@@ -78,9 +85,14 @@ class StackedExecutor:
         evaluate = self._evaluate
         if not waiting or evaluate is None:
             return []
-        if not task_traits(evaluate).stacks:
-            return [(trial.number, evaluate_trial(evaluate, trial)) for trial in waiting]
-        return self._together(evaluate, waiting)
+        if task_traits(evaluate).stacks:
+            collected = self._together(evaluate, waiting)
+        else:
+            collected = [(trial.number, evaluate_trial(evaluate, trial)) for trial in waiting]
+        broken = sum(breaks_accelerator(result) for _, result in collected)
+        # Of several, nobody knows which is to blame: they were in one model, or one after another.
+        was_broken, self._is_broken = self._is_broken or broken > 1, broken > 0
+        return [(n, fatal_if_broken_before(result, was_broken)) for n, result in collected]
 
     def close(self) -> None:
         """Drop the function and the waiting trials."""

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
+from evotune.printing import escaped, printable
 from evotune.report.figures.theme import template
 from evotune.report.parts import Page
 
@@ -55,9 +56,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=StrictUndefined,
+        finalize=_printable,
     )
     environment.filters |= {"figure_json": _figure_json, "inert_json": _inert_json}
     return environment
+
+
+def _printable(value: Any) -> Any:
+    """Return a text that every browser and every reader of XML takes; ours is left as it is."""
+    return printable(value) if type(value) is str else value
 
 
 def _figure_json(figure: go.Figure) -> Markup:
@@ -80,7 +87,4 @@ def _figure_json(figure: go.Figure) -> Markup:
 def _inert_json(value: Any) -> Markup:
     """Return JSON that no text inside it can turn into markup."""
     text = json.dumps(value, cls=PlotlyJSONEncoder, ensure_ascii=False, separators=(",", ":"))
-    escapes = (("<", "\\u003c"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
-    for character, escape in escapes:
-        text = text.replace(character, escape)
-    return Markup(text)
+    return Markup(escaped(text).replace("<", "\\u003c"))

@@ -1,10 +1,11 @@
 """A storage in an SQL database: SQLite, or PostgreSQL with the same code."""
 
 import os
+import shlex
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from json import JSONDecodeError
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
@@ -20,8 +21,10 @@ from sqlalchemy.exc import (
 )
 
 from evotune.errors import StorageError
+from evotune.printing import printable
 from evotune.protocols import Driver, StudyDefinition, StudySummary
 from evotune.storage import tables
+from evotune.storage.damage import DamageError
 from evotune.storage.fencing import require_hold
 from evotune.storage.outages import PATIENCE, Patience
 from evotune.storage.tables import DEFINITION, DRIVER, TRIAL, studies, trials
@@ -153,7 +156,7 @@ class SqlStorage:
         self._watch()
 
     def __repr__(self) -> str:
-        return f"SqlStorage({self._engine.url.render_as_string()!r})"
+        return printable(f"SqlStorage({self._engine.url.render_as_string()!r})")
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy, here or in another process, opens connections of its own when it needs them.
@@ -184,21 +187,20 @@ class SqlStorage:
     def load(self, name: str) -> StudyDefinition | None:
         """See `Storage.load`."""
         rows = self._read(_SELECT_DEFINITION, {"study": name})
-        return tables.definition_from_row(rows[0]) if rows else None
+        with self._translated():
+            return tables.definition_from_row(rows[0]) if rows else None
 
     def studies(self) -> list[StudySummary]:
         """See `Storage.studies`."""
         rows = self._read(_SELECT_SUMMARIES)
         counts: dict[int, dict[str, int]] = {}
-        found: dict[int, StudySummary] = {}
+        found: dict[int, Sequence[Any]] = {}
         for study_id, state, count, *rest in rows:
             counted = counts.setdefault(study_id, {})
             if state is not None:
                 counted[state] = count
-            definition = tables.definition_from_row(rest[: len(DEFINITION)])
-            driver = tables.driver_from_row(rest[len(DEFINITION) :])
-            found[study_id] = StudySummary(definition, counted, driver)
-        return list(found.values())
+            found[study_id] = rest
+        return [tables.summary_from_row(row, counts[key]) for key, row in found.items()]
 
     def delete(self, name: str) -> None:
         """See `Storage.delete`."""
@@ -216,7 +218,8 @@ class SqlStorage:
             return connection.execute(_SELECT_DRIVER, {"study": name}).one_or_none()
 
         row = self._transact(work)
-        holder = tables.driver_from_row(row) if row else None
+        with self._translated():
+            holder = tables.driver_from_row(row, name) if row else None
         if holder is None:
             raise self._no_study(name)
         self._has_written |= holder.token == driver.token
@@ -238,7 +241,7 @@ class SqlStorage:
             row = connection.execute(_SELECT_HOLD, {"study": name}).one_or_none()
             if row is None:
                 raise self._no_study(name)
-            require_hold(name, driver, tables.driver_from_row(row[1:]))
+            require_hold(name, driver, tables.driver_from_row(row[1:], name))
             if trials:
                 rows = [tables.trial_to_row(row[0], trial) for trial in trials]
                 connection.execute(self._upsert, rows)
@@ -251,9 +254,29 @@ class SqlStorage:
         """See `Storage.trials`; an unknown study has none."""
         rows = self._read(_SELECT_TRIALS, {"study": name})
         with self._translated():
-            found = [tables.trial_from_row(row) for row in rows]
+            found = [tables.trial_from_row(row, name) for row in rows]
         self._stored.setdefault(name, set()).update(trial.number for trial in found)
         return found
+
+    def forget_driver(self, name: str) -> None:
+        """End the hold of a driver that cannot be read."""
+        nobody = studies.update().where(_STUDY).values(tables.driver_to_row(None))
+        self._transact(lambda connection: connection.execute(nobody, {"study": name}))
+
+    def remove_rows(self, name: str, numbers: Sequence[Any], driver: Driver) -> None:
+        """Remove trials by what stands in place of their numbers, as `write` writes them."""
+
+        def work(connection: sa.Connection) -> None:
+            row = connection.execute(_SELECT_HOLD, {"study": name}).one_or_none()
+            if row is None:
+                raise self._no_study(name)
+            require_hold(name, driver, tables.driver_from_row(row[1:], name))
+            for number in numbers:
+                here = trials.c.study_id == row[0], trials.c.number == number
+                connection.execute(trials.delete().where(*here))
+
+        self._transact(work, study=name)
+        self._stored.get(name, set()).difference_update(numbers)
 
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""
@@ -351,8 +374,12 @@ class SqlStorage:
 
     # -- transactions -------------------------------------------------------------------------
 
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Return what ``work`` reads in one transaction."""
+        return self._transact(work, writes=False)
+
     def _read(self, statement: sa.Select[Any], values: Any = None) -> Sequence[Any]:
-        return self._transact(lambda c: c.execute(statement, values).all(), writes=False)
+        return self.read(lambda c: c.execute(statement, values).all())
 
     def _transact(
         self, work: Callable[[sa.Connection], T], *, writes: bool = True, study: str | None = None
@@ -437,7 +464,9 @@ class SqlStorage:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, OSError, OverflowError, UnicodeError, JSONDecodeError) as error:
+        except DamageError as error:
+            raise DamageError(error.fault, shlex.quote(self._where)) from None
+        except (SQLAlchemyError, OSError, OverflowError, UnicodeError) as error:
             is_lost = self._has_written and _is_damage(error)
             raise StorageError(self._explain(error), lost=is_lost) from error
 
@@ -504,6 +533,8 @@ def _parse(url: str) -> sa.URL:
         raise StorageError(f"the storage URL cannot be parsed: {error}; {_WRITE}") from error
     if backend == "sqlite":
         return parsed
+    if "@" in (parsed.host or ""):  # what follows it in the password would be printed as a host
+        raise StorageError("a password or user with @ in it is written with %40 in a storage URL")
     if backend == "postgresql":
         # psycopg (version 3) is maintained; SQLAlchemy before 2.1 would choose psycopg2.
         bare = parsed.drivername == backend
@@ -558,6 +589,8 @@ def _is_sound(connection: sa.Connection) -> bool:
 def _set_up(connection: Any, _: object) -> None:
     """Set the options of one connection; nothing here touches the file."""
     connection.isolation_level = None  # so that sqlite3 begins no transactions by itself
+    # Wrong UTF-8 is found where the cell is read; it must not keep all other rows from being read.
+    connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     connection.execute("PRAGMA foreign_keys=ON")
     # No flush to disk at each commit: written data is in the operating system's hands and outlives
     # this process; only a power failure can lose the last transactions, each as a whole.

@@ -4,10 +4,9 @@ Table names have a prefix, since a database may hold tables of other programs to
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
-from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import (
     BigInteger,
@@ -24,8 +23,11 @@ from sqlalchemy import (
 )
 
 from evotune.errors import StorageError
-from evotune.protocols import Driver, StudyDefinition
-from evotune.trial import NOWHERE, Checkpoint, Failure, Origin, Trial, frozen
+from evotune.objectives import Objectives
+from evotune.protocols import Driver, StudyDefinition, StudySummary
+from evotune.storage import cells
+from evotune.storage.damage import DamageError, Fault
+from evotune.trial import NOWHERE, Checkpoint, Failure, Origin, State, Trial
 
 METADATA = MetaData()
 
@@ -84,7 +86,7 @@ trials = Table(
 
 DEFINITION = [studies.c[name] for name in StudyDefinition.__slots__]
 DRIVER = [studies.c[f"driver_{name}"] for name in Driver.__slots__]
-#: All columns of a trial in the order in which `trial_from_row` takes them.
+#: All columns of a trial in the order in which they are read.
 TRIAL = [column for column in trials.c if column.name != "study_id"]
 
 
@@ -99,7 +101,10 @@ def _add_origin(connection: Connection) -> None:
     place = trials.c.study_id, trials.c.number
     noted = select(*place, trials.c.note).where(trials.c.note.is_not(None))
     for study_id, number, note in connection.execute(noted).all():
-        text = origin_to_text(_noted_origin(json.loads(note)))
+        try:
+            text = origin_to_text(_noted_origin(cells.mapping(note)))
+        except (ValueError, TypeError):  # said when the damaged note is read
+            continue
         here = trials.c.study_id == study_id, trials.c.number == number
         connection.execute(trials.update().where(*here).values(origin=text))
 
@@ -233,51 +238,92 @@ def origin_to_text(origin: Origin) -> str | None:
     return to_text({n: v for n, v in said.items() if v != getattr(NOWHERE, n)})
 
 
-@lru_cache(1024)  # the trials of a generation share one origin
-def _origin_from_text(text: str | None) -> Origin:
-    if text is None:
-        return NOWHERE
-    data = json.loads(text)
-    for name in ("islands", "mutated"):
-        if name in data:
-            data[name] = tuple(data[name])
-    return Origin(**data)
+#: How each column of a trial is read, in the order of `TRIAL`.
+_TRIAL: dict[str, cells.Reader] = {
+    "number": cells.whole,
+    "state": cells.state,
+    "genome": cells.mapping,
+    "params": cells.mapping,
+    "seed": cells.whole,
+    "budget": cells.amount,
+    "weights_from": cells.whole,
+    "parents": cells.trial_numbers,
+    "note": cells.mapping,
+    "metrics": cells.named_numbers,
+    "values": cells.numbers,
+    "violation": cells.violation,
+    "failure": cells.failure,
+    "reports": cells.reports,
+    "repeat_of": cells.whole,
+    "results_seen": cells.whole,
+    "result_order": cells.whole,
+    "started": cells.time,
+    "ended": cells.time,
+    "checkpoint": cells.checkpoint,
+    "inherit": cells.inherit,
+    "origin": cells.origin,
+}
+_STUDY: dict[str, cells.Reader] = {
+    "name": cells.text,
+    "seed": cells.digits,
+    "space": cells.mapping,
+    "objectives": cells.mapping,
+    "algorithm": cells.text,
+    "created": cells.time,
+}
+_DRIVER: dict[str, cells.Reader] = {
+    "driver_host": cells.text,
+    "driver_pid": cells.whole,
+    "driver_process_started": cells.time,
+    "driver_since": cells.time,
+    "driver_token": cells.text,
+}
+_NEEDED = frozenset(column.name for column in (*TRIAL, *DEFINITION) if not column.nullable)
 
 
-def trial_from_row(row: Sequence[Any]) -> Trial:
-    """Return the trial of a row with the columns of `TRIAL`."""
-    # By position and without decoding empty fields, as this runs for every trial of a study.
-    (
-        number, state, genome_text, params_text, seed, budget, weights_from, parents, note, metrics,
-        values, violation, failure, reports, repeat_of, results_seen, result_order, started, ended,
-        checkpoint, inherit, origin,
-    ) = row  # fmt: skip
-    load = json.loads
-    genome = frozen(load(genome_text))
-    return Trial(
-        number,
-        genome,
-        genome if params_text is None else load(params_text),
-        state,
-        seed,
-        None if budget is None else load(budget),
-        weights_from,
-        tuple(load(parents)) if parents else (),
-        load(note) if note else {},
-        load(metrics) if metrics else {},
-        tuple(load(values)) if values else None,
-        load(violation),
-        Failure(**load(failure)) if failure else None,
-        tuple(load(reports)) if reports else (),
-        repeat_of,
-        results_seen=results_seen,
-        result_order=result_order,
-        started=started,
-        ended=ended,
-        checkpoint=Checkpoint(**load(checkpoint)) if checkpoint else None,
-        inherit=load(inherit) if inherit else {},
-        origin=_origin_from_text(origin),
-    )
+def read_cells(
+    row: Sequence[Any], readers: Mapping[str, cells.Reader], needed: Collection[str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read the cells of a row; empty ones are left out.
+
+    Args:
+        row: The cells.
+        readers: How each is read, by column.
+        needed: Columns that must not be empty.
+
+    Returns:
+        The values by column, and what is wrong with the others.
+    """
+    values: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
+    for (name, read), cell in zip(readers.items(), row, strict=True):
+        if cell is None:
+            if name in needed:
+                wrong[name] = "is empty"
+            continue
+        try:
+            values[name] = read(cell)
+        except ValueError as error:
+            wrong[name] = str(error)
+    return values, wrong
+
+
+def trial_cells(row: Sequence[Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the fields of a trial by a row with the columns of `TRIAL`, and the faults of it."""
+    return read_cells(row, _TRIAL, _NEEDED)
+
+
+def trial_from_row(row: Sequence[Any], study: str) -> Trial:
+    """Return the trial of a row with the columns of `TRIAL`.
+
+    Raises:
+        DamageError: It cannot be one.
+    """
+    fields, wrong = trial_cells(row)
+    for column, reason in wrong.items():
+        raise DamageError(Fault(study, row[0], column, reason))
+    fields.setdefault("params", fields["genome"])
+    return Trial(**fields)
 
 
 def definition_to_row(definition: StudyDefinition) -> dict[str, Any]:
@@ -292,12 +338,31 @@ def definition_to_row(definition: StudyDefinition) -> dict[str, Any]:
     }
 
 
+def definition_cells(row: Sequence[Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the fields of a definition by a row with the columns of `DEFINITION`, and its faults.
+
+    The name is a text in any case.
+    """
+    fields, wrong = read_cells(row, _STUDY, _NEEDED)
+    fields.setdefault("name", row[0] if isinstance(row[0], str) else repr(row[0]))
+    try:
+        if "objectives" in fields:
+            Objectives.from_json(fields["objectives"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        wrong["objectives"] = f"are none: {type(error).__name__} {error}"
+    return fields, wrong
+
+
 def definition_from_row(row: Sequence[Any]) -> StudyDefinition:
-    """Return the definition of a row with the columns of `DEFINITION`."""
-    name, seed, space, objectives, algorithm, created = row
-    return StudyDefinition(
-        name, int(seed), json.loads(space), json.loads(objectives), algorithm, created
-    )
+    """Return the definition of a row with the columns of `DEFINITION`.
+
+    Raises:
+        DamageError: It cannot be one.
+    """
+    fields, wrong = definition_cells(row)
+    for column, reason in wrong.items():
+        raise DamageError(Fault(fields["name"], None, column, reason))
+    return StudyDefinition(**fields)
 
 
 def driver_to_row(driver: Driver | None) -> dict[str, Any]:
@@ -308,6 +373,38 @@ def driver_to_row(driver: Driver | None) -> dict[str, Any]:
     }
 
 
-def driver_from_row(row: Sequence[Any]) -> Driver | None:
-    """Return the driver of a row with the columns of `DRIVER`."""
-    return None if row[-1] is None else Driver(*row)
+def driver_from_row(row: Sequence[Any], study: str) -> Driver | None:
+    """Return the driver of a row with the columns of `DRIVER`.
+
+    Raises:
+        DamageError: It cannot be one.
+    """
+    if row[-1] is None:
+        return None
+    fields, wrong = read_cells(row, _DRIVER, _DRIVER)
+    for column, reason in wrong.items():
+        raise DamageError(Fault(study, None, column, reason))
+    return Driver(*fields.values())
+
+
+def summary_from_row(row: Sequence[Any], counts: Mapping[str, int]) -> StudySummary:
+    """Return the summary of a study by a row with the columns of `DEFINITION` and `DRIVER`.
+
+    What cannot be read is left out of it, and said in `StudySummary.damage`.
+    """
+    own = row[: len(DEFINITION)]
+    fields, wrong = definition_cells(own)
+    driver = None
+    try:
+        driver = driver_from_row(row[len(DEFINITION) :], fields["name"])
+    except DamageError as error:
+        wrong[error.fault.column] = error.fault.reason
+    unknown = [state for state in counts if state not in get_args(State)]
+    if unknown:
+        wrong["state"] = f"{unknown[0]!r} of {counts[unknown[0]]} of its trials is unknown"
+    blank = {"seed": 0, "space": {}, "objectives": {}, "algorithm": "", "created": 0.0}
+    if "objectives" in wrong:
+        fields.pop("objectives", None)
+    definition = StudyDefinition(**{**blank, **fields})
+    damage = "; ".join(f"column {column!r}: {reason}" for column, reason in wrong.items())
+    return StudySummary(definition, counts, driver, damage)

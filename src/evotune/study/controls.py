@@ -5,6 +5,7 @@ they too can be resumed after a kill and found by a report.
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,7 +19,10 @@ from evotune.evolution.survival import by_first
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Evaluate, Storage
 from evotune.schedules.schedule import Schedule
+from evotune.storage.damage import DamageError, refuse_damage, space_of
 from evotune.trial import Trial
+
+log = logging.getLogger("evotune")
 
 #: How many settings of a schedule are tried as constants.
 CONSTANTS = 5
@@ -112,6 +116,14 @@ def compare_with_random(
 
 def find_comparison(storage: Storage, name: str) -> Comparison | None:
     """Return the comparison with random search that a storage has for a study, if any."""
+    try:
+        return _find_comparison(storage, name)
+    except DamageError as error:  # of another study, which must not keep this one's report
+        log.warning("study %r has no comparison with random search: %s", name, error)
+        return None
+
+
+def _find_comparison(storage: Storage, name: str) -> Comparison | None:
     definition = storage.load(name)
     if definition is None or storage.load(_random(name, 1)) is None:
         return None
@@ -120,7 +132,8 @@ def find_comparison(storage: Storage, name: str) -> Comparison | None:
     run = 0
     while storage.load(_random(name, run)) is not None:
         for arm, sibling in ((EVOLUTION, _again(name, run)), (RANDOM, _random(name, run))):
-            ended[arm].append(storage.trials(sibling))
+            ended[arm].append(trials := storage.trials(sibling))
+            refuse_damage(sibling, trials, space_of(definition), objectives)
         run += 1
     runs = [trials for arm in ended.values() for trials in arm]
     if run < 2 or not all(any(trial.is_done for trial in trials) for trials in runs):

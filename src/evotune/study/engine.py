@@ -8,17 +8,18 @@ import shlex
 import threading
 import time
 import weakref
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from evotune.checkpoints.store import Checkpoints
-from evotune.errors import StorageError, StudyError, StudyLockedError
+from evotune.errors import EvotuneError, StorageError, StudyError, StudyLockedError
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Driver, Storage, StudyDefinition
 from evotune.seeding import generator, trial_seed
+from evotune.storage.damage import refuse_damage
 from evotune.storage.outages import pause
 from evotune.storage.rescue import rescue
 from evotune.study import lock
@@ -92,8 +93,12 @@ class Engine:
         self._superseded: set[tuple[int, float | None]] = set()  # starts of trials started again
         _engines.add(self)
         self._acquire(take_over)
-        self._replay()
-        self._enqueue_late_seeds()
+        try:
+            self._replay()
+            self._enqueue_late_seeds()
+        except Exception:
+            self.close()  # another process may repair what is damaged
+            raise
 
     # -- opening and closing ------------------------------------------------------------------
 
@@ -193,6 +198,7 @@ class Engine:
 
     def _tell_again(self) -> None:
         trials = self.storage.trials(self.definition.name)
+        refuse_damage(self.definition.name, trials, self.algorithm.space, self.objectives)
         if getattr(self.algorithm.space, "has_members", False):  # a storage knows their names only
             trials = [replace(t, params=self.algorithm.space.params(t.genome)) for t in trials]
         results = {t.result_order: t for t in trials if t.result_order is not None}
@@ -201,13 +207,28 @@ class Engine:
         self.keeper.load()
         for trial in trials:
             while len(self._told) < trial.results_seen:
-                self._tell(results[len(self._told)])
-            self.algorithm.tell(_as_started(trial))
+                self._retell(results[len(self._told)], self._tell)
+            self._retell(_as_started(trial), self.algorithm.tell)
             self.untold[trial.number] = None
         # Whether the next proposal comes before or after further results is up to the run; only
         # for generational algorithms it makes no difference.
         while self.algorithm.traits.generational and len(self._told) in results:
-            self._tell(results[len(self._told)])
+            self._retell(results[len(self._told)], self._tell)
+
+    def _retell(self, trial: Trial, tell: Callable[[Trial], object]) -> None:
+        """Tell of a recorded trial; its note, private to the algorithm, may be damaged too."""
+        try:
+            tell(trial)
+        except EvotuneError:
+            raise
+        except Exception as error:
+            raise StorageError(
+                f"study {self.definition.name!r}, trial {trial.number}: the algorithm cannot be "
+                f"told of it again: {type(error).__name__}: {error}. Either column 'note' or "
+                "'origin' of this trial is damaged (evotune storage repair SOURCE sets those "
+                "trials aside that evotune storage check SOURCE finds), or the algorithm is "
+                "another one than has proposed it"
+            ) from error
 
     # -- starting trials ----------------------------------------------------------------------
 
@@ -327,6 +348,7 @@ class Engine:
                 return None
             budget = left if proposal.budget is None else min(proposal.budget, left)
             proposal = replace(proposal, budget=budget)
+        self.algorithm.space.check(proposal.genome)  # what is recorded must be read again
         trial = self._started(number, proposal, first)
         if self.keeper.is_deleted(trial.donors) and self._has_news():
             return None  # perhaps removed for an ended trial that the algorithm was not yet told of

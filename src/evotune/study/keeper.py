@@ -7,7 +7,6 @@ memory, the nearest ancestors on disk are kept too, so that the weights can be t
 
 import json
 import logging
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -318,10 +317,7 @@ class Keeper:
 def default_folder(storage: Any) -> Path | None:
     """Return the folder for checkpoints beside a storage that is a file, else None."""
     path: Path | None = getattr(storage, "path", None)
-    if path is None or not path.is_file():  # a database in memory has a name, and no file
-        return None
-    real = Path(os.path.realpath(path))  # a link leads to the same weights
-    return real.with_name(f"{real.name}.checkpoints")
+    return None if path is None else path.with_name(f"{path.name}.checkpoints")
 
 
 def owner_of(definition: StudyDefinition) -> str:

@@ -7,7 +7,8 @@ import socket
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
 
 import psutil
 
@@ -31,15 +32,69 @@ def one_at_a_time(method: _Method) -> _Method:
     return cast(_Method, call)
 
 
+class _Mark(NamedTuple):
+    """What tells a process from all others, on a Linux machine; nothing in it follows the clock.
+
+    It stands in the driver's token, after a random word. Drivers of other systems, and those that
+    earlier versions have recorded, have none: their start in Unix time tells a reused id.
+    """
+
+    machine: str  # "-" where the system has no id of its own, as in many containers
+    boot: str
+    namespace: str  # of process ids; each container has its own
+    ticks: str  # of the clock since boot, at which the process started
+
+
 def this_process() -> Driver:
     """Return a new driver record for this process."""
+    since = time.time()
+    try:
+        started = psutil.Process().create_time()
+    except (psutil.Error, OSError):  # /proc is that of another container
+        started = since
     return Driver(
         host=socket.gethostname(),
         pid=os.getpid(),
-        process_started=psutil.Process().create_time(),
-        since=time.time(),
-        token=secrets.token_hex(8),
+        process_started=started,
+        since=since,
+        token=" ".join((secrets.token_hex(8), *(_own_mark() or ()))),
     )
+
+
+def _own_mark() -> _Mark | None:
+    try:
+        return _Mark(
+            machine=_machine(),
+            boot=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+            namespace=str(Path("/proc/self/ns/pid").readlink()),
+            ticks=_stat("self")[_TICKS],
+        )
+    except (OSError, IndexError):  # no Linux, or one that hides it
+        return None
+
+
+def _machine() -> str:
+    try:
+        return Path("/etc/machine-id").read_text().strip() or "-"
+    except OSError:
+        return "-"
+
+
+def _mark(driver: Driver) -> _Mark | None:
+    _, *words = driver.token.split(" ")
+    return _Mark(*words) if len(words) == len(_Mark._fields) else None
+
+
+#: The namespace in which a machine starts; no container has it.
+_FIRST = "pid:[4026531836]"
+
+#: Fields of ``/proc/<pid>/stat`` after the name of the program.
+_STATE, _THREADS, _TICKS = 0, 17, 19
+
+
+def _stat(pid: int | str) -> list[str]:
+    """Return the fields after the name, which may hold blanks and brackets itself."""
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def acquire(storage: Storage, name: str, *, take_over: bool = False) -> Driver:
@@ -69,7 +124,7 @@ def acquire(storage: Storage, name: str, *, take_over: bool = False) -> Driver:
 
 def describe(name: str, holder: Driver, me: Driver) -> str:
     """Return a message that says who drives a study and what can be done."""
-    if holder.host == me.host and holder.pid == me.pid:
+    if _is_same_process(holder, me):
         return (
             f"study {name!r} is driven by another Study object in this process: use that object, "
             "or close() it"
@@ -79,26 +134,63 @@ def describe(name: str, holder: Driver, me: Driver) -> str:
         f"study {name!r} is driven by process {holder.pid} on host {holder.host!r} since {since}; "
         "only one process may drive a study. "
     )
-    if holder.host == me.host:
+    if _is_in_sight(holder, me):
         return text + "Stop that one first, or take over with take_over=True (--take-over)"
+    where = "container" if holder.host == me.host else "machine"
     return text + (
-        "Whether it still runs cannot be seen from this machine: if it does not, "
+        f"Whether it still runs cannot be seen from this {where}: if it does not, "
         "take over with take_over=True (--take-over)"
     )
 
 
-def _is_replaceable(holder: Driver, me: Driver) -> bool:
+def _is_same_process(holder: Driver, me: Driver) -> bool:
+    mark = _mark(holder)
+    same = holder.host == me.host and holder.pid == me.pid
+    return same and (mark is None or mark == _mark(me))
+
+
+def _is_in_sight(holder: Driver, me: Driver) -> bool:
+    """Tell whether the holder's process id means the same process here as where it was written."""
+    mark, mine = _mark(holder), _mark(me)
     if holder.host != me.host:
         return False
-    if holder.pid == me.pid:
+    return mark is None or (mine is not None and mark[:3] == mine[:3] and _sees_its_processes())
+
+
+def _sees_its_processes() -> bool:
+    """Tell whether /proc shows the process ids of this process's own namespace."""
+    return str(Path("/proc/self").readlink()) == str(os.getpid())
+
+
+def _is_replaceable(holder: Driver, me: Driver) -> bool:
+    if _is_same_process(holder, me):
         return holder.token not in running_tokens
-    return has_ended(holder)
+    return _has_ended(holder, me)
 
 
 def has_ended(driver: Driver) -> bool:
-    """Return whether a driver's process has ended; on another machine it counts as running."""
-    if driver.host != socket.gethostname():
+    """Return whether a driver's process has ended; one that cannot be seen counts as running."""
+    return _has_ended(driver, this_process())
+
+
+def _has_ended(holder: Driver, me: Driver) -> bool:
+    mark, mine = _mark(holder), _mark(me)
+    if holder.host != me.host:
         return False
+    if mark is None:
+        return _had_other_start(holder)
+    if mine is not None and _was_restarted(mark, mine):
+        return True
+    return _is_in_sight(holder, me) and not _runs(holder.pid, mark.ticks)
+
+
+def _was_restarted(mark: _Mark, mine: _Mark) -> bool:
+    """Tell whether this very machine was started again since; containers may share an id."""
+    same = mark.machine == mine.machine != "-" and mark.namespace == mine.namespace == _FIRST
+    return same and mark.boot != mine.boot
+
+
+def _had_other_start(driver: Driver) -> bool:
     try:
         # The id may have been reused for a new process: compare the times of their starts.
         started = psutil.Process(driver.pid).create_time()
@@ -107,3 +199,25 @@ def has_ended(driver: Driver) -> bool:
     except psutil.AccessDenied:
         return False
     return abs(started - driver.process_started) > 1.0
+
+
+def _runs(pid: int, ticks: str) -> bool:
+    """Tell whether the process with this id that started then still does anything."""
+    try:
+        stat = _stat(pid)
+    except OSError:
+        return _exists(pid)
+    # A zombie with threads is a process whose first thread has ended, without one it is dead.
+    is_zombie = stat[_STATE] in "ZX" and int(stat[_THREADS]) <= 1
+    return stat[_TICKS] == ticks and not is_zombie
+
+
+def _exists(pid: int) -> bool:
+    """Tell whether there is a process that /proc may hide, being another user's."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True

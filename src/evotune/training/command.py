@@ -17,10 +17,10 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
+from evotune import guard
 from evotune.checks import did_you_mean
 from evotune.errors import TaskError
 from evotune.training.params import check_all_used, declared_names
-from evotune.training.watchdog import watched
 from evotune.trial import Failed, RunningTrial
 
 _FORMATTER = Formatter()
@@ -229,28 +229,27 @@ def _run(
 ) -> str:
     """Run a program to its end and return the last of its standard output."""
     try:
-        process = subprocess.Popen(
+        process = guard.start(
             arguments,
+            leave_helpers=True,
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # so that all child processes can be killed as a group
         )
     except (OSError, ValueError) as error:  # a null byte in an argument is a ValueError
         raise TaskError(f"the command {arguments[0]!r} cannot be started: {error}") from error
     streams = [_Last(pipe) for pipe in (process.stdout, process.stderr)]
-    with watched(process.pid):
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired as error:
-            _kill(process)
-            raise Failed(f"the command ran longer than {timeout:g} s and was killed") from error
-        except BaseException:
-            _kill(process)
-            raise
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"the command ran longer than {timeout:g} s and was killed") from error
+    finally:
+        guard.stop(process)
     output, errors = (stream.text() for stream in streams)
+    if process.returncode == guard.CANNOT_START and guard.SAYS in errors:
+        raise TaskError(f"the command {errors.strip().splitlines()[-1]}")
     if process.returncode != 0:
         which, text = ("stderr", errors) if errors.strip() else ("stdout", output)
         raise Failed(f"the command {_how_it_ended(process.returncode)}; {_tail(which, text)}")
@@ -284,15 +283,6 @@ class _Last(threading.Thread):
         self.join(_AFTER_THE_END)
         last = b"".join(list(self._chunks))[-_KEPT_BYTES:]
         return io.TextIOWrapper(io.BytesIO(last), encoding="utf-8", errors="replace").read()
-
-
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    if os.name == "posix":
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.wait()
 
 
 def _how_it_ended(code: int) -> str:

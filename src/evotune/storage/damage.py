@@ -1,0 +1,234 @@
+"""What is wrong with a stored study: one fault a row or column, and what trials say of each other.
+
+Rows are looked at where they are read, by `evotune.storage.cells`; what holds between the trials of
+a study is looked at here, for every kind of storage.
+"""
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evotune.errors import EvotuneError, StorageError
+from evotune.objectives import Objectives
+from evotune.protocols import SearchSpace, StudyDefinition
+from evotune.space import Space
+from evotune.trial import Trial
+
+#: So many times as many numbers as there are trials are believed; missing ones lie in between.
+NUMBERS_AT_MOST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that cannot be right.
+
+    Attributes:
+        study: Name of the study, "" where it is the database itself.
+        trial: Number of the trial, as it is stored; None for the study's own row.
+        column: Column of the table, "" for the database itself.
+        reason: What is wrong with it.
+    """
+
+    study: str
+    trial: Any
+    column: str
+    reason: str
+
+    def __str__(self) -> str:
+        if not self.study:
+            return self.reason
+        trial = "" if self.trial is None else f", trial {self.trial}"
+        return f"study {self.study!r}{trial}, column {self.column!r}: {self.reason}"
+
+
+class DamageError(StorageError):
+    """What is stored cannot be right.
+
+    Attributes:
+        fault: Where and why.
+    """
+
+    def __init__(self, fault: Fault, source: str = "SOURCE") -> None:
+        super().__init__(
+            f"{fault}. The database is damaged there: evotune storage check {source} finds all "
+            f"that is, evotune storage repair {source} sets damaged trials aside"
+        )
+        self.fault = fault
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.fault,)
+
+
+def space_of(definition: StudyDefinition) -> Space:
+    """Return the space of a stored study.
+
+    Raises:
+        SpaceError: It has a domain of a kind that is not known here.
+        DamageError: It is none.
+    """
+    try:
+        return Space.from_json(definition.space)
+    except EvotuneError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        reason = f"is no space: {error}"
+        raise DamageError(Fault(definition.name, None, "space", reason)) from error
+
+
+def refuse_damage(
+    study: str, trials: Sequence[Trial], space: SearchSpace, objectives: Objectives
+) -> None:
+    """Check that the trials of a study can be told again.
+
+    Raises:
+        DamageError: They cannot; names the first fault.
+    """
+    for fault in find_faults(study, trials, space, objectives):
+        raise DamageError(fault)
+
+
+def find_faults(
+    study: str,
+    trials: Sequence[Trial],
+    space: SearchSpace | None,
+    objectives: Objectives,
+    unread: Collection[int] = (),
+) -> Iterator[Fault]:
+    """Yield what cannot be right in the trials of a study, at most one fault a trial and kind.
+
+    Args:
+        study: Its name.
+        trials: All that could be read, by number.
+        space: Its space; None where that is not known.
+        objectives: Its objectives.
+        unread: Numbers of trials that are there but could not be read.
+    """
+    near = NUMBERS_AT_MOST * (len(trials) + len(unread))
+    far = [trial.number for trial in trials if trial.number >= near]
+    for number in far:
+        yield Fault(study, number, "number", f"is far above those of {len(trials)} trials")
+    trials = [trial for trial in trials if trial.number < near]
+    read = {trial.number for trial in trials}
+    count = 1 + max([-1, *read, *unread])
+    for number in range(count):
+        if number not in read and number not in unread:
+            yield Fault(study, number, "number", "this trial is missing")
+    for trial in trials:
+        for column, reason in _wrong(trial, space, objectives):
+            yield Fault(study, trial.number, column, reason)
+    for number, column, reason in _wrong_order(trials, count):
+        yield Fault(study, number, column, reason)
+
+
+def _wrong(
+    trial: Trial, space: SearchSpace | None, objectives: Objectives
+) -> Iterator[tuple[str, str]]:
+    """Yield the columns of one trial that contradict the study or each other, and why."""
+    for column, other in _references(trial):
+        if not 0 <= other < trial.number:
+            yield column, f"names trial {other}, which is not an earlier one"
+    if space is not None:
+        try:
+            space.check(trial.genome)
+        except (EvotuneError, TypeError, ValueError, OverflowError) as error:
+            yield "genome", f"does not lie in the study's space: {error}"
+    if trial.params is not trial.genome and not trial.params.items() <= trial.genome.items():
+        yield "params", "are not those of the genome"
+    wrong = _wrong_result(trial, objectives)
+    if wrong is not None:
+        yield wrong
+
+
+def _references(trial: Trial) -> Iterator[tuple[str, int]]:
+    """Yield the numbers of all other trials that a trial names, with their columns."""
+    if trial.weights_from is not None:
+        yield "weights_from", trial.weights_from
+    if trial.repeat_of is not None:
+        yield "repeat_of", trial.repeat_of
+    for parent in trial.parents:
+        yield "parents", parent
+    for donor in trial.inherit.get("networks", ()):
+        if donor is not None:
+            yield "inherit", donor
+    for other in (trial.origin.promotes, trial.origin.replaces):
+        if other is not None:
+            yield "origin", other
+
+
+def _wrong_result(trial: Trial, objectives: Objectives) -> tuple[str, str] | None:
+    if trial.has_ended != (trial.result_order is not None):
+        given = "is empty" if trial.has_ended else f"is {trial.result_order}"
+        return "result_order", f"{given}, but the trial is {trial.state}"
+    if (trial.state == "failed") != (trial.failure is not None):
+        return "failure", f"does not fit a trial that is {trial.state}"
+    may_have_values = trial.state in ("done", "stopped")
+    if trial.values is None:
+        return ("values", "are empty, but the trial is done") if trial.state == "done" else None
+    if not may_have_values or len(trial.values) != len(objectives.objectives):
+        wanted = len(objectives.objectives) if may_have_values else 0
+        return "values", f"are {len(trial.values)}, not {wanted}, of a trial that is {trial.state}"
+    if not all(map(math.isfinite, trial.values)):
+        return "values", "are not all finite"
+    for name in objectives.needed:
+        if not math.isfinite(trial.metrics.get(name, math.nan)):
+            return "metrics", f"have no finite {name!r}, but the trial has values"
+    return None
+
+
+def _wrong_order(trials: Sequence[Trial], count: int) -> Iterator[tuple[int, str, str]]:
+    """Yield the trials whose place in the telling cannot be right: number, column, reason."""
+    deadline: list[int] = []  # by place of a result: the first trial that was proposed after it
+    for trial in trials:
+        if not len(deadline) <= trial.results_seen <= trial.number:
+            possible = f"from {len(deadline)} to {trial.number}"
+            yield trial.number, "results_seen", f"is {trial.results_seen}, but must be {possible}"
+        else:
+            deadline += [trial.number] * (trial.results_seen - len(deadline))
+    held = {trial.result_order for trial in trials}
+    lost = [place for place in range(len(deadline)) if place not in held]
+    holders: dict[int, int] = {}
+    untold: list[int] = []  # two of them may share a place until they are told
+    for trial in trials:
+        place, number = trial.result_order, trial.number
+        if place is None:
+            continue
+        reason = _wrong_place(place, number, count, deadline)
+        if reason is None and place in holders:
+            reason = "as that of another trial is"
+            fits = [n for n in (number, holders[place]) if any(deadline[p] > n for p in lost)]
+            if fits == [holders[place]]:  # that one may have had the lost place, this one not
+                holders[place], number = number, holders[place]
+        if reason is not None:
+            yield number, "result_order", f"is {place}, {reason}"
+        elif place < len(deadline):
+            holders[place] = number
+        else:
+            untold.append(number)
+    # Trials that could not be read or have been named already may have had these places.
+    waiting = {trial.number for trial in trials if not trial.has_ended}
+    known = count - len(waiting.union(holders.values(), untold))
+    lost = [place for place in range(len(deadline)) if place not in holders]
+    yield from _lost_places(lost[known:], untold, deadline)
+
+
+def _wrong_place(place: int, number: int, count: int, deadline: Sequence[int]) -> str | None:
+    if place >= count:
+        return f"but there are only {count} trials"
+    if place < len(deadline) and deadline[place] <= number:
+        return f"but trial {deadline[place]} had seen that result before"
+    return None
+
+
+def _lost_places(
+    lost: Sequence[int], untold: Sequence[int], deadline: Sequence[int]
+) -> Iterator[tuple[int, str, str]]:
+    """Yield trials that must have had a place that no trial has, though others saw its result."""
+    suspects = list(untold)
+    for place in lost:
+        number = next((n for n in suspects if n < deadline[place]), None)
+        if number is None:
+            yield deadline[place], "results_seen", f"tells of result {place}, which no trial has"
+        else:
+            suspects.remove(number)
+            yield number, "result_order", f"is not {place}, which no trial has"

@@ -1,0 +1,70 @@
+"""``evotune storage``: damage is found, set aside, and hides nothing else."""
+
+import sqlite3
+
+import pytest
+
+import evotune as et
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    path = tmp_path / "runs.db"
+    for name in ("good", "bad"):
+        space = et.Space(x=et.Float(0, 1))
+        with et.Study(et.RandomSearch(space), "min loss", storage=path, name=name, seed=1) as study:
+            study.run(lambda trial: trial.params["x"], trials=5)
+    with sqlite3.connect(path) as database:
+        database.execute(
+            "update evotune_trials set genome = ? where number in (1, 3) and study_id = 2",
+            [b"\xff"],
+        )
+    database.close()
+    return path
+
+
+def test_check_and_repair(evotune, damaged):
+    code, output, _ = evotune("storage", "check", damaged)
+    assert code == 1
+    assert output.count("study 'bad', trial 1, column 'genome'") == 1
+    assert output.count("study 'bad', trial 3, column 'genome'") == 1
+    assert f"storage repair {damaged}" in output
+    code, _, errors = evotune("show", damaged, "bad")
+    assert code == 1
+    assert f"evotune storage check {damaged}" in errors
+    code, output, _ = evotune("storage", "repair", damaged, "bad")
+    assert (code, "failed now: 1, 3" in output) == (0, True)
+    assert f"2 rows set aside in {damaged}.damaged.jsonl" in output
+    code, output, _ = evotune("storage", "check", damaged)
+    assert (code, "nothing is damaged" in output) == (0, True)
+    assert "2 failed" in evotune("show", damaged, "bad")[1]
+
+
+def test_other_studies_are_shown_and_reported(evotune, damaged, tmp_path):
+    with sqlite3.connect(damaged) as database:
+        database.execute("update evotune_studies set seed = 'abc' where name = 'bad'")
+        database.execute("update evotune_trials set state = 'lost' where study_id = 2")
+    database.close()
+    code, output, _ = evotune("list", damaged)
+    assert (code, "good" in output) == (0, True)
+    assert "damaged: study 'bad', column 'seed': is 'abc'" in output
+    assert "column 'state': 'lost' of 5 of its trials is unknown" in output
+    for command in ("show", "trials", "best", "report"):
+        assert evotune(command, damaged, "good")[0] == 0
+        code, _, errors = evotune(command, damaged, "bad")
+        assert (code, "column 'seed'" in errors) == (1, True)
+
+
+def test_a_damaged_file(evotune, damaged):
+    content = bytearray(damaged.read_bytes())
+    with sqlite3.connect(damaged) as database:
+        [(page,)] = database.execute(
+            "select rootpage from sqlite_master where name = 'evotune_trials'"
+        )
+        [(size,)] = database.execute("pragma page_size")
+    database.close()
+    content[(page - 1) * size + 8 : page * size - 2000] = b"\xaa" * (size - 2008)
+    damaged.write_bytes(content)
+    code, output, errors = evotune("storage", "check", damaged)
+    assert code == 1
+    assert "damaged" in output + errors
