@@ -6,13 +6,17 @@ The environment variable FAULT_PLAN names a JSON file: ``fault`` (a name in `str
 """
 
 import logging
+import socket
 import sys
+import time
 
 import numpy as np
+import psutil
 import sqlalchemy as sa
 
 import evotune as et
 import strikes
+from helpers_postgres import Proxy
 
 EPOCHS = 6
 NAME = "struck"
@@ -55,12 +59,26 @@ def count_transactions() -> None:
     dialect.do_commit = do_commit
 
 
+def set_clock(seconds: float) -> None:
+    """Do what setting the clock of the machine does to a process that starts afterwards."""
+    now, boot = time.time, psutil._pslinux.boot_time
+    time.time = lambda: now() + seconds
+    psutil._pslinux.boot_time = lambda: boot() + seconds
+
+
 def main() -> None:
     """Run the study to its end, or until it is struck."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     plan = strikes.plan()
+    storage = plan["storage"]
+    if "://" in storage:
+        strikes.proxy = Proxy(sa.make_url(storage))
+        storage = strikes.proxy.url.render_as_string(hide_password=False)
+    set_clock(plan.get("clock", 0))
+    if "host" in plan:
+        socket.gethostname = lambda: plan["host"]
     count_transactions()
-    with study(plan["storage"]) as running:
+    with study(storage) as running:
         running.run(train, epochs=EPOCHS, workers=plan["workers"])
     if running.stop_reason != "interrupted":
         print("finished", flush=True)

@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -113,6 +114,7 @@ def _return_to_the_study():
 def _leave_behind():
     threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
     subprocess.Popen(["sleep", "15"])
+    subprocess.Popen(["sh", "-c", "setsid sleep 15 &"])
 
 
 def _without_descriptors():
@@ -134,6 +136,33 @@ def _hold_the_write_lock():
     )
     holder.stdout.readline()
 
+
+def _fill_the_disk():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file that may not grow is an error then
+    size = Path(plan()["storage"] + "-wal").stat().st_size + 100
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    everything = resource.RLIM_INFINITY, resource.RLIM_INFINITY
+    threading.Timer(1.0, resource.setrlimit, [resource.RLIMIT_FSIZE, everything]).start()
+
+
+def _files():
+    database = Path(plan()["storage"])
+    return [database, database.with_name("runs.db-wal"), database.with_name("runs.db-shm")]
+
+
+def _remove(*, and_make=False):
+    for path in _files():
+        path.unlink(missing_ok=True)
+    if and_make:
+        _files()[0].touch()
+
+
+def _cut():
+    for path in _files()[:2]:
+        os.truncate(path, path.stat().st_size // 2)
+
+
+proxy = None
 
 #: By name; each is called once.
 STRIKES = {
@@ -163,6 +192,15 @@ STRIKES = {
     "floating-point errors raised": lambda: np.seterr(all="raise"),
     "no garbage collection": gc.disable,
     "no descriptors left": _without_descriptors,
+    "disk full for a while": _fill_the_disk,
+    "database removed": _remove,
+    "database replaced": lambda: _remove(and_make=True),
+    "database cut short": _cut,
+    "log removed": lambda: _files()[1].unlink(),
+    "server away for a while": lambda: proxy.go_away(1.0),
+    "connections cut": lambda: proxy.cut(),
+    "answer of a commit lost": lambda: setattr(proxy, "swallows", 1),
+    "guard killed": lambda: _kill(os.getppid(), signal.SIGKILL),
     "database busy": _hold_the_write_lock,
     "odd errors": lambda: None,
     "numbers of other types": lambda: None,

@@ -51,22 +51,31 @@ class Row:
         moments: Where it may strike.
         executors: With which executors.
         storages: With which storages.
-        between: Changes the folder while nothing runs, after a run that was killed; returns what is
-            different in the plan from now on.
+        between: Changes the folder after a run that was killed, or ended with an error; returns what
+            is different in the plan from now on.
+        kills: The run before that change is killed, and not struck by the fault itself.
     """
 
     fault: str
     moments: tuple[str, ...] = IN_TRIAL
     executors: tuple[str, ...] = BOTH
     storages: tuple[str, ...] = ("sqlite", "postgres")
-    between: Callable[[Path], dict[str, str]] | None = None
+    between: Callable[[Path], dict[str, object]] | None = None
+    kills: bool = True
+
+    @property
+    def usable(self) -> list[str]:
+        """The storages that are there."""
+        return [storage for storage in self.storages if storage != "postgres" or POSTGRES]
 
 
 @functools.cache
 def undisturbed():
     """Return the decisions of the study that nothing happens to."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["FAULT_PLAN"] = str(_write_plan(Path(folder), {"fault": "", "moment": "", "number": 0}))
+        os.environ["FAULT_PLAN"] = str(
+            _write_plan(Path(folder), {"fault": "", "moment": "", "number": 0})
+        )
         import driver
 
         study = driver.study("memory")
@@ -82,11 +91,11 @@ def survive(row: Row, seed: int, folder: Path) -> int:
     """
     folder.mkdir(exist_ok=True)
     rng = random.Random(f"{row.fault} {seed}")
-    storages = [s for s in row.storages if s != "postgres" or POSTGRES]
+    storages = row.usable
     executor, moment = rng.choice(row.executors), rng.choice(row.moments)
     with _storage(rng.choice(storages), folder) as storage:
         plan = {
-            "fault": "driver killed" if row.between else row.fault,
+            "fault": "driver killed" if row.between and row.kills else row.fault,
             "moment": moment,
             "number": rng.randint(3, 15),
             "storage": storage,
@@ -97,7 +106,9 @@ def survive(row: Row, seed: int, folder: Path) -> int:
         for runs in range(1, RUNS + 1):
             environment = os.environ | {
                 "FAULT_PLAN": str(_write_plan(folder, plan)),
-                "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+                "PYTHONPATH": os.pathsep.join(
+                    [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
+                ),
                 "PYTHONHASHSEED": str(rng.randint(0, 1000)),
                 "OMP_NUM_THREADS": "1",
             }
@@ -193,25 +204,25 @@ def _storage(kind: str, folder: Path) -> Iterator[str]:
 # -- what happens to files between two runs ---------------------------------------------------
 
 
-def _rename(folder: Path) -> dict[str, str]:
+def _rename(folder: Path) -> dict[str, object]:
     for path in folder.glob("runs.db*"):
         if path.is_file():
             path.rename(path.with_name(path.name.replace("runs.db", "other.db")))
     return {"storage": str(folder / "other.db")}
 
 
-def _link(folder: Path) -> dict[str, str]:
+def _link(folder: Path) -> dict[str, object]:
     (folder / "elsewhere").mkdir()
     (folder / "elsewhere" / "link.db").symlink_to(folder / "runs.db")
     return {"storage": str(folder / "elsewhere" / "link.db")}
 
 
-def _link_folder(folder: Path) -> dict[str, str]:
+def _link_folder(folder: Path) -> dict[str, object]:
     folder.with_name(f"{folder.name}-link").symlink_to(folder)
     return {"storage": str(folder.with_name(f"{folder.name}-link") / "runs.db")}
 
 
-def _move_folder(folder: Path) -> dict[str, str]:
+def _move_folder(folder: Path) -> dict[str, object]:
     moved = folder.with_name(f"{folder.name}-moved")
     shutil.copytree(folder, moved)
     for path in folder.iterdir():
@@ -219,27 +230,33 @@ def _move_folder(folder: Path) -> dict[str, str]:
     return {"storage": str(moved / "runs.db"), "folder": str(moved)}
 
 
-def _relative(folder: Path) -> dict[str, str]:
+def _relative(folder: Path) -> dict[str, object]:
     return {"storage": os.path.relpath(folder / "runs.db", folder)}
 
 
-def _without_log(folder: Path) -> dict[str, str]:
+def _without_log(folder: Path) -> dict[str, object]:
     for path in itertools.chain(folder.glob("*-wal"), folder.glob("*-shm")):
         path.unlink()
     return {}
 
 
-def _leftovers(folder: Path) -> dict[str, str]:
+def _leftovers(folder: Path) -> dict[str, object]:
     for weights in list(folder.rglob("trial-*.safetensors")):
         weights.with_name(f"{weights.name}.0123abcd.tmp").write_bytes(b"half")
     return {}
 
 
-def _more_workers(_: Path) -> dict[str, str]:
-    return {"workers": 3}  # type: ignore[dict-item]
+def _lose_one(folder: Path) -> dict[str, object]:
+    max(folder.rglob("trial-*.safetensors"), key=lambda path: path.stat().st_mtime).unlink()
+    return {}
 
 
-SQLITE = ("sqlite",)
+def _use_rescued(folder: Path) -> dict[str, object]:
+    (rescued,) = folder.glob("runs.db.rescued*.db")
+    return {"storage": str(rescued)}
+
+
+SQLITE, POSTGRES_ONLY = ("sqlite",), ("postgres",)
 FAULTS = [
     Row("driver killed"),
     Row("driver killed", moments=AT_COMMIT),
@@ -267,6 +284,15 @@ FAULTS = [
     Row("floating-point errors raised"),
     Row("no garbage collection"),
     Row("no descriptors left"),
+    Row("guard killed", executors=("processes",)),
+    Row("disk full for a while", executors=("inline",), storages=SQLITE),
+    *(
+        Row(harm, AT_COMMIT[1:], storages=SQLITE, between=_use_rescued, kills=False)
+        for harm in ("database removed", "database replaced", "database cut short", "log removed")
+    ),
+    Row("server away for a while", AT_COMMIT, storages=POSTGRES_ONLY),
+    Row("connections cut", AT_COMMIT, storages=POSTGRES_ONLY),
+    Row("answer of a commit lost", AT_COMMIT, storages=POSTGRES_ONLY),
     Row("database busy", moments=IN_TRIAL + AT_COMMIT[1:], storages=SQLITE),
     Row("odd errors"),
     Row("numbers of other types"),
@@ -277,13 +303,19 @@ FAULTS = [
     Row("relative path", storages=SQLITE, between=_relative),
     Row("write-ahead log lost", storages=SQLITE, between=_without_log),
     Row("half-written weights", storages=SQLITE, between=_leftovers),
-    Row("other number of workers", between=_more_workers),
+    Row("other number of workers", between=lambda _: {"workers": 3}),
+    Row("clock set forward", between=lambda _: {"clock": 40 * 86400.0}),
+    Row("clock set back", between=lambda _: {"clock": -40 * 86400.0}),
+    Row("host renamed", between=lambda _: {"host": "another-name"}),
+    Row("one file of weights lost", storages=SQLITE, between=_lose_one),
 ]
 
 
 def main() -> None:
     """Run all rows at many seeds and print how they came out."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--only", default="")
     options = parser.parse_args()
@@ -292,7 +324,7 @@ def main() -> None:
 
     table = Table("fault", "moments", "struck", "survived", "runs needed")
     for row in FAULTS:
-        if options.only not in row.fault:
+        if options.only not in row.fault or not row.usable:
             continue
         needed, failures = Counter(), []
         for seed in range(options.seeds):
