@@ -13,9 +13,9 @@ import time
 import numpy as np
 import psutil
 import sqlalchemy as sa
+import strikes
 
 import evotune as et
-import strikes
 from helpers_postgres import Proxy
 
 EPOCHS = 6

@@ -51,7 +51,7 @@ class Row:
         moments: Where it may strike.
         executors: With which executors.
         storages: With which storages.
-        between: Changes the folder after a run that was killed, or ended with an error; returns what
+        between: Changes the folder after a run that was killed, or ended by an error; returns what
             is different in the plan from now on.
         kills: The run before that change is killed, and not struck by the fault itself.
     """
