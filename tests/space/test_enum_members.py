@@ -127,7 +127,9 @@ def test_a_member_of_another_enumeration_is_none_of_the_values():
 
 
 @pytest.mark.parametrize(
-    "bad", [b"relu", bytearray(b"x"), object(), (1, 2), {1}, 1j, Access(0)], ids=repr
+    "bad",
+    [b"relu", bytearray(b"x"), object(), (1, 2), {1}, 1j, Access(0)],
+    ids=lambda bad: type(bad).__name__,
 )
 def test_other_objects_are_refused_in_words(bad):
     for kind in (et.Choice, et.Ordinal):
