@@ -38,11 +38,12 @@ def train(trial):
     return {"loss": strikes.odd(float(abs(weights["w"].sum() - trial.params["y"])))}
 
 
-def study(storage):
+def study(storage, checkpoints=None):
     """Return the study, opened in a storage."""
     space = et.Space(x=et.Float(1e-3, 1.0, log=True), y=et.Int(1, 9))
     algorithm = et.PopulationBasedTraining(space, population_size=4)
-    return et.Study(algorithm, "min loss", storage=storage, name=NAME, seed=3)
+    options = {"storage": storage, "checkpoints": checkpoints, "name": NAME, "seed": 3}
+    return et.Study(algorithm, "min loss", **options)
 
 
 def count_transactions() -> None:
@@ -78,7 +79,7 @@ def main() -> None:
     if "host" in plan:
         socket.gethostname = lambda: plan["host"]
     count_transactions()
-    with study(storage) as running:
+    with study(storage, plan.get("checkpoints")) as running:
         running.run(train, epochs=EPOCHS, workers=plan["workers"])
     if running.stop_reason != "interrupted":
         print("finished", flush=True)

@@ -35,8 +35,11 @@ def reach(where, moment):
         raise RuntimeError(spoilt[0])
     number = where if isinstance(where, int) else where.number
     if moment == plan()["moment"] and number >= plan()["number"]:
+        path = Path(plan()["folder"], "struck")
+        if path.exists():
+            return
         try:
-            marker = os.open(Path(plan()["folder"], "struck"), os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            marker = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:
             return
         os.write(marker, str(os.getpid()).encode())

@@ -117,7 +117,12 @@ def survive(row: Row, seed: int, folder: Path) -> int:
             if output.endswith("finished\n"):
                 break
             if row.between and runs == 1:
-                plan |= row.between(folder)
+                try:
+                    plan |= row.between(folder)
+                except (OSError, ValueError) as error:
+                    raise AssertionError(
+                        f"{row.fault} ({executor}, {plan}): {error}\n{said}"
+                    ) from error
         else:
             raise AssertionError(f"{row.fault} ({executor}, {moment}, {plan}): not done\n{said}")
         assert Path(plan["folder"], "struck").exists(), f"{row.fault}: nothing was struck\n{said}"
@@ -171,7 +176,8 @@ def _compare(plan: dict[str, str], said: str) -> None:
     import driver
 
     storage = plan["storage"]
-    with driver.study(storage if "://" in storage else Path(plan["folder"], storage)) as study:
+    where = storage if "://" in storage else Path(plan["folder"], storage)
+    with driver.study(where, plan.get("checkpoints")) as study:
         found, expected = decisions(study), undisturbed()
         for ours, theirs in zip(found, expected, strict=False):
             assert ours == theirs, said
@@ -253,7 +259,7 @@ def _lose_one(folder: Path) -> dict[str, object]:
 
 def _use_rescued(folder: Path) -> dict[str, object]:
     (rescued,) = folder.glob("runs.db.rescued*.db")
-    return {"storage": str(rescued)}
+    return {"storage": str(rescued), "checkpoints": str(folder / "runs.db.checkpoints")}
 
 
 SQLITE, POSTGRES_ONLY = ("sqlite",), ("postgres",)

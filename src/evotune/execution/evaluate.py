@@ -1,9 +1,12 @@
 """One evaluation: call the user's function, and turn its result or error into a record."""
 
+import os
 import re
 import reprlib
+import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from numbers import Real
 from time import perf_counter
@@ -66,7 +69,7 @@ def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
         TimedOut: The executor interrupts this evaluation because of its timeout.
     """
     handle = RunningTrial(trial)
-    began = perf_counter()
+    began, process = perf_counter(), os.getpid()
     try:
         returned = evaluate(handle)
     except StopTrial:
@@ -74,8 +77,32 @@ def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
     except (KeyboardInterrupt, TimedOut):
         raise
     except BaseException as error:
+        _end_fork(process, error)
         return failure_of(error)
+    _end_fork(process, None)
     return outcome_of(handle, returned, perf_counter() - began)
+
+
+def _end_fork(process: int, error: BaseException | None) -> None:
+    """End a fork that the user's function made and that came out of it: the trial is its parent's.
+
+    It ends as a program does that reaches its end, raises an error or calls ``sys.exit``.
+    """
+    if os.getpid() == process:
+        return
+    code: object = 0
+    if isinstance(error, SystemExit):
+        code = error.code or 0
+    elif error is not None:
+        traceback.print_exception(error)
+        code = 1
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code & 0xFF)
 
 
 def outcome_of(handle: RunningTrial, returned: Any, seconds: float) -> Outcome | Failure:
