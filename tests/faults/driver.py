@@ -6,7 +6,6 @@ The environment variable FAULT_PLAN names a JSON file: ``fault`` (a name in `str
 """
 
 import logging
-import socket
 import sys
 import time
 
@@ -76,8 +75,6 @@ def main() -> None:
         strikes.proxy = Proxy(sa.make_url(storage))
         storage = strikes.proxy.url.render_as_string(hide_password=False)
     set_clock(plan.get("clock", 0))
-    if "host" in plan:
-        socket.gethostname = lambda: plan["host"]
     count_transactions()
     with study(storage, plan.get("checkpoints")) as running:
         running.run(train, epochs=EPOCHS, workers=plan["workers"])
