@@ -1,5 +1,6 @@
 """One evaluation: call the user's function, and turn its result or error into a record."""
 
+import logging
 import os
 import re
 import reprlib
@@ -25,6 +26,11 @@ from evotune.trial import (
     Trial,
     as_number,
 )
+
+log = logging.getLogger("evotune")
+
+#: Params that a function of this process has replaced.
+_replaced: set[str] = set()
 
 _ADVICE = 'return a number or a dict of numbers such as {"accuracy": 0.93}'
 
@@ -83,6 +89,20 @@ def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
     return outcome_of(handle, returned, perf_counter() - began)
 
 
+def _warn_of_changed_params(handle: RunningTrial) -> None:
+    """Log once for each param that the function replaced: it is recorded as it was proposed."""
+    own = handle.record.params
+    for name in own.keys() & handle.params.keys() - _replaced:
+        with suppress(Exception):  # whatever comparing with an object of the user's raises
+            if handle.params[name] != own[name]:
+                _replaced.add(name)
+                log.warning(
+                    "the function set trial.params[%r] to %r, but the trial is recorded with %r, "
+                    "which was proposed; use a variable of your own",
+                    *(name, handle.params[name], own[name]),
+                )
+
+
 def _end_fork(process: int, error: BaseException | None) -> None:
     """End a fork that the user's function made and that came out of it: the trial is its parent's.
 
@@ -116,6 +136,7 @@ def outcome_of(handle: RunningTrial, returned: Any, seconds: float) -> Outcome |
     metrics = read_metrics(returned)
     if isinstance(metrics, Failure):
         return metrics
+    _warn_of_changed_params(handle)
     train_seconds = seconds if handle.train_seconds is None else handle.train_seconds
     metrics.setdefault("train_seconds", train_seconds)
     metrics.setdefault("evaluation_seconds", max(0.0, seconds - train_seconds))
