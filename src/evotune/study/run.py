@@ -135,8 +135,8 @@ def check_epochs(algorithm: Algorithm, limits: Limits) -> None:
     epochs, longest = limits.epochs, max(algorithm.traits.budgets, default=0)
     if limits.has_only_epochs and not algorithm.traits.inherits and not longest:
         raise StudyError(
-            f"epochs={epochs:g} ends a run only where trials go on from the weights of others, as in"
-            f" PopulationBasedTraining; every trial of {type(algorithm).__name__} starts afresh: "
+            f"epochs={epochs:g} ends a run only where trials inherit weights, as in "
+            f"PopulationBasedTraining; every trial of {type(algorithm).__name__} starts afresh: "
             "write trials=100 or timeout=3600 too"
         )
     if epochs is not None and epochs < longest:
