@@ -159,7 +159,9 @@ def test_closing_says_that_the_database_is_lost(database):
     assert len(read_study(str(rescued(caught.value))).trials) == 10
 
 
-def test_weights_are_found_from_the_rescued_file(database):
+@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize("harm", [remove, lambda db: (remove(db), db.touch())])
+def test_weights_are_found_from_the_rescued_file(database, harm, is_told):
     def trained(trial):
         state = {"w": [0.0]}
         trial.resume(model=state)
@@ -167,7 +169,7 @@ def test_weights_are_found_from_the_rescued_file(database):
             pass
         trial.keep(model=state)
         if trial.number == 5:
-            remove(database)
+            harm(database)
         return trial.params["x"]
 
     def population(**options):
@@ -175,12 +177,13 @@ def test_weights_are_found_from_the_rescued_file(database):
         return et.Study(algorithm, "min loss", seed=1, **options)
 
     broken = population(storage=database)
-    with pytest.raises(StorageError, match="removed") as caught:
+    with pytest.raises(StorageError, match=r"removed|replaced") as caught:
         broken.run(trained, epochs=3)
     broken.close()
     folder = re.search(r"checkpoints='(.+?)'", str(caught.value))
     assert folder
-    with population(storage=rescued(caught.value), checkpoints=folder[1]) as again:
+    options = {"checkpoints": folder[1]} if is_told else {}
+    with population(storage=rescued(caught.value), **options) as again:
         again.run(trained, epochs=3)
     assert [t.failure for t in again.trials if t.failure] == []
     assert len(again.trials) == 12
