@@ -151,9 +151,8 @@ def test_stopping_rules(rule, values, tmp_path):
     )
 
 
+#: Each kind of values, of objectives and of record (budgets, weights, generations) at least once.
 DRAWN = (
-    ("Genetic", "all sizes", "one"),
-    ("Genetic", "both ends", "two"),
     ("Nsga2", "denormal", "two"),
     ("RandomSearch", "neighbours", "sum"),
     ("PopulationBasedTraining", "both ends", "one"),

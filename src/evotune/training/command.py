@@ -183,7 +183,7 @@ class CommandTask:
         if not isinstance(self.env, Mapping | None):
             raise TaskError(f'env= is a mapping such as {{"A": "1"}}, got {self.env!r}')
         for name, value in (
-            ("cwd", self.cwd if self.cwd is None else user_path(self.cwd, TaskError)),
+            ("cwd", _folder(self.cwd)),
             ("timeout", _optional(seconds, "timeout", self.timeout, "(0, inf]")),
             ("budget", _optional(option, "budget", self.budget, "(0, inf)")),
         ):
@@ -231,6 +231,13 @@ class CommandTask:
         ours = {f"EVOTUNE_{name}": json.dumps(value) for name, value in values.items()}
         added = {name: str(value) for name, value in (self.env or {}).items()}
         return inherited | added | ours
+
+
+def _folder(cwd: Any) -> Path | None:
+    try:
+        return None if cwd is None else user_path(cwd, TaskError)
+    except TaskError as error:
+        raise TaskError(f"cwd= is a directory: {error}") from error
 
 
 def _optional(read: Any, name: str, value: Any, interval: str) -> Any:

@@ -336,7 +336,7 @@ def _check_new(number: int, model: nn.Module) -> None:
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     memory = {n: _memory(p) for n, p in parameters.items() if not is_lazy(p)}
     for name, parameter in parameters.items():
-        before = _trained_memory.get(memory.get(name))
+        before = _trained_memory.get(memory[name]) if name in memory else None
         if parameter in _trained_by:  # also if it has been moved to a GPU since
             before = _trained_by[parameter]
         if before is not None:
