@@ -57,6 +57,10 @@ class Phases:
         check_whole("Phases", "trials", trials, 1)
         if budget is not None:
             check_whole("Phases", "budget", budget, 1)
+        if isinstance(first, type) or not hasattr(first, "ask"):
+            raise AlgorithmError(
+                f"Phases: first must be an algorithm such as Genetic(space), got {first!r}"
+            )
         if not callable(then) or hasattr(then, "ask"):
             raise AlgorithmError(
                 "Phases: then must be a function of the best trial, such as lambda best: "
