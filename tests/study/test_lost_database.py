@@ -159,7 +159,46 @@ def test_closing_says_that_the_database_is_lost(database):
     assert len(read_study(str(rescued(caught.value))).trials) == 10
 
 
-def test_weights_are_found_from_the_rescued_file(database):
+def overwrite(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def delete_two(database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("DELETE FROM evotune_trials WHERE number IN (2, 3)")
+    connection.close()
+
+
+LATE_HARM = {
+    "overwritten": overwrite,
+    "log overwritten": lambda db: overwrite(db.with_name("runs.db-wal")),
+    "log emptied": lambda db: os.truncate(db.with_name("runs.db-wal"), 0),
+    "trials deleted": delete_two,
+}
+
+
+@pytest.mark.parametrize("harm", LATE_HARM)
+@pytest.mark.parametrize("last", [5, 11])
+def test_what_writing_does_not_notice_is_noticed_before_all_is_forgotten(harm, last, database):
+    """SQLite writes on; what is damaged would be found by whoever opens the database next."""
+
+    def harming(trial):
+        if trial.number == last:
+            LATE_HARM[harm](database)
+        return train(trial)
+
+    with (
+        pytest.raises(StorageError, match=r"runs\.db") as caught,
+        study(storage=database) as broken,
+    ):
+        broken.run(harming, trials=12)
+    with study(storage=rescued(caught.value)) as again:
+        assert decisions(again.run(train, trials=20)) == undisturbed(20)
+
+
+@pytest.mark.parametrize("harm", [remove, lambda db: os.truncate(db, 0)], ids=["gone", "emptied"])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_weights_are_found_from_the_rescued_file(database, harm, is_told):
     def trained(trial):
         state = {"w": [0.0]}
         trial.resume(model=state)
@@ -167,7 +206,7 @@ def test_weights_are_found_from_the_rescued_file(database):
             pass
         trial.keep(model=state)
         if trial.number == 5:
-            remove(database)
+            harm(database)
         return trial.params["x"]
 
     def population(**options):
@@ -175,12 +214,13 @@ def test_weights_are_found_from_the_rescued_file(database):
         return et.Study(algorithm, "min loss", seed=1, **options)
 
     broken = population(storage=database)
-    with pytest.raises(StorageError, match="removed") as caught:
+    with pytest.raises(StorageError, match=r"removed|emptied") as caught:
         broken.run(trained, epochs=3)
     broken.close()
     folder = re.search(r"checkpoints='(.+?)'", str(caught.value))
     assert folder
-    with population(storage=rescued(caught.value), checkpoints=folder[1]) as again:
+    place = folder[1] if is_told else None
+    with population(storage=rescued(caught.value), checkpoints=place) as again:
         again.run(trained, epochs=3)
     assert [t.failure for t in again.trials if t.failure] == []
     assert len(again.trials) == 12

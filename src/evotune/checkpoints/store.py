@@ -16,8 +16,17 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from evotune.checkpoints.folders import OWNER, LocalFolder, Owner, RemoteFolder, file_name
+from evotune.checkpoints.folders import (
+    OWNER,
+    RESCUED,
+    RESCUED_STEM,
+    LocalFolder,
+    Owner,
+    RemoteFolder,
+    file_name,
+)
 from evotune.checkpoints.state import State, pack, size_of, unpack
+from evotune.checks import user_path
 from evotune.errors import CheckpointError
 from evotune.trial import Checkpoint
 
@@ -194,6 +203,9 @@ class Checkpoints:
     def _is_another(self, database: str) -> bool:
         """Tell whether a path leads to a database that is not this study's."""
         if not database or not self._database:
+            return False
+        lost = Path(database).name[:RESCUED_STEM] + RESCUED
+        if Path(self._database).name.startswith(lost):  # this one was written in its place
             return False
         try:
             return not Path(database).samefile(self._database)
@@ -547,10 +559,11 @@ def _check_location(location: Any) -> str | None:
             f"Checkpoints: location must be a directory or a URL, got {location!r}; write "
             'Checkpoints("runs/weights")'
         )
-    text = str(os.fspath(location)).removeprefix("file://")
+    text = re.sub("^(file|local)://", "", str(os.fspath(location)))
     if "://" in text:
         return text.rstrip("/")
-    return str(Path(text).expanduser().absolute())  # workers may have another current directory
+    # Workers may have another current directory.
+    return str(user_path(text, CheckpointError).absolute())
 
 
 def _check_write_every(value: Any) -> int | None:

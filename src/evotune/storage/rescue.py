@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from evotune.checkpoints.folders import RESCUED, RESCUED_STEM
 from evotune.errors import EvotuneError
 from evotune.protocols import Driver, StudyDefinition
 from evotune.trial import Trial
@@ -46,8 +47,8 @@ def _places(name: str, lost: Path | None, before: Path | None) -> Iterator[Path]
     if before is not None:
         yield before
     study = re.sub(r"[^\w.-]+", "_", name)[:40]
-    stem = "evotune" if lost is None else lost.name[:80]
-    file = f"{stem}.rescued-{study}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.db"
+    stem = "evotune" if lost is None else lost.name[:RESCUED_STEM]
+    file = f"{stem}{RESCUED}{study}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.db"
     if lost is not None:
         yield lost.with_name(file)
     yield Path(file)
