@@ -1,12 +1,14 @@
 """Files and disks that cannot be used: a clear error, and nothing is harmed."""
 
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from evotune.cli.source import open_source
 from evotune.errors import StorageError
 from evotune.storage import open_storage
 from evotune.storage.sql import SqlStorage
@@ -61,6 +63,32 @@ def test_a_scrambled_database(tmp_path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:200] + b"\xaa" * (len(content) - 200))
     assert_refused_untouched(path, "is damaged")
+
+
+@pytest.mark.parametrize("rows", ["(NULL)", "(-3)", "('x')", "(1), (2)", ""])
+def test_a_version_that_is_none(rows: str, tmp_path: Path) -> None:
+    fill(tmp_path / "runs.db", trials=1).close()
+    table = "evotune_schema_version"
+    with sqlite3.connect(tmp_path / "runs.db") as connection:
+        connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"CREATE TABLE {table} (version)")
+        if rows:
+            connection.execute(f"INSERT INTO {table} VALUES {rows}")
+    connection.close()
+    assert_refused_untouched(tmp_path / "runs.db", "table evotune_schema_version should have one")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "runs.db")
+    with pytest.raises(StorageError, match="no plain file"):
+        open_storage(tmp_path / "runs.db")
+    with pytest.raises(StorageError, match="no plain file"):
+        open_source(str(tmp_path / "runs.db"))
+
+
+def test_a_name_too_long_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="there is no file"):
+        open_source(str(tmp_path / f"{'x' * 300}.db"))
 
 
 def test_damage_among_the_trials_is_an_error_when_they_are_read(tmp_path: Path) -> None:

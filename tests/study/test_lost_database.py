@@ -226,6 +226,17 @@ def test_weights_are_found_from_the_rescued_file(database, harm, is_told):
     assert len(again.trials) == 12
 
 
+def test_nothing_is_rescued_of_a_study_that_was_not_read(database):
+    study(storage=database).run(train, trials=5).close()
+    with sqlite3.connect(database) as connection:
+        connection.execute("ALTER TABLE evotune_trials DROP COLUMN reports")
+    connection.close()
+    with pytest.raises(StorageError, match="no such column") as caught:
+        study(storage=database)
+    assert "rescued" not in str(caught.value)
+    assert not list(database.parent.glob("*rescued*"))
+
+
 def test_a_file_that_is_put_back_goes_on(database):
     away = database.with_name("away")
 

@@ -234,7 +234,7 @@ class SqlStorage:
         is_mine = studies.c.driver_token == driver.token
         free = studies.update().where(_STUDY, is_mine).values(tables.driver_to_row(None))
         self._transact(lambda connection: connection.execute(free, {"study": name}))
-        if self._watched is not None:
+        if self._watched is not None and name in self._stored:
             with self._translated():
                 self._look_at(name, whole=self._was_changed)
 
@@ -562,12 +562,15 @@ def _parse(url: str) -> sa.URL:
 def _check_path(path: Path) -> None:
     try:
         is_folder, has_folder = path.is_dir(), path.parent.is_dir()
+        is_special = path.exists() and not path.is_file()
     except OSError as error:  # no name that the file system takes, a folder that is not ours
         raise StorageError(
             f"{path} cannot be opened: {error.strerror}; name another file"
         ) from error
     if is_folder:
         raise StorageError(f"{path} is a directory; name a file in it: {path / 'runs.db'}")
+    if is_special:  # a pipe would be waited for
+        raise StorageError(f"{path} is no plain file; name another one")
     if not has_folder:
         raise StorageError(
             f"the directory {path.parent} for {path.name} does not exist; create it: "
