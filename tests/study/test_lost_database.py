@@ -233,7 +233,7 @@ def test_nothing_is_rescued_of_a_study_that_was_not_read(database):
     connection.close()
     with pytest.raises(StorageError, match="no such column") as caught:
         study(storage=database)
-    assert "rescued" not in str(caught.value)
+    assert "evotune show" not in str(caught.value)
     assert not list(database.parent.glob("*rescued*"))
 
 
