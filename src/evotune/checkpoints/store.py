@@ -28,6 +28,7 @@ from evotune.checkpoints.folders import (
 from evotune.checkpoints.state import State, pack, size_of, unpack
 from evotune.checks import user_path
 from evotune.errors import CheckpointError
+from evotune.printing import printable
 from evotune.trial import Checkpoint
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kMGT]?)(i?)B?\s*", re.IGNORECASE)
@@ -90,9 +91,8 @@ class Checkpoints:
         self._memory: dict[int, tuple[State, float]] = {}
 
     def __repr__(self) -> str:
-        return (
-            f"Checkpoints({self._location!r}, quota={self.quota}, write_every={self.write_every})"
-        )
+        options = f"quota={self.quota}, write_every={self.write_every}"
+        return printable(f"Checkpoints({self._location!r}, {options})")
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process gets the place, not the weights, and does not own a temporary directory.
