@@ -1,8 +1,10 @@
 """Files and disks that cannot be used: a clear error, and nothing is harmed."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,9 +175,39 @@ def read_only_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_cannot_be_written(read_only_disk: Path) -> None:
-    for name in ("runs.db", "new.db"):
-        with pytest.raises(StorageError, match=f"{name} cannot be opened: check the permissions"):
-            open_storage(read_only_disk / name)
+    with pytest.raises(StorageError, match=r"new\.db cannot be opened: check the permissions"):
+        open_storage(read_only_disk / "new.db")
+    assert_only_read(read_only_disk / "runs.db")
+
+
+def assert_only_read(path: Path) -> None:
+    storage = SqlStorage(path)
+    assert len(storage.trials("lenet")) == 200
+    with pytest.raises(StorageError, match="is read-only; nothing was written"):
+        storage.acquire("lenet", FIRST, None)
+    storage.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_folder_that_cannot_be_written_is_read() -> None:
+    folder = Path(tempfile.mkdtemp())  # others may pass through all folders above it
+    fill(folder / "runs.db").close()
+    (folder / "runs.db").chmod(0o444)
+    folder.chmod(0o555)
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            assert_only_read(folder / "runs.db")
+            status = 0
+        finally:
+            os._exit(status)
+    ended = os.waitpid(child, 0)[1]
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+    assert ended == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write to every file")

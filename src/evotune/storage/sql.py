@@ -361,12 +361,34 @@ class SqlStorage:
         uri = f"file:{quote(str(path))}"
         self._open(url.set(database=uri, query={"mode": "ro", "uri": "true"}))
         try:
-            self._transact(lambda c: tables.is_current(c, self._where), writes=False)
+            self._is_current()
         finally:
             self._engine.dispose()
 
+    def _is_current(self) -> bool:
+        return self._transact(lambda c: tables.is_current(c, self._where), writes=False)
+
+    def _open_sealed(self) -> bool:
+        """Open a file for reading whose folder nobody may write to; return False elsewhere.
+
+        SQLite otherwise wants to put an index of the log there, also where there is no log.
+        """
+        path = self._path
+        if path is None or os.access(path.parent, os.W_OK) or os.path.exists(f"{path}-wal"):  # noqa: PTH110
+            return False
+        self._engine.dispose()
+        query = {"mode": "ro", "immutable": "1", "uri": "true"}
+        self._open(self._engine.url.set(database=f"file:{quote(str(path))}", query=query))
+        return True
+
     def _prepare(self) -> None:
-        if not self._transact(lambda c: tables.is_current(c, self._where), writes=False):
+        try:
+            is_current = self._is_current()
+        except StorageError:
+            if not self._open_sealed():
+                raise
+            is_current = self._is_current()
+        if not is_current:
             self._transact(self._bring_up_to_date)
         if self._path is not None:
             # In this mode readers and the writer do not wait for each other. It is stored in the
