@@ -1,5 +1,6 @@
 # make demo    install into .venv, then evolve a real network's hyperparameters (about two minutes)
 # make test    install into .venv, then run all tests
+# make faults  strike studies with every fault of the table at many seeds, and print how they came out
 # make check   linters, types and layers
 # make bench   measure: prints tables, see benchmarks/RESULTS.md
 # make bench-search   compare searches with their peers; hours, may be stopped and started again
@@ -8,13 +9,16 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench bench-search clean
+.PHONY: demo test faults check bench bench-search clean
 
 demo: .venv/installed
 	$(BIN)/evotune demo
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+faults: .venv/installed-dev
+	$(BIN)/python tests/faults/table.py --seeds 10
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -530,13 +530,17 @@ class RunningTrial:
             **metrics: Named numbers; a tensor of one element is one.
 
         Raises:
-            StudyError: The step or a metric is no number.
+            StudyError: The step or a metric is no number, or there is no metric.
         """
         if step is None:
             last = self._reports[-1]["step"] if self._reports else -1
             step = max(self._step, int(last) + 1)
         else:
             step = _step(step)
+        if not metrics:
+            raise StudyError(
+                "trial.report needs a metric with its name: write trial.report(accuracy=0.9)"
+            )
         report = {"step": step, **{k: _reported(k, v) for k, v in metrics.items()}}
         self._reports.append(report)
         bar = self.record.bar

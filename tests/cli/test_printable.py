@@ -91,9 +91,9 @@ def test_pages_and_pictures_are_well_formed(database, tmp_path, evotune):
     "url",
     [
         "postgresql://me:secret@host:port/database",
-        "postgresql://me:secret@127.0.0.1:1/database",
-        "postgresql://127.0.0.1:1/database?user=me&password=secret",
-        "postgresql://me:sec@secret@127.0.0.1:1/database",
+        "postgresql://me:secret@127.0.0.1:1/database?patience=0",
+        "postgresql://127.0.0.1:1/database?user=me&password=secret&patience=0",
+        "postgresql://me:sec@secret@127.0.0.1:1/database?patience=0",
         "mysql://me:secret@host/database",
     ],
 )

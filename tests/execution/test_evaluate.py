@@ -1,4 +1,7 @@
 import math
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from decimal import Decimal
@@ -284,3 +287,27 @@ def test_errors_that_stay_with_a_process(error, breaks, spoils):
 
 def as_cause(error):
     raise KeyError("x") from error
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("code", ["return", "sys.exit(3)", "sys.exit('words')", "raise ValueError"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_fork_that_comes_out_of_the_function_ends_there(tmp_path, workers, code):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys\n"
+        "import evotune as et\n"
+        "def train(trial):\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        f"        {code}\n"
+        "    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
+        "space = et.Space(x=et.Float(0, 1))\n"
+        "study = et.Study(et.RandomSearch(space), 'min loss')\n"
+        f"study.run(train, trials=3, workers={workers})\n"
+        "print(os.getpid(), [trial.metrics['loss'] for trial in study.trials])\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    expected = {"return": 0, "sys.exit(3)": 3}.get(code, 1)
+    assert done.stdout.count("\n") == 1, done.stderr
+    assert done.stdout.endswith(f"{[float(expected)] * 3}\n")

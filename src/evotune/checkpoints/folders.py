@@ -20,10 +20,6 @@ if sys.platform != "win32":
 
 #: Says which study a folder belongs to.
 OWNER = "study.txt"
-#: Follows the name of a lost database in that of the file that its study was rescued to.
-RESCUED = ".rescued-"
-#: So much of the lost one's name is kept.
-RESCUED_STEM = 80
 _FILE = re.compile(r"trial-\d+\.safetensors")
 #: What a killed process may leave behind; nothing else in the folder is ever touched.
 _LEFTOVER = re.compile(rf"({_FILE.pattern}|{re.escape(OWNER)})\.[0-9a-f]{{8}}\.tmp")

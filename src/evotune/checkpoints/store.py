@@ -18,8 +18,6 @@ from typing import Any
 
 from evotune.checkpoints.folders import (
     OWNER,
-    RESCUED,
-    RESCUED_STEM,
     LocalFolder,
     Owner,
     RemoteFolder,
@@ -204,9 +202,6 @@ class Checkpoints:
         """Tell whether a path leads to a database that is not this study's."""
         if not database or not self._database:
             return False
-        lost = Path(database).name[:RESCUED_STEM] + RESCUED
-        if Path(self._database).name.startswith(lost):  # this one was written in its place
-            return False
         try:
             return not Path(database).samefile(self._database)
         except OSError:  # there is none any more
@@ -215,19 +210,32 @@ class Checkpoints:
     def _left_by_a_renamed_database(
         self, default: Path | None, names: Sequence[str]
     ) -> LocalFolder | None:
-        """Return this study's folder beside a database of another name that is not there now."""
+        """Return this study's folder beside a database that was renamed, or lost and rescued."""
         if self._location is not None or default is None or not self._database:
             return None
         for root in sorted(default.parent.glob(f"*{_ENDING}")):
-            if self._is_another(_database_of(root)):
-                continue
+            is_anothers = self._is_another(_database_of(root))
             for name in names:
                 place = LocalFolder(root / name)
                 owner = place.owner()
-                if owner is not None and owner.is_of(self._owner):
+                if owner is None or not owner.is_of(self._owner):
+                    continue
+                if not is_anothers or owner.database == self._database:
                     self._moves_to = default / names[0]
                     return place
         return None
+
+    def follow(self, database: Path) -> None:
+        """Record that the study is in another database now, which its weights belong to.
+
+        Args:
+            database: The file that the study is in now.
+        """
+        if isinstance(self._folder, LocalFolder) and self._folder.path.is_dir() and self._is_ours:
+            with suppress(OSError):  # then checkpoints= has to be given
+                self._database = str(database)
+                self._folder.belongs_to = self._as_owner(self._folder)
+                self._folder.claim()
 
     def tidy(self, kept: Mapping[int, Checkpoint]) -> None:
         """Make the folder this study's, and remove what a killed process may have left in it.

@@ -1,9 +1,13 @@
 """One evaluation: call the user's function, and turn its result or error into a record."""
 
+import logging
+import os
 import re
 import reprlib
+import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from numbers import Real
 from time import perf_counter
@@ -22,6 +26,11 @@ from evotune.trial import (
     Trial,
     as_number,
 )
+
+log = logging.getLogger("evotune")
+
+#: Params that a function of this process has replaced.
+_replaced: set[str] = set()
 
 _ADVICE = 'return a number or a dict of numbers such as {"accuracy": 0.93}'
 
@@ -66,7 +75,7 @@ def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
         TimedOut: The executor interrupts this evaluation because of its timeout.
     """
     handle = RunningTrial(trial)
-    began = perf_counter()
+    began, process = perf_counter(), os.getpid()
     try:
         returned = evaluate(handle)
     except StopTrial:
@@ -74,8 +83,46 @@ def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
     except (KeyboardInterrupt, TimedOut):
         raise
     except BaseException as error:
+        _end_fork(process, error)
         return failure_of(error)
+    _end_fork(process, None)
     return outcome_of(handle, returned, perf_counter() - began)
+
+
+def _warn_of_changed_params(handle: RunningTrial) -> None:
+    """Log once for each param that the function replaced: it is recorded as it was proposed."""
+    own = handle.record.params
+    for name in own.keys() & handle.params.keys() - _replaced:
+        with suppress(Exception):  # whatever comparing with an object of the user's raises
+            if handle.params[name] != own[name]:
+                _replaced.add(name)
+                log.warning(
+                    "the function set trial.params[%r] to %r, but the trial is recorded with %r, "
+                    "which was proposed; use a variable of your own",
+                    *(name, handle.params[name], own[name]),
+                )
+
+
+def _end_fork(process: int, error: BaseException | None) -> None:
+    """End a fork that the user's function made and that came out of it: the trial is its parent's.
+
+    It ends as a program does that reaches its end, raises an error or calls ``sys.exit``.
+    """
+    if os.getpid() == process:
+        return
+    code: object = 0
+    if isinstance(error, SystemExit):
+        code = error.code or 0
+    elif error is not None:
+        traceback.print_exception(error)
+        code = 1
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code & 0xFF)
 
 
 def outcome_of(handle: RunningTrial, returned: Any, seconds: float) -> Outcome | Failure:
@@ -89,6 +136,7 @@ def outcome_of(handle: RunningTrial, returned: Any, seconds: float) -> Outcome |
     metrics = read_metrics(returned)
     if isinstance(metrics, Failure):
         return metrics
+    _warn_of_changed_params(handle)
     train_seconds = seconds if handle.train_seconds is None else handle.train_seconds
     metrics.setdefault("train_seconds", train_seconds)
     metrics.setdefault("evaluation_seconds", max(0.0, seconds - train_seconds))

@@ -24,6 +24,11 @@ def require_hold(name: str, driver: Driver, holder: Driver | None) -> None:
             f"study {name!r} is no longer driven by this process, and nothing was written: "
             "it was released; open the study again before writing to it"
         )
+    if (holder.host, holder.pid) == (driver.host, driver.pid):
+        raise StudyLockedError(
+            f"study {name!r} is driven by another Study object of this process, which was opened "
+            "later, and nothing was written: use that one, or close() it and open the study again"
+        )
     since = datetime.fromtimestamp(holder.since).astimezone().isoformat(" ", "seconds")
     raise StudyLockedError(
         f"study {name!r} is driven by process {holder.pid} on {holder.host} since {since}, and "

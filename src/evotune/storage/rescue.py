@@ -1,5 +1,6 @@
 """A study whose database is lost, written anew from memory."""
 
+import glob
 import os
 import re
 import tempfile
@@ -7,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evotune.checkpoints.folders import RESCUED, RESCUED_STEM
 from evotune.errors import EvotuneError
 from evotune.protocols import Driver, StudyDefinition
 from evotune.trial import Trial
@@ -46,13 +46,21 @@ def rescue(
 def _places(name: str, lost: Path | None, before: Path | None) -> Iterator[Path]:
     if before is not None:
         yield before
-    study = re.sub(r"[^\w.-]+", "_", name)[:40]
-    stem = "evotune" if lost is None else lost.name[:RESCUED_STEM]
-    file = f"{stem}{RESCUED}{study}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.db"
+    file = f"{_stem(name, lost)}{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.db"
     if lost is not None:
         yield lost.with_name(file)
     yield Path(file)
     yield Path(tempfile.gettempdir()) / file
+
+
+def _stem(name: str, lost: Path | None) -> str:
+    study = re.sub(r"[^\w.-]+", "_", name)[:40]
+    return f"{'evotune' if lost is None else lost.name[:80]}.rescued-{study}-"
+
+
+def rescue_pattern(lost: Path, name: str) -> str:
+    """Return what the files match into which `rescue` writes a study, beside its database."""
+    return glob.escape(_stem(name, lost)) + "*-*.db"
 
 
 def _write(

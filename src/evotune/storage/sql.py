@@ -186,7 +186,9 @@ class SqlStorage:
             connection.execute(self._insert_study, tables.definition_to_row(definition))
             return connection.execute(_SELECT_DEFINITION, {"study": definition.name}).one()
 
-        return tables.definition_from_row(self._transact(work))
+        stored = tables.definition_from_row(self._transact(work))
+        self._empty_log()
+        return stored
 
     def load(self, name: str) -> StudyDefinition | None:
         """See `Storage.load`."""
@@ -396,6 +398,17 @@ class SqlStorage:
             outside = self._engine.execution_options(sqlite_begin=None)
             with suppress(OperationalError), outside.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+    def _empty_log(self) -> None:
+        """Move a new study from the log into the file, which may be moved without its log one day.
+
+        After a kill the log has the last trials, which are run again; without the study itself the
+        file would look as if there had never been one.
+        """
+        if self._path is not None:
+            outside = self._engine.execution_options(sqlite_begin=None)
+            with suppress(OperationalError), outside.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _bring_up_to_date(self, connection: sa.Connection) -> None:
         if self._path is None:  # one process at a time, as BEGIN IMMEDIATE ensures there

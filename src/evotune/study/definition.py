@@ -3,6 +3,7 @@
 import logging
 import time
 import weakref
+from pathlib import Path
 from typing import Any
 
 from evotune.checks import option
@@ -11,6 +12,7 @@ from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Storage, StudyDefinition
 from evotune.seeding import fresh_seed
 from evotune.space.space import difference
+from evotune.storage.rescue import rescue_pattern
 
 log = logging.getLogger("evotune")
 
@@ -37,6 +39,8 @@ def open_definition(
         created=time.time(),
     )
     stored = storage.create(wanted)
+    if stored == wanted:
+        _mention_rescued(storage, name)
     lines = [] if seed in (None, stored.seed) else [f"~ seed: {stored.seed} -> {seed}"]
     if stored.objectives != wanted.objectives:
         lines.append(f"~ objectives: {stored.objectives} -> {wanted.objectives}")
@@ -97,9 +101,29 @@ def check_new(algorithm: Algorithm) -> None:
             raise StudyError(
                 f"a study needs an algorithm such as Genetic(space), got {algorithm!r}"
             )
+    if not hasattr(algorithm.space, "to_json"):
+        raise StudyError(
+            f"the space of {type(algorithm).__name__} is {algorithm.space!r}; write "
+            f"{type(algorithm).__name__}(et.Space(lr=et.Float(1e-4, 1.0, log=True), ...))"
+        )
     if algorithm in studied:
         raise StudyError(
             "this algorithm object was already used in another study and holds its state; "
             f"create a new one: {type(algorithm).__name__}(space, ...)"
         )
     studied.add(algorithm)
+
+
+def _mention_rescued(storage: Storage, name: str) -> None:
+    """Log where a study of this name was saved when its database was lost, as a new one begins."""
+    path: Path | None = getattr(storage, "path", None)
+    if path is not None:
+        rescued = sorted(path.parent.glob(rescue_pattern(path, name)))
+        if rescued:
+            log.warning(
+                "study %r begins anew, but one of this name was rescued when %s was lost: to go on "
+                "with that one, write storage=%r",
+                name,
+                path.name,
+                str(rescued[-1]),
+            )

@@ -527,6 +527,7 @@ class Engine:
                 f"{error}; {known} are in this process only, and no file could be written",
                 lost=True,
             )
+        self.keeper.store.follow(self._rescue)
         file, folder = str(self._rescue), default_folder(self.storage)
         text = f"{known} are in {file}: look at them with evotune show {shlex.quote(file)}, and go "
         text += f"on with storage={file!r}"

@@ -65,6 +65,12 @@ class Limits:
     max_failures: float
     epochs: float | None = None
 
+    @property
+    def has_only_epochs(self) -> bool:
+        """True when nothing but ``epochs`` ends the run."""
+        rules = (self.trials, self.timeout, self.target, self.stagnation)
+        return self.epochs is not None and all(rule is None for rule in rules)
+
     def __post_init__(self) -> None:
         rules = (self.trials, self.timeout, self.target, self.stagnation, self.epochs)
         if all(rule is None for rule in rules):
@@ -119,13 +125,20 @@ class Stagnation:
         return bool(generation - self._since > self.generations)
 
 
-def check_epochs(algorithm: Algorithm, epochs: float | None) -> None:
-    """Refuse a run that would end trials before the algorithm has compared them all.
+def check_epochs(algorithm: Algorithm, limits: Limits) -> None:
+    """Refuse a run that would end trials before the algorithm has compared them all, or never end.
 
     Raises:
-        StudyError: ``epochs`` lies below the largest budget that the algorithm gives.
+        StudyError: ``epochs`` lies below the largest budget that the algorithm gives, or is the
+            only limit of an algorithm whose trials all start afresh.
     """
-    longest = max(algorithm.traits.budgets, default=0)
+    epochs, longest = limits.epochs, max(algorithm.traits.budgets, default=0)
+    if limits.has_only_epochs and not algorithm.traits.inherits and not longest:
+        raise StudyError(
+            f"epochs={epochs:g} ends a run only where trials inherit weights, as in "
+            f"PopulationBasedTraining; every trial of {type(algorithm).__name__} starts afresh: "
+            "write trials=100 or timeout=3600 too"
+        )
     if epochs is not None and epochs < longest:
         raise StudyError(
             f"epochs={epochs:g} ends trials before their longest budget, {longest:g}: write "
@@ -407,7 +420,10 @@ class Run:
         trials = [t for t in self.engine.ledger.trials if t.has_ended]
         if not trials or not all(t.failure for t in trials) or self.stop_reason == "stopped":
             return
-        error = _too_many(f"all of {len(trials)} trials failed", trials[0])
+        what = f"all of {len(trials)} trials failed"
+        if not self._ended:
+            what += ", in an earlier run; nothing was run now, as a larger trials= would"
+        error = _too_many(what, trials[0])
         if len(trials) > 1 and self.limits.max_failures < 1:
             raise error
         # A single trial is often a trial run, of which its record is wanted.

@@ -356,7 +356,10 @@ class Study:
             self._engine.record({record.number: outcome}, in_order=False)
             self._engine.tell_ended()
             self._engine.clean()
-            return self._ledger.trials[record.number]
+            told = self._ledger.trials[record.number]
+        if told.failure is not None and not isinstance(result, Failed):
+            log.warning("trial %d is recorded as failed: %s", told.number, told.failure.message)
+        return told
 
     def enqueue(self, params: Mapping[str, Any], *, budget: float | None = None) -> Trial:
         """Try these params next, before what the algorithm proposes; it learns from them as well.
@@ -530,7 +533,7 @@ class Study:
         if trials is None and self.algorithm.traits.size is not None:
             trials = math.inf  # until it has proposed all, whatever else was tried
         limits = Limits(trials, timeout, target, stagnation, max_failures, epochs)
-        check_epochs(self.algorithm, limits.epochs)
+        check_epochs(self.algorithm, limits)
         stacked = (
             epochs is not None
             and self.algorithm.traits.generational

@@ -252,7 +252,10 @@ def _run(
         raise TaskError(f"the command {errors.strip().splitlines()[-1]}")
     if process.returncode != 0:
         which, text = ("stderr", errors) if errors.strip() else ("stdout", output)
-        raise Failed(f"the command {_how_it_ended(process.returncode)}; {_tail(which, text)}")
+        # The last line of a traceback says most, and lists of trials show the beginning only.
+        last = text.rstrip().rpartition("\n")[2].strip()
+        how = f"{_how_it_ended(process.returncode)}{f': {last}' if last else ''}"
+        raise Failed(f"the command {how}; {_tail(which, text)}")
     return output
 
 
