@@ -4,6 +4,7 @@ Table names have a prefix, since a database may hold tables of other programs to
 """
 
 import json
+import reprlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from typing import Any, get_args
@@ -132,10 +133,20 @@ MIGRATIONS: list[Callable[[Connection], None]] = [_add_weights, _add_origin]
 
 
 def stored_version(connection: Connection) -> int | None:
-    """Return the schema version of a database, or None when it has no tables of evotune."""
+    """Return the schema version of a database, or None when it has no tables of evotune.
+
+    Raises:
+        StorageError: The table that should say it does not.
+    """
     if not inspect(connection).has_table(schema_version.name):
         return None
-    return int(connection.execute(select(schema_version.c.version)).scalar_one())
+    found = connection.execute(select(schema_version.c.version)).scalars().all()
+    if len(found) != 1 or not isinstance(found[0], int) or found[0] < 1:
+        raise StorageError(
+            f"the database is damaged: table {schema_version.name} should have one row with a "
+            f"version from 1 up, and has {reprlib.repr(list(found))}; restore a copy of it"
+        )
+    return found[0]
 
 
 def is_current(connection: Connection, where: str) -> bool:
