@@ -149,7 +149,7 @@ def test_seeds_are_a_list_of_params(name, seeds):
         (lambda: et.InlineExecutor(trial_timeout="3"), "trial_timeout"),
         (lambda: et.ProcessExecutor(2, start_timeout=math.nan), "start_timeout"),
         (lambda: et.StackedExecutor(None), "members"),
-        (lambda: et.Islands([et.Genetic(small_space())] * 2, topology=["ring"]), "topology"),
+        (lambda: et.Islands([et.Genetic(small_space()) for _ in "ab"], topology=["r"]), "topology"),
         (lambda: et.Prescreened(et.Genetic(small_space()), surrogate=["gp"]), "surrogate"),
         (lambda: et.Phases("Genetic", lambda best: best, trials=3), "first"),
         (lambda: et.Drifting(et.Genetic(small_space()), every=np.int64(0)), "every"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evotune.algorithms.wrapping import disowned, unwrap, wrap
+from evotune.algorithms.wrapping import check_algorithm, disowned, unwrap, wrap
 from evotune.checks import check_whole, did_you_mean
 from evotune.errors import AlgorithmError, GenomeError
 from evotune.evolution.survival import best_first
@@ -57,10 +57,7 @@ class Phases:
         check_whole("Phases", "trials", trials, 1)
         if budget is not None:
             check_whole("Phases", "budget", budget, 1)
-        if isinstance(first, type) or not hasattr(first, "ask"):
-            raise AlgorithmError(
-                f"Phases: first must be an algorithm such as Genetic(space), got {first!r}"
-            )
+        check_algorithm("Phases: first", first)
         if not callable(then) or hasattr(then, "ask"):
             raise AlgorithmError(
                 "Phases: then must be a function of the best trial, such as lambda best: "
