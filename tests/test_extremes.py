@@ -151,7 +151,7 @@ def test_stopping_rules(rule, values, tmp_path):
     )
 
 
-#: Each kind of values, of objectives and of record (budgets, weights, generations) at least once.
+#: Each kind of objectives and of record (budgets, weights, generations) once.
 DRAWN = (
     ("Nsga2", "denormal", "two"),
     ("RandomSearch", "neighbours", "sum"),

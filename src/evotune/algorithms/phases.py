@@ -89,7 +89,8 @@ class Phases:
     def traits(self) -> Traits:
         """Those of the running algorithm, but for sizes, which differ from one to the other."""
         seeds = tuple(seed for each in self.algorithms for seed in each.traits.seeds)
-        return replace(self.algorithms[-1].traits, size=None, population_size=None, seeds=seeds)
+        traits = replace(self.algorithms[-1].traits, size=None, population_size=None, seeds=seeds)
+        return replace(traits, changes=self._second is None)
 
     def donors(self) -> Collection[int]:
         """Return the trials whose weights the running algorithm may still ask for."""
