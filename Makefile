@@ -18,7 +18,7 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 faults: .venv/installed-dev
-	$(BIN)/python tests/faults/table.py --seeds 10
+	$(BIN)/python tests/faults/fault_table.py --seeds 10
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from table import FAULTS, survive
+from fault_table import FAULTS, survive
 
 SEEDS = 2
 

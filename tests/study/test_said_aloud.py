@@ -10,6 +10,7 @@ import pytest
 import evotune as et
 from evotune.errors import StudyError, StudyLockedError
 from evotune.execution import evaluate
+from evotune.protocols import Traits
 from evotune.storage import open_storage
 from helpers_study import small_space, train
 
@@ -55,9 +56,28 @@ def test_replaced_params_are_said_to_be_recorded_as_proposed(caplog, monkeypatch
     ] == [1]
 
 
-def test_a_space_that_is_none_is_refused_with_words():
-    with pytest.raises(StudyError, match=r"the space of Genetic is .*write Genetic\(et.Space"):
-        et.Study(et.Genetic({"lr": et.Float(0, 1)}), "min loss")
+class MyOwn:
+    traits = Traits()
+
+    def __init__(self, space):
+        self.space = space
+
+    def ask(self, rng):
+        return None
+
+    def tell(self, trial):
+        pass
+
+    def donors(self):
+        return ()
+
+
+@pytest.mark.parametrize("algorithm", [MyOwn, et.Genetic])
+def test_a_space_that_is_none_is_refused_with_words(algorithm):
+    with pytest.raises(
+        et.errors.EvotuneError, match=r"space.*Space\(lr=.*got|the space of MyOwn is"
+    ):
+        et.Study(algorithm({"lr": et.Float(0, 1)}), "min loss")
 
 
 def test_another_study_object_of_this_process_is_not_told_to_end_the_process(tmp_path):

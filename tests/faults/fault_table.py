@@ -1,6 +1,6 @@
 """The fault table: what a study must outlive, and come out as if nothing had happened.
 
-    python tests/faults/table.py --seeds 10      # all rows at ten seeds each, and a summary
+    python tests/faults/fault_table.py --seeds 10      # all rows at ten seeds each, and a summary
 
 Each row is a kind of fault with the moments, executors and storages at which it may strike; a seed
 draws one of each, and where. A study is run in a process of its own, struck once, run again as
@@ -76,7 +76,7 @@ def undisturbed():
         os.environ["FAULT_PLAN"] = str(
             _write_plan(Path(folder), {"fault": "", "moment": "", "number": 0})
         )
-        import driver
+        import fault_driver as driver
 
         study = driver.study("memory")
         study.run(driver.train, epochs=driver.EPOCHS)
@@ -132,7 +132,7 @@ def survive(row: Row, seed: int, folder: Path) -> int:
 
 def _run(environment: dict[str, str], folder: str) -> str:
     process = subprocess.Popen(
-        [sys.executable, "-P", str(HERE / "driver.py")],
+        [sys.executable, "-P", str(HERE / "fault_driver.py")],
         env=environment,
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -173,7 +173,7 @@ def _processes_of(plan: str) -> Iterator[psutil.Process]:
 
 
 def _compare(plan: dict[str, str], said: str) -> None:
-    import driver
+    import fault_driver as driver
 
     storage = plan["storage"]
     where = storage if "://" in storage else Path(plan["folder"], storage)
