@@ -19,7 +19,7 @@ from evotune.errors import EvotuneError, StorageError, StudyError, StudyLockedEr
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Driver, Storage, StudyDefinition
 from evotune.seeding import generator, trial_seed
-from evotune.storage.damage import refuse_damage
+from evotune.storage.damage import located, refuse_damage, source_of
 from evotune.storage.outages import pause
 from evotune.storage.rescue import rescue
 from evotune.study import lock
@@ -198,7 +198,8 @@ class Engine:
 
     def _tell_again(self) -> None:
         trials = self.storage.trials(self.definition.name)
-        refuse_damage(self.definition.name, trials, self.algorithm.space, self.objectives)
+        with located(self.storage):
+            refuse_damage(self.definition.name, trials, self.algorithm.space, self.objectives)
         if getattr(self.algorithm.space, "has_members", False):  # a storage knows their names only
             trials = [replace(t, params=self.algorithm.space.params(t.genome)) for t in trials]
         results = {t.result_order: t for t in trials if t.result_order is not None}
@@ -222,12 +223,16 @@ class Engine:
         except EvotuneError:
             raise
         except Exception as error:
+            source = source_of(self.storage)
+            commands = (
+                f" (evotune storage repair {source} sets those trials aside that evotune storage "
+                f"check {source} finds)"
+            )
             raise StorageError(
                 f"study {self.definition.name!r}, trial {trial.number}: the algorithm cannot be "
                 f"told of it again: {type(error).__name__}: {error}. Either column 'note' or "
-                "'origin' of this trial is damaged (evotune storage repair SOURCE sets those "
-                "trials aside that evotune storage check SOURCE finds), or the algorithm is "
-                "another one than has proposed it"
+                f"'origin' of this trial is damaged{commands if source else ''}, or the algorithm "
+                "is another one than has proposed it"
             ) from error
 
     # -- starting trials ----------------------------------------------------------------------

@@ -105,6 +105,12 @@ class Ledger:
         """Return the number of the first trial with these params, or None."""
         return self._first.get(key)
 
+    def first_kept(self, number: int) -> Trial | None:
+        """Return the first trial with the params of this one that has not failed, or None."""
+        key = self.space.key(self.trials[number].genome)
+        later = (t for t in self.trials[number:] if t.failure is None)
+        return next((t for t in later if self.space.key(t.genome) == key), None)
+
     def put(self, trial: Trial) -> None:
         """Add a trial, or replace it by a newer record of the same number."""
         if trial.number == len(self.trials):
