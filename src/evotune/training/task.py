@@ -261,7 +261,7 @@ class SupervisedTask:
                     f"the model function returned {type(model).__name__}; "
                     "it needs to return an nn.Module"
                 )
-            _check_new(trial.number, model)
+        _check_new(trial.number, models)
         return models[0] if len(models) == 1 else Ensemble(models, self.loss)
 
     def _counts(self, trial: RunningTrial, data: Source) -> dict[str, int]:
@@ -326,18 +326,26 @@ def find_device(device: str | torch.device) -> torch.device:
         raise TaskError(f'device= is "auto", "cpu", "cuda" or "cuda:1", got {device!r}') from error
 
 
-def _check_new(number: int, model: nn.Module) -> None:
-    """Refuse a model that shares weights with another, which would train them further."""
-    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    for name, parameter in parameters.items():
-        if parameter in _trained_by:
+def _check_new(number: int, models: Sequence[nn.Module]) -> None:
+    """Refuse models that share weights with others, which would train them further."""
+    mine: dict[int, nn.Parameter] = {}
+    for model in models:
+        own = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        for name, parameter in own.items():
+            if parameter in _trained_by:
+                other = _trained_by[parameter]
+                again = f"of trial {other} again in trial {number}, trained as it is"
+            elif id(parameter) in mine:
+                again = f"for two networks of one ensemble, that of trial {number}"
+            else:
+                continue
             raise TaskError(
-                f"the model function returned {name!r} of trial {_trained_by[parameter]} again in "
-                f"trial {number}, trained as it is; make every model anew inside the function, or "
-                "return copy.deepcopy(net) there to start from given weights (what is shared on "
-                "purpose needs requires_grad=False)"
+                f"the model function returned {name!r} {again}; make every model anew inside the "
+                "function, or return copy.deepcopy(net) there to start from given weights (what "
+                "is shared on purpose needs requires_grad=False)"
             )
-    _trained_by.update(dict.fromkeys(parameters.values(), number))
+        mine |= {id(parameter): parameter for parameter in own.values()}
+    _trained_by.update(dict.fromkeys(mine.values(), number))
 
 
 def _whole(name: str, value: Any) -> int:
