@@ -311,7 +311,11 @@ class Engine:
         Args:
             trial: The trial.
             epochs: One that has never started gets no larger budget.
+
+        Raises:
+            CheckpointError: None of the weights to go on from can be read; nothing was recorded.
         """
+        self.keeper.check_there()
         if trial.started is None and epochs is not None:
             budget = epochs if trial.budget is None else min(trial.budget, epochs)
             trial = replace(trial, budget=budget)
@@ -353,6 +357,7 @@ class Engine:
                 return None
             budget = left if proposal.budget is None else min(proposal.budget, left)
             proposal = replace(proposal, budget=budget)
+        self.keeper.check_there()
         self.algorithm.space.check(proposal.genome)  # what is recorded must be read again
         trial = self._started(number, proposal, first)
         if self.keeper.is_deleted(trial.donors) and self._has_news():
@@ -485,8 +490,14 @@ class Engine:
 
     @one_at_a_time
     def open_weights(self, *, shares_memory: bool) -> None:
-        """Prepare weights for trials in this process (``shares_memory``) or in others."""
+        """Prepare weights for trials in this process (``shares_memory``) or in others.
+
+        Raises:
+            CheckpointError: None of those that unfinished trials need can be read.
+        """
         self._unsaved += self.keeper.open(shares_memory=shares_memory, has_news=self._has_news())
+        if any(trial.started is not None for trial in self.unfinished()):
+            self.keeper.check_there()
 
     @one_at_a_time
     def save_weights(self) -> None:
