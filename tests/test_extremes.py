@@ -126,9 +126,9 @@ def strict():
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_any_algorithm_takes_any_values_and_is_taken_up_again(name, tmp_path):
-    rng = np.random.default_rng(list(ALGORITHMS).index(name))
+    rng = np.random.default_rng(list(name.encode()))
     combined = [(v, o) for v in VALUES for o in OBJECTIVES]
-    chosen = [("all sizes", "one"), *(combined[k] for k in rng.choice(len(combined), 2, False))]
+    chosen = [("all sizes", "one"), combined[rng.integers(len(combined))]]
     for k, (values, objectives) in enumerate(chosen):
         space = SPACE if k or name == "Phases" else FEW
         run_twice(
@@ -151,9 +151,8 @@ def test_stopping_rules(rule, values, tmp_path):
     )
 
 
+#: Each kind of objectives and of record (budgets, weights, generations) once.
 DRAWN = (
-    ("Genetic", "all sizes", "one"),
-    ("Genetic", "both ends", "two"),
     ("Nsga2", "denormal", "two"),
     ("RandomSearch", "neighbours", "sum"),
     ("PopulationBasedTraining", "both ends", "one"),
@@ -203,12 +202,12 @@ def test_comparisons(values, tmp_path):
             for seed in range(6)
         ]
 
-    for goals in (OBJECTIVES["one"], OBJECTIVES["two"]):
-        methods = {"genetic": runs(genetic, goals), "random": runs(et.RandomSearch, goals)}
-        ranking = et.report.compare(methods)
-        assert all(math.isfinite(x) for p in ranking.pairs for x in (p.gain, p.low, p.high, p.p))
-        et.report.write_ranking(tmp_path / "ranking.html", ranking)
-        str(et.report.compare({"first": methods, "second": methods}))
+    goals = OBJECTIVES["one" if list(VALUES).index(values) % 2 else "two"]
+    methods = {"genetic": runs(genetic, goals), "random": runs(et.RandomSearch, goals)}
+    ranking = et.report.compare(methods)
+    assert all(math.isfinite(x) for p in ranking.pairs for x in (p.gain, p.low, p.high, p.p))
+    et.report.write_ranking(tmp_path / "ranking.html", ranking)
+    str(et.report.compare({"first": methods, "second": methods}))
 
 
 def test_more_than_half_a_penalty_does_not_hide_the_best_from_a_surrogate():
@@ -240,11 +239,12 @@ def test_domains_of_any_size(name, tmp_path):
     space = et.Space(x=DOMAINS[name], y=et.Float(0.0, 1.0))
     for kind in ("Genetic", "CmaEs", "Hybrid", "DifferentialEvolution", "ParticleSwarm"):
         study = et.Study(ALGORITHMS[kind](space), "min a", seed=1)
-        study.run(train([1.0, 2.0, 3.0]), trials=12, max_failures=1)
+        study.run(train([1.0, 2.0, 3.0]), trials=11, max_failures=1)
         assert all(DOMAINS[name].contains(trial.params["x"]) for trial in study.trials)
-    study.report(tmp_path / "picture.svg")
-    for figure in ("slices", "parallel_coordinates", "distributions", "diversity"):
-        getattr(et.plot, figure)(study).to_json()
+    figures = ("slices", "parallel_coordinates", "distributions", "diversity")
+    getattr(et.plot, figures[list(DOMAINS).index(name) % 4])(study).to_json()
+    if name in ("all decades", "300 digits"):
+        study.report(tmp_path / "picture.svg")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torch
 
 import evotune as et
 from evotune.errors import StudyError
-from evotune.trial import Proposal
+from evotune.trial import Proposal, RunningTrial, Trial, as_number
 
 
 def handle(budget=None):
@@ -188,3 +188,14 @@ def test_numbers_of_other_libraries_are_plain_in_a_record():
         "note": {"all": [0.5, {"x": True}], "t": 3},
     }
     assert json.dumps(proposal.parents) == "[2]"
+
+
+@pytest.mark.parametrize("step", [10**400, -(10**400)])
+def test_a_step_beyond_floats_is_refused(step):
+    with pytest.raises(StudyError, match="step"):
+        RunningTrial(Trial(0, {}, {})).report(step=step, loss=1.0)
+
+
+def test_a_masked_number_is_no_number():
+    assert as_number(np.ma.masked) is None
+    assert as_number(np.ma.array([2.0])) == 2.0

@@ -3,6 +3,7 @@
 import difflib
 import math
 import os
+import reprlib
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
@@ -28,6 +29,10 @@ def check_whole(owner: str, name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise AlgorithmError(
             f"{owner}: {name} must be a whole number from {least} up, got {value!r}"
+        )
+    if int(value) >= 2**63:  # no machine counts that far, and numpy does not
+        raise AlgorithmError(
+            f"{owner}: {name} must be a whole number below 2**63, got {reprlib.repr(value)}"
         )
 
 

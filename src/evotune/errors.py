@@ -12,6 +12,9 @@ class EvotuneError(ValueError):
     def __str__(self) -> str:
         return printable(super().__str__())
 
+    def __repr__(self) -> str:
+        return printable(super().__repr__())
+
 
 class SpaceError(EvotuneError):
     """A domain, a condition or a whole space is not well formed."""

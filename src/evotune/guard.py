@@ -137,8 +137,9 @@ def _start_child(command: list[str], mode: str) -> int:
                 os.setsid()  # so Ctrl-C does not reach it, though it does not ignore it
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execvp(command[0], command)
-    except OSError as error:
-        print(f"{command[0]!r} {SAYS}: {error.strerror}", file=sys.stderr, flush=True)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        print(f"{command[0]!r} {SAYS}: {why}", file=sys.stderr, flush=True)
     finally:
         os._exit(CANNOT_START)
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Literal
 
 from evotune import finite
@@ -79,9 +78,9 @@ class WeightedSum:
         if not weights:
             raise ObjectiveError("WeightedSum needs weights: write WeightedSum(accuracy=1.0)")
         for name, weight in weights.items():
-            number = isinstance(weight, Real) and not isinstance(weight, bool)
-            if not number or not math.isfinite(weight):
-                raise ObjectiveError(f"weight {name!r} must be a finite number, got {weight!r}")
+            weights[name] = option(
+                f"weight {name!r}", weight, "(-inf, inf)", error_type=ObjectiveError
+            )
         object.__setattr__(self, "weights", tuple((k, float(v)) for k, v in weights.items()))
         object.__setattr__(self, "direction", "max")
 

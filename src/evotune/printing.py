@@ -9,8 +9,12 @@ _HARMFUL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _PASSWORDS = (
-    re.compile(r"(\b[\w+]+://[^\s:/@]*:)\S*(?=@)"),
-    re.compile(r"(?i)(password=)[^\s&'\"]+"),
+    re.compile(r"(\b[\w+.-]+://[^\s:/@]*:)\S*(?=@)"),
+    # An address that was misspelt is printed, as what could not be opened.
+    re.compile(
+        r"(?i)(\b(?:postgres|mysql|mariadb|oracle|mssql|redis)[\w+]*:?/*[^\s:/@]+:)(?!/)\S*(?=@)"
+    ),
+    re.compile(r"(?i)((?:passw(?:or)?d|pwd)=)(?:\\?'[^']*'|\"[^\"]*\"|[^\s&'\"]+)"),
 )
 
 
@@ -21,7 +25,7 @@ def escaped(text: str) -> str:
 
 def printable(text: str) -> str:
     """Return a text as it may be printed: `escaped`, and without the passwords of URLs."""
-    if "://" in text or "=" in text:
+    if "@" in text or "=" in text:
         for password in _PASSWORDS:
             text = password.sub(r"\1***", text)
     return escaped(text)

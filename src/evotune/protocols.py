@@ -66,6 +66,7 @@ class Traits:
             a run may count generations.
         seeds: Genomes that the user gave it to begin with and whose turn is over: the study tries
             those that it has no trial of, as when they were given later.
+        changes: Another algorithm follows, with traits of its own.
     """
 
     generational: bool = False
@@ -77,6 +78,7 @@ class Traits:
     interval: int | None = None
     generations: bool = False
     seeds: tuple[Genome, ...] = ()
+    changes: bool = False
 
 
 class Algorithm(Protocol):

@@ -94,6 +94,8 @@ def _python(value: Any) -> Any:
 def as_number(value: Any) -> float | None:
     """Return any one number as a float, also a tensor of one element; None for all else."""
     try:
+        if type(value).__name__ == "MaskedConstant":  # of numpy: no number, though it converts
+            return None
         plain = value.item() if callable(getattr(value, "item", None)) else value
         return float(plain) if isinstance(plain, Real | Decimal) else None
     except Exception:  # each library has its own for an array of many elements
@@ -562,9 +564,9 @@ class RunningTrial:
 
 
 def _step(step: Any) -> int | float:
-    if type(step) is int:  # exact, however large
-        return step
     found = as_number(step)
+    if type(step) is int and found is not None:  # exact, however large
+        return step
     if found is None or not math.isfinite(found):
         raise StudyError(f"trial.report(step=...) needs a finite number, got {_shown(step)}")
     return int(found) if found == int(found) else found

@@ -11,7 +11,7 @@ from evotune.checkpoints import hyperparameters
 from evotune.checkpoints.handover import TrialWeights, shrink_and_perturb
 from evotune.checkpoints.state import snapshot
 from evotune.checkpoints.store import Checkpoints
-from evotune.errors import CheckpointError
+from evotune.errors import CheckpointError, TaskError
 from evotune.execution.evaluate import evaluate_trial
 from evotune.trial import RunningTrial, Trial
 
@@ -485,3 +485,18 @@ def test_a_child_may_switch_on_what_its_donor_did_without(kind, before, after, s
     heir.resume(trial, {"model": model, "optimizer": optimizer})
     step(model, optimizer)
     assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_one_model_for_all_trials_of_a_loop_of_ones_own_is_refused(store):
+    model = mlp()
+    first, second = child(donor=None), replace(child(donor=None), number=10)
+    weights_for(store, {}).resume(first, {"model": model})
+    weights_for(store, {}).keep({"model": model}, 1.0)
+    weights_for(store, {}).resume(first, {"model": model})  # the same trial, run again
+    with pytest.raises(TaskError, match=r"starts afresh, but model= has the weights that trial 9"):
+        weights_for(store, {}, number=10).resume(second, {"model": model})
+    model.requires_grad_(False)  # what is not trained may be shared
+    assert weights_for(store, {}, number=10).resume(second, {"model": model}) == 0.0
+    model.requires_grad_(True)
+    model.load_state_dict(mlp().state_dict())  # what is made new is fresh
+    assert weights_for(store, {}, number=10).resume(second, {"model": model}) == 0.0

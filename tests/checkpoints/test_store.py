@@ -569,7 +569,19 @@ def test_bad_options_are_refused(options):
         Checkpoints(**options)
 
 
+@pytest.mark.parametrize("url", ["file://w", "local://w", "./w", "~/w", "file://~/w"])
+def test_a_local_folder_stays_where_it_was_named(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    store = opened(url)
+    monkeypatch.chdir("/")
+    written(store)
+    assert (tmp_path / "w" / "study").is_dir()
+
+
 def test_places_that_cannot_be_used_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="no path to a file: Could not determine home"):
+        opened("~nobody-of-this-name/w")
     with pytest.raises(CheckpointError, match=r"nosuch://bucket.*fsspec knows"):
         opened("nosuch://bucket")
     (tmp_path / "study").write_text("a file")

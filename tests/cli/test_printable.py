@@ -107,6 +107,28 @@ def test_passwords_are_not_printed(evotune, url):
         assert "secret" not in output + errors
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "postgresql//ada:secret@host/runs.db",
+        "postgresql:/ada:secret@host/runs.db",
+        "postgres:ada:secret@host",
+        "jdbc:postgresql://ada:secret@host/runs",
+        "user=ada password='secret words'",
+        "postgresql+nosuch://host/runs?sslpassword=secret",
+    ],
+)
+def test_no_password_of_a_misspelt_address_is_printed(spec):
+    with pytest.raises(StorageError) as refused:
+        open_storage(spec)
+    assert "secret" not in str(refused.value) + repr(refused.value)
+    assert "postgresql://user@host" in printable("postgresql://user@host/database")
+
+
+def test_a_location_of_weights_is_printed_without_its_password():
+    assert "secret" not in repr(et.Checkpoints("sftp://ada:secret@host/weights"))
+
+
 def test_what_is_printable_stays():
     for text in ("naïve ‘quoted’ 🧬\ttab\nline", "http://host:80/path", "a=b, mail me@host"):
         assert printable(text) == text

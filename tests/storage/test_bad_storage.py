@@ -1,12 +1,16 @@
 """Files and disks that cannot be used: a clear error, and nothing is harmed."""
 
 import os
+import shutil
+import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from evotune.cli.source import open_source
 from evotune.errors import StorageError
 from evotune.storage import open_storage
 from evotune.storage.sql import SqlStorage
@@ -61,6 +65,32 @@ def test_a_scrambled_database(tmp_path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:200] + b"\xaa" * (len(content) - 200))
     assert_refused_untouched(path, "is damaged")
+
+
+@pytest.mark.parametrize("rows", ["(NULL)", "(-3)", "('x')", "(1), (2)", ""])
+def test_a_version_that_is_none(rows: str, tmp_path: Path) -> None:
+    fill(tmp_path / "runs.db", trials=1).close()
+    table = "evotune_schema_version"
+    with sqlite3.connect(tmp_path / "runs.db") as connection:
+        connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"CREATE TABLE {table} (version)")
+        if rows:
+            connection.execute(f"INSERT INTO {table} VALUES {rows}")
+    connection.close()
+    assert_refused_untouched(tmp_path / "runs.db", "table evotune_schema_version should have one")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "runs.db")
+    with pytest.raises(StorageError, match="no plain file"):
+        open_storage(tmp_path / "runs.db")
+    with pytest.raises(StorageError, match="no plain file"):
+        open_source(str(tmp_path / "runs.db"))
+
+
+def test_a_name_too_long_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="there is no file"):
+        open_source(str(tmp_path / f"{'x' * 300}.db"))
 
 
 def test_damage_among_the_trials_is_an_error_when_they_are_read(tmp_path: Path) -> None:
@@ -145,9 +175,39 @@ def read_only_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_cannot_be_written(read_only_disk: Path) -> None:
-    for name in ("runs.db", "new.db"):
-        with pytest.raises(StorageError, match=f"{name} cannot be opened: check the permissions"):
-            open_storage(read_only_disk / name)
+    with pytest.raises(StorageError, match=r"new\.db cannot be opened: check the permissions"):
+        open_storage(read_only_disk / "new.db")
+    assert_only_read(read_only_disk / "runs.db")
+
+
+def assert_only_read(path: Path) -> None:
+    storage = SqlStorage(path)
+    assert len(storage.trials("lenet")) == 200
+    with pytest.raises(StorageError, match="is read-only; nothing was written"):
+        storage.acquire("lenet", FIRST, None)
+    storage.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_folder_that_cannot_be_written_is_read() -> None:
+    folder = Path(tempfile.mkdtemp())  # others may pass through all folders above it
+    fill(folder / "runs.db").close()
+    (folder / "runs.db").chmod(0o444)
+    folder.chmod(0o555)
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            assert_only_read(folder / "runs.db")
+            status = 0
+        finally:
+            os._exit(status)
+    ended = os.waitpid(child, 0)[1]
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+    assert ended == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write to every file")

@@ -76,11 +76,26 @@ def test_a_study_finds_its_weights_by_every_name(home: Path) -> None:
     assert [p.name for p in home.iterdir() if p.is_dir()] == ["runs.db.checkpoints"]
 
 
-@pytest.mark.parametrize("name", ["circle.db", "~nobody-of-this-name/runs.db", "sqlite:///a\0.db"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "circle.db",
+        "~nobody-of-this-name/runs.db",
+        "sqlite:///a\0.db",
+        "x" * 249 + ".db",
+        "x" * 300 + ".db",
+    ],
+)
 def test_what_leads_nowhere_is_said(name: str, home: Path) -> None:
     Path("circle.db").symlink_to("circle.db")
     with pytest.raises(StorageError, match=r"is no place for a storage|cannot be opened"):
         open_storage(name)
+
+
+def test_options_of_a_uri_are_not_taken_for_a_file(home: Path) -> None:
+    with pytest.raises(StorageError, match=r"written sqlite:///file:runs\.db"):
+        open_storage("sqlite:///runs.db?mode=ro&uri=true")
+    assert not list(home.glob("runs.db*"))
 
 
 @pytest.mark.parametrize("patience", ["soon", "-1", "nan"])

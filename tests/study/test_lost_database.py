@@ -159,6 +159,42 @@ def test_closing_says_that_the_database_is_lost(database):
     assert len(read_study(str(rescued(caught.value))).trials) == 10
 
 
+def overwrite(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def delete_two(database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("DELETE FROM evotune_trials WHERE number IN (2, 3)")
+    connection.close()
+
+
+LATE_HARM = {
+    "overwritten": overwrite,
+    "log overwritten": lambda db: overwrite(db.with_name("runs.db-wal")),
+    "log emptied": lambda db: os.truncate(db.with_name("runs.db-wal"), 0),
+    "trials deleted": delete_two,
+}
+
+
+@pytest.mark.parametrize("harm", LATE_HARM)
+def test_what_writing_does_not_notice_is_noticed_before_all_is_forgotten(harm, database):
+    """SQLite writes on; what is damaged would be found by whoever opens the database next."""
+
+    def harming(trial):
+        if trial.number == 11:
+            LATE_HARM[harm](database)
+        return train(trial)
+
+    with (
+        pytest.raises(StorageError, match=r"runs\.db") as caught,
+        study(storage=database) as broken,
+    ):
+        broken.run(harming, trials=12)
+    with study(storage=rescued(caught.value)) as again:
+        assert decisions(again.run(train, trials=20)) == undisturbed(20)
+
+
 @pytest.mark.parametrize("is_told", [True, False])
 @pytest.mark.parametrize("harm", [remove, lambda db: (remove(db), db.touch())])
 def test_weights_are_found_from_the_rescued_file(database, harm, is_told):
@@ -187,6 +223,17 @@ def test_weights_are_found_from_the_rescued_file(database, harm, is_told):
         again.run(trained, epochs=3)
     assert [t.failure for t in again.trials if t.failure] == []
     assert len(again.trials) == 12
+
+
+def test_nothing_is_rescued_of_a_study_that_was_not_read(database):
+    study(storage=database).run(train, trials=5).close()
+    with sqlite3.connect(database) as connection:
+        connection.execute("ALTER TABLE evotune_trials DROP COLUMN reports")
+    connection.close()
+    with pytest.raises(StorageError, match="no such column") as caught:
+        study(storage=database)
+    assert "evotune show" not in str(caught.value)
+    assert not list(database.parent.glob("*rescued*"))
 
 
 def test_a_file_that_is_put_back_goes_on(database):

@@ -121,3 +121,68 @@ def test_stagnation_is_refused_where_no_generations_are_counted(name):
 def test_wrappers_count_the_generations_of_what_is_inside(wrap, counts):
     assert wrap(et.Genetic(small_space())).traits.generations == counts
     assert not wrap(et.Hybrid(small_space())).traits.generations
+
+
+@pytest.mark.parametrize("name", [*SEARCHES, "Grid"])
+@pytest.mark.parametrize("space", ["space", None, {"x": et.Float(0, 1)}, et.Space])
+def test_an_algorithm_needs_a_space(name, space):
+    with pytest.raises(EvotuneError, match="needs a space"):
+        getattr(et, name)(space)
+
+
+@pytest.mark.parametrize("name", ["CmaEs", "Genetic", "Hybrid", "PopulationBasedTraining"])
+@pytest.mark.parametrize("seeds", [None, 3, "x", {"x": 1.0}, [3], [["x", 1.0]]])
+def test_seeds_are_a_list_of_params(name, seeds):
+    with pytest.raises(EvotuneError, match="seeds is a list"):
+        getattr(et, name)(et.Space(x=et.Float(0, 1)), seeds=seeds)
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: et.Genetic(small_space(), start=["sobol"]), "start"),
+        (lambda: et.Genetic(small_space(), start=int), "start"),
+        (lambda: et.Genetic(small_space(), mutation_rate="0.5"), "mutation_rate"),
+        (lambda: et.Genetic(small_space(), population_size=10**400), "population_size"),
+        (lambda: et.EvolutionStrategy(small_space(), parents=None), "parents"),
+        (lambda: et.PopulationBasedTraining(small_space(), interval=np.ones(2)), "interval"),
+        (lambda: et.InlineExecutor(trial_timeout="3"), "trial_timeout"),
+        (lambda: et.ProcessExecutor(2, start_timeout=math.nan), "start_timeout"),
+        (lambda: et.StackedExecutor(None), "members"),
+        (lambda: et.Islands([et.Genetic(small_space()) for _ in "ab"], topology=["r"]), "topology"),
+        (lambda: et.Prescreened(et.Genetic(small_space()), surrogate=["gp"]), "surrogate"),
+        (lambda: et.Phases("Genetic", lambda best: best, trials=3), "first"),
+        (lambda: et.Drifting(et.Genetic(small_space()), every=np.int64(0)), "every"),
+        (lambda: et.Checkpoints(quota=10**400), "quota"),
+        (lambda: et.WeightedSum(loss=10**400), "loss"),
+        (lambda: et.Study(et.Genetic(small_space()), "min a", storage=np.ones(2)), "storage"),
+    ],
+)
+def test_a_wrong_option_of_a_part_is_named(make, named):
+    with pytest.raises(EvotuneError, match=named):
+        make()
+
+
+@pytest.mark.parametrize(
+    "rule", [et.MedianStopping(metric=["loss"]), et.DominationStopping(metrics=3)], ids=repr
+)
+def test_a_rule_watches_metrics_by_name(rule):
+    function = Untrained()
+    with pytest.raises(EvotuneError, match="Stopping"):
+        et.Study(et.Genetic(small_space()), "min loss").run(function, trials=3, stopping=rule)
+    assert function.calls == 0
+
+
+@pytest.mark.parametrize("limit", [math.inf, 10.0**18, np.float32(30), datetime.timedelta(days=1)])
+def test_any_time_limit_is_understood(limit):
+    study = et.Study(et.Hybrid(small_space(), initial=np.int64(2)), "min loss", seed=1)
+    study.run(train, trials=3, executor=et.InlineExecutor(trial_timeout=limit))
+    assert study.counts == {"done": 3}
+
+
+def test_a_schedule_to_replay_is_a_schedule():
+    study = et.Study(et.Genetic(small_space()), "min loss", seed=1).run(train, trials=3)
+    with pytest.raises(StudyError, match="schedule="):
+        study.replay(train, {"lr": 0.1})
+    with pytest.raises(StudyError, match="there is no trial"):
+        study.schedule([1])

@@ -357,7 +357,9 @@ def test_an_old_database_that_does_not_say_its_version(tmp_path):
     for file in sorted(EARLIER.glob("*.db")):
         path = tmp_path / file.name
         shutil.copy(file, path)
-        change(path, "delete from evotune_schema_version")
+        with sqlite3.connect(path) as database:
+            database.execute("drop table evotune_schema_version")
+        database.close()
         assert faults(path) == []
 
 

@@ -1,7 +1,10 @@
 """What happens to a study when its storage fails under it."""
 
+import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +94,17 @@ def test_a_running_study_can_be_copied_and_read(tmp_path):
             shutil.copy(f"{tmp_path}/runs.db{suffix}", f"{tmp_path}/copy.db{suffix}")
         with study(storage=tmp_path / "copy.db", take_over=True) as copy:
             assert decisions(copy) == decisions(first)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_study_that_cannot_be_opened_leaves_no_file_open(tmp_path):
+    with pytest.raises(et.errors.CheckpointError) as caught:
+        et.Study(
+            et.RandomSearch(et.Space(x=et.Float(0, 1))),
+            "min loss",
+            storage=tmp_path / "runs.db",
+            checkpoints="nosuch://place",
+        )
+    assert caught.traceback  # which holds the study
+    held = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
+    assert not [path for path in held if path.startswith(str(tmp_path))]

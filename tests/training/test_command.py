@@ -1,6 +1,8 @@
 """A CommandTask runs a real program and reads what it prints."""
 
+import datetime
 import json
+import math
 import os
 import signal
 import subprocess
@@ -10,6 +12,7 @@ import tracemalloc
 from pathlib import Path
 
 import cloudpickle
+import numpy as np
 import psutil
 import pytest
 
@@ -180,7 +183,10 @@ def wait_for(condition):
 
 
 def is_gone(pid):
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def assert_all_gone(directory):
@@ -319,3 +325,45 @@ def test_commands_need_no_torch():
         check=True,
     )
     assert found.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"command": bad} for bad in (None, 3, b"train", {"train"})),
+        *({"metric": bad} for bad in (None, 3, ["loss"])),
+        *({"cwd": bad} for bad in (3, ["/"], "")),
+        *({"env": bad} for bad in ("A=1", ["A"], 3)),
+        *({"timeout": bad} for bad in ("3", True, 0, 10**400)),
+        *({"budget": bad} for bad in ("3", math.nan, math.inf, [3])),
+        *({"genes": bad} for bad in (3, [3], None)),
+    ],
+    ids=repr,
+)
+def test_options_of_the_wrong_type_are_named(options):
+    with pytest.raises(TaskError, match=next(iter(options))):
+        CommandTask(**{"command": "train {x}", **options})
+
+
+def test_options_of_other_libraries_are_understood(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    task = CommandTask(
+        ["sh", "-c", "printf '\\357\\273\\277{{\"here\": %d}}' $(ls seen | wc -l) # {budget}"],
+        cwd="~",
+        timeout=datetime.timedelta(seconds=30),
+        budget=np.float32(3),
+    )
+    (tmp_path / "seen").touch()
+    assert task(start()) == {"here": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (["", "3"], TaskError),
+        (["sh", "-c", "echo 'it cannot be started: no' >&2; exit 127"], Failed),
+    ],
+)
+def test_a_program_that_cannot_be_started_is_told_from_one_that_says_so(command, error):
+    with pytest.raises(error, match="cannot be started"):
+        CommandTask(command)(start())

@@ -236,3 +236,42 @@ def test_batches_must_be_pairs():
     threes = TensorDataset(*tensors(), tensors()[1])
     with pytest.raises(TaskError, match="every batch must be a pair"):
         blob_task(train=threes)(start())
+
+
+def test_a_model_whose_weights_are_views_of_another_ones_is_not_new():
+    given = mlp()
+
+    def views(params):
+        model = mlp()
+        model.load_state_dict(given.state_dict(), assign=True)
+        return model
+
+    def copies(params):
+        model = mlp()
+        model.load_state_dict(given.state_dict())
+        return model
+
+    task = blob_task(model=views)
+    task(start())
+    with pytest.raises(TaskError, match="again in"):
+        task(start())
+    for model in (copies, lambda params: nn.Sequential(nn.LazyLinear(3))):
+        task = blob_task(model=model)
+        assert task(start())["loss"] == task(start())["loss"] or model is not copies
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"genes": bad} for bad in (3, [3], None)),
+        *({"metrics": bad} for bad in (3, [3], {"a": 3}, {3})),
+        *({"batch_size": bad} for bad in (True, "8", 10**400)),
+        *({"device": bad} for bad in (10**400, [1, 2])),
+        {"model": int},
+        {"robustness": 10**400},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_settings_of_the_wrong_type_are_named(options):
+    with pytest.raises(TaskError, match=next(iter(options)).rstrip("s")):
+        blob_task(**options)

@@ -15,12 +15,12 @@ from typing import Any, Literal
 import numpy as np
 
 from evotune.algorithms.cma_distribution import Distribution, Kind, Layout, Sample
-from evotune.algorithms.generations import Generation
+from evotune.algorithms.generations import Generation, genomes
 from evotune.checks import check_in, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first
 from evotune.protocols import Traits
-from evotune.space import Space
+from evotune.space import Space, needed_space
 from evotune.trial import Proposal, Trial
 
 #: Restarts that make the population larger; with more it would never finish a generation.
@@ -65,7 +65,7 @@ class CmaEs:
         learning_rate_adaptation: bool = False,
         seeds: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self.space = space
+        self.space = needed_space(space)
         self._layout = Layout(space)
         if population_size is None:
             population_size = 4 + math.floor(3 * math.log(max(self._layout.size, 1)))  # eq. 48
@@ -75,9 +75,7 @@ class CmaEs:
         self.separable = separable
         self.learning_rate_adaptation = learning_rate_adaptation
         self._check()
-        if isinstance(seeds, Mapping):
-            raise AlgorithmError(f"seeds is a list of genomes: write seeds=[{dict(seeds)!r}]")
-        self._seeds = [space.complete(genome) for genome in seeds]
+        self._seeds = genomes(space, seeds)
         self._generation = Generation(0, len(self._seeds) or population_size)
         self._ended: dict[int, Trial] = {}  # of the running generation
         self._origin: Trial | None = None  # where the search begins

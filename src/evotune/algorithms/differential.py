@@ -22,7 +22,7 @@ from evotune.evolution.control import Constant, Control, SelfAdaptive, Setting, 
 from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.survival import Survival, best_first, no_worse
 from evotune.protocols import Traits
-from evotune.space import Space
+from evotune.space import Space, needed_space
 from evotune.space.designs import Design, design_named
 from evotune.space.mutation import Gaussian
 from evotune.trial import Proposal, Trial
@@ -100,7 +100,7 @@ class DifferentialEvolution:
         start: str | Design = "latin_hypercube",
         seeds: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self.space = space
+        self.space = needed_space(space)
         self.population_size = population_size
         self.strategy = strategy
         self.scale = scale

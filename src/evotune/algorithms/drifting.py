@@ -72,7 +72,7 @@ class Drifting:
         self.changes = 0
         self._blank = copy.deepcopy(algorithm)
         self._best: list[Trial] = []  # since the last change, best first
-        self._recent: deque[Trial] = deque(maxlen=2 * every)
+        self._recent: deque[Trial] = deque(maxlen=2 * int(every))
         self._unchecked = 0  # trials that have ended since the last check
         self._witnesses: tuple[Trial, ...] = ()  # ordinary trials at the last good check
         self._doubts = 0  # since then

@@ -19,7 +19,7 @@ from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.selection import draw
 from evotune.evolution.survival import Survival, best_first
 from evotune.protocols import Traits
-from evotune.space import Space
+from evotune.space import Space, needed_space
 from evotune.space.designs import Design, design_named
 from evotune.space.folding import reflect
 from evotune.trial import Proposal, Trial
@@ -175,7 +175,7 @@ class EstimationOfDistribution:
         start: str | Design = "latin_hypercube",
         seeds: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self.space = space
+        self.space = needed_space(space)
         self.population_size = population_size
         self.elite = elite
         self.joint = joint

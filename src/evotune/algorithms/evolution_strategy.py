@@ -16,7 +16,7 @@ from evotune.errors import AlgorithmError
 from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.survival import Survival, best_first
 from evotune.protocols import Traits
-from evotune.space import Domain, Space
+from evotune.space import Domain, Space, needed_space
 from evotune.space.crossover import Uniform
 from evotune.space.designs import Design, design_named
 from evotune.trial import Proposal, Trial
@@ -69,8 +69,9 @@ class EvolutionStrategy:
         start: str | Design = "latin_hypercube",
         seeds: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self.space = space
+        self.space = needed_space(space)
         self.parents = parents
+        check_whole("EvolutionStrategy", "parents", parents, 1)
         self.offspring = 4 * parents if offspring is None else offspring
         self.replacement = replacement
         self.step_size = step_size
@@ -90,7 +91,6 @@ class EvolutionStrategy:
         self._population: list[Trial] = []
 
     def _check(self) -> None:
-        check_whole("EvolutionStrategy", "parents", self.parents, 1)
         check_whole("EvolutionStrategy", "offspring", self.offspring, 1)
         if self.replacement not in ("plus", "comma"):
             raise AlgorithmError(

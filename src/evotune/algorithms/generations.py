@@ -80,6 +80,22 @@ class Generation:
         return [t for _, t in sorted(self._ended.items()) if t.is_done]
 
 
+def genomes(space: Space, seeds: Any) -> list[dict[str, Any]]:
+    """Return the genomes that a user gives as ``seeds``.
+
+    Raises:
+        AlgorithmError: They are no list of genomes or params.
+        GenomeError: One lies outside the space.
+    """
+    if isinstance(seeds, Mapping):
+        raise AlgorithmError(f"seeds is a list of genomes: write seeds=[{dict(seeds)!r}]")
+    if not isinstance(seeds, Sequence) or not all(isinstance(seed, Mapping) for seed in seeds):
+        raise AlgorithmError(
+            f"seeds is a list of params, such as [study.best.params]; got {seeds!r}"
+        )
+    return [space.complete(seed) for seed in seeds]
+
+
 class StartingPopulation:
     """The first trials: genomes that the user gives, then a design for the rest.
 
@@ -96,9 +112,7 @@ class StartingPopulation:
     def __init__(self, space: Space, design: Design, given: Sequence[Mapping[str, Any]]) -> None:
         self.space = space
         self.design = design
-        if isinstance(given, Mapping):
-            raise AlgorithmError(f"seeds is a list of genomes: write seeds=[{dict(given)!r}]")
-        self.given = [space.complete(genome) for genome in given]
+        self.given = genomes(space, given)
         self._cache: tuple[tuple[int, int], list[dict[str, Any]]] = ((-1, -1), [])
 
     def genome(self, generation: Generation, seed: int, rng: np.random.Generator) -> dict[str, Any]:
@@ -140,9 +154,9 @@ class Generations:
         self, space: Space, design: Design, seeds: Sequence[Mapping[str, Any]], size: int
     ) -> None:
         self.space = space
-        self.running = Generation(0, max(size, len(seeds)))
-        self.strangers: list[Trial] = []
         self._start = StartingPopulation(space, design, seeds)
+        self.running = Generation(0, max(size, len(self._start.given)))
+        self.strangers: list[Trial] = []
 
     @property
     def late_seeds(self) -> tuple[Mapping[str, Any], ...]:

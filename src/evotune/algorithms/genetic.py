@@ -14,14 +14,14 @@ import numpy as np
 
 from evotune.algorithms.generations import Generation, Generations
 from evotune.algorithms.variation import Variation
-from evotune.checks import check_operator, check_whole
+from evotune.checks import check_in, check_operator, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.rates import Constant, Progress, RateSchedule
 from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.selection import Positions, Selection, Tournament
 from evotune.evolution.survival import Survival, best_first, scalar_values
 from evotune.protocols import Traits
-from evotune.space import Space
+from evotune.space import Space, needed_space
 from evotune.space.crossover import Blend, Crossover
 from evotune.space.designs import Design, design_named
 from evotune.space.mutation import Gaussian, Mutation
@@ -86,7 +86,7 @@ class Genetic:
         start: str | Design = "latin_hypercube",
         seeds: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self.space = space
+        self.space = needed_space(space)
         self.population_size = population_size
         self.offspring = population_size if offspring is None else offspring
         self.elitism = population_size if elitism is None else elitism
@@ -278,5 +278,8 @@ class Genetic:
         return self._best is None or self.survival([self._best, trial])[0] is not self._best
 
 
-def _schedule(rate: float | RateSchedule | None) -> RateSchedule | None:
-    return Constant(float(rate)) if isinstance(rate, int | float) else rate
+def _schedule(rate: Any) -> RateSchedule | None:
+    if rate is None or (hasattr(rate, "initial") and not isinstance(rate, type)):
+        return rate
+    check_in("Genetic", "mutation_rate", rate, "[0, 1]")
+    return Constant(float(rate))

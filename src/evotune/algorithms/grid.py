@@ -8,7 +8,7 @@ import numpy as np
 
 from evotune.checks import check_whole
 from evotune.protocols import Traits
-from evotune.space import Domain, Space
+from evotune.space import Domain, Space, needed_space
 from evotune.trial import Proposal, Trial
 
 
@@ -26,7 +26,7 @@ class Grid:
 
     def __init__(self, space: Space, *, points: int = 5) -> None:
         check_whole("Grid", "points", points, 2)
-        self.space = space
+        self.space = needed_space(space)
         self.points = points
         self._levels = {name: _levels(domain, points) for name, domain in space.domains.items()}
         size = math.prod(len(levels) for levels in self._levels.values())

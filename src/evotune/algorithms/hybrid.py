@@ -18,7 +18,7 @@ from evotune.algorithms.generations import Generations
 from evotune.checks import check_whole
 from evotune.evolution.pareto import non_dominated
 from evotune.protocols import Traits
-from evotune.space import Space
+from evotune.space import Space, needed_space
 from evotune.space.designs import sobol
 from evotune.surrogates.acquisition import log_chebyshev_improvement, log_expected_improvement
 from evotune.surrogates.candidates import evolve
@@ -57,12 +57,12 @@ class Hybrid:
         self, space: Space, *, initial: int = 10, seeds: Sequence[Mapping[str, Any]] = ()
     ) -> None:
         check_whole("Hybrid", "initial", initial, 1)
-        self.space = space
+        self.space = needed_space(space)
         self.initial = initial
         self._rows = Rows(space)
         self._surrogate = Surrogate(self._rows)
-        self._seeds = len(seeds)
         self._generations = Generations(space, sobol, seeds, initial)
+        self._seeds = len(seeds)
         self._observations: list[Observation] = []
         self._running: dict[int, Array] = {}
         self._known: set[int] = set()  # numbers of all trials

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evotune.algorithms.wrapping import disowned, unwrap, wrap
+from evotune.algorithms.wrapping import check_algorithm, disowned, unwrap, wrap
 from evotune.checks import check_whole, did_you_mean
 from evotune.errors import AlgorithmError, GenomeError
 from evotune.evolution.survival import best_first
@@ -57,6 +57,7 @@ class Phases:
         check_whole("Phases", "trials", trials, 1)
         if budget is not None:
             check_whole("Phases", "budget", budget, 1)
+        check_algorithm("Phases: first", first)
         if not callable(then) or hasattr(then, "ask"):
             raise AlgorithmError(
                 "Phases: then must be a function of the best trial, such as lambda best: "
@@ -88,7 +89,8 @@ class Phases:
     def traits(self) -> Traits:
         """Those of the running algorithm, but for sizes, which differ from one to the other."""
         seeds = tuple(seed for each in self.algorithms for seed in each.traits.seeds)
-        return replace(self.algorithms[-1].traits, size=None, population_size=None, seeds=seeds)
+        traits = replace(self.algorithms[-1].traits, size=None, population_size=None, seeds=seeds)
+        return replace(traits, changes=self._second is None)
 
     def donors(self) -> Collection[int]:
         """Return the trials whose weights the running algorithm may still ask for."""

@@ -19,7 +19,7 @@ from evotune.evolution.exploitation import Exploitation, exploitation_named
 from evotune.evolution.selection import RelativeExponential, Selection, Truncation
 from evotune.evolution.survival import best_first, scalar_values
 from evotune.protocols import Traits
-from evotune.space import Space
+from evotune.space import Space, needed_space
 from evotune.space.crossover import Crossover, Uniform
 from evotune.space.designs import Design, design_named
 from evotune.space.mutation import Creep, Mutation, Perturb
@@ -127,9 +127,9 @@ def interval_of(given: Any) -> Interval:
     """
     if isinstance(given, GrowingInterval):
         return given.fresh()
-    if given == "auto":
-        return GrowingInterval()
     if isinstance(given, str):
+        if given == "auto":
+            return GrowingInterval()
         raise AlgorithmError(
             'PopulationBasedTraining: interval is a number of epochs, "auto" or '
             f"GrowingInterval(...), got {given!r}"
@@ -371,7 +371,7 @@ class PopulationBasedTraining:
         seeds: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         classic = parents == 1
-        self.space = space
+        self.space = needed_space(space)
         self.population_size = population_size
         self.asynchronous = asynchronous
         self.shrink_perturb = shrink_perturb

@@ -151,7 +151,7 @@ def _normal_scores(trials: Sequence[Trial]) -> Array:
 def _regressor(surrogate: str | Regressor) -> Regressor:
     if callable(surrogate):
         return surrogate
-    if surrogate not in REGRESSORS:
+    if not isinstance(surrogate, str) or surrogate not in REGRESSORS:
         raise AlgorithmError(
             f"Prescreened: surrogate must be one of {', '.join(REGRESSORS)}, got {surrogate!r}"
         )

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import numpy as np
 
 from evotune.protocols import Traits
-from evotune.space import Space
+from evotune.space import Space, needed_space
 from evotune.trial import Proposal, Trial
 
 
@@ -19,7 +19,7 @@ class RandomSearch:
     traits = Traits(generational=True)
 
     def __init__(self, space: Space) -> None:
-        self.space = space
+        self.space = needed_space(space)
 
     def __repr__(self) -> str:
         return "RandomSearch()"

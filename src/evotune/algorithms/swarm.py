@@ -17,7 +17,7 @@ from evotune.errors import AlgorithmError
 from evotune.evolution.selection import draw
 from evotune.evolution.survival import Survival, best_first, no_worse
 from evotune.protocols import Traits
-from evotune.space import Space
+from evotune.space import Space, needed_space
 from evotune.space.designs import Design, design_named
 from evotune.space.folding import reflect_all
 from evotune.trial import Proposal, Trial
@@ -151,7 +151,7 @@ class ParticleSwarm:
         start: str | Design = "latin_hypercube",
         seeds: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self.space = space
+        self.space = needed_space(space)
         self.population_size = population_size
         self.inertia = inertia
         self.cognitive = cognitive

@@ -278,7 +278,7 @@ def importance(
     Raises:
         StudyError: The method is neither of these.
     """
-    if method not in get_args(Method):
+    if not isinstance(method, str) or method not in get_args(Method):
         raise StudyError(f'method must be "fanova" or "ped_anova", got {method!r}')
     genes = varied_genes(space)
     done = [t for t in trials if t.values and math.isfinite(t.values[objective_index])]

@@ -1,6 +1,7 @@
 """The descent of trials: ancestors by genes, and lines of inherited weights."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 
 from evotune.errors import StudyError
 from evotune.evolution.survival import by_first
@@ -86,7 +87,7 @@ def changes(child: Trial, parent: Trial) -> Mapping[str, tuple[object, object]]:
 
 def _by_number(trials: Sequence[Trial], wanted: int) -> dict[int, Trial]:
     known = {trial.number: trial for trial in trials}
-    if wanted not in known:
+    if not isinstance(wanted, Integral) or wanted not in known:
         raise StudyError(
             f"there is no trial {wanted}; the study has {len(known)} trials, "
             f"take a number from study.trials"

@@ -7,7 +7,7 @@ from typing import Any
 from evotune.checkpoints.hyperparameters import BuiltSettings, set_dropout, warn_of_unused
 from evotune.checkpoints.state import State, fitted, is_tensor, restore, snapshot
 from evotune.checkpoints.store import Checkpoints
-from evotune.errors import CheckpointError
+from evotune.errors import CheckpointError, TaskError
 from evotune.trial import Checkpoint, Trial
 
 _IN_LIST = re.compile(r"(?:.*?\.)?networks\.(\d+)\.")
@@ -59,14 +59,16 @@ class TrialWeights:
 
         Raises:
             CheckpointError: The donor's weights are missing, damaged, or do not fit.
+            TaskError: The trial has no donor, but a module has the weights that another trial kept.
         """
         built = BuiltSettings.of(objects)
         found = self.load(trial)
+        modules = {name: thing for name, thing in objects.items() if _is_module(thing)}
         if found is None:
+            _check_fresh(trial, modules)
             warn_of_unused(objects, trial.params)
             return 0.0
         state, epochs = found
-        modules = {name: thing for name, thing in objects.items() if _is_module(thing)}
         restore(objects, _mixed_with_fresh(state, trial.inherit, modules))
         built.put_back(trial.params)
         for module in modules.values():
@@ -99,6 +101,7 @@ class TrialWeights:
     def keep(self, objects: Mapping[str, Any], epochs: float) -> None:
         """Take a snapshot of the objects' state; the last one counts."""
         self._kept = (snapshot(objects), epochs)
+        _remember_kept(self._number, objects)
 
     def keep_state(self, state: State, epochs: float) -> None:
         """Keep a state as it is: its tensors are handed over, not copied."""
@@ -123,6 +126,30 @@ class TrialWeights:
                 number,
             )
         return self._store.load(number, self._donors[number])
+
+
+def _check_fresh(trial: Trial, modules: Mapping[str, Any]) -> None:
+    """Refuse weights that another trial has kept in a trial that is to start afresh."""
+    for name, module in modules.items():
+        for parameter in module.parameters():
+            number, version = getattr(parameter, _MARK, (trial.number, -1))
+            # What was loaded or initialised since then has another version.
+            is_as_kept = version == parameter._version and parameter.requires_grad
+            if number != trial.number and is_as_kept:
+                raise TaskError(
+                    f"trial {trial.number} starts afresh, but {name}= has the weights that trial "
+                    f"{number} kept; build a new one in every trial"
+                )
+
+
+def _remember_kept(number: int, objects: Mapping[str, Any]) -> None:
+    for thing in filter(_is_module, objects.values()):
+        for parameter in thing.parameters():
+            setattr(parameter, _MARK, (number, parameter._version))
+
+
+#: Attribute of a parameter: which trial kept it, and the version that it had then.
+_MARK = "_evotune_kept"
 
 
 def shrink_and_perturb(

@@ -16,9 +16,17 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from evotune.checkpoints.folders import OWNER, LocalFolder, Owner, RemoteFolder, file_name
+from evotune.checkpoints.folders import (
+    OWNER,
+    LocalFolder,
+    Owner,
+    RemoteFolder,
+    file_name,
+)
 from evotune.checkpoints.state import State, pack, size_of, unpack
+from evotune.checks import user_path
 from evotune.errors import CheckpointError
+from evotune.printing import printable
 from evotune.trial import Checkpoint
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kMGT]?)(i?)B?\s*", re.IGNORECASE)
@@ -81,9 +89,8 @@ class Checkpoints:
         self._memory: dict[int, tuple[State, float]] = {}
 
     def __repr__(self) -> str:
-        return (
-            f"Checkpoints({self._location!r}, quota={self.quota}, write_every={self.write_every})"
-        )
+        options = f"quota={self.quota}, write_every={self.write_every}"
+        return printable(f"Checkpoints({self._location!r}, {options})")
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process gets the place, not the weights, and does not own a temporary directory.
@@ -560,10 +567,11 @@ def _check_location(location: Any) -> str | None:
             f"Checkpoints: location must be a directory or a URL, got {location!r}; write "
             'Checkpoints("runs/weights")'
         )
-    text = str(os.fspath(location)).removeprefix("file://")
+    text = re.sub("^(file|local)://", "", str(os.fspath(location)))
     if "://" in text:
         return text.rstrip("/")
-    return str(Path(text).expanduser().absolute())  # workers may have another current directory
+    # Workers may have another current directory.
+    return str(user_path(text, CheckpointError).absolute())
 
 
 def _check_write_every(value: Any) -> int | None:
@@ -581,7 +589,8 @@ def _read_size(size: Any) -> int:
     """Return bytes from a number or a text such as ``"2 GB"`` or ``"500 MiB"``."""
     number: float | None = None
     if isinstance(size, Real) and not isinstance(size, bool):
-        number = float(size)
+        with suppress(OverflowError):
+            number = float(size)
     elif isinstance(size, str) and (match := _SIZE.fullmatch(size)):
         number = float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2].lower()]
     if number is None or not isfinite(number) or number < 1:

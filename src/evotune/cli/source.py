@@ -1,5 +1,6 @@
 """Recorded studies, opened for reading only: nothing is created or locked."""
 
+import os
 import shlex
 import sqlite3
 from collections.abc import Sequence
@@ -162,17 +163,22 @@ def _choose(source: str, names: Sequence[str], name: str | None) -> str:
 
 
 def _check_file(path: Path, hint: str) -> None:
-    """Refuse a missing file or one without studies, because opening it would create tables."""
-    if path.is_dir():
+    """Refuse a missing file or one without studies, because opening it would create tables.
+
+    What is no database is left to whoever opens it, whose errors say more.
+    """
+    if os.path.isdir(path):  # noqa: PTH112  (False also where that can be no name)
         files = ", ".join(map(str, sorted(path.glob("*.db"))))
         raise StorageError(f"{path} is a folder{f'; name a file in it: {files}' if files else ''}")
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110
         raise StorageError(f"there is no file {path}{hint}")
+    if not path.is_file():
+        return
     try:
         uri = f"file:{quote(str(path.absolute()))}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as connection:
             found = connection.execute("SELECT name FROM sqlite_master").fetchall()
     except sqlite3.Error:
-        return  # opening the storage raises a better error
+        return
     if not METADATA.tables.keys() & {name for (name,) in found}:
         raise StorageError(f"{path} holds no studies of evotune")

@@ -57,12 +57,12 @@ def repair(source: str, name: str | None, *, aside: Path | None, take_over: bool
     if numbers:
         again = f"study.enqueue(study.trials[{numbers[0]}].params)"
         console.print(
-            f"a study runs none of its failed trials again by itself; {again} does, in Python",
+            f"a study runs none of its failed trials again by itself; {again} does, in Python, "
+            "with params from the middle of the space where they could not be read",
             soft_wrap=True,
         )
     if left:
-        still = f"{count(len(left), 'fault')} left in {source}; this names them all:"
-        console.print(still, soft_wrap=True)
+        console.print(f"still in {source}: {count(len(left), 'fault')}", soft_wrap=True)
         print_next(console, [("storage", "check", source)])
     elif not all_done:
         console.print("nothing is damaged", soft_wrap=True)
@@ -73,7 +73,7 @@ def _print_done(console: Console, done: Repaired | EvotuneError) -> None:
     if isinstance(done, EvotuneError):
         console.print(str(done), soft_wrap=True)
         return
-    if done.study:
+    if done.trials or (done.study and not done.rebuilt):
         numbers = ", ".join(map(str, done.trials)) or "none"
         console.print(f"study {done.study!r}: trials that failed now: {numbers}", soft_wrap=True)
     if done.rebuilt:

@@ -22,7 +22,7 @@ def report(source: str, name: str | None, output: Path | None) -> None:
         storage, _ = open_source(source)
         with closing(storage):
             comparison = find_comparison(storage, record.name)
-        path = output or Path(re.sub(r"[^\w.-]+", "-", record.name) + ".html")
+        path = output or Path(re.sub(r"[^\w.-]+", "-", record.name)[:60] + ".html")
         print(printable(str(write(path, record, comparison))))
 
 

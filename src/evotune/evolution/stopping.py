@@ -153,6 +153,10 @@ class DominationStopping:
     def fresh(self, objectives: Objectives) -> Standards:
         """Return standards that have seen no trial yet."""
         names = (self.metrics,) if isinstance(self.metrics, str) else self.metrics
+        if not isinstance(names, list | tuple):
+            raise ObjectiveError(
+                f"{type(self).__name__}: metrics is a list of names, got {names!r}"
+            )
         own = (None,) * len(objectives.objectives)
         return _Rungs(self, _watched(self, names or own, objectives))
 
@@ -367,7 +371,7 @@ def _watched(
     for place, metric in enumerate(metrics):
         if metric is None:
             found.append(objectives.objectives[place])
-        elif metric in known:
+        elif isinstance(metric, str) and metric in known:
             found.append(known[metric])
         elif isinstance(metric, str) and metric.split()[0:1] in (["max"], ["min"]):
             found += parse_objectives(metric).objectives

@@ -79,7 +79,7 @@ def find_topology(topology: str | Topology, n: int) -> Neighbours:
     """
     if callable(topology):
         return _checked(topology(n), n)
-    if topology not in TOPOLOGIES:
+    if not isinstance(topology, str) or topology not in TOPOLOGIES:
         raise AlgorithmError(
             f"there is no topology {topology!r}{did_you_mean(str(topology), TOPOLOGIES) or '.'} "
             f"Known: {', '.join(TOPOLOGIES)}, or a function of the number of islands"

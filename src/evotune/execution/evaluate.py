@@ -1,6 +1,7 @@
 """One evaluation: call the user's function, and turn its result or error into a record."""
 
 import logging
+import math
 import os
 import re
 import reprlib
@@ -9,10 +10,10 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from numbers import Real
 from time import perf_counter
 from typing import Any
 
+from evotune.checks import seconds
 from evotune.errors import CheckpointError, ExecutionError, TaskError
 from evotune.protocols import Evaluate
 from evotune.trial import (
@@ -153,10 +154,16 @@ def _reported_last(handle: RunningTrial) -> dict[str, float]:
     return {k: v for report in handle.reports for k, v in report.items() if k != "step"}
 
 
-def check_seconds(name: str, seconds: float | None) -> None:
-    """Raise ExecutionError unless ``seconds`` is None or above 0."""
-    if seconds is not None and not (isinstance(seconds, Real) and seconds > 0):
-        raise ExecutionError(f"got {name}={seconds!r}; write a number of seconds above 0, or None")
+def read_seconds(name: str, given: Any) -> float | None:
+    """Return a limit in seconds, also that of a ``datetime.timedelta``; None is no limit.
+
+    Raises:
+        ExecutionError: It is something else, or not above 0.
+    """
+    if given is None:
+        return None
+    found = seconds(name, given, "(0, inf]", ExecutionError)
+    return None if found == math.inf else float(found)
 
 
 def breaks_accelerator(result: Outcome | Failure) -> bool:

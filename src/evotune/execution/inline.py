@@ -9,13 +9,15 @@ from evotune.errors import ExecutionError
 from evotune.execution.evaluate import (
     TimedOut,
     breaks_accelerator,
-    check_seconds,
     evaluate_trial,
     fatal_if_broken_before,
+    read_seconds,
     timeout_failure,
 )
 from evotune.protocols import Evaluate, ExecutorTraits
 from evotune.trial import Failure, Outcome, Trial
+
+_LONGEST = 1e9  # seconds; timers of the system end somewhere above
 
 
 class InlineExecutor:
@@ -33,8 +35,7 @@ class InlineExecutor:
     traits = ExecutorTraits(shares_memory=True)
 
     def __init__(self, *, trial_timeout: float | None = None) -> None:
-        check_seconds("trial_timeout", trial_timeout)
-        self.trial_timeout = trial_timeout
+        self.trial_timeout = read_seconds("trial_timeout", trial_timeout)
         self._evaluate: Evaluate | None = None
         self._waiting: Trial | None = None
         self._is_broken = False  # by the last trial, as far as an accelerator goes
@@ -108,7 +109,9 @@ def _evaluate_within(seconds: float, evaluate: Evaluate, trial: Trial) -> Outcom
     began = monotonic()
     handler_before = signal.signal(signal.SIGALRM, _raise_timed_out)
     # Repeated every second: a __del__ or a bare except may swallow the first exception.
-    delay_before, interval_before = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    delay_before, interval_before = signal.setitimer(
+        signal.ITIMER_REAL, min(seconds, _LONGEST), 1.0
+    )
     try:
         result = evaluate_trial(evaluate, trial)
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -28,7 +28,7 @@ from evotune import guard
 from evotune.errors import ExecutionError
 from evotune.execution.devices import available_cores, thread_environment
 from evotune.execution.evaluate import (
-    check_seconds,
+    read_seconds,
     spoils_its_process,
     timeout_failure,
 )
@@ -73,12 +73,10 @@ class ProcessExecutor:
     ) -> None:
         _check_count("workers", workers)
         _check_count("threads", threads)
-        check_seconds("trial_timeout", trial_timeout)
-        check_seconds("start_timeout", start_timeout)
         self.workers = available_cores() if workers is None else workers
         self.threads = max(1, available_cores() // self.workers) if threads is None else threads
-        self.trial_timeout = trial_timeout
-        self.start_timeout = start_timeout
+        self.trial_timeout = read_seconds("trial_timeout", trial_timeout)
+        self.start_timeout = read_seconds("start_timeout", start_timeout)
         self._lanes: list[_Lane] = []
 
     def __repr__(self) -> str:

@@ -39,9 +39,9 @@ class StackedExecutor:
     traits = ExecutorTraits(shares_memory=True, stacks=True)
 
     def __init__(self, members: int = 1024, *, memory: int | None = None) -> None:
-        for name, value in (("members", members), ("memory", memory)):
-            if value is not None:
-                _check(name, value)
+        _check("members", members)
+        if memory is not None:
+            _check("memory", memory)
         self.members = members
         self.memory = memory
         self._evaluate: Evaluate | None = None

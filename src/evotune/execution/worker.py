@@ -59,7 +59,8 @@ class Setup:
             arguments=list(sys.argv),
             start_method=multiprocessing.get_start_method(allow_none=True),
             main_name=getattr(getattr(main, "__spec__", None), "name", None),
-            main_path=None if path is None else os.path.abspath(path),  # noqa: PTH100
+            # Where the script came from a pipe it is called "<stdin>".
+            main_path=os.path.abspath(path) if path and os.path.isfile(path) else None,  # noqa: PTH100,PTH113
         )
 
 
@@ -129,7 +130,10 @@ def _run(evaluate: Evaluate | Failure, message: bytes) -> Any:
         trial = pickle.loads(message)
     except Exception as error:
         return failure_of(error)
-    return evaluate_trial(evaluate, trial)
+    try:
+        return evaluate_trial(evaluate, trial)
+    except BaseException as error:  # no Ctrl-C, which does not reach a worker
+        return failure_of(error)
 
 
 def _dumps(result: Any) -> bytes:

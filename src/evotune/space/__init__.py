@@ -2,6 +2,17 @@
 
 from evotune.space.conditions import Range
 from evotune.space.domains import Bool, Choice, Domain, Fixed, Float, Int, Ordinal
-from evotune.space.space import Space
+from evotune.space.space import Space, needed_space
 
-__all__ = ["Bool", "Choice", "Domain", "Fixed", "Float", "Int", "Ordinal", "Range", "Space"]
+__all__ = [
+    "Bool",
+    "Choice",
+    "Domain",
+    "Fixed",
+    "Float",
+    "Int",
+    "Ordinal",
+    "Range",
+    "Space",
+    "needed_space",
+]

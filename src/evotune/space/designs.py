@@ -29,7 +29,7 @@ def sobol(space: Space, count: int, rng: np.random.Generator) -> list[dict[str, 
 
     # A power of two keeps the sequence balanced; the rest is cut off.
     sampler = qmc.Sobol(len(space), scramble=True, rng=rng)
-    return _decode(space, sampler.random_base2(max(count - 1, 0).bit_length())[:count])
+    return _decode(space, sampler.random_base2(max(int(count) - 1, 0).bit_length())[:count])
 
 
 def _decode(space: Space, points: Any) -> list[dict[str, Any]]:
@@ -45,8 +45,8 @@ def design_named(start: str | Design) -> Design:
     Raises:
         AlgorithmError: No design has that name.
     """
-    if callable(start):
+    if callable(start) and not isinstance(start, type):
         return start
-    if start not in DESIGNS:
+    if not isinstance(start, str) or start not in DESIGNS:
         raise AlgorithmError(f"start must be one of {', '.join(DESIGNS)}, got {start!r}")
     return DESIGNS[start]

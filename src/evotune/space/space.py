@@ -22,6 +22,20 @@ LISTED_AT_MOST = 4096
 _INACTIVE = ...
 
 
+def needed_space(given: Any) -> "Space":
+    """Return the space that an algorithm was given.
+
+    Raises:
+        SpaceError: It is something else.
+    """
+    if not isinstance(given, Space):
+        raise SpaceError(
+            "an algorithm needs a space, such as Space(lr=Float(1e-4, 1.0, log=True)); "
+            f"got {given!r}"
+        )
+    return given
+
+
 class Space:
     """What may be searched.
 

@@ -27,7 +27,7 @@ def open_storage(
     Raises:
         StorageError: ``spec`` is none of these, or the database cannot be used.
     """
-    if spec is None or spec == "memory":
+    if spec is None or (isinstance(spec, str) and spec == "memory"):
         return MemoryStorage()
     if isinstance(spec, os.PathLike):
         return _open_sql(spec, patience)

@@ -1,6 +1,5 @@
 """Looking through a whole database: every row of every study, readable or not."""
 
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,14 +51,16 @@ def check(storage: SqlStorage) -> Iterator[Fault]:
     Args:
         storage: The database, opened.
     """
-    yield from file_faults(storage)
+    damaged = list(file_faults(storage))
+    yield from damaged
     try:
         if lost := orphans(storage):
             yield Fault("", None, "", f"rows of table evotune_trials of no study: {len(lost)}")
         for examined in examine(storage):
             yield from examined.faults
     except StorageError as error:
-        yield _unreadable(storage, "", error)
+        if not damaged:
+            yield _unreadable(storage, "", error)
 
 
 def file_faults(storage: SqlStorage) -> Iterator[Fault]:
@@ -86,15 +87,15 @@ def orphans(storage: SqlStorage) -> list[dict[str, Any]]:
 def _unreadable(storage: SqlStorage, study: str, error: StorageError) -> Fault:
     is_lost = storage.path is None or "no such" in str(error)
     remedy = "restore a copy of the database" if is_lost else _recover(storage)
-    said = f"its trials cannot be read: {error}" if study else str(error)
-    return Fault(study, None, "", said, remedy)
+    what = "its trials" if study else f"{storage.source}"
+    reason = getattr(error.__cause__, "orig", error)  # without what the remedy says
+    return Fault(study, None, "", f"{what} cannot be read: {reason}", remedy)
 
 
 def _recover(storage: SqlStorage) -> str:
-    new = shlex.quote(f"{storage.path}.recovered")
     return (
         "restore a copy of the file, or write what can be read of it into a new one, and check "
-        f"that: sqlite3 {storage.source} .recover | sqlite3 {new}"
+        f"that: sqlite3 {storage.source} .recover | sqlite3 {storage.source}.recovered"
     )
 
 

@@ -43,8 +43,12 @@ _SELECT_TRIALS = (
     .where(_STUDY)
     .order_by(trials.c.number)
 )
+# With the sum of all lengths every page of a trial is read: one that was overwritten is noticed.
+_ALL_LENGTHS = sum((sa.func.coalesce(sa.func.length(c), 0) for c in TRIAL), sa.literal(0))
 _SELECT_NUMBERS = (
-    sa.select(trials.c.number).join(studies, studies.c.id == trials.c.study_id).where(_STUDY)
+    sa.select(trials.c.number, _ALL_LENGTHS)
+    .join(studies, studies.c.id == trials.c.study_id)
+    .where(_STUDY)
 )
 _SELECT_SUMMARIES = (
     sa.select(studies.c.id, trials.c.state, sa.func.count(trials.c.number), *DEFINITION, *DRIVER)
@@ -70,7 +74,10 @@ _ADVICE = {
     "readonly": "or its directory is read-only; nothing was written: change the permissions",
     "unable to open": "cannot be opened: check the permissions of the file and its directory",
     "not a database": "is not an SQLite database and was left as it is: choose another file",
-    "malformed": "is damaged and was left as it is: restore a copy of it or choose another file",
+    "malformed": (
+        "is damaged and was left as it is: restore a copy of it, or write what can be read of it "
+        "into a new file, and check that: sqlite3 {source} .recover | sqlite3 {source}.recovered"
+    ),
     "no such table": "has lost a table of evotune: restore a copy of it",
     "no such column": "has lost a column of evotune: restore a copy of it",
     "disk I/O": "cannot be read or written; nothing was written: look after its disk",
@@ -239,6 +246,9 @@ class SqlStorage:
         is_mine = studies.c.driver_token == driver.token
         free = studies.update().where(_STUDY, is_mine).values(tables.driver_to_row(None))
         self._transact(lambda connection: connection.execute(free, {"study": name}))
+        if self._watched is not None and name in self._stored:
+            with self._translated():
+                self._look_at(name, whole=self._was_changed)
 
     def write(self, name: str, trials: Sequence[Trial], driver: Driver) -> None:
         """See `Storage.write`; an unknown study is a StorageError."""
@@ -304,6 +314,7 @@ class SqlStorage:
         self._watched: WatchedFile | None = None
         self._stored: dict[str, set[int]] = {}  # numbers of trials that are known to be there
         self._has_written = False
+        self._was_changed = False  # by others
 
     def _watch(self) -> None:
         self._watched = None if self._path is None else WatchedFile(self._path)
@@ -362,17 +373,39 @@ class SqlStorage:
         Opening it for writing starts SQLite's recovery. That is harmless and wanted, but a database
         of a newer evotune must not be changed; a read-only connection recovers nothing.
         """
-        if not Path(f"{path}-wal").exists():
+        if not os.path.exists(f"{path}-wal"):  # noqa: PTH110  (False where that is no name)
             return
         uri = f"file:{quote(str(path))}"
         self._open(url.set(database=uri, query={"mode": "ro", "uri": "true"}))
         try:
-            self._transact(lambda c: tables.is_current(c, self._where), writes=False)
+            self._is_current()
         finally:
             self._engine.dispose()
 
+    def _is_current(self) -> bool:
+        return self._transact(lambda c: tables.is_current(c, self._where), writes=False)
+
+    def _open_sealed(self) -> bool:
+        """Open a file for reading whose folder nobody may write to; return False elsewhere.
+
+        SQLite otherwise wants to put an index of the log there, also where there is no log.
+        """
+        path = self._path
+        if path is None or os.access(path.parent, os.W_OK) or os.path.exists(f"{path}-wal"):  # noqa: PTH110
+            return False
+        self._engine.dispose()
+        query = {"mode": "ro", "immutable": "1", "uri": "true"}
+        self._open(self._engine.url.set(database=f"file:{quote(str(path))}", query=query))
+        return True
+
     def _prepare(self) -> None:
-        if not self._transact(lambda c: tables.is_current(c, self._where), writes=False):
+        try:
+            is_current = self._is_current()
+        except StorageError:
+            if not self._open_sealed():
+                raise
+            is_current = self._is_current()
+        if not is_current:
             self._transact(self._bring_up_to_date)
         if self._path is not None:
             # In this mode readers and the writer do not wait for each other. It is stored in the
@@ -420,8 +453,9 @@ class SqlStorage:
         def attempt() -> T:
             self._leave_to_parent()
             change = "" if self._watched is None else self._watched.check()
+            self._was_changed |= bool(change)
             if change and study is not None:
-                self._look_at(study, has_shrunk=change == "shrunk")
+                self._look_at(study, whole=change == "shrunk")
             with (self._writer if writes else self._engine).begin() as connection:
                 done = work(connection)
             if study is not None and self._watched is not None:
@@ -465,8 +499,12 @@ class SqlStorage:
         is_refused = "FATAL" in said and not any(reason in said for reason in _SERVER_BUSY)
         return self._has_written or not is_refused
 
-    def _look_at(self, study: str, *, has_shrunk: bool) -> None:
-        """Look into a file that others have changed, by a connection that remembers nothing of it.
+    def _look_at(self, study: str, *, whole: bool) -> None:
+        """Look into a file that others may have changed, by a connection that remembers nothing.
+
+        Args:
+            study: The study whose trials must all be there.
+            whole: Look also at what is not this study's.
 
         Raises:
             StorageError: It does not have what was written to it.
@@ -474,7 +512,7 @@ class SqlStorage:
         fresh = self._connect(self._engine.url)
         try:
             with fresh.begin() as connection:
-                sound = not has_shrunk or _is_sound(connection)
+                sound = not whole or _is_sound(connection)
                 found = connection.execute(_SELECT_NUMBERS, {"study": study}).scalars().all()
         finally:
             fresh.dispose()
@@ -500,7 +538,9 @@ class SqlStorage:
         timeout = self._patience_now if self._lock_timeout is None else self._lock_timeout
         for fragment, advice in _ADVICE.items():
             if fragment in reason:
-                return f"{self._where} {advice.format(timeout=timeout)} ({reason})"
+                return (
+                    f"{self._where} {advice.format(timeout=timeout, source=self.source)} ({reason})"
+                )
         return f"{self._where} cannot be used as storage, and nothing was written: {reason}"
 
     def _no_study(self, name: str) -> StorageError:
@@ -530,9 +570,13 @@ def locate(spec: str | os.PathLike[str], folder: str | os.PathLike[str] = "") ->
     if url.get_backend_name() != "sqlite":
         return url
     database = url.database or ""
-    is_uri = url.query.get("uri") == "true" and database.startswith("file:")
+    is_uri = "uri" in url.query and database.startswith("file:")
     if is_uri:
         database = unquote(database.removeprefix("file:"))
+    elif "uri" in url.query:
+        raise StorageError(
+            f"with uri=true a file is written sqlite:///file:{database}?...&uri=true"
+        )
     if database in ("", ":memory:") or url.query.get("mode") == "memory":
         raise StorageError('an SQLite storage needs a file: write sqlite:///runs.db, or "memory"')
     try:
@@ -568,9 +612,18 @@ def _parse(url: str) -> sa.URL:
 
 
 def _check_path(path: Path) -> None:
-    if path.is_dir():
+    try:
+        is_folder, has_folder = path.is_dir(), path.parent.is_dir()
+        is_special = path.exists() and not path.is_file()
+    except OSError as error:  # no name that the file system takes, a folder that is not ours
+        raise StorageError(
+            f"{path} cannot be opened: {error.strerror}; name another file"
+        ) from error
+    if is_folder:
         raise StorageError(f"{path} is a directory; name a file in it: {path / 'runs.db'}")
-    if not path.parent.is_dir():
+    if is_special:  # a pipe would be waited for
+        raise StorageError(f"{path} is no plain file; name another one")
+    if not has_folder:
         raise StorageError(
             f"the directory {path.parent} for {path.name} does not exist; create it: "
             f"mkdir -p {path.parent}"

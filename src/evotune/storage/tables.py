@@ -5,6 +5,7 @@ Table names have a prefix, since a database may hold tables of other programs to
 
 import json
 import logging
+import reprlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from typing import Any, get_args
@@ -135,11 +136,20 @@ MIGRATIONS: list[Callable[[Connection], None]] = [_add_weights, _add_origin]
 
 
 def stored_version(connection: Connection) -> int | None:
-    """Return the schema version of a database, or None when it does not say one."""
+    """Return the schema version of a database, or None when it has no tables of evotune.
+
+    Raises:
+        StorageError: The table that should say it does not.
+    """
     if not inspect(connection).has_table(schema_version.name):
         return None
-    said = connection.execute(select(schema_version.c.version)).scalars().all()
-    return said[0] if len(said) == 1 and type(said[0]) is int and said[0] > 0 else None
+    found = connection.execute(select(schema_version.c.version)).scalars().all()
+    if len(found) != 1 or not isinstance(found[0], int) or found[0] < 1:
+        raise StorageError(
+            f"the database is damaged: table {schema_version.name} should have one row with a "
+            f"version from 1 up, and has {reprlib.repr(list(found))}; restore a copy of it"
+        )
+    return found[0]
 
 
 def _version_of_columns(connection: Connection) -> int:
@@ -192,7 +202,6 @@ def bring_up_to_date(connection: Connection) -> None:
     if version is None:
         version = _version_of_columns(connection)
         METADATA.create_all(connection)
-        connection.execute(schema_version.delete())
         connection.execute(schema_version.insert().values(version=version))
     for newer, migrate in enumerate(MIGRATIONS[version - 1 :], start=version + 1):
         migrate(connection)

@@ -20,7 +20,7 @@ class WatchedFile:
         self.path = path
         self._log_path = f"{path}-wal"
         self._file: tuple[int, int] | None = None
-        self._log: tuple[int, int] | None = None
+        self._log: tuple[int, int, int] | None = None
         self._look: tuple[int, int] | None = None
 
     def forget_log(self) -> None:
@@ -48,10 +48,8 @@ class WatchedFile:
             return ""
         if not found.st_size:
             raise self._lost("was emptied")
-        if self._log is not None and self._log != self._identity_of_log():
-            raise self._lost(f"was parted from its log {self._log_path}, which was removed")
         size, changed = self._look
-        if found.st_size < size:
+        if found.st_size < size or self._log_has_shrunk():
             return "shrunk"
         return "changed" if (found.st_size, found.st_mtime_ns) != (size, changed) else ""
 
@@ -59,14 +57,22 @@ class WatchedFile:
         """Take note of the file as it is after a write of one's own."""
         found = os.stat(self.path)  # noqa: PTH116
         self._look = found.st_size, found.st_mtime_ns
-        self._log = self._identity_of_log()
+        self._log = self._state_of_log()
 
-    def _identity_of_log(self) -> tuple[int, int] | None:
+    def _state_of_log(self) -> tuple[int, int, int] | None:
         try:
             found = os.stat(self._log_path)  # noqa: PTH116
         except FileNotFoundError:
             return None
-        return found.st_dev, found.st_ino
+        return found.st_dev, found.st_ino, found.st_size
+
+    def _log_has_shrunk(self) -> bool:
+        if self._log is None:
+            return False
+        found = self._state_of_log()
+        if found is None or found[:2] != self._log[:2]:
+            raise self._lost(f"was parted from its log {self._log_path}, which was removed")
+        return found[2] < self._log[2]
 
     def _lost(self, what: str) -> StorageError:
         return StorageError(

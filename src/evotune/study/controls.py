@@ -167,6 +167,8 @@ def replay(
         StudyError: The study has several objectives, or every run of an arm has failed.
     """
     _check_one_objective(study)
+    if not isinstance(schedule, Schedule):
+        raise StudyError(f"schedule= must be such as study.schedule(), got {schedule!r}")
     length = len(schedule) if epochs is None else epochs
     constant = _best_constant(study, evaluate, schedule, length, options)
     arms: dict[str, Plan] = {

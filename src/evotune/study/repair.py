@@ -97,13 +97,13 @@ def repair_each(
         aside = Path("evotune-damaged.jsonl")
         if storage.path is not None:
             aside = storage.path.with_name(storage.path.name + ".damaged.jsonl")
-    found = [e for e in examine(storage) if name is None or e.name == name]
-    if name is not None and not found:
-        raise StudyError(f"there is no study {name!r} in this storage")
     for fault in file_faults(storage):
         raise StorageError(
             f"{fault}. Nothing was changed, since this cannot be repaired: {fault.remedy}"
         )
+    found = [e for e in examine(storage) if name is None or e.name == name]
+    if name is not None and not found:
+        raise StudyError(f"there is no study {name!r} in this storage")
     if name is None and (lost := orphans(storage)):
         _set_aside(aside, [_as_json(None, row, ["study_id: of no study"]) for row in lost])
         storage.remove_orphans()

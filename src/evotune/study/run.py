@@ -133,7 +133,8 @@ def check_epochs(algorithm: Algorithm, limits: Limits) -> None:
             only limit of an algorithm whose trials all start afresh.
     """
     epochs, longest = limits.epochs, max(algorithm.traits.budgets, default=0)
-    if limits.has_only_epochs and not algorithm.traits.inherits and not longest:
+    may_inherit = algorithm.traits.inherits or algorithm.traits.changes
+    if limits.has_only_epochs and not may_inherit and not longest:
         raise StudyError(
             f"epochs={epochs:g} ends a run only where trials inherit weights, as in "
             f"PopulationBasedTraining; every trial of {type(algorithm).__name__} starts afresh: "

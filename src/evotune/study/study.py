@@ -99,22 +99,29 @@ class Study:
         self.objectives = parse_objectives(objectives, constraints)
         self.storage = open_storage(storage)
         self._owns_storage = self.storage is not storage
-        self.definition = open_definition(self.storage, algorithm, self.objectives, name, seed)
-        self.stop_reason = ""
-        self._run: Run | None = None
-        self._handed_out: set[int] = set()
-        store = checkpoints if isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
-        place, owner = default_folder(self.storage), owner_of(self.definition)
-        store.open(self.name, place, owner, lasts=not isinstance(self.storage, MemoryStorage))
-        self._engine = Engine(
-            algorithm,
-            self.objectives,
-            self.storage,
-            self.definition,
-            checkpoints=store,
-            duplicates=duplicates,
-            take_over=flag("take_over", take_over),
-        )
+        try:
+            self.definition = open_definition(self.storage, algorithm, self.objectives, name, seed)
+            self.stop_reason = ""
+            self._run: Run | None = None
+            self._handed_out: set[int] = set()
+            store = (
+                checkpoints if isinstance(checkpoints, Checkpoints) else Checkpoints(checkpoints)
+            )
+            place, owner = default_folder(self.storage), owner_of(self.definition)
+            store.open(self.name, place, owner, lasts=not isinstance(self.storage, MemoryStorage))
+            self._engine = Engine(
+                algorithm,
+                self.objectives,
+                self.storage,
+                self.definition,
+                checkpoints=store,
+                duplicates=duplicates,
+                take_over=flag("take_over", take_over),
+            )
+        except BaseException:
+            if self._owns_storage and not isinstance(self.storage, MemoryStorage):
+                self.storage.close()  # nobody else can, and open files hinder who mends it
+            raise
 
     # -- results ----------------------------------------------------------------------------------
 
@@ -572,7 +579,9 @@ class Study:
         Raises:
             StudyError: The study has several objectives, or every run of an arm has failed.
         """
-        return controls.replay(self, evaluate, schedule or self.schedule(), **options)
+        return controls.replay(
+            self, evaluate, self.schedule() if schedule is None else schedule, **options
+        )
 
     def compare_with_random(self, evaluate: Evaluate, **options: Any) -> Comparison:
         """Repeat this search with other seeds, and run random search for as many epochs beside it.

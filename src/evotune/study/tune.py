@@ -63,10 +63,11 @@ def tune(  # noqa: PLR0913  (each option stands alone; users see them as keyword
         if option not in known:
             hint = _RENAMED.get(option) or did_you_mean(option, known) or ""
             raise StudyError(f"tune() has no option {option!r}{hint}")
-    if algorithm == "auto":
-        algorithm = _auto(space, objectives, trials, options)
-    elif isinstance(algorithm, str):
-        algorithm = named(algorithm, space)
+    if isinstance(algorithm, str):
+        is_auto = algorithm == "auto"
+        algorithm = (
+            _auto(space, objectives, trials, options) if is_auto else named(algorithm, space)
+        )
     of_study = {name: options.pop(name) for name in _OF_STUDY if name in options}
     study = Study(algorithm, objectives, storage=storage, name=name, seed=seed, **of_study)
     study.run(evaluate, trials, **options)

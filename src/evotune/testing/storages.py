@@ -212,6 +212,16 @@ class StorageContract:
             storage.write("lenet", bad, FIRST)
         assert storage.trials("lenet") == []
 
+    def test_what_it_cannot_store_is_a_storage_error(self, storage: Storage) -> None:
+        """Nothing of the write is kept then; a storage that can hold anything keeps it."""
+        self._drive(storage)
+        written = [make_trial(0), make_trial(1, note={"mine": object()})]
+        try:
+            storage.write("lenet", written, FIRST)
+        except StorageError:
+            written = []
+        assert storage.trials("lenet") == written
+
     def test_delete_removes_a_study_and_its_trials(self, storage: Storage) -> None:
         """A new study of that name starts empty and free; other studies stay."""
         for name in ("lenet", "other"):

@@ -18,7 +18,7 @@ from string import Formatter
 from typing import Any
 
 from evotune import guard
-from evotune.checks import did_you_mean
+from evotune.checks import did_you_mean, option, seconds, user_path
 from evotune.errors import TaskError
 from evotune.training.params import check_all_used, declared_names
 from evotune.trial import Failed, RunningTrial
@@ -33,6 +33,11 @@ def split(command: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         TaskError: The command is empty, or quotes or braces are not closed.
     """
+    if not isinstance(command, str | Sequence) or isinstance(command, bytes):
+        raise TaskError(
+            f'the command is a text or a list of arguments, such as "python train.py --lr {{lr}}"; '
+            f"got {command!r}"
+        )
     try:
         arguments = tuple(shlex.split(command) if isinstance(command, str) else map(str, command))
     except ValueError as error:
@@ -174,8 +179,15 @@ class CommandTask:
     def __post_init__(self) -> None:
         split(self.command)
         _patterns(self.metric)
-        if self.timeout is not None and not self.timeout > 0:
-            raise TaskError(f"timeout= is a number of seconds above 0, got {self.timeout!r}")
+        declared_names(self.genes)
+        if not isinstance(self.env, Mapping | None):
+            raise TaskError(f'env= is a mapping such as {{"A": "1"}}, got {self.env!r}')
+        for name, value in (
+            ("cwd", _folder(self.cwd)),
+            ("timeout", _optional(seconds, "timeout", self.timeout, "(0, inf]")),
+            ("budget", _optional(option, "budget", self.budget, "(0, inf)")),
+        ):
+            object.__setattr__(self, name, value)
 
     def __call__(self, trial: RunningTrial) -> dict[str, float]:
         """Run the program for one trial and return the metrics that it printed.
@@ -221,6 +233,17 @@ class CommandTask:
         return inherited | added | ours
 
 
+def _folder(cwd: Any) -> Path | None:
+    try:
+        return None if cwd is None else user_path(cwd, TaskError)
+    except TaskError as error:
+        raise TaskError(f"cwd= is a directory: {error}") from error
+
+
+def _optional(read: Any, name: str, value: Any, interval: str) -> Any:
+    return None if value is None else read(name, value, interval, error_type=TaskError)
+
+
 def _run(
     arguments: Sequence[str],
     cwd: str | Path | None,
@@ -248,7 +271,7 @@ def _run(
     finally:
         guard.stop(process)
     output, errors = (stream.text() for stream in streams)
-    if process.returncode == guard.CANNOT_START and guard.SAYS in errors:
+    if process.returncode == guard.CANNOT_START and f"{arguments[0]!r} {guard.SAYS}" in errors:
         raise TaskError(f"the command {errors.strip().splitlines()[-1]}")
     if process.returncode != 0:
         which, text = ("stderr", errors) if errors.strip() else ("stdout", output)
@@ -285,7 +308,7 @@ class _Last(threading.Thread):
         """Return what a program that has ended wrote; a helper that it has left may write on."""
         self.join(_AFTER_THE_END)
         last = b"".join(list(self._chunks))[-_KEPT_BYTES:]
-        return io.TextIOWrapper(io.BytesIO(last), encoding="utf-8", errors="replace").read()
+        return io.TextIOWrapper(io.BytesIO(last), encoding="utf-8-sig", errors="replace").read()
 
 
 def _how_it_ended(code: int) -> str:
@@ -318,18 +341,20 @@ def _read_json(output: str) -> dict[str, float]:
 
 def _patterns(metric: str | Mapping[str, str]) -> dict[str, tuple[re.Pattern[str], int]]:
     """Return for every metric a regular expression and the number of its group."""
-    if metric == "json":
+    if isinstance(metric, str) and metric == "json":
         return {}
     if isinstance(metric, str):
         pattern = _compiled(metric)
         found = {name: (pattern, group) for name, group in pattern.groupindex.items()}
-    else:
+    elif isinstance(metric, Mapping):
         found = {name: (_compiled(text), 1) for name, text in metric.items()}
         if any(pattern.groups != 1 for pattern, _ in found.values()):
             raise TaskError(
                 f"every regular expression of a mapping needs one group, got {metric!r}; "
                 'write metric={"accuracy": r"accuracy=(\\S+)"}'
             )
+    else:
+        found = {}
     if not found:
         raise TaskError(
             f'metric= is "json", a regular expression with named groups or a mapping of names to '

@@ -44,7 +44,11 @@ def find_metrics(metrics: Metrics | None, loss: str | Loss) -> dict[str, Metric]
         metrics = () if is_regression(loss) else ("accuracy",)
     if isinstance(metrics, str):
         metrics = (metrics,)
-    named = metrics if isinstance(metrics, Mapping) else {name: name for name in metrics}
+    if not isinstance(metrics, Mapping | Sequence):
+        raise TaskError(
+            f'metrics= are names such as "accuracy" or ["accuracy", "f1"], got {metrics!r}'
+        )
+    named = metrics if isinstance(metrics, Mapping) else {str(name): name for name in metrics}
     found = {name: _find(name, metric, loss) for name, metric in named.items()}
     return found | {"loss": find_loss(loss)}
 
@@ -59,6 +63,8 @@ def _find(name: str, metric: str | Metric, loss: str | Loss) -> Metric:
         )
     if callable(metric):
         return metric
+    if not isinstance(metric, str):
+        raise TaskError(f"metric {name!r} must be a known name or a function, got {metric!r}")
     if metric in _REGRESSION:
         return _REGRESSION[metric]
     score: Metric = pick("metric", metric, _CLASSIFICATION | _REGRESSION)

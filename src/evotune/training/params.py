@@ -89,8 +89,15 @@ def pick(kind: str, name: str, known: Mapping[str, Any]) -> Any:
 
 
 def declared_names(genes: str | Iterable[str]) -> frozenset[str]:
-    """Return the names in ``genes=``, which may also be a single name without brackets."""
-    return frozenset((genes,) if isinstance(genes, str) else genes)
+    """Return the names in ``genes=``, which may also be a single name without brackets.
+
+    Raises:
+        TaskError: They are no names.
+    """
+    names = [genes] if isinstance(genes, str) or not isinstance(genes, Iterable) else [*genes]
+    if not all(isinstance(name, str) for name in names):
+        raise TaskError(f'genes= are names of genes, such as ("width", "depth"), got {genes!r}')
+    return frozenset(names)
 
 
 def check_all_used(

@@ -1,18 +1,19 @@
 """SupervisedTask: train a PyTorch model on given data with a trial's genes, and measure it."""
 
 import inspect
-import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from numbers import Integral
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from evotune.checks import is_number
+from evotune.checks import is_number, option
 from evotune.errors import TaskError
 from evotune.protocols import TaskTraits
 from evotune.training.data import Data, Source, batches, check_data, check_parts, load, part, reseed
@@ -36,6 +37,7 @@ FIXED_SEED = 0
 
 #: Which trial has trained each parameter that this process still has.
 _trained_by = WeakTensorKeyDictionary()
+_trained_memory: dict[StorageWeakRef, int] = {}  # so that a new view of it counts, too
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +124,13 @@ class SupervisedTask:
         find_optimizer(self.optimizer)
         find_metrics(self.metrics, self.loss)
         find_device(self.device)
+        declared_names(self.genes)
         for name in ("batch_size", "evaluation_batch_size", "epochs"):
-            _whole(name, getattr(self, name))
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
         if self.validate_every is not None:
-            _whole("validate_every", self.validate_every)
+            object.__setattr__(
+                self, "validate_every", _whole("validate_every", self.validate_every)
+            )
         for name, data in self.data().items():
             check_data(name, data)
         if self.scheduler is not None and not callable(self.scheduler):
@@ -318,24 +323,30 @@ def find_device(device: str | torch.device) -> torch.device:
     Raises:
         TaskError: There is no such device.
     """
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.device(device)
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise TaskError(f'device= is "auto", "cpu", "cuda" or "cuda:1", got {device!r}') from error
 
 
 def _check_new(number: int, models: Sequence[nn.Module]) -> None:
     """Refuse models that share weights with others, which would train them further."""
-    mine: dict[int, nn.Parameter] = {}
+    mine: dict[nn.Parameter, StorageWeakRef | None] = {}  # what is lazy has no memory yet
+    places: set[Any] = set()
     for model in models:
-        own = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        for name, parameter in own.items():
+        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        memory = {p: None if is_lazy(p) else _memory(p) for p in parameters.values()}
+        for name, parameter in parameters.items():
+            # Either alone would not do: it may have been moved to a GPU since, or be a new view.
+            place = memory[parameter]
+            before = None if place is None else _trained_memory.get(place)
             if parameter in _trained_by:
-                other = _trained_by[parameter]
-                again = f"of trial {other} again in trial {number}, trained as it is"
-            elif id(parameter) in mine:
+                before = _trained_by[parameter]
+            if before is not None:
+                again = f"of trial {before} again in trial {number}, trained as it is"
+            elif parameter in mine or place in places:
                 again = f"for two networks of one ensemble, that of trial {number}"
             else:
                 continue
@@ -344,14 +355,21 @@ def _check_new(number: int, models: Sequence[nn.Module]) -> None:
                 "function, or return copy.deepcopy(net) there to start from given weights (what "
                 "is shared on purpose needs requires_grad=False)"
             )
-        mine |= {id(parameter): parameter for parameter in own.values()}
-    _trained_by.update(dict.fromkeys(mine.values(), number))
+        mine |= memory
+        places |= {*memory.values()} - {None}
+    _trained_by.update(dict.fromkeys(mine, number))
+    for gone in filter(StorageWeakRef.expired, [*_trained_memory]):
+        del _trained_memory[gone]
+    _trained_memory.update(dict.fromkeys(places, number))
+
+
+def _memory(parameter: nn.Parameter) -> StorageWeakRef:
+    """Return what names the memory of a parameter for as long as it lives."""
+    return StorageWeakRef(parameter.untyped_storage())  # type: ignore[no-untyped-call]
 
 
 def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, Integral) or int(value) < 1:
-        raise TaskError(f"{name} must be a whole number from 1 up, got {value!r}")
-    return int(value)
+    return int(option(name, value, "[1, inf)", whole=True, error_type=TaskError))
 
 
 def _epochs(budget: float) -> int:
@@ -371,7 +389,7 @@ def _check_model(model: Any) -> None:
         )
     try:
         inspect.signature(model).bind({})
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # a class of C may have no signature
         raise TaskError(
             f"model= must be a function of one argument, the trial's params, got {model!r}; "
             "write model=lambda params: Net()"
@@ -379,7 +397,7 @@ def _check_model(model: Any) -> None:
 
 
 def _check_noise(deviation: Any) -> None:
-    if not is_number(deviation) or not 0 < deviation < math.inf:
+    if not is_number(deviation) or not 0 < deviation <= sys.float_info.max:
         raise TaskError(
             "robustness= must be the standard deviation of input noise, a number above 0, "
             f"or a function of the inputs; got {deviation!r}"
