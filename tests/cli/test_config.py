@@ -240,6 +240,18 @@ BAD = {
         {"algorithm": 'name = "Genetic"\npopulation_size = 3.5'},
         "'population_size' must be a whole number, got 3.5",
     ),
+    "a table for a list": (
+        {"algorithm": 'name = "Genetic"\nseeds = { lr = 0.5 }'},
+        r"'seeds' must be a list of tables, got \{'lr': 0.5\}",
+    ),
+    "a text for a list": (
+        {"algorithm": 'name = "Genetic"\nmutation = { name = "Gaussian", scale = "a" }'},
+        "'scale' must be a number or a list of 2 numbers or a table, got 'a'",
+    ),
+    "a number for an operator": (
+        {"algorithm": 'name = "Genetic"\nselection = 3'},
+        "'selection' must be a name or a table .*, got 3. Known: .*Tournament",
+    ),
     "option bounds": (
         {"algorithm": 'name = "Genetic"\npopulation_size = 1'},
         r"\[algorithm\]: Genetic: .*population_size",

@@ -34,7 +34,7 @@ def test_a_rule_is_read(study_file, text, rule):
         ('{ name = "MedianStopping", gracee = 3 }', "did you mean 'grace'"),
         ('{ name = "MedianStopping", grace = 0 }', "grace must be a whole number from 1 up"),
         ("{ grace = 3 }", "needs a name: one of DominationStopping, MedianStopping"),
-        ("5", r"must be a rule such as MedianStopping\(\)"),
+        ("5", "must be a name or a table .*Known: .*MedianStopping"),
     ],
 )
 def test_what_is_no_rule_is_refused(study_file, text, says):

@@ -7,6 +7,12 @@ import pytest
 import evotune as et
 
 
+def change(path, statement):
+    with sqlite3.connect(path) as database:
+        database.execute(statement)
+    database.close()
+
+
 @pytest.fixture
 def damaged(tmp_path):
     path = tmp_path / "runs.db"
@@ -34,6 +40,7 @@ def test_check_and_repair(evotune, damaged):
     assert f"evotune storage check {damaged}" in errors
     code, output, _ = evotune("storage", "repair", damaged, "bad")
     assert (code, "failed now: 1, 3" in output) == (0, True)
+    assert "study.enqueue(study.trials[1].params)" in output
     assert f"2 rows set aside in {damaged}.damaged.jsonl" in output
     code, output, _ = evotune("storage", "check", damaged)
     assert (code, "nothing is damaged" in output) == (0, True)
@@ -67,4 +74,34 @@ def test_a_damaged_file(evotune, damaged):
     damaged.write_bytes(content)
     code, output, errors = evotune("storage", "check", damaged)
     assert code == 1
-    assert "damaged" in output + errors
+    assert f"sqlite3 {damaged} .recover" in output + errors
+    assert "storage repair" not in output
+    before = damaged.read_bytes()
+    code, output, errors = evotune("storage", "repair", damaged)
+    assert (code, damaged.read_bytes()) == (1, before)
+    assert f"sqlite3 {damaged} .recover" in errors
+
+
+def test_check_offers_a_repair_only_of_what_it_can_mend(evotune, damaged):
+    change(damaged, "update evotune_studies set space = '{' where name = 'bad'")
+    code, output, _ = evotune("storage", "check", damaged)
+    assert (code, "storage repair" in output) == (1, False)
+    assert "column 'space' of its table evotune_studies" in output
+    change(damaged, "insert into evotune_trials select 9, number, state, genome, params, seed, "
+           "budget, weights_from, parents, note, metrics, \"values\", violation, failure, reports, "
+           "repeat_of, results_seen, result_order, started, ended, checkpoint, inherit, origin "
+           "from evotune_trials where study_id = 1")  # fmt: skip
+    assert "storage repair" in evotune("storage", "check", damaged)[1]
+    code, output, _ = evotune("storage", "repair", damaged)
+    assert (code, "5 rows of no study set aside" in output) == (1, True)
+    assert "column 'space'" in output
+    assert "storage repair" not in evotune("storage", "check", damaged)[1]
+
+
+def test_a_lost_table_of_versions_is_written_anew(evotune, damaged):
+    change(damaged, "delete from evotune_studies where name = 'bad'")
+    change(damaged, "drop table evotune_schema_version")
+    assert evotune("storage", "repair", damaged)[0] == 0
+    assert evotune("show", damaged, "good")[0] == 0
+    assert "nothing is damaged" in evotune("storage", "check", damaged)[1]
+    assert evotune("storage", "check", damaged)[1].rstrip().endswith(": 1 study")

@@ -91,6 +91,10 @@ def test_bad_spaces(make, message):
     [
         ({"booster": "tree", "depth": 9, "bias": True}, "'depth' is 9, outside its domain"),
         ({"booster": "tree", "depth": 2.0, "bias": True}, "'depth' is 2.0, outside"),
+        (
+            {"booster": "tree", "depth": "2", "bias": True},
+            r"'depth' is '2', a text and not a number, outside its domain Int\(low=1, high=",
+        ),
         ({"booster": "tree", "depth": 1}, "'bias' is missing"),
         ({"boster": "tree", "depth": 1, "bias": True}, "'boster' is not.*did you mean 'booster'"),
         ({"booster": "tree", "depth": 1, "bias": True, "z": 1}, "gene 'z' is not in the space"),

@@ -218,6 +218,25 @@ def test_a_metric_that_never_comes_ends_the_run_after_three_trials(returned):
     assert len(broken.trials) == 3
 
 
+@pytest.mark.parametrize(
+    ("needed", "returned", "says", "not_said"),
+    [
+        ("accuracy", {"acuracy": 0.5}, "did you mean 'acuracy'?", "use one name"),
+        ("accuracy", {"Accuracy": 0.5}, "did you mean 'Accuracy'?", "use one name"),
+        ("accuracy", {"acc": 0.5}, "did you mean 'acc'?", "use one name"),
+        ("loss", {"acc": 0.5}, "use one name in the objective and the function", "did you"),
+        ("loss", None, "return a number or a dict", "name"),
+        ("loss", "good", "return a number or a dict", "name"),
+        ("loss", (0.1, 0.2), "return a number or a dict", "name"),
+    ],
+)
+def test_advice_for_a_metric_that_is_missing(needed, returned, says, not_said):
+    with pytest.raises(TooManyFailuresError) as error:
+        study(f"max {needed}").run(lambda t: returned, trials=4)
+    assert says in str(error.value)
+    assert not_said not in str(error.value)
+
+
 def test_a_metric_that_comes_at_times_is_a_failure_like_others():
     result = study().run(lambda t: train(t) if t.number in (2, 8) else {}, trials=9)
     assert result.counts == {"done": 2, "failed": 7}

@@ -442,6 +442,8 @@ def test_the_best_weights_can_be_restored(tmp_path):
         member = Member(0)
         assert study.restore(member=member).number == best.number
         assert member.history[-1] == best.number
+        with pytest.raises(CheckpointError, match=rf"trial {best.number} kept member, not net; "):
+            study.restore(net=member)
         gone = next(t.number for t in study.trials if t.checkpoint.deleted)
         with pytest.raises(CheckpointError, match="deleted"):
             study.restore(gone, member=member)
@@ -651,6 +653,26 @@ def test_a_population_whose_weights_are_away_waits_for_them(harm, workers, tmp_p
         assert decisions(study) == decisions(expected)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("limits", [{"epochs": 3}, {"trials": 18}, {"epochs": 5, "timeout": 1e-9}])
+def test_a_finished_study_stays_finished_without_its_weights(limits, workers, tmp_path):
+    with stored(tmp_path) as study:
+        study.run(train_member, epochs=3, trials=20)
+        before = study.trials
+    away(tmp_path / "runs.db.checkpoints")
+    with stored(tmp_path) as study:
+        study.run(train_member, workers=workers, **limits)
+        assert study.trials == before
+        with pytest.raises(CheckpointError, match="nothing was recorded"):
+            study.run(train_member, epochs=9, workers=workers)
+        assert study.trials == before
+    shutil.rmtree(tmp_path / "runs.db.checkpoints", ignore_errors=True)
+    (tmp_path / "away").rename(tmp_path / "runs.db.checkpoints")
+    with stored(tmp_path) as study:
+        study.run(train_member, epochs=5)
+        check_lines(study)
+
+
 def cut_short(path: Path) -> None:
     shutil.copytree(path, path.with_name("away"))
     for file in path.rglob("*.safetensors"):
@@ -776,7 +798,7 @@ def test_a_new_database_of_an_old_name_leaves_the_weights_of_the_old_one(tmp_pat
     goes_on(tmp_path, "runs.db")
 
 
-def test_a_child_that_does_not_fit_is_not_its_donors_fault():
+def test_a_child_that_does_not_fit_is_not_its_donors_fault(caplog):
     class Sized(Member):
         def load_state_dict(self, state):
             if len(state["weights"]) != len(self.weights):
@@ -796,6 +818,10 @@ def test_a_child_that_does_not_fit_is_not_its_donors_fault():
     failed = [t for t in study.trials if t.failure]
     assert failed
     assert {t.failure.kind for t in failed} == {"exception"}
+    said = [r.getMessage() for r in caplog.records if "failed" in r.getMessage()]
+    assert len(said) == 1
+    assert f"trial {failed[0].number}, which" in said[0]
+    assert "genes that change shapes" in said[0]
     assert not [t for t in study.trials[6:] if t.weights_from is None]
 
 
@@ -928,3 +954,19 @@ def test_training_without_epochs_is_warned_of(caplog):
 
     et.Study(population(), "min loss", seed=1).run(train, epochs=2)
     assert "trial.epochs() was not used" in caplog.text
+
+
+def test_restoring_into_another_network_says_how_to_build_it():
+    class Narrow(Member):
+        def load_state_dict(self, state):
+            raise ValueError("another shape")
+
+    study = et.Study(population(), "min loss", seed=1).run(train_member, epochs=2)
+    with pytest.raises(CheckpointError) as error:
+        study.restore(member=Narrow(0))
+    number = study.restore(member=Member(0)).number
+    assert f"the member that trial {number} kept does not fit the given member: " in str(
+        error.value
+    )
+    assert f"study.trials[{number}].params" in str(error.value)
+    assert "donor" not in str(error.value)

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from evotune.errors import TaskError
 from evotune.training import SupervisedTask
-from evotune.trial import Failed
+from evotune.trial import Failed, RunningTrial, Trial
 from helpers_training import blob_task, blobs, digits, mlp, start, without_seconds
 
 
@@ -318,6 +318,15 @@ def test_weights_that_another_trial_has_trained_are_refused(make):
     trials = (task(start({"lr": 0.1})) for _ in range(3))
     with pytest.raises(TaskError, match=r"(?s)weight' of trial 3 again.*make every model anew"):
         list(trials)
+
+
+@pytest.mark.parametrize("make", [one_net, shared_backbone])
+def test_weights_that_networks_of_one_ensemble_share_are_refused(make):
+    task = blob_task(model=make(), epochs=1)
+    trial = RunningTrial(Trial(5, {}, {}, seed=1, inherit={"networks": [None, None]}))
+    assert trial.networks == 2
+    with pytest.raises(TaskError, match=r"(?s)weight' for two networks of one ensemble, .* 5;"):
+        task(trial)
 
 
 def test_shared_weights_that_are_frozen_or_copied_are_fine():

@@ -5,7 +5,7 @@ import math
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,6 +43,15 @@ _SHAPE_ADVICE = (
 )
 
 
+class _Words(NamedTuple):
+    """How messages name what was kept, what it is loaded into, and what to do."""
+
+    kept: str = "the donor's {}"
+    own: str = "this trial's {}"
+    names: str = "give keep and resume the same names"
+    shapes: str = _SHAPE_ADVICE
+
+
 def is_tensor(value: Any) -> bool:
     """Return True for a torch tensor; torch is not imported for it."""
     torch = sys.modules.get("torch")
@@ -65,7 +74,9 @@ def snapshot(objects: Mapping[str, Any]) -> State:
     return {name: _copy(_state_of(value), name, seen) for name, value in objects.items()}
 
 
-def restore(objects: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+def restore(
+    objects: Mapping[str, Any], state: Mapping[str, Any], kept_by: int | None = None
+) -> None:
     """Give every object the state of its name; a list or a dict is filled in place.
 
     The state itself is copied, so that any number of trials may start from it.
@@ -73,19 +84,28 @@ def restore(objects: Mapping[str, Any], state: Mapping[str, Any]) -> None:
     Args:
         objects: By name: anything with ``load_state_dict``, lists and dicts.
         state: What `snapshot` gave; names that are not among the objects are ignored.
+        kept_by: The trial whose weights a user loads; None for a trial that resumes from a donor.
 
     Raises:
         CheckpointError: A name is missing, or the state does not fit its object.
     """
+    words = _Words()
+    if kept_by is not None:
+        words = _Words(
+            f"the {{}} that trial {kept_by} kept",
+            "the given {}",
+            "give restore the names that trial.keep was given",
+            f"build it as that trial did, from study.trials[{kept_by}].params",
+        )
     missing = [name for name in objects if name not in state]
     if missing:
+        who = "the donor" if kept_by is None else f"trial {kept_by}"
         raise CheckpointError(
-            f"the donor kept {', '.join(state) or 'nothing'}, not {', '.join(missing)}; give keep "
-            "and resume the same names"
+            f"{who} kept {', '.join(state) or 'nothing'}, not {', '.join(missing)}; {words.names}"
         )
     seen: dict[Any, Any] = {}
     for name, target in objects.items():
-        _restore_one(name, target, fitted(target, _copy(state[name], name, seen)))
+        _restore_one(name, target, fitted(target, _copy(state[name], name, seen)), words)
 
 
 def fitted(module: Any, part: Any) -> Any:
@@ -254,17 +274,18 @@ def _state_of(value: Any) -> Any:
     return value.state_dict() if callable(getattr(value, "state_dict", None)) else value
 
 
-def _restore_one(name: str, target: Any, part: Any) -> None:
+def _restore_one(name: str, target: Any, part: Any, words: _Words) -> None:
     if callable(getattr(target, "load_state_dict", None)):
         if isinstance(part, dict):
-            _check_optimizer(name, target, part)
-        _check_kinds(name, target, part)
+            _check_optimizer(name, target, part, words)
+        _check_kinds(name, target, part, words)
         try:
             target.load_state_dict(part)
         except Exception as error:  # every library has its own for a state that does not fit
             why = _first_misfit(_state_of(target), part) or str(error)
             raise CheckpointError(
-                f"the donor's {name} does not fit this trial's {name}: {why}; {_SHAPE_ADVICE}"
+                f"{words.kept.format(name)} does not fit {words.own.format(name)}: {why}; "
+                f"{words.shapes}"
             ) from error
     elif isinstance(target, dict) and isinstance(part, dict):
         target.clear()
@@ -278,7 +299,7 @@ def _restore_one(name: str, target: Any, part: Any) -> None:
         )
 
 
-def _check_optimizer(name: str, target: Any, part: Mapping[str, Any]) -> None:
+def _check_optimizer(name: str, target: Any, part: Mapping[str, Any], words: _Words) -> None:
     """Raise when the donor's optimizer was of another kind: torch itself would not notice."""
     groups = getattr(target, "param_groups", None)
     kept = part.get("param_groups")
@@ -289,12 +310,13 @@ def _check_optimizer(name: str, target: Any, part: Mapping[str, Any]) -> None:
     extra = theirs - set(groups[0]) - {"initial_lr"}
     if extra and mine - theirs:
         raise CheckpointError(
-            f"the donor's {name} was of another kind than this {type(target).__name__}: it had "
-            f"{', '.join(sorted(extra))}, not {', '.join(sorted(mine - theirs))}; {_SHAPE_ADVICE}"
+            f"{words.kept.format(name)} was of another kind than this {type(target).__name__}: it "
+            f"had {', '.join(sorted(extra))}, not {', '.join(sorted(mine - theirs))}; "
+            f"{words.shapes}"
         )
 
 
-def _check_kinds(name: str, target: Any, part: Any) -> None:
+def _check_kinds(name: str, target: Any, part: Any, words: _Words) -> None:
     """Raise where tensors hold another kind of numbers: torch would round or cut them silently."""
     if not isinstance(part, Mapping) or not callable(getattr(target, "named_modules", None)):
         return
@@ -304,8 +326,8 @@ def _check_kinds(name: str, target: Any, part: Any) -> None:
             continue
         if _kind(own) != _kind(kept):
             raise CheckpointError(
-                f"the donor's {name} does not fit this trial's {name}: {key} is of {kept.dtype} "
-                f"there and of {own.dtype} here"
+                f"{words.kept.format(name)} does not fit {words.own.format(name)}: {key} is of "
+                f"{kept.dtype} there and of {own.dtype} here"
             )
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import evotune
 from evotune.algorithms.auto import auto
+from evotune.checks import is_number
 from evotune.cli.registry import at, build, check_names
 from evotune.errors import ConfigError
 from evotune.names import SEARCHES, WRAPPERS
@@ -28,6 +29,8 @@ OPERATORS = {
 }
 #: Options for which the algorithm itself accepts names, such as "quantile" and "auto".
 _NAMED_THERE = ("exploit", "interval")
+#: Options that may be plain numbers too.
+_NUMBERS_TOO = ("mutation_rate", "interval")
 
 T = TypeVar("T")
 
@@ -153,8 +156,14 @@ def make_operator(option: str, value: Any) -> Any:
         ConfigError: A name or option is unknown, or a value has the wrong type.
         AlgorithmError: The operator rejects an option.
     """
-    if option not in OPERATORS or not isinstance(value, str | Mapping):
+    if option not in OPERATORS or (option in _NUMBERS_TOO and is_number(value)):
         return value
+    if not isinstance(value, str | Mapping):
+        known = ", ".join(_family(option))
+        raise ConfigError(
+            f"{option!r} must be a name or a table {{ name = ..., ... }}, got {value!r}. "
+            f"Known: {known}"
+        )
     with at(option):
         family = _family(option)
         if option in _NAMED_THERE and isinstance(value, str) and value not in family:

@@ -225,10 +225,13 @@ def repair(
         bool, typer.Option("--take-over", help="Also where it cannot be seen who drives a study.")
     ] = False,
 ) -> None:
-    """Set damaged trials aside in a file; failed ones take their place, and the study goes on."""
+    """Set damaged trials aside in a file; failed ones take their place, and the study goes on.
+
+    Exit code 1 where something is still damaged.
+    """
     from evotune.cli.storage import repair
 
-    repair(source, name, aside=aside, take_over=take_over)
+    raise typer.Exit(repair(source, name, aside=aside, take_over=take_over))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,9 +1,9 @@
 """Builds objects from names and options in a file; suggests the nearest name for unknown ones."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from evotune.checks import did_you_mean
@@ -13,6 +13,13 @@ from evotune.space.domains import KINDS, domain_from_json
 
 T = TypeVar("T")
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_PLURALS = {
+    "a whole number": "whole numbers",
+    "a number": "numbers",
+    "a text": "texts",
+    "a table": "tables",
+}
+_LISTS = (Sequence, Collection, list, tuple)
 
 
 @contextmanager
@@ -105,18 +112,31 @@ def _fits(value: Any, hint: Any) -> bool:
         return value in get_args(hint)
     if origin in (Union, UnionType):
         return any(_fits(value, part) for part in get_args(hint))
+    if origin in _LISTS and isinstance(value, str | Mapping):  # Python's lists, a file's not
+        return False
     return isinstance(value, origin or hint)
 
 
 def _words(hint: Any) -> str:
-    if get_origin(hint) in (Union, UnionType):
-        parts = [_words(part) for part in get_args(hint) if part is not NoneType]
-        return " or ".join(dict.fromkeys(parts))
-    if get_origin(hint) is Literal:
-        return " or ".join(f'"{value}"' for value in get_args(hint))
-    if isinstance(hint, type) and hint not in _WORDS:
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    said = [words for part in parts if (words := _words_of_one(part))]
+    return " or ".join(dict.fromkeys(said)) or "left out (no file can write it)"
+
+
+def _words_of_one(hint: Any) -> str:
+    """Return what a file writes for a type that is no union; "" for what it cannot write."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return " or ".join(f'"{value}"' for value in parts)
+    if origin in _LISTS:
+        items = _PLURALS.get(_words_of_one(parts[0]), "")
+        length = f"{len(parts)} " if origin is tuple and parts[-1] is not Ellipsis else ""
+        return f"a list of {length}{items}" if items else "a list"
+    if origin is Mapping:
+        return "a table"
+    if isinstance(hint, type) and hint.__module__.startswith("evotune."):
         return f'{{ name = "{hint.__name__}", ... }}'
-    return _WORDS.get(hint, "left out (no file can write it)")
+    return _WORDS.get(hint, "") if isinstance(hint, type) else ""
 
 
 def make_domain(table: Any) -> Domain:

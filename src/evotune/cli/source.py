@@ -15,9 +15,9 @@ from evotune.errors import NoResultError, StorageError, StudyError
 from evotune.objectives import Objectives
 from evotune.protocols import Driver, Storage, StudyDefinition, StudySummary
 from evotune.storage import open_storage
-from evotune.storage.damage import refuse_damage, space_of
+from evotune.storage.damage import located, refuse_damage, space_of
 from evotune.storage.sql import file_of, locate
-from evotune.storage.tables import schema_version
+from evotune.storage.tables import METADATA
 from evotune.study.ledger import Ledger
 from evotune.trial import Trial
 
@@ -140,7 +140,8 @@ def read_record(storage: Storage, summary: StudySummary) -> Record:
     name = summary.definition.name
     if storage.load(name) is None:  # its name is what is damaged
         raise StorageError(f"study {name!r} is damaged, {summary.damage}")
-    return Record(summary.definition, storage.trials(name), summary.driver)
+    with located(storage):
+        return Record(summary.definition, storage.trials(name), summary.driver)
 
 
 def _choose(source: str, names: Sequence[str], name: str | None) -> str:
@@ -176,9 +177,8 @@ def _check_file(path: Path, hint: str) -> None:
     try:
         uri = f"file:{quote(str(path.absolute()))}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as connection:
-            query = "SELECT 1 FROM sqlite_master WHERE name = ?"
-            found = connection.execute(query, (schema_version.name,)).fetchone()
+            found = connection.execute("SELECT name FROM sqlite_master").fetchall()
     except sqlite3.Error:
         return
-    if found is None:
+    if not METADATA.tables.keys() & {name for (name,) in found}:
         raise StorageError(f"{path} holds no studies of evotune")

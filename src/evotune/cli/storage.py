@@ -3,12 +3,15 @@
 from contextlib import closing
 from pathlib import Path
 
+from rich.console import Console
+
 from evotune.analysis.text import count
 from evotune.cli.console import make_console, print_next
 from evotune.cli.source import open_source
+from evotune.errors import EvotuneError
 from evotune.storage.check import check as find_all
 from evotune.storage.sql import SqlStorage
-from evotune.study.repair import repair as set_aside
+from evotune.study.repair import Repaired, repair_each
 
 
 def check(source: str) -> int:
@@ -17,38 +20,73 @@ def check(source: str) -> int:
     Returns:
         The exit code: 1 where something is.
     """
-    storage, name = _open(source)
+    storage = _open(source)
     with closing(storage):
         faults = list(find_all(storage))
-        studies = len(storage.studies())
+        studies = 0 if faults else len(storage.studies())
     console = make_console()
     for fault in faults:
-        console.print(str(fault), soft_wrap=True)
+        remedy = f". This cannot be repaired: {fault.remedy}" if fault.remedy else ""
+        console.print(f"{fault}{remedy}", soft_wrap=True)
     if faults:
         console.print(f"{count(len(faults), 'fault')} in {source}", soft_wrap=True)
-        print_next(console, [("storage", "repair", source, *([name] if name else []))])
+        hopeless = {fault.study for fault in faults if fault.remedy}
+        if "" not in hopeless and any(fault.study not in hopeless for fault in faults):
+            print_next(console, [("storage", "repair", source)])
         return 1
-    console.print(f"nothing is damaged in {source}: {studies} studies", soft_wrap=True)
+    what = count(studies, "study").replace("studys", "studies")
+    console.print(f"nothing is damaged in {source}: {what}", soft_wrap=True)
     return 0
 
 
-def repair(source: str, name: str | None, *, aside: Path | None, take_over: bool) -> None:
-    """Set damaged trials aside and print what was done."""
-    storage, own = _open(source)
-    with closing(storage):
-        done = set_aside(storage, name or own, aside=aside, take_over=take_over)
+def repair(source: str, name: str | None, *, aside: Path | None, take_over: bool) -> int:
+    """Repair what can be, and print what was done.
+
+    Returns:
+        The exit code: 1 where something is still damaged.
+    """
+    storage = _open(source)
     console = make_console()
-    for study in done:
-        numbers = ", ".join(map(str, study.trials)) or "none"
-        console.print(f"study {study.study!r}: trials that failed now: {numbers}", soft_wrap=True)
-        if study.aside is not None:
-            rows = count(study.rows, "row")
-            console.print(f"{rows} set aside in {study.aside}", soft_wrap=True)
-    if not done:
+    with closing(storage):
+        all_done = []
+        for done in repair_each(storage, name, aside=aside, take_over=take_over):
+            all_done.append(done)
+            _print_done(console, done)
+        left = [f for f in find_all(storage) if name is None or f.study == name]
+    numbers = [n for done in all_done if isinstance(done, Repaired) for n in done.trials]
+    if numbers:
+        again = f"study.enqueue(study.trials[{numbers[0]}].params)"
+        console.print(
+            f"a study runs none of its failed trials again by itself; {again} does, in Python, "
+            "with params from the middle of the space where they could not be read",
+            soft_wrap=True,
+        )
+    if left:
+        console.print(f"still in {source}: {count(len(left), 'fault')}", soft_wrap=True)
+        print_next(console, [("storage", "check", source)])
+    elif not all_done:
         console.print("nothing is damaged", soft_wrap=True)
+    return 1 if left else 0
 
 
-def _open(source: str) -> tuple[SqlStorage, str | None]:
-    storage, name = open_source(source)
+def _print_done(console: Console, done: Repaired | EvotuneError) -> None:
+    if isinstance(done, EvotuneError):
+        console.print(str(done), soft_wrap=True)
+        return
+    if done.trials or (done.study and not done.rebuilt):
+        numbers = ", ".join(map(str, done.trials)) or "none"
+        console.print(f"study {done.study!r}: trials that failed now: {numbers}", soft_wrap=True)
+    if done.rebuilt:
+        numbers = ", ".join(map(str, done.rebuilt))
+        what = "trials that are whole again, computed from their metrics and genome"
+        console.print(f"study {done.study!r}: {what}: {numbers}", soft_wrap=True)
+    if done.aside is not None:
+        whose = "" if done.study else " of no study"
+        said = f"{count(done.rows, 'row')}{whose} set aside in {done.aside}"
+        console.print(said, soft_wrap=True)
+
+
+def _open(source: str) -> SqlStorage:
+    storage, _ = open_source(source)
     assert isinstance(storage, SqlStorage)  # a command line names nothing else
-    return storage, name
+    return storage

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evotune.checks import did_you_mean
+from evotune.checks import did_you_mean, is_number
 from evotune.errors import GenomeError, SpaceError
 from evotune.space.conditions import Range, When, in_common, in_order
 from evotune.space.domains import Domain, domain_from_json
@@ -196,8 +196,10 @@ class Space:
             if name not in genome:
                 raise GenomeError(f"gene {name!r} is missing from {dict(genome)!r}")
             if not domain.contains(genome[name]):
+                is_text = isinstance(genome[name], str) and is_number(domain.from_unit(0.5))
+                kind = ", a text and not a number" if is_text else ""
                 raise GenomeError(
-                    f"gene {name!r} is {genome[name]!r}, outside its domain {domain.to_json()}"
+                    f"gene {name!r} is {genome[name]!r}{kind}, outside its domain {domain!r}"
                 )
 
     def _check_names(self, genome: Genome) -> None:

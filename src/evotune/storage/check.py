@@ -11,7 +11,14 @@ from evotune.errors import EvotuneError, StorageError
 from evotune.objectives import Objectives
 from evotune.protocols import StudyDefinition
 from evotune.storage import tables
-from evotune.storage.damage import DamageError, Fault, find_faults, space_of
+from evotune.storage.damage import (
+    DamageError,
+    Fault,
+    find_contradictions,
+    find_faults,
+    of_study,
+    space_of,
+)
 from evotune.storage.sql import SqlStorage
 from evotune.storage.tables import DEFINITION, DRIVER, TRIAL, studies, trials
 from evotune.trial import Trial
@@ -44,25 +51,52 @@ def check(storage: SqlStorage) -> Iterator[Fault]:
     Args:
         storage: The database, opened.
     """
-    if storage.path is not None:
-        yield from _check_file(storage)
-    for examined in examine(storage):
-        yield from examined.faults
+    damaged = list(file_faults(storage))
+    yield from damaged
+    try:
+        if lost := orphans(storage):
+            yield Fault("", None, "", f"rows of table evotune_trials of no study: {len(lost)}")
+        for examined in examine(storage):
+            yield from examined.faults
+    except StorageError as error:
+        if not damaged:
+            yield _unreadable(storage, "", error)
 
 
-def _check_file(storage: SqlStorage) -> Iterator[Fault]:
-    """Yield what SQLite itself finds."""
+def file_faults(storage: SqlStorage) -> Iterator[Fault]:
+    """Yield what SQLite itself finds wrong with its file."""
+    if storage.path is None:
+        return
     try:
         lines = storage.read(lambda c: c.exec_driver_sql("PRAGMA integrity_check").scalars().all())
-        lost = storage.read(lambda c: c.exec_driver_sql("PRAGMA foreign_key_check").all())
     except StorageError as error:
-        yield Fault("", None, "", str(error))
+        yield _unreadable(storage, "", error)
         return
     for line in lines:
         if line != "ok":
-            yield Fault("", None, "", f"SQLite finds the file damaged: {line}")
-    if lost:
-        yield Fault("", None, "", f"{len(lost)} rows of table {lost[0][0]!r} belong to no study")
+            said = f"SQLite finds the file damaged: {' '.join(line.split())}"
+            yield Fault("", None, "", said, _recover(storage))
+
+
+def orphans(storage: SqlStorage) -> list[dict[str, Any]]:
+    """Return the cells of all trials whose study is not there."""
+    query = sa.select(trials).where(trials.c.study_id.not_in(sa.select(studies.c.id)))
+    return [dict(row._mapping) for row in storage.read(partial(_rows, query))]
+
+
+def _unreadable(storage: SqlStorage, study: str, error: StorageError) -> Fault:
+    is_lost = storage.path is None or "no such" in str(error)
+    remedy = "restore a copy of the database" if is_lost else _recover(storage)
+    what = "its trials" if study else f"{storage.source}"
+    reason = getattr(error.__cause__, "orig", error)  # without what the remedy says
+    return Fault(study, None, "", f"{what} cannot be read: {reason}", remedy)
+
+
+def _recover(storage: SqlStorage) -> str:
+    return (
+        "restore a copy of the file, or write what can be read of it into a new one, and check "
+        f"that: sqlite3 {storage.source} .recover | sqlite3 {storage.source}.recovered"
+    )
 
 
 def examine(storage: SqlStorage) -> Iterator[Examined]:
@@ -74,7 +108,7 @@ def examine(storage: SqlStorage) -> Iterator[Examined]:
         try:
             found = storage.read(partial(_rows, query))
         except StorageError as error:  # a damaged file: others may still be read
-            examined.faults.append(Fault(examined.name, None, "trials", str(error)))
+            examined.faults.append(_unreadable(storage, examined.name, error))
         else:
             _examine_trials(examined, found)
         yield examined
@@ -91,7 +125,7 @@ def _examined(key: int, row: list[Any]) -> Examined:
         tables.driver_from_row(row[len(DEFINITION) :], examined.name)
     except DamageError as error:
         examined.faults.append(error.fault)
-    examined.faults += [Fault(examined.name, None, c, reason) for c, reason in wrong.items()]
+    examined.faults += [of_study(examined.name, c, reason) for c, reason in wrong.items()]
     if not wrong:
         examined.definition = StudyDefinition(**fields)
     return examined
@@ -123,4 +157,8 @@ def _faults_between(examined: Examined, unread: set[int]) -> list[Fault]:
     except EvotuneError:  # a domain of the user's own, whose module is not imported here
         space = None
     unread = {number for number in unread if number >= 0}
-    return list(find_faults(examined.name, examined.trials, space, objectives, unread))
+    trials = examined.trials
+    return [
+        *find_faults(examined.name, trials, space, objectives, unread),
+        *find_contradictions(examined.name, trials, objectives),
+    ]

@@ -6,6 +6,7 @@ a study is looked at here, for every kind of storage.
 
 import math
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,18 +27,22 @@ class Fault:
     Attributes:
         study: Name of the study, "" where it is the database itself.
         trial: Number of the trial, as it is stored; None for the study's own row.
-        column: Column of the table, "" for the database itself.
+        column: Column of the table, "" for the database itself, or all trials of a study.
         reason: What is wrong with it.
+        remedy: What to do, where a repair cannot mend it; "" where it can.
     """
 
     study: str
     trial: Any
     column: str
     reason: str
+    remedy: str = ""
 
     def __str__(self) -> str:
         if not self.study:
             return self.reason
+        if not self.column:
+            return f"study {self.study!r}: {self.reason}"
         trial = "" if self.trial is None else f", trial {self.trial}"
         return f"study {self.study!r}{trial}, column {self.column!r}: {self.reason}"
 
@@ -49,15 +54,43 @@ class DamageError(StorageError):
         fault: Where and why.
     """
 
-    def __init__(self, fault: Fault, source: str = "SOURCE") -> None:
-        super().__init__(
-            f"{fault}. The database is damaged there: evotune storage check {source} finds all "
-            f"that is, evotune storage repair {source} sets damaged trials aside"
-        )
+    def __init__(self, fault: Fault, source: str = "") -> None:
+        said = f"{fault}. The database is damaged there"
+        if source:
+            said += f": evotune storage check {source} finds all that is"
+        if fault.remedy:
+            said += f"; this cannot be repaired: {fault.remedy}"
+        elif source:
+            said += f", evotune storage repair {source} sets damaged trials aside"
+        super().__init__(said)
         self.fault = fault
+        self.source = source
 
     def __reduce__(self) -> Any:
-        return type(self), (self.fault,)
+        return type(self), (self.fault, self.source)
+
+
+def source_of(storage: Any) -> str:
+    """Return what names a storage in a command, quoted for a shell; "" where nothing does."""
+    return str(getattr(storage, "source", ""))
+
+
+@contextmanager
+def located(storage: Any) -> Iterator[None]:
+    """Let errors of damage inside the block name the storage in which it is."""
+    try:
+        yield
+    except DamageError as error:
+        raise DamageError(error.fault, source_of(storage)) from error
+
+
+def of_study(study: str, column: str, reason: str) -> Fault:
+    """Return a fault of a study's own row, of which nothing can be guessed."""
+    remedy = (
+        "nothing else in the database says what it was; restore a copy of the database, or write "
+        f"the right value into column {column!r} of its table evotune_studies"
+    )
+    return Fault(study, None, column, reason, remedy)
 
 
 def space_of(definition: StudyDefinition) -> Space:
@@ -73,7 +106,7 @@ def space_of(definition: StudyDefinition) -> Space:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         reason = f"is no space: {error}"
-        raise DamageError(Fault(definition.name, None, "space", reason)) from error
+        raise DamageError(of_study(definition.name, "space", reason)) from error
 
 
 def refuse_damage(
@@ -134,7 +167,7 @@ def _wrong(
         except (EvotuneError, TypeError, ValueError, OverflowError) as error:
             yield "genome", f"does not lie in the study's space: {error}"
     if trial.params is not trial.genome and not trial.params.items() <= trial.genome.items():
-        yield "params", "are not those of the genome"
+        yield "params", "does not hold the active genes of the genome"
     wrong = _wrong_result(trial, objectives)
     if wrong is not None:
         yield wrong
@@ -164,16 +197,52 @@ def _wrong_result(trial: Trial, objectives: Objectives) -> tuple[str, str] | Non
         return "failure", f"does not fit a trial that is {trial.state}"
     may_have_values = trial.state in ("done", "stopped")
     if trial.values is None:
-        return ("values", "are empty, but the trial is done") if trial.state == "done" else None
+        return ("values", "is empty, but the trial is done") if trial.state == "done" else None
     if not may_have_values or len(trial.values) != len(objectives.objectives):
         wanted = len(objectives.objectives) if may_have_values else 0
-        return "values", f"are {len(trial.values)}, not {wanted}, of a trial that is {trial.state}"
+        held = f"holds {len(trial.values)}, not {wanted}"
+        return "values", f"{held}, of a trial that is {trial.state}"
     if not all(map(math.isfinite, trial.values)):
-        return "values", "are not all finite"
+        return "values", "holds a number that is not finite"
     for name in objectives.needed:
         if not math.isfinite(trial.metrics.get(name, math.nan)):
-            return "metrics", f"have no finite {name!r}, but the trial has values"
+            return "metrics", f"has no finite {name!r}, but the trial has values"
     return None
+
+
+def find_contradictions(
+    study: str, trials: Sequence[Trial], objectives: Objectives
+) -> Iterator[Fault]:
+    """Yield the trials whose metrics give another result than the one that is recorded.
+
+    It is not looked for when a study is opened, as it takes the longest. Where most trials differ,
+    the study's objectives are of a class of the user's own, which is not stored.
+
+    Args:
+        study: Its name.
+        trials: All that could be read.
+        objectives: Its objectives.
+    """
+    judged = [t for t in trials if t.values is not None and _wrong_result(t, objectives) is None]
+    for column in ("values", "violation"):
+        found = [(t.number, why) for t in judged if (why := _contradiction(t, column, objectives))]
+        if 2 * len(found) <= len(judged):
+            for number, why in found:
+                yield Fault(study, number, "metrics", why)
+
+
+def _contradiction(trial: Trial, column: str, objectives: Objectives) -> str:
+    stored = trial.values if column == "values" else (trial.violation,)
+    given = (
+        objectives.values(trial.metrics)
+        if column == "values"
+        else (objectives.violation(trial.metrics),)
+    )
+    assert stored is not None
+    pairs = zip(stored, given, strict=True)
+    if all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) for a, b in pairs):
+        return ""
+    return f"gives {list(given)}, but column {column!r} holds {list(stored)}"
 
 
 def _wrong_order(trials: Sequence[Trial], count: int) -> Iterator[tuple[int, str, str]]:

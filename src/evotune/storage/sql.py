@@ -74,7 +74,12 @@ _ADVICE = {
     "readonly": "or its directory is read-only; nothing was written: change the permissions",
     "unable to open": "cannot be opened: check the permissions of the file and its directory",
     "not a database": "is not an SQLite database and was left as it is: choose another file",
-    "malformed": "is damaged and was left as it is: restore a copy of it or choose another file",
+    "malformed": (
+        "is damaged and was left as it is: restore a copy of it, or write what can be read of it "
+        "into a new file, and check that: sqlite3 {source} .recover | sqlite3 {source}.recovered"
+    ),
+    "no such table": "has lost a table of evotune: restore a copy of it",
+    "no such column": "has lost a column of evotune: restore a copy of it",
     "disk I/O": "cannot be read or written; nothing was written: look after its disk",
 }
 
@@ -178,6 +183,11 @@ class SqlStorage:
     def path(self) -> Path | None:
         """The SQLite file, absolute and without symbolic links, or None for another database."""
         return self._path
+
+    @property
+    def source(self) -> str:
+        """What names the database in a command, quoted for a shell; without its password."""
+        return shlex.quote(self._where)
 
     def create(self, definition: StudyDefinition) -> StudyDefinition:
         """See `Storage.create`."""
@@ -286,6 +296,11 @@ class SqlStorage:
 
         self._transact(work, study=name)
         self._stored.get(name, set()).difference_update(numbers)
+
+    def remove_orphans(self) -> None:
+        """Remove the trials of no study."""
+        orphans = trials.c.study_id.not_in(sa.select(studies.c.id))
+        self._transact(lambda connection: connection.execute(trials.delete().where(orphans)))
 
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""
@@ -513,7 +528,7 @@ class SqlStorage:
         try:
             yield
         except DamageError as error:
-            raise DamageError(error.fault, shlex.quote(self._where)) from None
+            raise DamageError(error.fault, self.source) from None
         except (SQLAlchemyError, OSError, OverflowError, UnicodeError) as error:
             is_lost = self._has_written and _is_damage(error)
             raise StorageError(self._explain(error), lost=is_lost) from error
@@ -523,7 +538,9 @@ class SqlStorage:
         timeout = self._patience_now if self._lock_timeout is None else self._lock_timeout
         for fragment, advice in _ADVICE.items():
             if fragment in reason:
-                return f"{self._where} {advice.format(timeout=timeout)} ({reason})"
+                return (
+                    f"{self._where} {advice.format(timeout=timeout, source=self.source)} ({reason})"
+                )
         return f"{self._where} cannot be used as storage, and nothing was written: {reason}"
 
     def _no_study(self, name: str) -> StorageError:

@@ -4,6 +4,7 @@ Table names have a prefix, since a database may hold tables of other programs to
 """
 
 import json
+import logging
 import reprlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
@@ -27,8 +28,10 @@ from evotune.errors import StorageError
 from evotune.objectives import Objectives
 from evotune.protocols import Driver, StudyDefinition, StudySummary
 from evotune.storage import cells
-from evotune.storage.damage import DamageError, Fault
+from evotune.storage.damage import DamageError, Fault, of_study
 from evotune.trial import NOWHERE, Checkpoint, Failure, Origin, State, Trial
+
+log = logging.getLogger("evotune")
 
 METADATA = MetaData()
 
@@ -149,6 +152,31 @@ def stored_version(connection: Connection) -> int | None:
     return found[0]
 
 
+def _version_of_columns(connection: Connection) -> int:
+    """Return the schema version of a database that does not say one; a new one has the latest.
+
+    Raises:
+        StorageError: It has lost a table.
+    """
+    looked = inspect(connection)
+    there = [table.name for table in (studies, trials) if looked.has_table(table.name)]
+    if not there:
+        return 1 + len(MIGRATIONS)
+    if len(there) == 1:
+        raise StorageError(
+            f"the database has the table {there[0]} only, and has lost the others of evotune: "
+            "restore a copy of it"
+        )
+    columns = {column["name"] for column in looked.get_columns(trials.name)}
+    version = 1 + ("checkpoint" in columns) + ("origin" in columns)
+    log.warning(
+        "the database does not say its version in the table %s, which was written anew: %d, by its "
+        "columns",
+        *(schema_version.name, version),
+    )
+    return version
+
+
 def is_current(connection: Connection, where: str) -> bool:
     """Return whether a database has this version's tables; only reads.
 
@@ -170,11 +198,11 @@ def is_current(connection: Connection, where: str) -> bool:
 
 def bring_up_to_date(connection: Connection) -> None:
     """Create the tables, or apply to an older database the migrations that it lacks."""
-    version, known = stored_version(connection), 1 + len(MIGRATIONS)
+    version = stored_version(connection)
     if version is None:
+        version = _version_of_columns(connection)
         METADATA.create_all(connection)
-        connection.execute(schema_version.insert().values(version=known))
-        return
+        connection.execute(schema_version.insert().values(version=version))
     for newer, migrate in enumerate(MIGRATIONS[version - 1 :], start=version + 1):
         migrate(connection)
         connection.execute(schema_version.update().values(version=newer))
@@ -360,7 +388,7 @@ def definition_cells(row: Sequence[Any]) -> tuple[dict[str, Any], dict[str, str]
         if "objectives" in fields:
             Objectives.from_json(fields["objectives"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        wrong["objectives"] = f"are none: {type(error).__name__} {error}"
+        wrong["objectives"] = f"is no objectives: {type(error).__name__} {error}"
     return fields, wrong
 
 
@@ -372,7 +400,7 @@ def definition_from_row(row: Sequence[Any]) -> StudyDefinition:
     """
     fields, wrong = definition_cells(row)
     for column, reason in wrong.items():
-        raise DamageError(Fault(fields["name"], None, column, reason))
+        raise DamageError(of_study(fields["name"], column, reason))
     return StudyDefinition(**fields)
 
 

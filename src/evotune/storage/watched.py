@@ -39,7 +39,7 @@ class WatchedFile:
         try:
             found = os.stat(self.path)  # noqa: PTH116  (twice as fast, and on each trial's path)
         except FileNotFoundError:
-            raise self._lost("was removed, or its folder was") from None
+            raise self._lost("was removed, moved or renamed, or its folder was,") from None
         if self._file is None:
             self._file = found.st_dev, found.st_ino
         if self._file != (found.st_dev, found.st_ino):

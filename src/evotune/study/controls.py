@@ -19,7 +19,7 @@ from evotune.evolution.survival import by_first
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Evaluate, Storage
 from evotune.schedules.schedule import Schedule
-from evotune.storage.damage import DamageError, refuse_damage, space_of
+from evotune.storage.damage import DamageError, located, refuse_damage, space_of
 from evotune.trial import Trial
 
 log = logging.getLogger("evotune")
@@ -117,7 +117,8 @@ def compare_with_random(
 def find_comparison(storage: Storage, name: str) -> Comparison | None:
     """Return the comparison with random search that a storage has for a study, if any."""
     try:
-        return _find_comparison(storage, name)
+        with located(storage):
+            return _find_comparison(storage, name)
     except DamageError as error:  # of another study, which must not keep this one's report
         log.warning("study %r has no comparison with random search: %s", name, error)
         return None

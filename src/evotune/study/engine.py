@@ -19,7 +19,7 @@ from evotune.errors import EvotuneError, StorageError, StudyError, StudyLockedEr
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Driver, Storage, StudyDefinition
 from evotune.seeding import generator, trial_seed
-from evotune.storage.damage import refuse_damage
+from evotune.storage.damage import located, refuse_damage, source_of
 from evotune.storage.outages import pause
 from evotune.storage.rescue import rescue
 from evotune.study import lock
@@ -198,7 +198,8 @@ class Engine:
 
     def _tell_again(self) -> None:
         trials = self.storage.trials(self.definition.name)
-        refuse_damage(self.definition.name, trials, self.algorithm.space, self.objectives)
+        with located(self.storage):
+            refuse_damage(self.definition.name, trials, self.algorithm.space, self.objectives)
         if getattr(self.algorithm.space, "has_members", False):  # a storage knows their names only
             trials = [replace(t, params=self.algorithm.space.params(t.genome)) for t in trials]
         results = {t.result_order: t for t in trials if t.result_order is not None}
@@ -222,12 +223,16 @@ class Engine:
         except EvotuneError:
             raise
         except Exception as error:
+            source = source_of(self.storage)
+            commands = (
+                f" (evotune storage repair {source} sets those trials aside that evotune storage "
+                f"check {source} finds)"
+            )
             raise StorageError(
                 f"study {self.definition.name!r}, trial {trial.number}: the algorithm cannot be "
                 f"told of it again: {type(error).__name__}: {error}. Either column 'note' or "
-                "'origin' of this trial is damaged (evotune storage repair SOURCE sets those "
-                "trials aside that evotune storage check SOURCE finds), or the algorithm is "
-                "another one than has proposed it"
+                f"'origin' of this trial is damaged{commands if source else ''}, or the algorithm "
+                "is another one than has proposed it"
             ) from error
 
     # -- starting trials ----------------------------------------------------------------------
@@ -306,7 +311,11 @@ class Engine:
         Args:
             trial: The trial.
             epochs: One that has never started gets no larger budget.
+
+        Raises:
+            CheckpointError: None of the weights to go on from can be read; nothing was recorded.
         """
+        self.keeper.check_there()
         if trial.started is None and epochs is not None:
             budget = epochs if trial.budget is None else min(trial.budget, epochs)
             trial = replace(trial, budget=budget)
@@ -348,6 +357,7 @@ class Engine:
                 return None
             budget = left if proposal.budget is None else min(proposal.budget, left)
             proposal = replace(proposal, budget=budget)
+        self.keeper.check_there()
         self.algorithm.space.check(proposal.genome)  # what is recorded must be read again
         trial = self._started(number, proposal, first)
         if self.keeper.is_deleted(trial.donors) and self._has_news():
@@ -480,8 +490,14 @@ class Engine:
 
     @one_at_a_time
     def open_weights(self, *, shares_memory: bool) -> None:
-        """Prepare weights for trials in this process (``shares_memory``) or in others."""
+        """Prepare weights for trials in this process (``shares_memory``) or in others.
+
+        Raises:
+            CheckpointError: None of those that unfinished trials need can be read.
+        """
         self._unsaved += self.keeper.open(shares_memory=shares_memory, has_news=self._has_news())
+        if any(trial.started is not None for trial in self.unfinished()):
+            self.keeper.check_there()
 
     @one_at_a_time
     def save_weights(self) -> None:

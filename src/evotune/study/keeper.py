@@ -39,6 +39,8 @@ class Keeper:
         self._largest = 0
         self._shares_memory = True
         self._given_up: set[int] = set()
+        #: Why no trial can start; a study in which none is left to start stays finished.
+        self.missing: CheckpointError | None = None
 
     def load(self) -> None:
         """Load the checkpoints named in the trial records."""
@@ -58,9 +60,11 @@ class Keeper:
         Returns:
             The changed records.
 
+        Where none of the weights to go on from can be read, nothing is changed, and `missing` says
+        so to the trial that would start.
+
         Raises:
             StudyError: The study's trials inherit weights, which this algorithm does not use.
-            CheckpointError: None of the weights to go on from can be read; nothing was changed.
         """
         self._shares_memory = shares_memory
         inherits = self.algorithm.traits.inherits
@@ -70,9 +74,9 @@ class Keeper:
                 "a run would remove them. Resume with the study's own algorithm, or give the new "
                 "study another name="
             )
-        error = None if has_news else self.lost_all()
-        if error is not None:
-            raise error
+        self.missing = None if has_news else self.lost_all()
+        if self.missing is not None:
+            return []
         # Of a killed process some records may be left that it had not marked as deleted yet; the
         # files of these, and weights that went with it, must not count towards the quota.
         changed = self.clean()
@@ -81,6 +85,17 @@ class Keeper:
             return changed
         self.store.ensure_location()
         return changed + self.write_out()
+
+    def check_there(self) -> None:
+        """Refuse to start a trial where a run found none of the weights to go on from.
+
+        Raises:
+            CheckpointError: So it is.
+        """
+        if self.missing is not None:
+            self.missing = self.lost_all()  # they may be back when a later trial is asked for
+        if self.missing is not None:
+            raise self.missing
 
     def lost_all(self) -> CheckpointError | None:
         """Return an error where files of weights to go on from are needed, and none can be read.
@@ -174,7 +189,7 @@ class Keeper:
         record = self._kept.get(trial.number, trial.checkpoint)
         if record is None or record.external:
             raise CheckpointError(f"the weights of trial {trial.number} are not kept by the study")
-        restore(objects, self.store.load(trial.number, record)[0])
+        restore(objects, self.store.load(trial.number, record)[0], trial.number)
 
     # -- after a trial ------------------------------------------------------------------------
 

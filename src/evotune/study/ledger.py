@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from evotune.checks import did_you_mean
 from evotune.evolution import pareto
 from evotune.evolution.repeats import average, by_bound, noise, root, squares
 from evotune.evolution.survival import Order, by_first, measured_at
@@ -58,9 +59,9 @@ def _missing_or_not_finite(metrics: Mapping[str, Any], objectives: Objectives) -
     for name in objectives.needed:
         if name not in metrics:
             given = ", ".join(map(repr, metrics)) or "no metric"
-            return Failure(
-                "missing_metric", f"metric {name!r} was not returned; the function gave {given}"
-            )
+            hint = did_you_mean(name, metrics) or "; use one name in the objective and the function"
+            text = f"metric {name!r} was not returned; the function gave {given}{hint}"
+            return Failure("missing_metric", text)
         if not math.isfinite(metrics[name]):
             return Failure("not_finite", f"metric {name!r} is {metrics[name]}")
     return None
@@ -104,6 +105,12 @@ class Ledger:
     def first(self, key: Hashable) -> int | None:
         """Return the number of the first trial with these params, or None."""
         return self._first.get(key)
+
+    def first_kept(self, number: int) -> Trial | None:
+        """Return the first trial with the params of this one that has not failed, or None."""
+        key = self.space.key(self.trials[number].genome)
+        later = (t for t in self.trials[number:] if t.failure is None)
+        return next((t for t in later if self.space.key(t.genome) == key), None)
 
     def put(self, trial: Trial) -> None:
         """Add a trial, or replace it by a newer record of the same number."""

@@ -179,6 +179,7 @@ class Run:
         self._began = time.monotonic()
         self._running: set[int] = set()
         self._ended = self._failed = self._without_metrics = 0
+        self._has_warned = False
         self._stagnation = Stagnation(limits.stagnation, engine)
         self._standards = None if stopping is None else stopping.fresh(engine.objectives)
         self._told: deque[Trial] = deque()  # that the standards do not know yet
@@ -192,7 +193,8 @@ class Run:
             with _Interrupts() as interrupts:
                 self.engine.open_weights(shares_memory=self._shares_memory)
                 self.executor.open(evaluate)
-                self._restore(interrupts)
+                if self.engine.keeper.missing is None:
+                    self._restore(interrupts)
                 self._loop(interrupts)
             self._check_any_done()
         except KeyboardInterrupt:
@@ -395,6 +397,7 @@ class Run:
         if trial.failure is None:
             return
         self._without_metrics += trial.failure.kind in ("missing_metric", "not_a_number")
+        self._warn_of_heir(trial, trial.failure)
         if self._ended < FAILURES_COUNT_FROM:
             self._check_metrics(trial)
         elif self._failed > self.limits.max_failures * self._ended:
@@ -404,6 +407,20 @@ class Run:
                 trial,
             )
 
+    def _warn_of_heir(self, trial: Trial, failure: Failure) -> None:
+        """Say once why a trial with inherited weights failed: often all with other params would.
+
+        The others go on, so that nobody may look for it in the records.
+        """
+        if self._has_warned or not trial.donors or failure.kind not in ("exception", "checkpoint"):
+            return
+        self._has_warned = True
+        log.warning(
+            "study %r: trial %d, which goes on from weights of trial %d, failed: %s. The run goes "
+            "on, and trial.failure says so of others",
+            *(self.engine.definition.name, trial.number, trial.donors[0], failure.message),
+        )
+
     def _check_metrics(self, trial: Trial) -> None:
         """End a run early whose function never returns what the objectives need."""
         goes_on = self._without_metrics < WITHOUT_METRICS or self.limits.max_failures == 1
@@ -412,7 +429,7 @@ class Run:
         needed = ", ".join(map(repr, self.engine.objectives.needed))
         raise _too_many(
             f"the objectives need {needed}, and none of the first {self._ended} trials has "
-            "returned that; fix the names on either side",
+            "returned that",
             trial,
         )
 

@@ -374,7 +374,8 @@ class Study:
 
         Returns:
             The trial. Where the params were tried before, and ``duplicates`` does not want them
-            again, it is the trial that did so, and a warning says which.
+            again, it is the trial that did so, and a warning says which. Those of a trial that
+            failed may always be tried again.
 
         Raises:
             GenomeError: An active gene is missing, or one is unknown or outside its domain.
@@ -384,9 +385,9 @@ class Study:
         genome, budget = self._from_outside(params, budget)
         with self._engine.lock:
             first, policy = self._first_of(genome)
-            if first is not None and policy == "redraw":
+            known = None if first is None else self._ledger.first_kept(first)
+            if known is not None and policy == "redraw":
                 self._engine.check_driver()
-                known = self._ledger.trials[first]
                 log.warning("params were not enqueued: trial %d has them, %s", first, known.state)
                 return known
             return self._engine.enqueue(genome, budget, first if policy == "repeat" else None)

@@ -266,7 +266,7 @@ class SupervisedTask:
                     f"the model function returned {type(model).__name__}; "
                     "it needs to return an nn.Module"
                 )
-            _check_new(trial.number, model)
+        _check_new(trial.number, models)
         return models[0] if len(models) == 1 else Ensemble(models, self.loss)
 
     def _counts(self, trial: RunningTrial, data: Source) -> dict[str, int]:
@@ -331,25 +331,36 @@ def find_device(device: str | torch.device) -> torch.device:
         raise TaskError(f'device= is "auto", "cpu", "cuda" or "cuda:1", got {device!r}') from error
 
 
-def _check_new(number: int, model: nn.Module) -> None:
-    """Refuse a model that shares weights with another, which would train them further."""
-    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    memory = {n: _memory(p) for n, p in parameters.items() if not is_lazy(p)}
-    for name, parameter in parameters.items():
-        before = _trained_memory.get(memory[name]) if name in memory else None
-        if parameter in _trained_by:  # also if it has been moved to a GPU since
-            before = _trained_by[parameter]
-        if before is not None:
+def _check_new(number: int, models: Sequence[nn.Module]) -> None:
+    """Refuse models that share weights with others, which would train them further."""
+    mine: dict[nn.Parameter, StorageWeakRef | None] = {}  # what is lazy has no memory yet
+    places: set[Any] = set()
+    for model in models:
+        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        memory = {p: None if is_lazy(p) else _memory(p) for p in parameters.values()}
+        for name, parameter in parameters.items():
+            # Either alone would not do: it may have been moved to a GPU since, or be a new view.
+            place = memory[parameter]
+            before = None if place is None else _trained_memory.get(place)
+            if parameter in _trained_by:
+                before = _trained_by[parameter]
+            if before is not None:
+                again = f"of trial {before} again in trial {number}, trained as it is"
+            elif parameter in mine or place in places:
+                again = f"for two networks of one ensemble, that of trial {number}"
+            else:
+                continue
             raise TaskError(
-                f"the model function returned {name!r} of trial {before} again in "
-                f"trial {number}, trained as it is; make every model anew inside the function, or "
-                "return copy.deepcopy(net) there to start from given weights (what is shared on "
-                "purpose needs requires_grad=False)"
+                f"the model function returned {name!r} {again}; make every model anew inside the "
+                "function, or return copy.deepcopy(net) there to start from given weights (what "
+                "is shared on purpose needs requires_grad=False)"
             )
-    _trained_by.update(dict.fromkeys(parameters.values(), number))
+        mine |= memory
+        places |= {*memory.values()} - {None}
+    _trained_by.update(dict.fromkeys(mine, number))
     for gone in filter(StorageWeakRef.expired, [*_trained_memory]):
         del _trained_memory[gone]
-    _trained_memory.update(dict.fromkeys(memory.values(), number))
+    _trained_memory.update(dict.fromkeys(places, number))
 
 
 def _memory(parameter: nn.Parameter) -> StorageWeakRef:
