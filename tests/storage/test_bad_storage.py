@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import evotune as et
 from evotune.cli.source import open_source
 from evotune.errors import StorageError
 from evotune.storage import open_storage
@@ -220,3 +221,12 @@ def test_a_read_only_file(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="is read-only; nothing was written"):
         storage.write("lenet", [make_trial(0)], FIRST)
     storage.close()
+
+
+def test_a_database_that_was_renamed_is_not_only_said_to_be_removed(tmp_path):
+    path = tmp_path / "runs.db"
+    with et.Study(et.RandomSearch(et.Space(x=et.Float(0, 1))), "min loss", storage=path) as study:
+        study.run(lambda trial: 1.0, trials=1)
+        path.rename(tmp_path / "other.db")
+        with pytest.raises(StorageError, match="removed, moved or renamed"):
+            study.run(lambda trial: 1.0, trials=2)

@@ -1,6 +1,7 @@
 """Damaged rows: each is found and named, set aside, and its study goes on without it."""
 
 import json
+import pickle
 import shutil
 import sqlite3
 from contextlib import closing
@@ -383,3 +384,16 @@ def test_a_failed_trial_is_run_again_by_enqueue(good, tmp_path):
         assert opened.enqueue(opened.trials[3].params).number == 12  # it waits already
         opened.run(values, trials=13)
         assert opened.trials[12].state == "done"
+
+
+@pytest.mark.parametrize("cell", ["genome = '{'", "result_order = 99"])
+def test_commands_in_errors_name_the_database(good, tmp_path, cell):
+    path = tmp_path / "my runs.db"
+    shutil.copy(good, path)
+    change(path, f"update evotune_trials set {cell} where number = 3")
+    with pytest.raises(StorageError) as error:
+        study(path)
+    assert f"evotune storage check '{path}'" in str(error.value)
+    assert "SOURCE" not in str(error.value)
+    loaded = pickle.loads(pickle.dumps(error.value))
+    assert str(loaded) == str(error.value)
