@@ -78,8 +78,9 @@ def frozen(value: Any) -> Any:
         return FrozenDict({name: frozen(inner) for name, inner in value.items()})
     if isinstance(value, list):
         return FrozenList(map(frozen, value))
-    if kind is tuple and not _UNCHANGEABLE.issuperset(map(type, value)):
-        return tuple(map(frozen, value))
+    if kind is tuple:
+        is_frozen = _UNCHANGEABLE.issuperset(map(type, value))
+        return value if is_frozen else tuple(map(frozen, value))
     return _python(value)
 
 
@@ -191,7 +192,7 @@ class Proposal:
         freeze(self, "genome", "inherit", "note")
         for name in ("budget", "weights_from", "parents", "clock"):
             value = getattr(self, name)
-            if type(value) not in _ATOMS:
+            if value and type(value) not in _ATOMS:
                 object.__setattr__(self, name, frozen(value))
 
 

@@ -38,10 +38,12 @@ def measured_at(trial: Trial) -> float:
     compared whatever the budget: the function chose it, or a line of weights is trained on and
     each look at it counts.
     """
-    if trial.origin.rung is not None:
-        return float(trial.origin.rung)
-    goes_on = bool(trial.donors) or trial.origin.member is not None
-    return math.inf if trial.budget is None or goes_on else float(trial.budget)
+    origin = trial.origin
+    if origin.rung is not None:
+        return float(origin.rung)
+    if trial.budget is None or origin.member is not None or trial.donors:
+        return math.inf
+    return float(trial.budget)
 
 
 def best_first(trials: Sequence[Trial]) -> list[Trial]:

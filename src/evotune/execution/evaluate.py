@@ -93,8 +93,11 @@ def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
 def _warn_of_changed_params(handle: RunningTrial) -> None:
     """Log once for each param that the function replaced: it is recorded as it was proposed."""
     own = handle.record.params
+    with suppress(Exception):  # whatever comparing with an object of the user's raises
+        if handle.params == own:
+            return
     for name in own.keys() & handle.params.keys() - _replaced:
-        with suppress(Exception):  # whatever comparing with an object of the user's raises
+        with suppress(Exception):
             if handle.params[name] != own[name]:
                 _replaced.add(name)
                 log.warning(

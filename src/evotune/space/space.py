@@ -97,6 +97,7 @@ class Space:
 
     def _index(self) -> None:
         self.names: tuple[str, ...] = tuple(self.domains)
+        self._contains = [(name, domain.contains) for name, domain in self.domains.items()]
         self.variable: tuple[str, ...] = tuple(n for n, d in self.domains.items() if d.size > 1)
         self._order = in_order({name: d.when for name, d in self.domains.items()})
         self.conditions: dict[str, When] = {
@@ -190,17 +191,19 @@ class Space:
         Raises:
             GenomeError: A gene is missing, unknown or outside its domain.
         """
-        if len(genome) != len(self.names) or any(name not in genome for name in self.names):
+        if genome.keys() != self.domains.keys():
             self._check_names(genome)
-        for name, domain in self.domains.items():
-            if name not in genome:
-                raise GenomeError(f"gene {name!r} is missing from {dict(genome)!r}")
-            if not domain.contains(genome[name]):
-                is_text = isinstance(genome[name], str) and is_number(domain.from_unit(0.5))
-                kind = ", a text and not a number" if is_text else ""
-                raise GenomeError(
-                    f"gene {name!r} is {genome[name]!r}{kind}, outside its domain {domain!r}"
-                )
+            missing = next(name for name in self.names if name not in genome)
+            raise GenomeError(f"gene {missing!r} is missing from {dict(genome)!r}")
+        for name, contains in self._contains:
+            if not contains(genome[name]):
+                raise GenomeError(self._outside(name, genome[name]))
+
+    def _outside(self, name: str, value: Any) -> str:
+        domain = self.domains[name]
+        is_text = isinstance(value, str) and is_number(domain.from_unit(0.5))
+        kind = ", a text and not a number" if is_text else ""
+        return f"gene {name!r} is {value!r}{kind}, outside its domain {domain!r}"
 
     def _check_names(self, genome: Genome) -> None:
         for name in genome:

@@ -260,7 +260,8 @@ class SqlStorage:
             row = connection.execute(_SELECT_HOLD, {"study": name}).one_or_none()
             if row is None:
                 raise self._no_study(name)
-            require_hold(name, driver, tables.driver_from_row(row[1:], name))
+            if row[-1] != driver.token:
+                require_hold(name, driver, tables.driver_from_row(row[1:], name))
             if trials:
                 rows = [tables.trial_to_row(row[0], trial) for trial in trials]
                 connection.execute(self._upsert, rows)
@@ -685,4 +686,9 @@ def _set_up_server(connection: Any, _: object) -> None:
 def _begin(connection: sa.Connection) -> None:
     statement = connection.get_execution_options().get("sqlite_begin", "BEGIN")
     if statement is not None:
-        connection.exec_driver_sql(statement)
+        # Past SQLAlchemy, whose way takes as long as writing a trial.
+        sqlite: Any = connection.connection.dbapi_connection
+        try:
+            sqlite.execute(statement)
+        except sqlite3.Error as error:
+            raise OperationalError(statement, None, error) from error

@@ -255,8 +255,6 @@ class Engine:
         Args:
             limit: Trials of the study: one that has never started does so only as one of these.
         """
-        if not self.ledger.counts["waiting"]:
-            return None
         for number in self.untold:
             trial = self.ledger.trials[number]
             if trial.state == "waiting" and (trial.started is not None or number < limit):

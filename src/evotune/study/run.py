@@ -317,7 +317,8 @@ class Run:
         return math.inf if self.limits.trials is None else self.limits.trials
 
     def _waiting(self) -> Trial | None:
-        return self.engine.waiting(self._limit)
+        is_any = self.engine.ledger.counts["waiting"] > 0  # looked at twice for every trial
+        return self.engine.waiting(self._limit) if is_any else None
 
     def _next(self) -> Trial | None:
         waiting = self._waiting()
