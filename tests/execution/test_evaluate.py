@@ -311,3 +311,15 @@ def test_a_fork_that_comes_out_of_the_function_ends_there(tmp_path, workers, cod
     expected = {"return": 0, "sys.exit(3)": 3}.get(code, 1)
     assert done.stdout.count("\n") == 1, done.stderr
     assert done.stdout.endswith(f"{[float(expected)] * 3}\n")
+
+
+@pytest.mark.parametrize("error", [ValueError, Failed])
+def test_a_failure_of_any_length_keeps_its_beginning_and_its_end(error):
+    def fails(trial):
+        raise error("begins" + "x" * 5_000_000 + "ends")
+
+    failure = evaluate(fails)
+    assert len(failure.message) < 20_000
+    assert len(failure.traceback) < 200_000
+    assert "begins" in failure.message
+    assert failure.message.endswith("ends")

@@ -131,25 +131,24 @@ def survive(row: Row, seed: int, folder: Path) -> int:
 
 
 def _run(environment: dict[str, str], folder: str) -> str:
-    process = subprocess.Popen(
-        [sys.executable, "-P", str(HERE / "fault_driver.py")],
-        env=environment,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    Path(folder, "driver.pid").write_text(str(process.pid))
-    try:
-        # Not to the end of the output: something that was left behind may hold it.
-        process.wait(SECONDS)
-    except subprocess.TimeoutExpired as error:
-        process.kill()
-        raise AssertionError(f"still running after {SECONDS} s: {process.stdout.read()}") from error
-    _wait_for_workers(environment["FAULT_PLAN"])
-    os.set_blocking(process.stdout.fileno(), False)
-    return (process.stdout.read() or "")[-5000:]
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-P", str(HERE / "fault_driver.py")],
+            env=environment,
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        Path(folder, "driver.pid").write_text(str(process.pid))
+        try:
+            process.wait(SECONDS)
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            raise AssertionError(f"still running after {SECONDS} s") from error
+        _wait_for_workers(environment["FAULT_PLAN"])
+        output.seek(0)
+        return output.read()[-5000:]
 
 
 def _wait_for_workers(plan: str) -> None:

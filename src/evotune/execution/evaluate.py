@@ -219,7 +219,19 @@ def describe_error(error: BaseException) -> str:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return the failure of a trial whose evaluation raised an error."""
+    """Return the failure of a trial whose evaluation raised; long texts lose their middle."""
+    failure = _failure_of(error)
+    message, text = _within(failure.message, 10_000), _within(failure.traceback, 100_000)
+    return replace(failure, message=message, traceback=text)
+
+
+def _within(text: str, most: int) -> str:
+    """Return a text, without its middle where it is longer: it is stored, and printed."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} [...] {text[-half:]}"
+
+
+def _failure_of(error: BaseException) -> Failure:
     # The first frame is evotune's own, where the error was caught.
     below = error.__traceback__.tb_next if error.__traceback__ else None
     text = "".join(traceback.format_exception(type(error), error, below))
