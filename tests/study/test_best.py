@@ -153,3 +153,14 @@ def test_a_front_has_trials_of_the_largest_budget_only():
     assert {data.done[k].number for k in np.flatnonzero(data.front)} == {
         t.number for t in made.front
     }
+
+
+def test_other_budgets_are_compared_when_asked_for():
+    made = et.Study(et.RandomSearch(et.Space(x=et.Float(0, 1))), "min loss", seed=1)
+    made.run(grows, trials=10, epochs=2)
+    made.run(grows, trials=20, epochs=5)
+    assert made.best_at() == min(made.trials, key=lambda t: t.values)
+    assert made.best_at(2) == min(made.trials[:10], key=lambda t: t.values)
+    assert made.best_at(5) == made.best
+    with pytest.raises(et.errors.NoResultError, match="no trial of budget 3 is done"):
+        made.best_at(3)

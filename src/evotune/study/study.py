@@ -20,6 +20,7 @@ from evotune.checks import flag, option
 from evotune.errors import CheckpointError, NoResultError, StudyError
 from evotune.evolution.hypervolume import knee
 from evotune.evolution.stopping import Stopping
+from evotune.evolution.survival import by_first
 from evotune.execution.evaluate import read_metrics
 from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
 from evotune.protocols import Algorithm, Evaluate, Executor, Storage, task_traits
@@ -158,7 +159,8 @@ class Study:
         one run to the next), only those of the largest one that is done are compared: what ten
         epochs, or all data, come to says nothing beside what one epoch or a share of them did.
         Lines of weights that are trained on, as in population-based training, are compared at any
-        age. Reports, ``target=``, `front` and the weights that are kept go by the same rule.
+        age. Reports, ``target=``, `front` and the weights that are kept go by the same rule;
+        `best_at` compares others.
 
         Raises:
             NoResultError: No trial is done yet.
@@ -168,6 +170,23 @@ class Study:
         if best is None:
             raise NoResultError(self._nothing_done())
         return best
+
+    def best_at(self, budget: float | None = None) -> Trial:
+        """Return the best trial of one budget, or of all together, which `best` does not compare.
+
+        Args:
+            budget: The budget, as in ``trial.budget``; None takes all trials, whatever theirs is.
+
+        Raises:
+            NoResultError: No trial of this budget is done.
+        """
+        with self._engine.lock:
+            done = [t for t in self._ledger.averaged() if budget is None or t.budget == budget]
+        if not done:
+            raise NoResultError(
+                self._nothing_done() if budget is None else f"no trial of budget {budget!r} is done"
+            )
+        return min(done, key=by_first)
 
     @property
     def front(self) -> list[Trial]:
