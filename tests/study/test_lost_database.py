@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import evotune as et
 from evotune.cli.source import read_study
 from evotune.errors import StorageError
 from evotune.storage import open_storage
+from evotune.storage.watched import WatchedFile
 from helpers_study import decisions, small_space, train
 
 
@@ -292,3 +294,26 @@ def test_a_forked_child_reads_on_after_its_parent_has_closed(database):
     first.close()
     os.write(writer, b"x")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 10
+
+
+def test_threads_that_open_and_write_are_no_loss(tmp_path):
+    path = tmp_path / "runs.db"
+    for file in (path, Path(f"{path}-wal")):
+        file.write_bytes(b"x" * 100)
+    watched = WatchedFile(path)
+    watched.check()
+    stop = threading.Event()
+
+    def others():
+        while not stop.is_set():
+            watched.remember()
+            watched.forget_log()
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        for _ in range(3000):
+            assert watched.check() == ""
+    finally:
+        stop.set()
+        thread.join()

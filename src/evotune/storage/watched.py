@@ -44,11 +44,12 @@ class WatchedFile:
             self._file = found.st_dev, found.st_ino
         if self._file != (found.st_dev, found.st_ino):
             raise self._lost("was replaced by another file")
-        if self._look is None:
+        look = self._look
+        if look is None:
             return ""
         if not found.st_size:
             raise self._lost("was emptied")
-        size, changed = self._look
+        size, changed = look
         if found.st_size < size or self._log_has_shrunk():
             return "shrunk"
         return "changed" if (found.st_size, found.st_mtime_ns) != (size, changed) else ""
@@ -67,12 +68,15 @@ class WatchedFile:
         return found.st_dev, found.st_ino, found.st_size
 
     def _log_has_shrunk(self) -> bool:
-        if self._log is None:
+        log = self._log
+        if log is None:
             return False
         found = self._state_of_log()
-        if found is None or found[:2] != self._log[:2]:
+        if self._log is not log:  # another thread has opened or closed a connection, or written
+            return False
+        if found is None or found[:2] != log[:2]:
             raise self._lost(f"was parted from its log {self._log_path}, which was removed")
-        return found[2] < self._log[2]
+        return found[2] < log[2]
 
     def _lost(self, what: str) -> StorageError:
         return StorageError(
