@@ -1,10 +1,25 @@
-"""A server that is away for a while, as tests need it."""
+"""A PostgreSQL server as tests need it: with a schema of their own, or away for a while."""
 
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from uuid import uuid4
 
 import sqlalchemy as sa
+
+
+@contextmanager
+def own_schema(server_url: str) -> Iterator[str]:
+    """Yield the URL of a new schema, dropped at the end: a server may hold real studies."""
+    schema, server = f"evotune_{uuid4().hex}", sa.create_engine(server_url)
+    with server.begin() as connection:
+        connection.execute(sa.schema.CreateSchema(schema))
+    url = server.url.update_query_dict({"options": f"-csearch_path={schema}"})
+    yield url.render_as_string(hide_password=False)
+    with server.begin() as connection:
+        connection.execute(sa.schema.DropSchema(schema, cascade=True))
+    server.dispose()
 
 
 class Proxy:

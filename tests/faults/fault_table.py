@@ -23,14 +23,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import psutil
-import sqlalchemy as sa
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from helpers_postgres import own_schema  # noqa: E402
 from helpers_study import decisions  # noqa: E402
 
 POSTGRES = os.environ.get("EVOTUNE_POSTGRES_URL", "")
@@ -196,14 +195,8 @@ def _storage(kind: str, folder: Path) -> Iterator[str]:
     if kind == "sqlite":
         yield str(folder / "runs.db")
         return
-    schema, server = f"faults_{uuid4().hex}", sa.create_engine(POSTGRES)
-    with server.begin() as connection:
-        connection.execute(sa.schema.CreateSchema(schema))
-    url = server.url.update_query_dict({"options": f"-csearch_path={schema}"})
-    yield url.render_as_string(hide_password=False)
-    with server.begin() as connection:
-        connection.execute(sa.schema.DropSchema(schema, cascade=True))
-    server.dispose()
+    with own_schema(POSTGRES) as url:
+        yield url
 
 
 # -- what happens to files between two runs ---------------------------------------------------

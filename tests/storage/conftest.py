@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
-import sqlalchemy as sa
+
+from helpers_postgres import own_schema
 
 POSTGRES_URL = os.environ.get("EVOTUNE_POSTGRES_URL", "")
 
@@ -14,12 +14,5 @@ POSTGRES_URL = os.environ.get("EVOTUNE_POSTGRES_URL", "")
 def postgres_url() -> Iterator[str]:
     if not POSTGRES_URL:
         pytest.skip("EVOTUNE_POSTGRES_URL names no server")
-    schema = f"evotune_{uuid4().hex}"  # of its own: the server may hold real studies
-    server = sa.create_engine(POSTGRES_URL)
-    with server.begin() as connection:
-        connection.execute(sa.schema.CreateSchema(schema))
-    url = server.url.update_query_dict({"options": f"-csearch_path={schema}"})
-    yield url.render_as_string(hide_password=False)
-    with server.begin() as connection:
-        connection.execute(sa.schema.DropSchema(schema, cascade=True))
-    server.dispose()
+    with own_schema(POSTGRES_URL) as url:
+        yield url

@@ -82,14 +82,21 @@ def test_when_patience_ends_the_result_is_kept_and_stored_first_the_next_time(tm
         assert decisions(again) == undisturbed(6)
 
 
-def test_what_could_not_be_stored_is_stored_when_the_study_is_closed(tmp_path, locker):
+def locked_out(folder, locker):
+    """Return a study that cannot store its first result: another connection has the lock."""
+
     def locking(trial):
         locker.execute("BEGIN IMMEDIATE")
         return train(trial)
 
-    waiting = study(f"sqlite:///{tmp_path}/runs.db?patience=0")
+    waiting = study(f"sqlite:///{folder}/runs.db?patience=0")
     with pytest.raises(StorageError, match="locked"):
         waiting.run(locking, trials=2)
+    return waiting
+
+
+def test_what_could_not_be_stored_is_stored_when_the_study_is_closed(tmp_path, locker):
+    waiting = locked_out(tmp_path, locker)
     locker.execute("ROLLBACK")
     waiting.close()
     with study(tmp_path / "runs.db") as again:
@@ -97,13 +104,7 @@ def test_what_could_not_be_stored_is_stored_when_the_study_is_closed(tmp_path, l
 
 
 def test_what_cannot_be_stored_until_the_end_is_rescued(tmp_path, locker):
-    def locking(trial):
-        locker.execute("BEGIN IMMEDIATE")
-        return train(trial)
-
-    waiting = study(f"sqlite:///{tmp_path}/runs.db?patience=0")
-    with pytest.raises(StorageError, match="locked"):
-        waiting.run(locking, trials=2)
+    waiting = locked_out(tmp_path, locker)
     with pytest.raises(StorageError, match=r"locked.* all 1 trials of study 'study' are in "):
         waiting.close()
     locker.execute("ROLLBACK")

@@ -147,11 +147,8 @@ class DifferentialEvolution:
     @property
     def traits(self) -> Traits:
         """Not generational for steady-state, where each result counts at once."""
-        return Traits(
-            generational=not self.steady_state,
-            population_size=self.population_size,
-            generations=True,
-            seeds=self._generations.late_seeds,
+        return self._generations.traits(
+            generational=not self.steady_state, population_size=self.population_size
         )
 
     @property

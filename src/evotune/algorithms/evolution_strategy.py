@@ -119,7 +119,7 @@ class EvolutionStrategy:
     @property
     def traits(self) -> Traits:
         """What a study must know of it."""
-        return Traits(generational=True, generations=True, seeds=self._generations.late_seeds)
+        return self._generations.traits()
 
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from evotune.errors import AlgorithmError
+from evotune.protocols import Traits
 from evotune.space import Space
 from evotune.space.designs import Design
 from evotune.trial import Proposal, Trial
@@ -157,6 +158,15 @@ class Generations:
         self._start = StartingPopulation(space, design, seeds)
         self.running = Generation(0, max(size, len(self._start.given)))
         self.strangers: list[Trial] = []
+
+    def traits(self, *, generational: bool = True, population_size: int | None = None) -> Traits:
+        """Return what a study must know of an algorithm with generations."""
+        return Traits(
+            generational=generational,
+            population_size=population_size,
+            generations=True,
+            seeds=self.late_seeds,
+        )
 
     @property
     def late_seeds(self) -> tuple[Mapping[str, Any], ...]:

@@ -191,12 +191,7 @@ class ParticleSwarm:
     @property
     def traits(self) -> Traits:
         """What a study must know of it."""
-        return Traits(
-            generational=True,
-            population_size=self.population_size,
-            generations=True,
-            seeds=self._generations.late_seeds,
-        )
+        return self._generations.traits(population_size=self.population_size)
 
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""
