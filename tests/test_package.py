@@ -84,7 +84,9 @@ PAGES = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/architecture.md",
+    "docs/comparison.md",
     "docs/decisions.md",
+    "docs/faults.md",
     "docs/references.md",
     "experiments/README.md",
 ]

@@ -1,10 +1,16 @@
 """``evotune storage``: damage is found, set aside, and hides nothing else."""
 
+import os
 import sqlite3
 
 import pytest
+import sqlalchemy as sa
 
 import evotune as et
+from helpers_postgres import own_schema
+from helpers_study import small_space, train
+
+POSTGRES_URL = os.environ.get("EVOTUNE_POSTGRES_URL", "")
 
 
 def change(path, statement):
@@ -105,3 +111,23 @@ def test_a_lost_table_of_versions_is_written_anew(evotune, damaged):
     assert evotune("show", damaged, "good")[0] == 0
     assert "nothing is damaged" in evotune("storage", "check", damaged)[1]
     assert evotune("storage", "check", damaged)[1].rstrip().endswith(": 1 study")
+
+
+@pytest.mark.skipif(not POSTGRES_URL, reason="EVOTUNE_POSTGRES_URL names no server")
+def test_a_server_is_checked_and_repaired_as_a_file_is(evotune, tmp_path):
+    with own_schema(POSTGRES_URL) as url:
+        study = lambda: et.Study(et.Genetic(small_space()), "min loss", storage=url, seed=1)  # noqa: E731
+        with study() as whole:
+            whole.run(train, trials=8)
+        server = sa.create_engine(url)
+        with server.begin() as connection:
+            for change in ("genome = '{' where number = 3", '"values" = null where number = 5'):
+                connection.execute(sa.text(f"update evotune_trials set {change}"))
+        server.dispose()
+        code, output, _ = evotune("storage", "check", url)
+        assert (code, "trial 3, column 'genome'" in output, "trial 5" in output) == (1, True, True)
+        assert evotune("storage", "repair", url)[0] == 0
+        assert (tmp_path / "evotune-damaged.jsonl").read_text().count("\n") == 2
+        assert evotune("storage", "check", url)[0] == 0
+        with study() as again:
+            assert again.run(train, trials=12).counts == {"done": 11, "failed": 1}
