@@ -29,6 +29,9 @@ from evotune.algorithms.random_search import RandomSearch as RandomSearch
 from evotune.algorithms.recipes import Nsga2 as Nsga2
 from evotune.algorithms.recipes import Nsga3 as Nsga3
 from evotune.algorithms.swarm import ParticleSwarm as ParticleSwarm
+from evotune.architectures.blocks import block as block
+from evotune.architectures.build import build_chain as build_chain
+from evotune.architectures.templates.image import image_classifier as image_classifier
 from evotune.checkpoints.store import Checkpoints as Checkpoints
 from evotune.errors import EvotuneError as EvotuneError
 from evotune.evolution import exploitation as exploitation
@@ -48,6 +51,7 @@ from evotune.objectives import WeightedSum as WeightedSum
 from evotune.report import figures as plot
 from evotune.schedules.schedule import Schedule as Schedule
 from evotune.space import Bool as Bool
+from evotune.space import Chain as Chain
 from evotune.space import Choice as Choice
 from evotune.space import Fixed as Fixed
 from evotune.space import Float as Float

@@ -114,9 +114,13 @@ class TaskTraits:
 
     Attributes:
         stacks: Several of its trials may be trained as one stacked model.
+        fit: Function of (space, genome) that returns the genome, or one near it which keeps to the
+            limits of the task; each proposal goes through it before its trial is recorded. None
+            where all genomes of the space can be tried.
     """
 
     stacks: bool = False
+    fit: Callable[[Any, Genome], Genome] | None = None
 
 
 def task_traits(evaluate: Evaluate) -> TaskTraits:

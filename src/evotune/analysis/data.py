@@ -275,7 +275,7 @@ def prepare(study: Recorded) -> StudyData:
         ) from None
     space = Space.from_json(definition.space)
     objectives = Objectives.from_json(definition.objectives)
-    ordered = tuple(map(_plain, sorted(trials, key=lambda trial: trial.number)))
+    ordered = tuple(_plain(t, space) for t in sorted(trials, key=lambda trial: trial.number))
     places = np.array([k for k, t in enumerate(ordered) if _is_finite(t)], dtype=np.intp)
     done, spread = _averaged([ordered[k] for k in places], objectives)
     count = len(objectives.objectives)
@@ -330,8 +330,15 @@ def _at_equal_age(data: StudyData) -> StudyData:
     )
 
 
-def _plain(trial: Trial) -> Trial:
-    """Return a trial whose params are as they are stored, without members of an ``Enum``."""
+def _plain(trial: Trial, space: Space) -> Trial:
+    """Return a trial whose params are its active genes as they are stored.
+
+    They hold no members of an ``Enum``, and each gene of a chain of layers by itself.
+    """
+    if space.chains:
+        return replace(
+            trial, params={name: trial.genome[name] for name in space.active(trial.genome)}
+        )
     if not any(isinstance(value, Enum) for value in trial.params.values()):
         return trial
     return replace(trial, params={name: trial.genome[name] for name in trial.params})

@@ -111,7 +111,8 @@ class Schedule:
         for last in trials:
             epochs = _epochs_of(last, sum(segment.epochs for segment in segments))
             if epochs:
-                params = {name: last.genome[name] for name in last.params}  # plain, as JSON is
+                # Plain, as JSON is; only a chain of layers is no gene of its own.
+                params = {name: last.genome.get(name, given) for name, given in last.params.items()}
                 segments.append(Segment(epochs, params, _measured(last, metrics)))
         log = tuple(name for name, domain in (space_json or {}).items() if domain.get("log"))
         return cls(tuple(segments), study=study, trial=last.number if last else None, log=log)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from evotune.checks import did_you_mean, is_number
 from evotune.errors import GenomeError, SpaceError
+from evotune.space.chain import KIND, Chain
 from evotune.space.conditions import Range, When, in_common, in_order
 from evotune.space.domains import Domain, domain_from_json
 from evotune.space.domains.lattice import FINE
@@ -40,11 +41,12 @@ class Space:
     """What may be searched.
 
     A genome holds a value for every gene. Genes whose condition fails are *dormant*: kept in the
-    genome, absent from the params that the evaluation sees.
+    genome, absent from the params that the evaluation sees. A chain of layers is conditional genes
+    in the genome and one list of records in the params, see `Chain`.
 
     Args:
-        genes: A mapping of gene names to domains, for names that are not Python identifiers.
-        **domains: Gene names and domains.
+        genes: A mapping of gene names to domains or chains, for names that are not identifiers.
+        **domains: Gene names and domains or chains.
 
     Raises:
         SpaceError: No gene, a gene that is not a domain, a condition on a missing gene or on a
@@ -52,6 +54,7 @@ class Space:
 
     Attributes:
         domains: Domain of each gene, by name.
+        chains: The chains, by name.
         names: Names of all genes.
         variable: Names of the genes that have more than one value.
         conditions: Conditions of each gene that has some, in the values that other genes take.
@@ -61,10 +64,14 @@ class Space:
         booster=Choice("tree", "linear"))``
     """
 
-    def __init__(self, genes: Mapping[str, Domain] | None = None, /, **domains: Domain) -> None:
-        self.domains: dict[str, Domain] = {**(genes or {}), **domains}
-        if not self.domains:
+    def __init__(
+        self, genes: Mapping[str, Domain | Chain] | None = None, /, **domains: Domain | Chain
+    ) -> None:
+        given = {**(genes or {}), **domains}
+        if not given:
             raise SpaceError("a space needs a gene: write Space(lr=Float(1e-4, 1.0, log=True))")
+        self.chains = {name: each for name, each in given.items() if isinstance(each, Chain)}
+        self.domains = _expanded(given)
         for name, domain in self.domains.items():
             if not isinstance(name, str) or not name:
                 raise SpaceError(f"gene names must be non-empty strings, got {name!r}")
@@ -108,6 +115,7 @@ class Space:
         self._conditional = tuple(self.conditions)
         self._with_members = tuple(n for n, d in self.domains.items() if d.members)
         self._keyed = tuple(k for k, d in enumerate(self.domains.values()) if d.keyed)
+        self._chain_of = {g: name for name, c in self.chains.items() for g in c.genes(name)}
         # The unit interval is too coarse for these.
         self._fine = tuple(n for n, d in self.domains.items() if FINE < d.size < math.inf)
 
@@ -119,11 +127,12 @@ class Space:
         """
         space = Space.__new__(Space)
         space.domains = dict(domains)
+        space.chains = self.chains
         space._index()
         return space
 
     def __repr__(self) -> str:
-        genes = ", ".join(f"{name}={domain.to_json()}" for name, domain in self.domains.items())
+        genes = ", ".join(f"{name}={domain}" for name, domain in self.to_json().items())
         return f"Space({genes})"
 
     def __eq__(self, other: object) -> bool:
@@ -158,7 +167,27 @@ class Space:
         return frozenset(asleep)
 
     def params(self, genome: Genome) -> dict[str, Any]:
-        """Return the active genes only, in the order of the space; of an ``Enum`` the members."""
+        """Return the active genes only, in the order of the space.
+
+        Of an ``Enum`` they hold the members, and of each chain one list of its layers.
+        """
+        return self.assembled(self.active(genome))
+
+    def assembled(self, active: Genome) -> dict[str, Any]:
+        """Return active genes with a list of layers in the place of those of each chain."""
+        if not self.chains:
+            return dict(active)
+        params: dict[str, Any] = {}
+        for name, value in active.items():
+            chain = self._chain_of.get(name)
+            if chain is None:
+                params[name] = value
+            elif chain not in params:
+                params[chain] = self.chains[chain].layers(chain, active)
+        return params
+
+    def active(self, genome: Genome) -> dict[str, Any]:
+        """Return the active genes as `params` does, but those of chains one by one."""
         asleep = self.dormant(genome)
         params = {name: genome[name] for name in self.names if name not in asleep}
         for name in self._with_members:
@@ -205,6 +234,18 @@ class Space:
         kind = ", a text and not a number" if is_text else ""
         return f"gene {name!r} is {value!r}{kind}, outside its domain {domain!r}"
 
+    def taken_apart(self, params: Genome) -> dict[str, Any]:
+        """Return params with the genes of each chain in the place of its list of layers.
+
+        Raises:
+            GenomeError: A list does not fit its chain.
+        """
+        genes: dict[str, Any] = {}
+        for name, value in params.items():
+            chain = self.chains.get(name)
+            genes |= {name: value} if chain is None else chain.taken_apart(name, value)
+        return genes
+
     def _check_names(self, genome: Genome) -> None:
         for name in genome:
             if name not in self.domains:
@@ -218,11 +259,12 @@ class Space:
 
         Args:
             params: At least every active gene that has a choice, e.g. ``study.best.params`` or one
-                you know.
+                you know; a chain as a list of layers.
 
         Raises:
             GenomeError: An active gene is missing, or a gene is unknown or outside its domain.
         """
+        params = self.taken_apart(params)
         self._check_names(params)
         genome = {
             name: domain.canonical(params[name])
@@ -231,7 +273,7 @@ class Space:
             for name, domain in self.domains.items()
         }
         self.check(genome)
-        chosen = (name for name in self.params(genome) if self.domains[name].size > 1)
+        chosen = (name for name in self.active(genome) if self.domains[name].size > 1)
         missing = [name for name in chosen if name not in params]
         if missing:
             raise GenomeError(f"gene {missing[0]!r} is active but missing from {dict(params)!r}")
@@ -347,8 +389,23 @@ class Space:
     # -- JSON ---------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able description: gene names to domains."""
-        return {name: domain.to_json() for name, domain in self.domains.items()}
+        """Return a JSON-able description: gene names to domains, names of chains to chains.
+
+        Genes of a chain stand there too where they are narrower than in the chain.
+        """
+        data: dict[str, Any] = {}
+        own = {
+            g: domain
+            for name, chain in self.chains.items()
+            for g, domain in chain.genes(name).items()
+        }
+        for name, domain in self.domains.items():
+            if name in own:
+                chain = self._chain_of[name]
+                data.setdefault(chain, self.chains[chain].to_json())
+            if name not in own or domain.to_json() != own[name].to_json():
+                data[name] = domain.to_json()
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Mapping[str, Any]]) -> "Space":
@@ -357,7 +414,35 @@ class Space:
         Raises:
             SpaceError: An unknown type or setting of a domain.
         """
-        return cls({name: domain_from_json(domain) for name, domain in data.items()})
+        chains = {
+            n: Chain.from_json(d)
+            for n, d in data.items()
+            if isinstance(d, Mapping) and d.get("type") == KIND
+        }
+        inside = {gene for name, chain in chains.items() for gene in chain.genes(name)}
+        space = cls(
+            {n: chains.get(n) or domain_from_json(d) for n, d in data.items() if n not in inside}
+        )
+        narrower = {n: domain_from_json(d) for n, d in data.items() if n in inside}
+        return space.narrowed(space.domains | narrower) if narrower else space
+
+
+def _expanded(given: Mapping[str, Domain | Chain]) -> dict[str, Domain]:
+    """Return the domains of all genes, those inside of chains included.
+
+    Raises:
+        SpaceError: A chain has a gene of a name that is taken.
+    """
+    domains: dict[str, Any] = {}
+    for name, each in given.items():
+        genes = each.genes(str(name)) if isinstance(each, Chain) else {name: each}
+        twice = next((g for g in genes if g in domains or (g != name and g in given)), None)
+        if twice is not None:
+            raise SpaceError(
+                f"gene {twice!r} is there twice, once as a part of chain {name!r}; rename either"
+            )
+        domains |= genes
+    return domains
 
 
 def _holds(when: When, genome: Genome, asleep: Collection[str]) -> bool:

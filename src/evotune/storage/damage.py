@@ -5,7 +5,7 @@ a study is looked at here, for every kind of storage.
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -166,11 +166,22 @@ def _wrong(
             space.check(trial.genome)
         except (EvotuneError, TypeError, ValueError, OverflowError) as error:
             yield "genome", f"does not lie in the study's space: {error}"
-    if trial.params is not trial.genome and not trial.params.items() <= trial.genome.items():
+    if trial.params is not trial.genome and not _holds_genes(trial, space):
         yield "params", "does not hold the active genes of the genome"
     wrong = _wrong_result(trial, objectives)
     if wrong is not None:
         yield wrong
+
+
+def _holds_genes(trial: Trial, space: SearchSpace | None) -> bool:
+    """Return whether all params are genes of the genome; lists of layers are taken apart for it."""
+    params: Mapping[str, Any] = trial.params
+    if isinstance(space, Space) and space.chains:
+        try:
+            params = space.taken_apart(params)
+        except EvotuneError:
+            return False
+    return params.items() <= trial.genome.items()
 
 
 def _references(trial: Trial) -> Iterator[tuple[str, int]]:

@@ -1,0 +1,25 @@
+"""What templates return: a plain ``nn.Module`` that knows the structure it was built from."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+
+class Network(nn.Sequential):
+    """Parts in order, such as ``features``, ``flatten``, ``head`` and ``output``.
+
+    Args:
+        parts: The modules by name.
+        structure: What it was built from, see the attribute.
+
+    Attributes:
+        structure: A JSON-able dict: ``template`` (name), ``options`` of the template, and the
+            ``params`` that it has read. `evotune.architectures.templates.rebuild` builds the same
+            network, with new weights, from it.
+    """
+
+    def __init__(self, parts: Mapping[str, nn.Module], structure: Mapping[str, Any]) -> None:
+        super().__init__(OrderedDict(parts))
+        self.structure = dict(structure)

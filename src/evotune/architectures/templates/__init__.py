@@ -1,0 +1,36 @@
+"""Whole networks: each template joins chains and knows the shapes; params in, a network out.
+
+`rebuild` builds a network from its structure again, without the user's function.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from evotune.errors import TaskError
+
+if TYPE_CHECKING:
+    from evotune.architectures.network import Network
+
+#: Where each template is defined, by name.
+TEMPLATES = {"image_classifier": "image"}
+
+
+def rebuild(structure: Mapping[str, Any]) -> "Network":
+    """Build the network of a structure, with new weights.
+
+    Args:
+        structure: What `Network.structure` is, also from JSON.
+
+    Raises:
+        TaskError: The template is not known to this version, or a block is not known here.
+    """
+    name = structure.get("template")
+    if name not in TEMPLATES:
+        raise TaskError(
+            f"there is no template {name!r} in this version of evotune, only "
+            f"{', '.join(TEMPLATES)}; install the version that trained the network, or a later one"
+        )
+    module = import_module(f"evotune.architectures.templates.{TEMPLATES[name]}")
+    network: Network = getattr(module, name)(**structure["options"])(structure["params"])
+    return network

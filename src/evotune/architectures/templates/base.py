@@ -1,0 +1,77 @@
+"""What all templates share: params to a network, limits, and blocks of a user's own that travel."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from torch import nn
+
+from evotune.architectures.blocks import add_blocks, own_blocks
+from evotune.architectures.network import Network
+from evotune.errors import TaskError
+
+
+@dataclass(frozen=True)
+class Template(ABC):
+    """A function of params that returns a network; it reads only the genes that it names.
+
+    Attributes:
+        name: The public name of the template.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def genes(self) -> tuple[str, ...]:
+        """The names of the params that it reads: its chains first."""
+
+    @abstractmethod
+    def parts(self, params: Mapping[str, Any]) -> dict[str, nn.Module]:
+        """Return the parts of the network, in order."""
+
+    def __call__(self, params: Mapping[str, Any]) -> Network:
+        """Build the network of params.
+
+        Raises:
+            TaskError: A chain is missing, or a layer cannot be built.
+        """
+        read = {name: params[name] for name in self.genes if name in params}
+        structure = {"template": self.name, "options": self.options(), "params": read}
+        return Network(self.parts(read), structure)
+
+    def options(self) -> dict[str, Any]:
+        """Return its arguments, JSON-able; those at their default are left out."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        defaults = {field.name: field.default for field in fields(self)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in given.items()
+            if value != defaults[name]
+        }
+
+    def layers(self, params: Mapping[str, Any], chain: str) -> list[dict[str, Any]]:
+        """Return the layers of a chain that the network cannot do without.
+
+        Raises:
+            TaskError: It is missing from the params, or no list of layers.
+        """
+        if chain not in params:
+            raise TaskError(
+                f"{self.name} needs a chain {chain!r}: write Space({chain}=Chain(1, 5, ...)); the "
+                "params have none"
+            )
+        if not isinstance(params[chain], list | tuple):
+            raise TaskError(
+                f"{self.name}: {chain!r} is a list of layers, of a Chain in the space; got "
+                f"{params[chain]!r}"
+            )
+        return list(params[chain])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"arguments": self.__dict__, "blocks": own_blocks()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        add_blocks(state["blocks"])
+        self.__dict__.update(state["arguments"])
