@@ -12,7 +12,7 @@ from typing import Any
 
 from evotune.checks import did_you_mean
 from evotune.errors import GenomeError, SpaceError
-from evotune.space.conditions import Range, When
+from evotune.space.conditions import Range, When, normalise_when, when_to_json
 from evotune.space.domains import Choice, Domain, Fixed, Int, domain_from_json
 from evotune.space.domains.base import fill
 from evotune.space.plain import whole
@@ -54,6 +54,7 @@ class Chain:
     Args:
         min: Fewest layers, at least 0.
         max: Most layers.
+        when: Conditions under which there is a chain at all.
         **blocks: The settings of each block: names to domains, or to values for constants. A
             condition (``when=``) on a setting of the same block means that of the same layer.
 
@@ -69,6 +70,8 @@ class Chain:
         self,
         min: int,  # noqa: A002
         max: int,  # noqa: A002
+        *,
+        when: Mapping[str, Any] | None = None,
         **blocks: Mapping[str, Any],
     ) -> None:
         self.min, self.max = whole("Chain: min", min), whole("Chain: max", max)
@@ -83,6 +86,7 @@ class Chain:
                 f"Chain({min}, {max}) has no block: write Chain({min}, {max}, "
                 "conv=dict(filters=Int(8, 128, log=True)), pool={})"
             )
+        self.when = normalise_when(when)
         self.blocks = {name: _settings(name, given) for name, given in blocks.items()}
         self._slot = tuple(self._merged())
 
@@ -112,10 +116,11 @@ class Chain:
         """Return the genes of a chain of this name, in order: the depth, then slot by slot."""
         depth = f"{name}.{DEPTH}"
         span = self.max > self.min
-        genes: dict[str, Domain] = {depth: Int(self.min, self.max) if span else Fixed(self.max)}
+        count = Int(self.min, self.max) if span else Fixed(self.max)
+        genes: dict[str, Domain] = {depth: _with_when(count, self.when)}
         for k in range(1, self.max + 1):
             slot = f"{name}.{k}"
-            awake: When = ((depth, Range(k)),) if k > self.min else ()
+            awake: When = ((depth, Range(k)),) if k > self.min or self.when else ()
             if len(self.blocks) > 1:
                 genes[f"{slot}.{BLOCK}"] = _with_when(Choice(*self.blocks), awake)
             for setting in self._slot:
@@ -214,7 +219,8 @@ class Chain:
             block: {name: domain.to_json() for name, domain in settings.items()}
             for block, settings in self.blocks.items()
         }
-        return {"type": KIND, "min": self.min, "max": self.max, "blocks": blocks}
+        ends = {"type": KIND, "min": self.min, "max": self.max}
+        return ends | {"blocks": blocks} | when_to_json(self.when)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Chain":
@@ -223,14 +229,15 @@ class Chain:
         Raises:
             SpaceError: Something is missing or unknown.
         """
-        unknown = set(data) - {"type", "min", "max", "blocks"}
+        unknown = set(data) - {"type", "min", "max", "blocks", "when"}
         blocks = data.get("blocks")
         if unknown or not isinstance(blocks, Mapping) or not {"min", "max"} <= set(data):
             raise SpaceError(
                 "a chain has a min, a max and blocks, such as {type = 'chain', min = 1, max = 5, "
                 f"blocks = {{pool = {{}}}}}}; got {dict(data)!r}"
             )
-        return cls(data["min"], data["max"], **{b: _read(b, s) for b, s in blocks.items()})
+        read = {block: _read(block, settings) for block, settings in blocks.items()}
+        return cls(data["min"], data["max"], when=data.get("when"), **read)
 
 
 def _read(block: str, settings: Any) -> dict[str, Any]:
