@@ -89,10 +89,11 @@ def test_layers_reach_the_program_as_json(tmp_path):
     command = "PROGRAM {deep} --net {features} --head={head}"
     seen = arguments_seen(tmp_path, command, trial)
     assert seen == ["true", "--net", json.dumps(layers), "--head=[]"]
-    code = "import json, os; print({'loss': len(json.loads(os.environ['EVOTUNE_PARAMS'])['features'])})"
-    task = CommandTask(
-        python(code.replace("print(", "print(json.dumps(") + ")"), genes=NETS.entries
+    code = (
+        "import json, os; p = json.loads(os.environ['EVOTUNE_PARAMS']);"
+        "print(json.dumps({'loss': len(p['features'])}))"
     )
+    task = CommandTask(python(code), genes=NETS.entries)
     assert task(trial) == {"loss": 2.0}
 
 
