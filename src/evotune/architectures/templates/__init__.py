@@ -11,6 +11,7 @@ from evotune.errors import TaskError
 
 if TYPE_CHECKING:
     from evotune.architectures.network import Network
+    from evotune.architectures.templates.base import Template
 
 #: Where each template is defined, by name.
 TEMPLATES = {"image_classifier": "image"}
@@ -25,6 +26,18 @@ def rebuild(structure: Mapping[str, Any]) -> "Network":
     Raises:
         TaskError: The template is not known to this version, or a block is not known here.
     """
+    return template_of(structure)(structure["params"])
+
+
+def template_of(structure: Mapping[str, Any]) -> "Template":
+    """Return the template that a structure was built by.
+
+    Args:
+        structure: What `Network.structure` is, also from JSON.
+
+    Raises:
+        TaskError: The template is not known to this version.
+    """
     name = structure.get("template")
     if name not in TEMPLATES:
         raise TaskError(
@@ -32,5 +45,5 @@ def rebuild(structure: Mapping[str, Any]) -> "Network":
             f"{', '.join(TEMPLATES)}; install the version that trained the network, or a later one"
         )
     module = import_module(f"evotune.architectures.templates.{TEMPLATES[name]}")
-    network: Network = getattr(module, name)(**structure["options"])(structure["params"])
-    return network
+    template: Template = getattr(module, name)(**structure["options"])
+    return template

@@ -20,10 +20,7 @@ class ImageClassifier(Template):
 
     name: ClassVar[str] = "image_classifier"
 
-    shape: Shape
     classes: int
-    parameters: int | None = None
-    multiply_adds: int | None = None
     features: str = "features"
     head: str = "head"
 
@@ -78,8 +75,8 @@ def image_classifier(
     return ImageClassifier(
         sizes,
         option("classes", classes, "[2, inf)", whole=True, error_type=TaskError),
-        parameters,
-        multiply_adds,
         features,
         head,
+        parameters=parameters,
+        multiply_adds=multiply_adds,
     )
