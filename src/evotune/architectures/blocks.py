@@ -24,8 +24,8 @@ SHIPPED = {
     "pool": "image",
     "dense": "vector",
 }
-#: Settings of these names are widths, in blocks of a user's own too: a structure that is larger than
-#: a limit allows gets smaller ones. All others, such as kernels, stay as they are.
+#: Settings of these names are widths, in blocks of a user's own too: they get smaller where a
+#: structure is larger than a limit allows. All others, such as kernels, stay as they are.
 WIDTHS = frozenset(
     ("filters", "units", "channels", "width", "hidden", "heads", "head_size", "feed_forward")
 )

@@ -58,7 +58,9 @@ class SupervisedTask:
     restored afterwards. A training loss that becomes NaN or infinite ends the trial at once.
 
     Args:
-        model: Function of params that returns a new model, with its own weights.
+        model: Function of params that returns a new model, with its own weights. That of a
+            template, such as `image_classifier`, given as it is, also keeps proposals to its
+            limits.
         loss: ``"cross_entropy"``, ``"nll"``, ``"bce"``, ``"bce_with_logits"``, ``"mse"``, ``"l1"``,
             ``"smooth_l1"``, ``"huber"``, or a function of (output, target). The validation loss is
             computed from all examples at once.
@@ -147,8 +149,9 @@ class SupervisedTask:
 
     @property
     def traits(self) -> TaskTraits:
-        """Trials may be trained as one model, but not on shares of the data."""
-        return TaskTraits(stacks=self.fidelity == "epochs")
+        """Trials may be trained as one model, but not on shares of the data; a template fits."""
+        fit = None if inspect.isclass(self.model) else getattr(self.model, "fit", None)
+        return TaskTraits(stacks=self.fidelity == "epochs", fit=fit if callable(fit) else None)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_sources": {}}  # each process loads the data for itself
