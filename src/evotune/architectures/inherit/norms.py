@@ -92,7 +92,7 @@ def take_layer_norm(
 def insert_batch_norm(child: _NormBase, way: ChannelMap, walk: Walk) -> ChannelMap:
     """Make a batch normalisation an identity: gain √(var + eps), offset mean."""
     walk.ledger.mark(child, "inserted")
-    if child.weight is None:
+    if child.weight is None or child.running_mean is None:
         return way.lost().but(low=-inf)
     return _give_back(child, way, walk)
 

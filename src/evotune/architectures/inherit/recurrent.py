@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from evotune.architectures.inherit.maps import NONE, ChannelMap, grown, joined, kept
+from evotune.architectures.inherit.maps import NONE, ChannelMap, corner, grown, joined, kept
 from evotune.architectures.inherit.passing import SMALL
 from evotune.architectures.inherit.rules import (
     Recurrent,
@@ -43,7 +43,7 @@ def take_recurrent(
     if child.proj_size or parent.proj_size:
         walk.ledger.mark(child, "corner", parent)
         return way.forgotten().lost(not copy_corner(child, parent))
-    whole = child.bidirectional == parent.bidirectional and child.num_layers == parent.num_layers
+    whole = child.bidirectional >= parent.bidirectional and child.num_layers >= parent.num_layers
     for layer in range(child.num_layers):
         last = layer == child.num_layers - 1
         if layer < parent.num_layers:
@@ -65,7 +65,7 @@ def _take_layer(
     for direction in _directions(child):
         suffix = f"_l{layer}{direction}"
         if f"weight_ih{suffix}" not in dict(parent.named_parameters()):
-            maps.append(grown(child.hidden_size, child.hidden_size, walk.rng, whole=False))
+            maps.append(corner(child.hidden_size, 0, whole=True))  # nobody listens to it yet
             continue
         target = _hidden(child, parent, suffix, walk, out)
         _write(child, parent, suffix, way, target)

@@ -121,7 +121,7 @@ def follow(
                 way = fold(before, source, way)
             else:
                 way = remove(source, way)
-            replaced = replaced or has_width(source)
+            replaced = replaced or (has_width(source) and not way.known)
         elif p is None:
             module = mine[c]
             if replaced and has_width(module):

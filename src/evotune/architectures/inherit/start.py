@@ -8,14 +8,22 @@ import torch
 from torch import Tensor, nn
 
 # Imported for the rules that they register.
-from evotune.architectures.inherit import attention, norms, passing, recurrent, sequence, weights
+from evotune.architectures.inherit import (
+    attention,
+    norms,
+    passing,
+    recurrent,
+    sequence,
+    skips,
+    weights,
+)
 from evotune.architectures.inherit.maps import unknown
 from evotune.architectures.inherit.record import Inherited, Ledger
 from evotune.architectures.inherit.rules import Walk, same_places, take, weighted_of
 from evotune.architectures.inherit.statistics import settle
 from evotune.errors import TaskError
 
-RULES = (attention, norms, passing, recurrent, sequence, weights)
+RULES = (attention, norms, passing, recurrent, sequence, skips, weights)
 
 
 def inherit(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from evotune.architectures.inherit.rules import Waiting, write
+from evotune.architectures.inherit.rules import Waiting, read, write
 from evotune.errors import TaskError
 
 #: Examples that are looked at.
@@ -57,17 +57,21 @@ def settle(
 
 def _set(norm: Any, args: tuple[Tensor, ...], wanted: Waiting) -> None:
     """Set a normalisation by what it is about to read."""
-    x = args[0].double()
     if isinstance(norm, nn.LayerNorm):
+        x = args[0].double()
         dims = tuple(range(x.dim() - len(norm.normalized_shape), x.dim()))
         std = (x.var(dims, unbiased=False) + norm.eps).sqrt().mean()
         _pass_on(norm, std.expand_as(norm.weight), x.mean().expand_as(norm.weight), wanted)
         return
-    dims = tuple(d for d in range(x.dim()) if d != 1)
-    mean, var = x.mean(dims), x.var(dims, unbiased=False)
-    if norm.running_mean is not None:
-        write(norm.running_mean, mean)
-        write(norm.running_var, var)
+    if norm.running_mean is None:
+        return
+    count = args[0].numel() // len(norm.running_mean)
+    if count > 1:  # of a single value there is no variance
+        momentum, norm.momentum, norm.training = norm.momentum, 1.0, True
+        norm.forward(*args)  # it knows best where its channels are
+        norm.momentum, norm.training = momentum, False
+        write(norm.running_var, read(norm.running_var) * (1 - 1 / count))  # as in training mode
+    mean, var = read(norm.running_mean), read(norm.running_var)
     _pass_on(norm, (var + norm.eps).sqrt(), mean, wanted)
 
 
