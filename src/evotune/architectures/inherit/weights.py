@@ -63,7 +63,7 @@ def take_linear(
 ) -> ChannelMap:
     """Carry a linear layer over, also behind a flattened signal."""
     if way.narrow is not None and len(way.idx) == child.in_features:
-        return _through(child, parent, way, walk, out)
+        return _through(child, parent, way, way.narrow, walk, out)
     way = fit(child, parent, way, walk, (child.in_features, parent.in_features))
     target = walk.choose(parent, child.out_features, parent.out_features, out)
     weight = rows_of(columns_of(read(parent.weight), way), target)
@@ -72,14 +72,17 @@ def take_linear(
 
 
 def _through(
-    child: nn.Linear, parent: nn.Linear, way: ChannelMap, walk: Walk, out: Target | None
+    child: nn.Linear,
+    parent: nn.Linear,
+    way: ChannelMap,
+    narrow: Narrow,
+    walk: Walk,
+    out: Target | None,
 ) -> ChannelMap:
     """Let a new layer in front do the parent's sums z, and pass them on.
 
     Behind a corner at 0, as of ReLU, that takes two units a sum: z = relu(z) - relu(-z).
     """
-    narrow = way.narrow
-    assert narrow is not None
     sums, units = parent.out_features, child.in_features
     signs = [1.0, -1.0] if narrow.slopes else [1.0]
     if len(signs) * sums > units:
