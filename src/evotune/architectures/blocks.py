@@ -21,7 +21,15 @@ Build = Callable[..., Any]
 #: Where the blocks that come with the package are defined, by name.
 SHIPPED = {
     "conv": "image",
+    "separable": "image",
+    "residual": "image",
     "pool": "image",
+    "rnn": "sequence",
+    "lstm": "sequence",
+    "gru": "sequence",
+    "conv1d": "sequence",
+    "attention": "sequence",
+    "pool1d": "sequence",
     "dense": "vector",
 }
 _own: dict[str, Build] = {}
