@@ -15,9 +15,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from data import mnist, shuffled
+from searches import Script
 from three_parents_models.topology import convolutional
 from three_parents_targets import PASSES, Limit, Search, Setting, multiply_adds, until
-from three_parents_targets_report import Paper, Scale, Script, Target, run
+from three_parents_targets_report import Paper, Scale, Target, run
 from torch import Tensor, nn
 
 import evotune as et

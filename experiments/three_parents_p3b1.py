@@ -17,13 +17,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from data import pathology_reports
+from searches import Script
 from sklearn.metrics import f1_score
 from three_parents_models.topology import TASKS, Reports
 from three_parents_targets import PASSES, Found, Limit, Run, Search, Setting, until
 from three_parents_targets_report import (
     Paper,
     Scale,
-    Script,
     Target,
     fresh_runs,
     run_searches,
