@@ -73,7 +73,7 @@ class Scale:
 
 
 SCALES = {
-    "small": Scale(1_000, 500, 2_000, 4, 12, 3, 4, (12, 24, 48), 5),
+    "small": Scale(600, 400, 600, 4, 10, 3, 4, (12, 24, 48), 5),
     "full": Scale(64_000, 32_000, 137_471, 16, 2_500, 3, 100),
 }
 
@@ -141,6 +141,7 @@ def arms(scale: Scale) -> tuple[Arm, ...]:
 
     return (
         Arm("reference", own, params=REFERENCE),
+        Arm("the paper's optimum", own, params=OPTIMIZED),
         Arm("random", own),
         Arm("as in the paper", own, paper),
         Arm("ours", own, lambda given: et.auto(given, trials=scale.trials)),
@@ -152,6 +153,7 @@ SHOWN = (
     Figure("test_error", "test error, %", 100, 2),
 )
 PAIRS = (
+    ("the paper's optimum", "reference"),
     ("random", "reference"),
     ("as in the paper", "reference"),
     ("ours", "reference"),
