@@ -56,6 +56,7 @@ class Space:
         domains: Domain of each gene, by name.
         chains: The chains, by name.
         names: Names of all genes.
+        entries: Names in params, each with its genes: itself, or all those of a chain.
         variable: Names of the genes that have more than one value.
         conditions: Conditions of each gene that has some, in the values that other genes take.
 
@@ -116,6 +117,10 @@ class Space:
         self._with_members = tuple(n for n, d in self.domains.items() if d.members)
         self._keyed = tuple(k for k, d in enumerate(self.domains.values()) if d.keyed)
         self._chain_of = {g: name for name, c in self.chains.items() for g in c.genes(name)}
+        self.entries: dict[str, tuple[str, ...]] = {}
+        for name in self.names:
+            entry = self._chain_of.get(name, name)
+            self.entries[entry] = (*self.entries.get(entry, ()), name)
         # The unit interval is too coarse for these.
         self._fine = tuple(n for n, d in self.domains.items() if FINE < d.size < math.inf)
 
