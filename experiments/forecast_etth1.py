@@ -105,7 +105,7 @@ class Scale:
     seeds: int
 
 
-SCALES = {"small": Scale(12, 12, 4, 12, 3), "full": Scale(1, 1, 10, 100, 10)}
+SCALES = {"small": Scale(12, 12, 4, 10, 3), "full": Scale(1, 1, 10, 100, 10)}
 
 
 @functools.lru_cache(maxsize=2)

@@ -73,9 +73,8 @@ class Target:
         quality: What the test column says.
         paper: What the paper reports.
         settings: Fixed settings; the first one is the reference.
-        searches: Searches, all with equally many trials; one of them is random.
+        searches: Searches, all with equally many trials.
         training: How one trial trains.
-        control: Name of the random search.
     """
 
     title: str
@@ -85,7 +84,6 @@ class Target:
     settings: Sequence[Setting]
     searches: Sequence[Search]
     training: Training
-    control: str = "random"
 
 
 # -- tables ---------------------------------------------------------------------------------------
@@ -180,8 +178,8 @@ def conclusions(target: Target, runs: Sequence[Run], found: Sequence[Found]) -> 
             "limit there: what is saved is then at least what is said."
         )
     for how in target.searches:
-        if how.name != target.control:
-            lines += _against_control(how.name, target.control, found, runs)
+        if how.control is not None:
+            lines += _against_control(how.name, how.control, found, runs)
     return [line for line in lines if line]
 
 
