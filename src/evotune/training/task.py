@@ -203,7 +203,7 @@ class SupervisedTask:
         seconds = {"train_seconds": 0.0, "evaluation_seconds": 0.0}
         result: dict[str, float] = {}
         state = setup.state
-        trial.resume(**state)
+        trial.resume(inputs=setup.examples, **state)
         every = self.validate_every or (1 if trial.watched else None)
         for epoch in trial.epochs(default=setup.epochs):
             with timed(seconds, "train_seconds"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
 
 from evotune.errors import TaskError
 from evotune.training.data import Pair, Part, Source, batches, count, each
@@ -17,6 +18,8 @@ from evotune.trial import Failed
 
 #: Steps between two checks of the loss, each of which makes the host wait for the device.
 STEPS_PER_LOOK = 100
+#: Examples by which batch normalisation is measured when a structure has changed.
+EXAMPLES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,15 @@ class Setup:
         """The objects whose state is kept for trials that inherit from this one."""
         state = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
         return {name: part for name, part in state.items() if part is not None}
+
+    def examples(self) -> Part | None:
+        """Return up to `EXAMPLES` inputs of the training data, None where there are none by place.
+
+        A DataLoader gives none: its batches are drawn from a generator, which must not move.
+        """
+        if isinstance(self.data, DataLoader | IterableDataset):
+            return None
+        return next(iter(batches(self.data, EXAMPLES, self.device)))[0]
 
 
 def train_epoch(setup: Setup, epoch: int) -> float:

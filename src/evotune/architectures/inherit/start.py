@@ -1,7 +1,8 @@
 """The way from a parent to a child, from their inputs to their outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ RULES = (attention, norms, passing, recurrent, sequence, skips, weights)
 def inherit(
     child: nn.Module,
     parent: nn.Module,
-    inputs: Tensor | Sequence[Tensor] | None = None,
+    inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
     *,
     rng: np.random.Generator | None = None,
 ) -> Inherited:
@@ -44,8 +45,8 @@ def inherit(
     Args:
         child: The network to write into; its weights are changed, its mode is not.
         parent: The trained network; it is not changed.
-        inputs: Some examples as the network reads them, of which at most 500 are used: they set the
-            batch normalisation of new layers and behind narrower ones. Without them a child is the
+        inputs: Some examples as the network reads them (several inputs in a row, or by name), of
+            which at most 500 are used: they set the batch normalisation of new layers and behind narrower ones. Without them a child is the
             same in evaluation mode as far as possible.
         rng: Source of all randomness; None is the same each time.
 
@@ -74,7 +75,7 @@ def inherit(
     return walk.ledger.result(way.whole)
 
 
-def _least(inputs: Tensor | Sequence[Tensor] | None) -> float:
+def _least(inputs: Any) -> float:
     """Return the least value that a network reads, as far as examples show it."""
     alone = isinstance(inputs, Tensor) and inputs.is_floating_point() and inputs.numel()
     return float(inputs.min()) if isinstance(inputs, Tensor) and alone else -inf

@@ -1,6 +1,6 @@
 """Normalisations set by one batch, in one pass in which each sees what the earlier ones do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -15,9 +15,7 @@ from evotune.errors import TaskError
 EXAMPLES = 500
 
 
-def settle(
-    network: nn.Module, waiting: dict[nn.Module, Waiting], inputs: Tensor | Sequence[Tensor] | None
-) -> None:
+def settle(network: nn.Module, waiting: dict[nn.Module, Waiting], inputs: Any) -> None:
     """Set mean and variance of normalisations, and gain and offset of those that are identities.
 
     Args:
@@ -35,7 +33,7 @@ def settle(
         return
     if not waiting:
         return
-    batch = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    batch = [inputs] if isinstance(inputs, Tensor | Mapping) else list(inputs)
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -43,9 +41,9 @@ def settle(
             for norm, wanted in waiting.items():
                 handle = norm.register_forward_pre_hook(partial(_set, wanted=wanted))
                 hooks.callback(handle.remove)
-            network(*(part[:EXAMPLES] for part in batch))
+            network(*map(_first, batch))
     except Exception as error:
-        shapes = ", ".join(str(tuple(part.shape)) for part in batch)
+        shapes = ", ".join(map(_shapes, batch))
         raise TaskError(
             f"inherit: the network cannot be run on inputs of shape {shapes}: {error}; give a "
             "batch of examples as it is trained on, or inputs=None"
@@ -87,3 +85,16 @@ def _expect_nothing(norm: Any, wanted: Waiting) -> None:
     if wanted.factor is not None:
         zeros = torch.zeros(norm.weight.shape, dtype=torch.float64)
         _pass_on(norm, (zeros + 1 + norm.eps).sqrt(), zeros, wanted)
+
+
+def _first(part: Any) -> Any:
+    """Return the first examples of a tensor, or of tensors by name."""
+    if isinstance(part, Mapping):
+        return {name: tensor[:EXAMPLES] for name, tensor in part.items()}
+    return part[:EXAMPLES]
+
+
+def _shapes(part: Any) -> str:
+    if isinstance(part, Mapping):
+        return str({name: tuple(tensor.shape) for name, tensor in part.items()})
+    return str(tuple(part.shape))
