@@ -135,7 +135,8 @@ def _inputs(module: nn.Module, shape: Any, count: int) -> tuple[Tensor, ...]:
         )
     parameter = next(module.parameters(), None)
     device = inputs[0].device if parameter is None else parameter.device
-    return tuple(each.to(device) for each in inputs)
+    # Copies, as what is a part of a larger tensor would count with all of it.
+    return tuple(each.detach().to(device, copy=True) for each in inputs)
 
 
 def _are(kind: type, given: Any) -> bool:

@@ -111,9 +111,7 @@ def _attention(out: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any, 
     return (query.numel() + out.numel()) * key.shape[-2]
 
 
-def _multi_head(
-    out: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any
-) -> int:
+def _multi_head(out: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
     length, width = len(key), query.shape[-1]
     projections = 2 * query.numel() + key.numel() + value.numel()  # of query and output, key, value
     return width * projections + 2 * query.numel() * length
