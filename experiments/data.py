@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 Array = npt.NDArray[np.uint8]
 #: Training images ``(examples, 28, 28)`` and labels ``(examples,)``, then the same for testing.
@@ -219,3 +220,66 @@ def shuffled(count: int, seed: int, sizes: Sequence[int]) -> list[npt.NDArray[np
         raise ValueError(f"parts of {list(sizes)} examples need more than the {count} there are")
     order = np.random.default_rng(seed).permutation(count)
     return np.split(order, np.cumsum(sizes))[:-1]
+
+
+# -- pathology reports ----------------------------------------------------------------------------
+
+PATHOLOGY_FILE = "p3b1_testfolds.npz"
+PATHOLOGY_TASKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """One task of CANDLE P3B1: concepts in pathology reports, and what is asked of them.
+
+    Attributes:
+        features: Bag of concepts, ``(reports, 400)``; those of the first task have length 1.
+        classes: Classes ``(reports,)``.
+        folds: Fold of every report, 0 to 9.
+    """
+
+    features: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int64]
+    folds: npt.NDArray[np.uint8]
+
+
+def pathology_reports(directory: str | Path | None = None) -> tuple[Reports, ...]:
+    """Return the ten test parts of CANDLE P3B1: tumour site, laterality and grade.
+
+    The training parts of the benchmark are not among them, so results differ from published ones.
+
+    Args:
+        directory: Has the file, or a folder ``candle_p3b1`` that has it.
+
+    Raises:
+        FileNotFoundError: The file is not there.
+    """
+    name = "candle_p3b1"
+    folder = _folder(name, [PATHOLOGY_FILE], directory, f"put it into {BESIDE / name}")
+    with np.load(folder / PATHOLOGY_FILE) as stored:
+        return tuple(
+            Reports(stored[f"x{task}"], stored[f"y{task}"], stored[f"fold{task}"])
+            for task in range(PATHOLOGY_TASKS)
+        )
+
+
+# -- time series ----------------------------------------------------------------------------------
+
+TRANSFORMER_FILE = "ETTh1.csv"
+
+
+def transformer(directory: str | Path | None = None) -> npt.NDArray[np.float32]:
+    """Return ETTh1 (Zhou et al., 2021): 17,420 hours of a transformer, ``(hours, 7)``.
+
+    Six loads, then the oil temperature.
+
+    Args:
+        directory: Has the file, or a folder ``timeseries`` that has it.
+
+    Raises:
+        FileNotFoundError: The file is not there.
+    """
+    name = "timeseries"
+    folder = _folder(name, [TRANSFORMER_FILE], directory, f"put it into {BESIDE / name}")
+    read = pd.read_csv(folder / TRANSFORMER_FILE)
+    return read.drop(columns="date").to_numpy(np.float32)

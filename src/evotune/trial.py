@@ -387,7 +387,7 @@ class RunningTrial:
 
     Attributes:
         params: The active genes, a plain dict.
-        dormant: Names of the genes whose condition fails in this trial.
+        dormant: Names of the genes, and of the chains, whose condition fails in this trial.
         number: Number of the trial in its study.
         budget: Epochs that the algorithm gave, or None.
         seed: Seed for the evaluation's own randomness, different for every trial.
@@ -400,7 +400,7 @@ class RunningTrial:
 
     def __init__(self, trial: Trial, weights: Weights | None = None) -> None:
         self.params: dict[str, Any] = thawed(trial.params)
-        self.dormant = frozenset(trial.genome) - frozenset(trial.params)
+        self.dormant = _dormant(trial)
         self.number = trial.number
         self.budget = trial.budget
         self.seed = trial.seed
@@ -562,6 +562,20 @@ class RunningTrial:
         if self._training_since is None:
             return self._train_seconds
         return (self._train_seconds or 0.0) + perf_counter() - self._training_since
+
+
+def _dormant(trial: Trial) -> frozenset[str]:
+    """Return the names that params would hold if their conditions held.
+
+    Of a chain, params hold one list in the place of all its genes: its name stands for them.
+    """
+    asleep = trial.genome.keys() - trial.params.keys()
+    depths = {name.removesuffix(".depth") for name in asleep if name.endswith(".depth")}
+    chains = depths - trial.genome.keys()
+    awake = tuple(f"{name}." for name in chains & trial.params.keys())
+    return frozenset(
+        {name for name in asleep if not name.startswith(awake)} | (chains - trial.params.keys())
+    )
 
 
 def _step(step: Any) -> int | float:

@@ -1,9 +1,11 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
 from evotune.analysis.frame import to_frame
+from evotune.space import Bool, Chain, Int, Space
 from evotune.trial import Failure, Origin, Trial
 from helpers_report import simulate
 
@@ -80,3 +82,15 @@ def test_whole_numbers_stay_whole_beside_gaps() -> None:
     assert frame["params_big"][0] == 2**70
     assert frame["params_flag"][0] is True
     assert frame["params_x"].dtype == "int64"
+
+
+def test_layers_are_one_text() -> None:
+    space = Space(net=Chain(0, 3, conv={"filters": Int(8, 64), "norm": Bool()}, pool={}))
+    conv = {"block": "conv", "filters": 8, "norm": True}
+    frame = to_frame([trial_of(space, net=[conv, {"block": "pool"}]), trial_of(space, net=[])])
+    assert frame["params_net"].tolist() == ["conv 8 norm → pool", "no layer"]
+
+
+def trial_of(space: Space, **params: Any) -> Trial:
+    genome = space.complete(params)
+    return Trial(0, genome, space.params(genome), "running")

@@ -16,9 +16,10 @@ import numpy as np
 import psutil
 import pytest
 
+import evotune as et
 from evotune.errors import TaskError
 from evotune.training import CommandTask, command
-from evotune.trial import Failed
+from evotune.trial import Failed, RunningTrial, Trial
 from helpers_training import start
 
 SOURCE = Path(command.__file__).parents[2]
@@ -68,6 +69,40 @@ def test_arguments_of_dormant_genes_are_left_out(tmp_path):
     assert seen == ["--verbose", "-b", "0.1", "--pair", "end"]
     active = start({"lr": 0.1, "depth": 3, "rate": 0.5})
     assert "--depth" in arguments_seen(tmp_path, command, active)
+
+
+NETS = et.Space(
+    deep=et.Bool(),
+    head=et.Chain(0, 2, dense={"units": et.Int(1, 9)}, when={"deep": True}),
+    features=et.Chain(1, 3, conv={"filters": et.Int(8, 64)}, pool={}),
+)
+
+
+def trial_of(**params):
+    genome = NETS.complete(params)
+    return RunningTrial(Trial(3, genome, NETS.params(genome), "running"))
+
+
+def test_layers_reach_the_program_as_json(tmp_path):
+    layers = [{"block": "conv", "filters": 16}, {"block": "pool"}]
+    trial = trial_of(deep=True, features=layers, head=[])
+    command = "PROGRAM {deep} --net {features} --head={head}"
+    seen = arguments_seen(tmp_path, command, trial)
+    assert seen == ["true", "--net", json.dumps(layers), "--head=[]"]
+    code = (
+        "import json, os; p = json.loads(os.environ['EVOTUNE_PARAMS']);"
+        "print(json.dumps({'loss': len(p['features'])}))"
+    )
+    task = CommandTask(python(code), genes=NETS.entries)
+    assert task(trial) == {"loss": 2.0}
+
+
+def test_a_dormant_chain_is_left_out_as_genes_are(tmp_path):
+    trial = trial_of(deep=False, features=[{"block": "pool"}])
+    command = "PROGRAM {deep} --head {head} --net={features}"
+    assert arguments_seen(tmp_path, command, trial) == ["false", '--net=[{"block": "pool"}]']
+    with pytest.raises(TaskError, match="features"):
+        arguments_seen(tmp_path, "PROGRAM {deep} {features.depth}", trial)
 
 
 def test_the_tasks_budget_stands_in_for_the_algorithms(tmp_path):

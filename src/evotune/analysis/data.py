@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +113,13 @@ class StudyData:
     def comparable(self) -> "StudyData":
         """The same study; if weights are inherited, with scores among trials of equal age."""
         return _at_equal_age(self) if self.inherits else self
+
+    def params(self, trial: Trial) -> dict[str, Any]:
+        """Return the params of one of ``trials``, with a list of layers for each chain.
+
+        The trials here hold each active gene of a chain by itself.
+        """
+        return self.space.assembled(trial.params)
 
     @property
     def objective(self) -> AnyObjective:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from evotune.analysis.text import number
 from evotune.trial import Trial
 
 _OWN = (
@@ -28,9 +29,10 @@ def to_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     ``weights_from``, ``parents`` (a tuple of numbers), ``repeat_of``, ``violation`` (of all
     constraints, relative; 0 is feasible); then every metric under its
     own name (``metrics_`` goes before a name that is taken); then every gene as ``params_<gene>``,
-    missing where it is not active, whole numbers as ``Int64`` then; then ``started`` and ``ended``
-    (UTC) and ``failure``, the message. ``train_seconds`` and ``evaluation_seconds`` are metrics, in
-    seconds.
+    missing where it is not active, whole numbers as ``Int64`` then, the layers of a chain as one
+    text, so that rows can be grouped by it (`Trial.params` has the records); then ``started`` and
+    ``ended`` (UTC) and ``failure``, the message. ``train_seconds`` and ``evaluation_seconds`` are
+    metrics, in seconds.
 
     Args:
         trials: The trials of a study, in the order of the rows.
@@ -64,7 +66,11 @@ def _row(trial: Trial) -> dict[str, Any]:
         "failure": trial.failure.message if trial.failure else None,
     }
     metrics = {_metric(name): value for name, value in trial.metrics.items()}
-    return own | metrics | {_gene(name): value for name, value in trial.params.items()}
+    return own | metrics | {_gene(name): _plain(value) for name, value in trial.params.items()}
+
+
+def _plain(value: Any) -> Any:
+    return number(value) if isinstance(value, list) else value
 
 
 def _whole_with_gaps(trials: Sequence[Trial], gene: str) -> pd.Series | None:

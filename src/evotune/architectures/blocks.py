@@ -21,11 +21,19 @@ Build = Callable[..., Any]
 #: Where the blocks that come with the package are defined, by name.
 SHIPPED = {
     "conv": "image",
+    "separable": "image",
+    "residual": "image",
     "pool": "image",
+    "rnn": "sequence",
+    "lstm": "sequence",
+    "gru": "sequence",
+    "conv1d": "sequence",
+    "attention": "sequence",
+    "pool1d": "sequence",
     "dense": "vector",
 }
-#: Settings of these names are widths, in blocks of a user's own too: they get smaller where a
-#: structure is larger than a limit allows. All others, such as kernels, stay as they are.
+#: Settings of these names are widths, in blocks of a user's own too: a structure that is larger
+#: than a limit allows gets smaller ones. All others, such as kernels, stay as they are.
 WIDTHS = frozenset(
     ("filters", "units", "channels", "width", "hidden", "heads", "head_size", "feed_forward")
 )

@@ -85,6 +85,8 @@ def _build_layer(record: Mapping[str, Any], shape: Shape, where: str) -> nn.Modu
     block.check(settings, where)
     try:
         module = block.build(shape, **settings)
+    except TaskError as error:
+        raise TaskError(f"{where}: {error}") from None
     except Exception as error:
         error.add_note(f"({where}, block {block.name!r}, on examples of shape {shape})")
         raise

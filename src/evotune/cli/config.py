@@ -34,6 +34,14 @@ the study::
     depth = { type = "int", low = 1, high = 9, when = { width = { low = 16 } } }
     classes = { type = "fixed", value = 10 }
 
+    [space.features]                  # ... or a chain of layers
+    type = "chain"
+    min = 1                           # layers
+    max = 7
+    [space.features.blocks]           # each with its settings; params get a list of records
+    conv = { filters = { type = "int", low = 8, high = 64, log = true }, kernel = 3 }
+    pool = {}
+
     [algorithm]                       # if left out, chosen for the space
     name = "Genetic"                  # or recipe = "dynamic_hyperparameters"
     population_size = 20              # and every other option of the class
@@ -77,7 +85,7 @@ from typing import Any
 from evotune.checkpoints.store import Checkpoints
 from evotune.checks import user_path
 from evotune.cli.algorithms import make_algorithm, make_operator
-from evotune.cli.registry import at, build, check_names, check_types, make_domain
+from evotune.cli.registry import at, build, check_names, check_types, make_gene
 from evotune.cli.task import make_task
 from evotune.errors import ConfigError
 from evotune.objectives import Constraint, Objectives, WeightedSum, parse_objectives
@@ -294,5 +302,5 @@ def _space(table: Table) -> Space:
     genes = {}
     for name, domain in table.items():
         with at(name):
-            genes[name] = make_domain(domain)
+            genes[name] = make_gene(domain)
     return Space(genes)

@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from evotune.checks import did_you_mean
 from evotune.errors import ConfigError, EvotuneError
-from evotune.space import Domain
+from evotune.space import Chain, Domain
+from evotune.space.chain import KIND
 from evotune.space.domains import KINDS, domain_from_json
 
 T = TypeVar("T")
@@ -139,8 +140,60 @@ def _words_of_one(hint: Any) -> str:
     return _WORDS.get(hint, "") if isinstance(hint, type) else ""
 
 
-def make_domain(table: Any) -> Domain:
-    """Return the domain that a gene's table in a file describes.
+def make_gene(table: Any) -> Domain | Chain:
+    """Return the domain, or the chain of layers, that a gene's table in a file describes.
+
+    Raises:
+        ConfigError: The type or an option is unknown, or a value has the wrong type.
+        SpaceError: The domain or the chain rejects an option.
+    """
+    if isinstance(table, Mapping) and table.get("type") == KIND:
+        return _chain(table)
+    return make_domain(table, (*KINDS, KIND))
+
+
+def _chain(table: Mapping[str, Any]) -> Chain:
+    check_names("option", table, ["type", "min", "max", "blocks", "when"])
+    for name in ("min", "max"):
+        if type(table.get(name)) is not int:
+            raise ConfigError(
+                f"a chain needs {name!r}, a whole number of layers; got {table.get(name)!r}"
+            )
+    blocks = table.get("blocks")
+    if not isinstance(blocks, Mapping):
+        raise ConfigError(
+            'a chain needs blocks, a table of tables such as {conv = {filters = {type = "int", '
+            f"low = 8, high = 64}}}}, pool = {{}}}}; got {blocks!r}"
+        )
+    with at("blocks"):
+        taken = sorted({"min", "max", "when"}.intersection(blocks))
+        if taken:
+            raise ConfigError(f"no block can be named {taken[0]!r}; give it another name")
+        made = {block: _settings(block, settings) for block, settings in blocks.items()}
+    when = table.get("when")
+    if not isinstance(when, Mapping | None):
+        raise ConfigError(f"'when' must be a table, got {when!r}")
+    return Chain(table["min"], table["max"], when=when, **made)
+
+
+def _settings(block: str, settings: Any) -> dict[str, Any]:
+    """Return the settings of a block: a table is a domain, anything else a constant."""
+    with at(block):
+        if not isinstance(settings, Mapping):
+            raise ConfigError(f"a block is a table of its settings, {{}} if none; got {settings!r}")
+        made = {}
+        for name, value in settings.items():
+            with at(name):
+                made[name] = make_domain(value) if isinstance(value, Mapping) else value
+        return made
+
+
+def make_domain(table: Any, kinds: Iterable[str] = KINDS) -> Domain:
+    """Return the domain that a table in a file describes.
+
+    Args:
+        table: The table.
+        kinds: What the type may be, for error messages.
 
     Raises:
         ConfigError: The type or an option is unknown, or a value has the wrong type.
@@ -152,8 +205,8 @@ def make_domain(table: Any) -> Domain:
             f'{table!r}. For a constant write {{type = "fixed", value = ...}}'
         )
     if "type" not in table:
-        raise ConfigError(f"a gene needs a type: one of {', '.join(KINDS)}")
-    check_names("type", [str(table["type"])], KINDS)
+        raise ConfigError(f"a gene needs a type: one of {', '.join(kinds)}")
+    check_names("type", [str(table["type"])], kinds)
     options = {name: value for name, value in table.items() if name != "type"}
     if not isinstance(options.get("values", []), list):
         raise ConfigError(f"'values' must be a list, got {options['values']!r}")

@@ -16,7 +16,7 @@ from evotune.cli.source import Record, open_source, read_study
 from evotune.cli.tables import best_table, genes_that_fit, table
 from evotune.objectives import Objectives
 from evotune.protocols import Driver, StudySummary
-from evotune.space import Space
+from evotune.space import Chain, Domain, Space
 from evotune.study.lock import has_ended
 from evotune.trial import Trial
 
@@ -123,16 +123,30 @@ def _members_table(record: Record, members: Sequence[Step], width: int) -> Table
 
 def _space_table(space: Space) -> Table:
     made = table("gene", "type", "range", "active when", title="space")
-    for name, domain in space.domains.items():
-        data, axis = domain.to_json(), domain.axis()
-        if axis.values:
-            text = ", ".join(number(value) for value in axis.values)
-        else:
-            text = f"{number(axis.low)} to {number(axis.high)}"
-            text += ", log" if axis.log else ""
-            text += f", step {number(data['step'])}" if data.get("step") else ""
+    for name in space.entries:
+        chain = space.chains.get(name)
+        data = space[name].to_json() if chain is None else chain.to_json()
+        text = _range_text(space[name]) if chain is None else _chain_text(chain)
         made.add_row(name, data["type"], text, _when_text(data.get("when", {})))
     return made
+
+
+def _range_text(domain: Domain) -> str:
+    axis, step = domain.axis(), domain.to_json().get("step")
+    if axis.values:
+        return ", ".join(number(value) for value in axis.values)
+    text = f"{number(axis.low)} to {number(axis.high)}"
+    return text + (", log" if axis.log else "") + (f", step {number(step)}" if step else "")
+
+
+def _chain_text(chain: Chain) -> str:
+    """Return how many layers there are and, on a line for each block, what its settings may be."""
+    depth = f"{chain.min} to {chain.max}" if chain.max > chain.min else str(chain.max)
+    lines = [f"{depth} layer{'' if chain.max == 1 else 's'} of"]
+    for block, settings in chain.blocks.items():
+        texts = [f"{name} {_range_text(domain)}" for name, domain in settings.items()]
+        lines.append(f"  {block}: {'; '.join(texts)}" if texts else f"  {block}")
+    return "\n".join(lines)
 
 
 def _when_text(when: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Recorded studies as tables for a terminal."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich import box
@@ -20,6 +20,8 @@ from evotune.trial import Trial
 FRONT_AT_MOST = 20
 #: Room for the columns trial, state and seconds, and for a number with four digits and exponent.
 _OWN_COLUMNS, _NUMBER = 28, 9
+#: Room for the layers of a chain, which go on in further lines.
+LAYERS_AT_LEAST = 36
 #: Room for the columns epochs and weights.
 _TRAINING_COLUMNS = 18
 #: Of a longer line of inherited weights, only the last trials are shown.
@@ -69,7 +71,7 @@ def seconds_text(trial: Trial, now: float | None = None) -> str:
 def genes_that_fit(
     space: Space, objectives: Objectives, width: int, own: int = _OWN_COLUMNS
 ) -> list[str]:
-    """Return the first varied genes, as many as fit in a table of this width.
+    """Return the first varied genes and chains, as many as fit in a table of this width.
 
     Args:
         space: The space.
@@ -80,12 +82,19 @@ def genes_that_fit(
     metrics = [objective.metric for objective in objectives.objectives]
     free = width - own - sum(max(len(name), _NUMBER) + 2 for name in metrics)
     fitting = []
-    for name in space.variable:
-        free -= max(len(name), _widest(space[name])) + 2
+    for name in varied_entries(space):
+        widest = LAYERS_AT_LEAST if name in space.chains else _widest(space[name])
+        free -= max(len(name), widest) + 2
         if free < 0:
             break
         fitting.append(name)
     return fitting
+
+
+def varied_entries(space: Space) -> list[str]:
+    """Return the names in params that have more than one value: genes, and chains of layers."""
+    varied = set(space.variable)
+    return [name for name, genes in space.entries.items() if varied.intersection(genes)]
 
 
 def _widest(domain: Domain) -> int:
@@ -94,7 +103,7 @@ def _widest(domain: Domain) -> int:
 
 
 def trials_table(
-    trials: Iterable[Trial],
+    trials: Sequence[Trial],
     objectives: Objectives,
     genes: Sequence[str] | None,
     *,
@@ -113,7 +122,10 @@ def trials_table(
         now: Current Unix time in seconds, for how long running trials have run.
     """
     names = [f">{objective.metric}" for objective in objectives.objectives]
-    params = ["params"] if genes is None else [f">{gene}" for gene in genes]
+    chains = {name for trial in trials for name, v in trial.params.items() if isinstance(v, list)}
+    params = ["params"]
+    if genes is not None:
+        params = [gene if gene in chains else f">{gene}" for gene in genes]
     training = [">epochs", ">weights"] if steps else []
     made = table(">trial", "state", ">seconds", *training, *names, *params)
     for trial in trials:
@@ -140,12 +152,12 @@ def _training_texts(step: Step) -> tuple[str, str]:
 
 
 def whole_table(
-    trials: Iterable[Trial], record: Record, width: int, *, best: int | None = None
+    trials: Sequence[Trial], record: Record, width: int, *, best: int | None = None
 ) -> Table:
     """Return one row for each trial with all its genes, one per column if they fit."""
     own = _OWN_COLUMNS + _TRAINING_COLUMNS * record.inherits
     fitting = genes_that_fit(record.space, record.objectives, width, own)
-    genes = fitting if len(fitting) == len(record.space.variable) else None
+    genes = fitting if len(fitting) == len(varied_entries(record.space)) else None
     steps = record.steps if record.inherits else None
     return trials_table(trials, record.objectives, genes, steps=steps, best=best)
 

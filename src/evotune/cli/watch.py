@@ -21,9 +21,10 @@ from evotune.analysis.steps import Step, latest, steps
 from evotune.analysis.text import count, duration, shorten
 from evotune.cli.console import STYLES, clock, is_live, make_console, params_text
 from evotune.cli.members import OWN_COLUMNS, members_table
-from evotune.cli.tables import genes_that_fit, score_texts, trials_table
+from evotune.cli.tables import genes_that_fit, score_texts, trials_table, varied_entries
 from evotune.errors import NoResultError, StorageError
 from evotune.protocols import Evaluate
+from evotune.space import Space
 from evotune.study.study import Study
 from evotune.trial import ENDED, Trial
 
@@ -256,7 +257,7 @@ class LiveView:
             return Text(f"front: {count(len(best), 'trial')}, not dominated", "bold green")
         metric = self.study.objectives.objectives[0].metric
         [score] = score_texts(best[0], self.study.objectives)
-        variable = self.study.algorithm.space.variable
+        variable = varied_entries(self.study.algorithm.space)
         params = {name: value for name, value in best[0].params.items() if name in variable}
         about = f"  trial {best[0].number}: {params_text(params)}"
         return Text.assemble((f"best {metric} {score}", "bold green"), about)
@@ -276,8 +277,7 @@ class LiveView:
             title += f": {len(shown)} of {count(len(members), 'member')}"
         space, objectives = self.study.algorithm.space, self.study.objectives
         fitting = genes_that_fit(space, objectives, self.console.width, OWN_COLUMNS)
-        if len(fitting) < len(space.variable):
-            title += f", without {', '.join(space.variable[len(fitting) :])}"
+        title += _left_out(space, fitting)
         number = best[0].number if len(best) == 1 else None
         made = members_table(shown, objectives, fitting, best=number)
         return [Text(title, "bold", no_wrap=True, overflow="ellipsis"), made]
@@ -291,8 +291,7 @@ class LiveView:
             title += f": the last {len(shown)} of {count(len(rows), 'trial')}"
         space = self.study.algorithm.space
         fitting = genes_that_fit(space, self.study.objectives, self.console.width)
-        if len(fitting) < len(space.variable):
-            title += f", without {', '.join(space.variable[len(fitting) :])}"
+        title += _left_out(space, fitting)
         made = trials_table(
             shown,
             self.study.objectives,
@@ -301,3 +300,9 @@ class LiveView:
             now=time.time(),
         )
         return [Text(title, "bold", no_wrap=True, overflow="ellipsis"), made]
+
+
+def _left_out(space: Space, fitting: Sequence[str]) -> str:
+    """Return the end of a title that names the genes for which there was no room."""
+    left = varied_entries(space)[len(fitting) :]
+    return f", without {', '.join(left)}" if left else ""

@@ -85,7 +85,7 @@ def best(data: StudyData) -> Best | None:
     trial = data.best
     if trial is None:
         return None
-    captions = []
+    captions, params = [], data.params(trial)
     if data.has_several_objectives:
         captions.append(
             "Several objectives have no single best trial: this is the one on the Pareto front "
@@ -100,9 +100,9 @@ def best(data: StudyData) -> Best | None:
     return Best(
         f"Best trial: {trial.number}",
         tuple(captions),
-        _pairs("gene", trial.params, 4),
+        _pairs("gene", params, 4),
         _pairs("metric", trial.metrics, 6),
-        json.dumps(dict(trial.params), indent=2, default=str),
+        json.dumps(params, indent=2, default=str),
     )
 
 
@@ -126,7 +126,7 @@ def failed_trials(data: StudyData) -> Section | None:
         reasons.setdefault((kind, message), []).append(trial)
     ordered = sorted(reasons.items(), key=lambda item: -len(item[1]))
     rows: list[Row] = [
-        (str(len(trials)), kind, _reason(message, trials[0]), _numbers(trials))
+        (str(len(trials)), kind, _reason(data, message, trials[0]), _numbers(trials))
         for (kind, message), trials in ordered[:REASONS_AT_MOST]
     ]
     if not rows:
@@ -146,8 +146,8 @@ def _numbers(trials: Sequence[Trial]) -> str:
     return shown if len(trials) <= 12 else f"{shown}, …"
 
 
-def _reason(message: str, first: Trial) -> Cell:
-    params = ", ".join(f"{name}={number(value)}" for name, value in first.params.items())
+def _reason(data: StudyData, message: str, first: Trial) -> Cell:
+    params = ", ".join(f"{name}={number(value)}" for name, value in data.params(first).items())
     trace = first.failure.traceback if first.failure else ""
     if len(trace) > _TRACEBACK_AT_MOST:
         trace = "…\n" + trace[-_TRACEBACK_AT_MOST:]
@@ -171,7 +171,7 @@ def best_trials(data: StudyData) -> Section | None:
     generations = any(trial.origin.generation is not None for trial in data.trials)
     head = ("", "trial", *(("generation",) if generations else ()))
     head += ("epochs", "weights from") if data.inherits else ()
-    head += (*(o.metric for o in data.objectives.objectives), *data.space, "training")
+    head += (*(o.metric for o in data.objectives.objectives), *data.space.entries, "training")
     rows = tuple(
         (str(rank), *_row(data, int(k), generations))
         for rank, k in enumerate(data.ranking[:ROWS_AT_MOST], start=1)
@@ -189,7 +189,8 @@ def _row(data: StudyData, k: int, generations: bool) -> Row:
         donors = ", ".join(map(str, trial.donors))
         row += [data.step_of[trial.number].epochs, donors or "–"]
     row += [_score(data, k, column) for column in range(len(data.objectives.objectives))]
-    row += [number(trial.params[g]) if g in trial.params else "–" for g in data.space]
+    params = data.params(trial)
+    row += [number(params[name]) if name in params else "–" for name in data.space.entries]
     return (*row, _seconds(trial))
 
 

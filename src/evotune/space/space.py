@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from evotune.checks import did_you_mean, is_number
 from evotune.errors import GenomeError, SpaceError
-from evotune.space.chain import KIND, Chain
+from evotune.space.chain import DEPTH, KIND, Chain
 from evotune.space.conditions import Range, When, in_common, in_order
 from evotune.space.domains import Domain, domain_from_json
 from evotune.space.domains.lattice import FINE
@@ -56,6 +56,7 @@ class Space:
         domains: Domain of each gene, by name.
         chains: The chains, by name.
         names: Names of all genes.
+        entries: Names in params, each with its genes: itself, or all those of a chain.
         variable: Names of the genes that have more than one value.
         conditions: Conditions of each gene that has some, in the values that other genes take.
 
@@ -116,6 +117,10 @@ class Space:
         self._with_members = tuple(n for n, d in self.domains.items() if d.members)
         self._keyed = tuple(k for k, d in enumerate(self.domains.values()) if d.keyed)
         self._chain_of = {g: name for name, c in self.chains.items() for g in c.genes(name)}
+        self.entries: dict[str, tuple[str, ...]] = {}
+        for name in self.names:
+            entry = self._chain_of.get(name, name)
+            self.entries[entry] = (*self.entries.get(entry, ()), name)
         # The unit interval is too coarse for these.
         self._fine = tuple(n for n, d in self.domains.items() if FINE < d.size < math.inf)
 
@@ -276,8 +281,14 @@ class Space:
         chosen = (name for name in self.active(genome) if self.domains[name].size > 1)
         missing = [name for name in chosen if name not in params]
         if missing:
-            raise GenomeError(f"gene {missing[0]!r} is active but missing from {dict(params)!r}")
+            raise GenomeError(
+                f"{self._called(missing[0])} is active but missing from {dict(params)!r}"
+            )
         return genome
+
+    def _called(self, gene: str) -> str:
+        chain = self._chain_of.get(gene)
+        return f"chain {chain!r}" if gene == f"{chain}.{DEPTH}" else f"gene {gene!r}"
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """Draw a genome, every gene uniformly on its own scale."""
@@ -431,11 +442,13 @@ def _expanded(given: Mapping[str, Domain | Chain]) -> dict[str, Domain]:
     """Return the domains of all genes, those inside of chains included.
 
     Raises:
-        SpaceError: A chain has a gene of a name that is taken.
+        SpaceError: A chain without a name, or with a gene of a name that is taken.
     """
     domains: dict[str, Any] = {}
     for name, each in given.items():
-        genes = each.genes(str(name)) if isinstance(each, Chain) else {name: each}
+        if isinstance(each, Chain) and not (isinstance(name, str) and name):
+            raise SpaceError(f"chains are named by non-empty strings, got {name!r}")
+        genes = each.genes(name) if isinstance(each, Chain) else {name: each}
         twice = next((g for g in genes if g in domains or (g != name and g in given)), None)
         if twice is not None:
             raise SpaceError(

@@ -139,6 +139,7 @@ class CommandTask:
 
     The command is split into arguments once, by the rules of a shell; then each ``{gene}`` is
     replaced inside its argument. No shell is run, so a value with spaces or ``;`` is harmless.
+    A chain of layers is replaced by its records as JSON.
 
     ``{number}``, ``{seed}`` and ``{budget}`` are those of the trial; ``{{`` and ``}}`` are literal
     braces. An argument whose gene is not active is left out, and with ``--depth {depth}`` the
@@ -158,7 +159,7 @@ class CommandTask:
             are killed also when this process ends or is killed.
         budget: Value of ``{budget}`` if the algorithm gives none.
         genes: Names of genes that need not be in the command, because the program reads them from
-            ``EVOTUNE_PARAMS``; ``space.names`` for all.
+            ``EVOTUNE_PARAMS``; ``space.entries`` for all.
 
     Raises:
         TaskError: The command or a regular expression is invalid.
