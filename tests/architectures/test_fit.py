@@ -185,6 +185,57 @@ def test_an_impossible_limit_is_refused_and_names_the_smallest_size(name):
         template(**{name: size - 1}).fit(searched, genome)
 
 
+UNITS = {"units": et.Int(8, 128, log=True)}
+RNN = {"lstm": UNITS, "gru": UNITS}
+STREAM = {"heads": et.Int(1, 4), "head_size": et.Ordinal(8, 16), "feed_forward": et.Int(32, 256)}
+IMAGE = {name: {"filters": CONV["filters"]} for name in ("conv", "separable", "residual")}
+IMAGE["pool"] = {}
+TEMPLATES = {
+    "image_classifier": (
+        lambda **limits: et.image_classifier((3, 12, 12), 5, **limits),
+        {"features": et.Chain(1, 5, **IMAGE), "head": et.Chain(0, 2, dense=UNITS)},
+    ),
+    "sequence_model": (
+        lambda **limits: et.sequence_model((20,), 5, vocabulary=50, width=16, **limits),
+        {"time": et.Chain(1, 4, **RNN, attention=STREAM), "head": et.Chain(0, 2, dense=UNITS)},
+    ),
+    "tabular": (
+        lambda **limits: et.tabular(12, {"a": 3, "b": 2}, **limits),
+        {"layers": et.Chain(1, 4, dense=UNITS), "head": et.Chain(0, 2, dense=UNITS)},
+    ),
+    "autoencoder": (
+        lambda **limits: et.autoencoder((1, 12, 12), 8, **limits),
+        {"encoder": et.Chain(1, 6, conv=IMAGE["conv"], pool={})},
+    ),
+    "sequence_to_sequence": (
+        lambda **limits: et.sequence_to_sequence(30, 30, width=16, **limits),
+        {"encoder": et.Chain(1, 3, **RNN), "decoder": et.Chain(1, 3, **RNN)},
+    ),
+    "two_branch": (
+        lambda **limits: et.two_branch((4, 1, 12, 12), 6, 30, 5, width=16, **limits),
+        {
+            "frames": et.Chain(1, 4, conv=IMAGE["conv"], pool={}),
+            "time": et.Chain(1, 2, **RNN),
+            "text": et.Chain(1, 2, **RNN),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_all_templates_keep_to_their_limits(name):
+    make, chains = TEMPLATES[name]
+    model, searched = make(parameters=15_000, multiply_adds=600_000), et.Space(**chains)
+    changed = 0
+    for before in samples(searched, 6):
+        after = model.fit(searched, before)
+        found = et.cost(searched.params(after), model=model)
+        assert found.parameters <= 15_000
+        assert found.multiply_adds <= 600_000
+        changed += after != before
+    assert changed
+
+
 def test_a_block_that_needs_its_weights_is_measured_for_real():
     @et.block
     def scaled(shape, filters):

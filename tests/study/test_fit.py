@@ -4,11 +4,11 @@ import logging
 
 import numpy as np
 import pytest
-from helpers_study import decisions
 
 import evotune as et
 from evotune.errors import StudyError, TaskError
 from evotune.protocols import TaskTraits
+from helpers_study import decisions
 
 PLAIN = et.Space(width=et.Int(1, 100), lr=et.Float(0.0, 1.0))
 COARSE = et.Space(width=et.Int(1, 12), kind=et.Choice("a", "b"))
