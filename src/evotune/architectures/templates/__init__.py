@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from evotune.architectures.templates.base import Template
 
 #: Where each template is defined, by name.
-TEMPLATES = {"image_classifier": "image"}
+TEMPLATES = {
+    "image_classifier": "image.ImageClassifier",
+    "sequence_model": "sequence.SequenceModel",
+    "tabular": "tabular.Tabular",
+    "sequence_to_sequence": "translation.SequenceToSequence",
+    "autoencoder": "autoencoder.Autoencoder",
+    "two_branch": "two_branch.TwoBranch",
+}
 
 
 def rebuild(structure: Mapping[str, Any]) -> "Network":
@@ -44,6 +51,8 @@ def template_of(structure: Mapping[str, Any]) -> "Template":
             f"there is no template {name!r} in this version of evotune, only "
             f"{', '.join(TEMPLATES)}; install the version that trained the network, or a later one"
         )
-    module = import_module(f"evotune.architectures.templates.{TEMPLATES[name]}")
-    template: Template = getattr(module, name)(**structure["options"])
+    module, kind = TEMPLATES[name].split(".")
+    options = {n: tuple(v) if isinstance(v, list) else v for n, v in structure["options"].items()}
+    home = import_module(f"evotune.architectures.templates.{module}")
+    template: Template = getattr(home, kind)(**options)
     return template

@@ -17,6 +17,29 @@ from evotune.protocols import Genome
 from evotune.space import Space
 
 
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """Return an option of a template that counts something.
+
+    Raises:
+        TaskError: It is no whole number, or too small.
+    """
+    return int(option(name, value, f"[{least}, inf)", whole=True, error_type=TaskError))
+
+
+def sizes(template: str, shape: Any, form: str, example: Shape) -> Shape:
+    """Return the shape of one example, of as many dimensions as an example of it.
+
+    Raises:
+        TaskError: It is something else.
+    """
+    given = tuple(shape) if isinstance(shape, list | tuple) else ()
+    if len(given) != len(example):
+        raise TaskError(
+            f"{template}: shape is {form} of one example, such as {example}; got {shape!r}"
+        )
+    return tuple(whole(f"{template}: shape", size) for size in given)
+
+
 @dataclass(frozen=True)
 class Template(ABC):
     """A function of params that returns a network; it reads only the genes that it names.
