@@ -94,8 +94,9 @@ def _sum_and_product(out: Tensor, c: Tensor, a: Tensor, b: Tensor, **_: Any) -> 
 def _recurrent(out: Any, x: Tensor, *args: Any) -> int:
     # (hidden, weights, bias, ...), or for packed sequences (batch sizes, hidden, weights, ...)
     weights = args[_place_of_bias(args) - 1]
-    rows = x.shape[:-1].numel()
-    return rows * sum(weight.numel() for weight in weights if weight.dim() == 2)
+    rows: int = x.shape[:-1].numel()
+    matrices: list[int] = [weight.numel() for weight in weights if weight.dim() == 2]
+    return rows * sum(matrices)
 
 
 def _place_of_bias(args: Args) -> int:

@@ -139,7 +139,8 @@ class _Fitting:
         if all(limit is None for limit in limits.values()):
             return 0.0
         size = self.size(genome)
-        return max(getattr(size, n) / limit for n, limit in limits.items() if limit is not None)
+        shares: list[float] = [getattr(size, n) / k for n, k in limits.items() if k is not None]
+        return max(shares)
 
     # -- which layers there are ---------------------------------------------------------------
 
