@@ -3,8 +3,6 @@
 import copy
 import linecache
 import pickle
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -160,40 +158,30 @@ class TestTravelling:
         copy.copy(model).__setstate__(old)
         assert isinstance(find_block("mine").build((1,)), nn.Tanh)
 
-    def test_a_script_s_own_block_works_in_worker_processes(self, tmp_path):
-        """As a program of its own: the block is of its main module."""
-        script = tmp_path / "search.py"
-        script.write_text(SCRIPT)
-        run = subprocess.run(
-            [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=120
+    def test_a_notebook_s_own_block_works_in_worker_processes(self):
+        cell(
+            "@et.block\n"
+            "def scaled(shape, gain):\n"
+            "    class Scaled(nn.Module):\n"
+            "        def forward(self, inputs):\n"
+            "            return gain * inputs\n"
+            "    return Scaled()\n"
         )
-        assert run.stdout.strip() == "4 done", run.stderr
+        x, y = torch.rand(20, 3), torch.arange(20) % 2
+        task = et.SupervisedTask(
+            et.tabular(3, 2),
+            loss="cross_entropy",
+            optimizer="sgd",
+            train=(x, y),
+            validation=(x, y),
+            epochs=1,
+        )
+        space = et.Space(layers=et.Chain(1, 2, scaled={"gain": et.Float(0.5, 2.0)}))
+        study = et.Study(et.RandomSearch(space), "max accuracy")
+        study.run(task, trials=4, executor=et.ProcessExecutor(workers=2))
+        assert [trial.state for trial in study.trials] == ["done"] * 4
 
 
 def importable(shape):
     return nn.Tanh()
 
-
-SCRIPT = """
-import torch
-from torch import nn
-import evotune as et
-
-@et.block
-def scaled(shape, gain):
-    class Scaled(nn.Module):
-        def forward(self, inputs):
-            return gain * inputs
-    return Scaled()
-
-if __name__ == "__main__":
-    x, y = torch.rand(20, 3), torch.arange(20) % 2
-    task = et.SupervisedTask(
-        et.tabular(3, 2), loss="cross_entropy", optimizer="sgd", train=(x, y), validation=(x, y),
-        epochs=1,
-    )
-    space = et.Space(layers=et.Chain(1, 2, scaled=dict(gain=et.Float(0.5, 2.0))))
-    study = et.Study(et.RandomSearch(space), "max accuracy")
-    study.run(task, trials=4, executor=et.ProcessExecutor(workers=2))
-    print(len([t for t in study.trials if t.state == "done"]), "done")
-"""
