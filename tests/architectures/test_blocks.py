@@ -41,7 +41,7 @@ class TestFinding:
             find_block("residul", "layer 2 of 'features'")
 
     def test_a_setting_that_a_block_does_not_have(self):
-        with pytest.raises(TaskError, match="no setting 'filter'.*did you mean 'filters'"):
+        with pytest.raises(TaskError, match=r"no setting 'filter'.*did you mean 'filters'"):
             find_block("conv").check(["filter"], "here")
 
     def test_a_setting_that_a_block_needs(self):
@@ -184,4 +184,3 @@ class TestTravelling:
 
 def importable(shape):
     return nn.Tanh()
-

@@ -105,7 +105,7 @@ class TestRefused:
         def wrong(shape):
             return "relu"
 
-        with pytest.raises(TaskError, match="'wrong' returned str.*nn.Module, or None"):
+        with pytest.raises(TaskError, match=r"'wrong' returned str.*nn\.Module, or None"):
             build_chain([{"block": "wrong"}], (3,))
 
     def test_a_block_that_changes_the_number_of_dimensions(self):
