@@ -43,8 +43,8 @@ class Autoencoder(Template):
     decoder: str = "decoder"
 
     @property
-    def genes(self) -> tuple[str, ...]:
-        return self.encoder, self.decoder
+    def chains(self) -> dict[str, int]:
+        return dict.fromkeys((self.encoder, self.decoder), len(self.shape))
 
     def parts(self, params: Mapping[str, Any]) -> dict[str, nn.Module]:
         layers = self.layers(params, self.encoder)
