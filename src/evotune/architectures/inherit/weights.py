@@ -113,7 +113,7 @@ def fit(
 ) -> ChannelMap:
     """Return the map of what a layer reads, and note how it was taken."""
     fitted = way.fitted(*sizes, walk.shape)
-    by_place = way.known and not fitted.whole and bool((fitted.share == 0).any())
+    by_place = not fitted.whole and bool((fitted.share == 0).any())
     walk.ledger.mark(child, "corner" if by_place else "taken", parent)
     if by_place:
         walk.ledger.mark(child, "taken", parent)
@@ -265,13 +265,20 @@ def sources(inputs: int, outputs: int, way: ChannelMap, walk: Walk) -> tuple[Ten
     Returns:
         The input of each output, ``(outputs,)``, and the map of the output.
     """
-    if len(way.idx) != inputs:
-        way = way.fitted(inputs, way.width * inputs // max(len(way.idx), 1) or inputs, walk.shape)
+    way = of_inputs(way, inputs, walk)
     if outputs < inputs:
         src = torch.arange(outputs)
         return src, _picked(way, src, way.share[src]).lost()
     src = repeats(outputs, inputs, walk.rng)
     return src, _picked(way, src, way.share[src] * split(src, inputs, walk.rng))
+
+
+def of_inputs(way: ChannelMap, inputs: int, walk: Walk) -> ChannelMap:
+    """Return the map of so many inputs of a new layer: the parent's signal has the same places."""
+    if len(way.idx) == inputs:
+        return way
+    places = inputs // len(way.idx) if way.known and inputs % len(way.idx) == 0 else 0
+    return way.fitted(inputs, way.width * places or inputs, walk.shape)
 
 
 def _picked(way: ChannelMap, src: Tensor, share: Tensor) -> ChannelMap:
@@ -298,11 +305,12 @@ def insert_conv(child: Conv, way: ChannelMap, walk: Walk) -> ChannelMap:
     moves = max(child.stride) > 1 or isinstance(child, ConvTranspose)
     if moves or (child.groups > 1 and not _is_depthwise(child)):
         return fresh(child, way, walk)
+    way = of_inputs(way, child.in_channels, walk)
     src, out = sources(child.in_channels, child.out_channels, way, walk)
     if _is_depthwise(child):
         src = torch.arange(child.out_channels) // (child.out_channels // child.in_channels)
         share = way.share[src] / torch.bincount(src)[src]
-        out = _picked(way.fitted(child.in_channels, way.width), src, share)
+        out = _picked(way, src, share)
     walk.ledger.mark(child, "inserted")
     dense = torch.zeros(
         child.out_channels, child.in_channels, *child.kernel_size, dtype=torch.float64
