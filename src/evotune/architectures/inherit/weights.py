@@ -230,7 +230,7 @@ def centred(weight: Tensor, kernel: torch.Size) -> tuple[Tensor, bool]:
         moved = weight.new_zeros(*weight.shape[:dim], size, *weight.shape[dim + 1 :])
         part = weight.narrow(dim, first - shift, end - first)
         moved.narrow(dim, first, end - first).copy_(part)
-        cut = cut or bool(part.abs().sum() < weight.abs().sum())
+        cut = cut or size < old
         weight = moved
     return weight, cut
 
