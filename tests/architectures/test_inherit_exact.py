@@ -7,9 +7,9 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from helpers_inherit import POOL, apart, batch, double, handed_on, images, layer, lively, sequences
 
 from evotune.architectures.inherit import inherit
+from helpers_inherit import POOL, apart, batch, double, handed_on, images, layer, lively, sequences
 
 __all__ = ["double"]
 BASE = [layer("conv", 6), POOL, layer("conv", 8), POOL]
@@ -112,7 +112,10 @@ SEQUENCES = {
     "attention, more heads": ([ATTENTION], [ATTENTION | {"heads": 3}]),
     "attention, larger heads": ([ATTENTION], [ATTENTION | {"head_size": 7}]),
     "attention, wider feed-forward": ([ATTENTION], [ATTENTION | {"feed_forward": 18}]),
-    "attention, all": ([ATTENTION], [{**ATTENTION, "heads": 5, "head_size": 6, "feed_forward": 31}]),
+    "attention, all": (
+        [ATTENTION],
+        [{**ATTENTION, "heads": 5, "head_size": 6, "feed_forward": 31}],
+    ),
     "new attention": ([ATTENTION], [ATTENTION, ATTENTION | {"heads": 3}]),
     "attention on a doubled stream": (
         [layer("conv1d", 6), ATTENTION],
@@ -195,7 +198,9 @@ def test_new_layers_with_curved_activations_are_close(activation, norm):
 @pytest.mark.parametrize("both", [False, True])
 def test_new_recurrent_layers_are_close(block, bound, width, both):
     parent = sequences([layer(block, 5, bidirectional=both)])
-    child = sequences([layer(block, 5, bidirectional=both), layer(block, width, bidirectional=both)])
+    child = sequences(
+        [layer(block, 5, bidirectional=both), layer(block, width, bidirectional=both)]
+    )
     record, inputs = handed_on(child, parent)
     assert apart(child, parent, inputs) < bound
     assert record.inserted == (f"time.{block}2",)

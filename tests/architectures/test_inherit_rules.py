@@ -3,6 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
+from evotune.architectures.inherit import ChannelMap, inherit
+from evotune.architectures.inherit.align import Step, align
+from evotune.architectures.inherit.maps import corner, grown, joined, kept, unknown
+from evotune.errors import TaskError
 from helpers_inherit import (
     POOL,
     Last,
@@ -16,12 +22,6 @@ from helpers_inherit import (
     logits,
     sequences,
 )
-from torch import nn
-
-from evotune.architectures.inherit import ChannelMap, inherit
-from evotune.architectures.inherit.align import Step, align
-from evotune.architectures.inherit.maps import corner, grown, joined, kept, unknown
-from evotune.errors import TaskError
 
 __all__ = ["double"]
 
@@ -56,9 +56,13 @@ class TestMaps:
     def test_a_flattened_map_repeats_it_over_the_places(self):
         wider = grown(3, 2, rng())
         flat = wider.fitted(3 * 4, 2 * 4)
-        assert flat.idx.tolist() == [k * 4 + place for k in wider.idx.tolist() for place in range(4)]
+        assert flat.idx.tolist() == [
+            k * 4 + place for k in wider.idx.tolist() for place in range(4)
+        ]
         last = wider.but(last=True).fitted(3 * 4, 2 * 4)
-        assert last.idx.tolist() == [place * 2 + k for place in range(4) for k in wider.idx.tolist()]
+        assert last.idx.tolist() == [
+            place * 2 + k for place in range(4) for k in wider.idx.tolist()
+        ]
         assert flat.whole
         assert last.whole
 
@@ -213,26 +217,27 @@ class TestLayers:
         assert not record.whole
 
 
-class TestWhatCannotBeKept:
-    CHANGES = {
-        "narrower": ([conv(8), POOL, conv(9)], [conv(6), POOL, conv(7)]),
-        "smaller kernel": ([conv(8, kernel=5)], [conv(8, kernel=3)]),
-        "layer removed": ([conv(8), conv(9)], [conv(8)]),
-        "skip removed": ([conv(8), layer("residual", 8)], [conv(8)]),
-        "skip closed": ([conv(8), layer("residual", 9)], [conv(9), layer("residual", 9)]),
-        "pool removed": ([conv(8), POOL, POOL], [conv(8), POOL]),
-        "pool added": ([conv(8), POOL], [conv(8), POOL, POOL]),
-        "pool moved": ([conv(8), POOL, conv(9)], [conv(8), conv(9), POOL]),
-        "block replaced": ([conv(8), conv(8)], [conv(8), layer("residual", 8)]),
-        "other activation": ([conv(8)], [conv(8, activation="gelu")]),
-        "nothing in common": ([conv(8)], [layer("separable", 8)]),
-        "a bottleneck": ([conv(8)], [conv(8), conv(3)]),
-    }
+CHANGES = {
+    "narrower": ([conv(8), POOL, conv(9)], [conv(6), POOL, conv(7)]),
+    "smaller kernel": ([conv(8, kernel=5)], [conv(8, kernel=3)]),
+    "layer removed": ([conv(8), conv(9)], [conv(8)]),
+    "skip removed": ([conv(8), layer("residual", 8)], [conv(8)]),
+    "skip closed": ([conv(8), layer("residual", 9)], [conv(9), layer("residual", 9)]),
+    "pool removed": ([conv(8), POOL, POOL], [conv(8), POOL]),
+    "pool added": ([conv(8), POOL], [conv(8), POOL, POOL]),
+    "pool moved": ([conv(8), POOL, conv(9)], [conv(8), conv(9), POOL]),
+    "block replaced": ([conv(8), conv(8)], [conv(8), layer("residual", 8)]),
+    "other activation": ([conv(8)], [conv(8, activation="gelu")]),
+    "nothing in common": ([conv(8)], [layer("separable", 8)]),
+    "a bottleneck": ([conv(8)], [conv(8), conv(3)]),
+}
 
+
+class TestWhatCannotBeKept:
     @pytest.mark.parametrize("with_inputs", [True, False])
     @pytest.mark.parametrize("name", CHANGES)
     def test_what_fits_is_copied(self, name, with_inputs):
-        parent, child = map(images, self.CHANGES[name])
+        parent, child = map(images, CHANGES[name])
         record, inputs = handed_on(child, parent, with_inputs)
         assert not record.whole
         assert torch.isfinite(logits(child, inputs)).all()

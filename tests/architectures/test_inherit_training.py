@@ -5,7 +5,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from helpers_inherit import POOL, batch, double, images, layer, lively, logits, sequences
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
@@ -18,6 +17,7 @@ from evotune.space.domains.choice import Choice
 from evotune.space.domains.int import Int
 from evotune.space.domains.ordinal import Ordinal
 from evotune.space.space import Space
+from helpers_inherit import POOL, batch, double, images, layer, lively, logits, sequences
 
 __all__ = ["double"]
 
@@ -98,7 +98,9 @@ CONV = {
 IMAGES = Space(
     features=Chain(1, 5, conv=CONV, residual=CONV, separable=CONV, pool={}),
     head=Chain(
-        0, 2, dense={"units": Int(2, 30), "activation": CURVES, "norm": Choice("none", "batch", "layer")}
+        0,
+        2,
+        dense={"units": Int(2, 30), "activation": CURVES, "norm": Choice("none", "batch", "layer")},
     ),
 )
 UNITS = {"units": Int(2, 9), "bidirectional": Choice(False, True), "norm": Choice("none", "batch")}

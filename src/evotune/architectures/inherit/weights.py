@@ -62,8 +62,9 @@ def take_linear(
     child: nn.Linear, parent: nn.Linear, way: ChannelMap, walk: Walk, out: Target | None = None
 ) -> ChannelMap:
     """Carry a linear layer over, also behind a flattened signal."""
-    if way.narrow is not None and len(way.idx) == child.in_features:
-        return _through(child, parent, way, way.narrow, walk, out)
+    narrow = way.narrow if not way.whole and len(way.idx) == child.in_features else None
+    if narrow is not None and narrow.before.whole:
+        return _through(child, parent, way, narrow, walk, out)
     way = fit(child, parent, way, walk, (child.in_features, parent.in_features))
     target = walk.choose(parent, child.out_features, parent.out_features, out)
     weight = rows_of(columns_of(read(parent.weight), way), target)
@@ -249,7 +250,7 @@ def take_embedding(
     words = min(child.num_embeddings, parent.num_embeddings)
     weight = rows_of(read(parent.weight)[:words].t(), target)
     write(child.weight.t()[:, :words], weight, target.idx != NONE)
-    whole = child.num_embeddings <= parent.num_embeddings
+    whole = child.num_embeddings >= parent.num_embeddings
     return target.but(last=True).lost(not (whole and way.whole))
 
 
@@ -290,8 +291,8 @@ def insert_linear(child: nn.Linear, way: ChannelMap, walk: Walk) -> ChannelMap:
     """Make a linear layer an identity."""
     src, out = sources(child.in_features, child.out_features, way, walk)
     walk.ledger.mark(child, "inserted")
-    is_narrow = child.out_features < child.in_features
-    narrow = Narrow(child, read(child.weight).clone(), way) if is_narrow else None
+    lossy = child.out_features < child.in_features or way.low == -inf
+    narrow = Narrow(child, read(child.weight).clone(), way) if lossy else None
     weight = torch.zeros(child.out_features, child.in_features, dtype=torch.float64)
     weight[torch.arange(len(src)), src] = 1
     write(child.weight, weight)
