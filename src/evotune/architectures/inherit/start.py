@@ -42,6 +42,10 @@ def inherit(
     I. Goodfellow, J. Shlens, 2016, https://arxiv.org/abs/1511.05641), with channel maps, batch
     normalisation, curved activations, recurrent and attention layers.
 
+    Of a user's block only the common corner of equal-named tensors is copied, unless its module
+    has a method ``inherit(parent, way)``: it copies from the parent's module (None where the block
+    is new) by the `ChannelMap` of what both read, and returns that of what it gives.
+
     Args:
         child: The network to write into; its weights are changed, its mode is not.
         parent: The trained network; it is not changed.
