@@ -46,8 +46,8 @@ def inherit(
         child: The network to write into; its weights are changed, its mode is not.
         parent: The trained network; it is not changed.
         inputs: Some examples as the network reads them (several inputs in a row, or by name), of
-            which at most 500 are used: they set the batch normalisation of new layers and behind narrower ones. Without them a child is the
-            same in evaluation mode as far as possible.
+            which at most 500 are used: they set the batch normalisation of new layers and behind
+            narrower ones. Without them a child is the same in evaluation mode as far as possible.
         rng: Source of all randomness; None is the same each time.
 
     Returns:
