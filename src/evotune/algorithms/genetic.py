@@ -189,8 +189,10 @@ class Genetic:
         """Return the trials whose weights a child may still ask for: none without ``inherit``."""
         if self._heirs is None:
             return ()
-        generation, strangers = self._generations.running.done(), self._generations.strangers
-        return self._heirs.donors([*self._population, *generation, *strangers])
+        candidates = list(self._population)
+        if not self.steady_state:  # there all that have ended have survived, or not, by now
+            candidates += [*self._generations.running.done(), *self._generations.strangers]
+        return self._heirs.donors(candidates)
 
     # -- ask: reads only ----------------------------------------------------------------------
 
