@@ -77,19 +77,21 @@ def test_a_chain_has_collapsed_only_when_most_of_it_has():
             one = trial_of(space, k, net=first if k < 10 else late(k))
             yield replace(one, origin=replace(one.origin, generation=k // 10))
 
-    alike = list(
-        findings(prepare(Recorded(definition(space), list(trials(lambda _: [layer] * 4)))))
+    def said(late):
+        study = Recorded(definition(space), list(trials(late)))
+        return [text for text in findings(prepare(study)) if "collapsed" in text]
+
+    (alike,) = said(lambda _: [layer] * 4)
+    assert "collapsed in net (" in alike
+    assert "net.1" not in alike
+    assert not said(
+        lambda k: [layer, *[layer | {"filters": 8 + k % 50, "kernel": 1 + k % 5}] * (k % 4)]
     )
-    assert any("collapsed in net (" in text for text in alike)
-    deeper = trials(lambda k: [layer, layer, *[layer | {"filters": 8 + k % 50}] * (k % 3)])
-    some = list(findings(prepare(Recorded(definition(space), list(deeper)))))
-    assert not any("collapsed" in text for text in some)
 
 
 def test_names_of_blocks_and_settings_stay_text(tmp_path):
-    space = et.Space(
-        {HOSTILE: et.Chain(1, 3, **{HOSTILE: {HOSTILE: et.Choice(HOSTILE, "b")}, "b": {}})}
-    )
+    settings = {HOSTILE: et.Choice(HOSTILE, "b")}
+    space = et.Space({HOSTILE: et.Chain(1, 3, **{HOSTILE: settings, "b": {}})})
     layer = {"block": HOSTILE, HOSTILE: HOSTILE}
     trials = [trial_of(space, k, **{HOSTILE: [layer] * (1 + k % 3)}) for k in range(12)]
     trials[-1] = replace(trials[-1], parents=(1,))
@@ -106,10 +108,10 @@ def test_the_family_tells_which_layers_changed(study):
     assert "lr: " in stories
 
 
-def test_a_page_of_20_layers_and_300_trials_is_written(tmp_path):
+def test_a_page_of_20_layers_is_written(tmp_path):
     space = et.Space(net=et.Chain(1, 20, conv={"filters": et.Int(8, 64)}, pool={}))
     study = et.Study(et.RandomSearch(space), "max accuracy", seed=1)
-    study.run(lambda trial: len(trial.params["net"]) / 20, trials=300)
+    study.run(lambda trial: len(trial.params["net"]) / 20, trials=100)
     page = write(tmp_path / "report.html", Recorded(definition(space), study.trials))
     assert 'id="structures"' in page.read_text("utf-8")
     assert page.stat().st_size < 8e6
