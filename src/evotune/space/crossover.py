@@ -233,7 +233,7 @@ def _cuts(a: Layers, b: Layers, rng: np.random.Generator) -> tuple[int, int]:
 
     Parents in either order get the same two cuts, and both children have an allowed depth.
     """
-    turned = repr((a.depth, a.slots)) > repr((b.depth, b.slots))
+    turned = repr([a.genome[n] for n in a.space]) > repr([b.genome[n] for n in b.space])
     one, two = (b, a) if turned else (a, b)
     cuts = [
         (i, j)
