@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 Array = npt.NDArray[np.uint8]
 #: Training images ``(examples, 28, 28)`` and labels ``(examples,)``, then the same for testing.
@@ -260,3 +261,25 @@ def pathology_reports(directory: str | Path | None = None) -> tuple[Reports, ...
             Reports(stored[f"x{task}"], stored[f"y{task}"], stored[f"fold{task}"])
             for task in range(PATHOLOGY_TASKS)
         )
+
+
+# -- time series ----------------------------------------------------------------------------------
+
+TRANSFORMER_FILE = "ETTh1.csv"
+
+
+def transformer(directory: str | Path | None = None) -> npt.NDArray[np.float32]:
+    """Return ETTh1 (Zhou et al., 2021): 17,420 hours of a transformer, ``(hours, 7)``.
+
+    Six loads, then the oil temperature.
+
+    Args:
+        directory: Has the file, or a folder ``timeseries`` that has it.
+
+    Raises:
+        FileNotFoundError: The file is not there.
+    """
+    name = "timeseries"
+    folder = _folder(name, [TRANSFORMER_FILE], directory, f"put it into {BESIDE / name}")
+    read = pd.read_csv(folder / TRANSFORMER_FILE)
+    return read.drop(columns="date").to_numpy(np.float32)

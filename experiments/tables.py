@@ -3,7 +3,7 @@
 import os
 import platform
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,28 @@ def figures(gap: Difference, digits: int, unit: str = "", factor: float = 1.0) -
         f"{mean}{unit}, 95 % CI {interval[1:-1]}, larger in {gap.larger} of {gap.pairs} seeds, "
         f"Wilcoxon p = {gap.p:.3f}"
     )
+
+
+def params_lines(best: Sequence[tuple[str, int, Mapping[str, object]]]) -> str:
+    """Return the best params of every search, each given with its name and seed."""
+    lines = [[name, str(seed), readable(params)] for name, seed, params in best]
+    return table(["search", "seed", "best params"], lines)
+
+
+def readable(params: Mapping[str, object]) -> str:
+    """Return params in short."""
+    return ", ".join(f"{name} {_value(value)}" for name, value in params.items())
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list):
+        return "[" + "; ".join(_value(inner) for inner in value) + "]"
+    if isinstance(value, Mapping):
+        rest = (_value(inner) for name, inner in value.items() if name != "block")
+        return " ".join([str(value.get("block", "")), *rest]).strip()
+    return str(value)
 
 
 def machine() -> str:

@@ -122,11 +122,13 @@ class Search:
         name: What tables call it.
         space: What it searches.
         algorithm: Makes a new algorithm from the space.
+        control: Name of the random search of the same space; None for a random search itself.
     """
 
     name: str
     space: et.Space
     algorithm: Callable[[et.Space], Any]
+    control: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

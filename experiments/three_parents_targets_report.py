@@ -1,18 +1,14 @@
 """Tables, conclusions and the command line of the experiments on time to a fixed quality."""
 
-import argparse
 import math
-import shlex
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from tables import machine, spread, table, write_section
+from searches import Script
+from tables import machine, params_lines, spread, table
 from three_parents_targets import (
     Found,
     Limit,
@@ -27,7 +23,6 @@ from three_parents_targets import (
 
 from evotune.analysis.statistics import mean_interval, paired
 
-RUNS = Path(__file__).with_name("runs")
 MEASURES = {"batches": "batches", "billions": "10⁹ multiply-adds", "seconds": "CPU s"}
 
 
@@ -78,9 +73,8 @@ class Target:
         quality: What the test column says.
         paper: What the paper reports.
         settings: Fixed settings; the first one is the reference.
-        searches: Searches, all with equally many trials; one of them is random.
+        searches: Searches, all with equally many trials.
         training: How one trial trains.
-        control: Name of the random search.
     """
 
     title: str
@@ -90,7 +84,6 @@ class Target:
     settings: Sequence[Setting]
     searches: Sequence[Search]
     training: Training
-    control: str = "random"
 
 
 # -- tables ---------------------------------------------------------------------------------------
@@ -170,32 +163,6 @@ def searches_table(found: Sequence[Found], again: Sequence[Run]) -> str:
     return table([*head, *anew], lines)
 
 
-def params_table(found: Sequence[Found]) -> str:
-    """Return the best params of every search."""
-    lines = [
-        [each.search, str(each.seed), readable(each.params)]
-        for each in found
-        if each.params is not None
-    ]
-    return table(["search", "seed", "best params"], lines)
-
-
-def readable(params: Mapping[str, object]) -> str:
-    """Return params in short."""
-    return ", ".join(f"{name} {_value(value)}" for name, value in params.items())
-
-
-def _value(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    if isinstance(value, list):
-        return "[" + "; ".join(_value(inner) for inner in value) + "]"
-    if isinstance(value, Mapping):
-        rest = (_value(inner) for name, inner in value.items() if name != "block")
-        return " ".join([str(value.get("block", "")), *rest]).strip()
-    return str(value)
-
-
 # -- conclusions ----------------------------------------------------------------------------------
 
 
@@ -211,8 +178,8 @@ def conclusions(target: Target, runs: Sequence[Run], found: Sequence[Found]) -> 
             "limit there: what is saved is then at least what is said."
         )
     for how in target.searches:
-        if how.name != target.control:
-            lines += _against_control(how.name, target.control, found, runs)
+        if how.control is not None:
+            lines += _against_control(how.name, how.control, found, runs)
     return [line for line in lines if line]
 
 
@@ -302,48 +269,6 @@ def fresh_runs(
     return retrained(found, target.searches, target.training, **where)
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A script's command line.
-
-    Attributes:
-        name: Name of its file.
-        scales: How much is run, by name; the first is the default.
-    """
-
-    name: str
-    scales: Mapping[str, Any]
-
-    def begin(self, arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Any]:
-        """Read a command line, and return it with the scale that it names."""
-        parser = argparse.ArgumentParser(description=f"{self.name}; see experiments/README.md")
-        add = parser.add_argument
-        add("--scale", choices=self.scales, default=next(iter(self.scales)), help="how much")
-        add("--data", help="directory of the data; see experiments/data.py")
-        add("--runs", type=Path, default=RUNS, help="where the studies are kept")
-        add("--markdown", type=Path, help="file whose section is replaced or added")
-        options = parser.parse_args(arguments)
-        options.runs.mkdir(parents=True, exist_ok=True)
-        torch.set_num_threads(1)
-        return options, self.scales[options.scale]
-
-    def storage(self, options: argparse.Namespace, part: str = "") -> str:
-        """Return where the studies are kept."""
-        name = "_".join(filter(None, (Path(self.name).stem, options.scale, part)))
-        return f"sqlite:///{options.runs / name}.db"
-
-    def command(self, arguments: Sequence[str] | None) -> str:
-        """Return the command line as it was given."""
-        given = sys.argv[1:] if arguments is None else arguments
-        return shlex.join(["python", f"experiments/{self.name}", *given])
-
-    def end(self, options: argparse.Namespace, title: str, text: str) -> None:
-        """Print a section, and write it where the options say."""
-        print(f"\n{text}")
-        if options.markdown:
-            write_section(options.markdown, f"{title}, scale {options.scale}", text)
-
-
 def run(script: Script, make: Any, arguments: Sequence[str] | None = None) -> None:
     """Run an experiment as the command line says, and print its tables and conclusions.
 
@@ -376,7 +301,7 @@ def section(
             "The searches; the best trial's own seconds are the least of several and too good, so "
             "it is trained anew:",
             searches_table(found, runs),
-            params_table(found),
+            params_lines([(f.search, f.seed, f.params) for f in found if f.params is not None]),
         ]
     parts += [
         "Conclusions, written by the script from these figures:",
