@@ -14,6 +14,7 @@ from typing import Any
 from evotune.checks import did_you_mean
 from evotune.errors import TaskError
 from evotune.space.chain import BLOCK
+from evotune.space.layers import WIDTHS as WIDTHS
 
 Shape = tuple[int, ...]
 Build = Callable[..., Any]
@@ -32,11 +33,6 @@ SHIPPED = {
     "pool1d": "sequence",
     "dense": "vector",
 }
-#: Settings of these names are widths, in blocks of a user's own too: a structure that is larger
-#: than a limit allows gets smaller ones. All others, such as kernels, stay as they are.
-WIDTHS = frozenset(
-    ("filters", "units", "channels", "width", "hidden", "heads", "head_size", "feed_forward")
-)
 _own: dict[str, Build] = {}
 
 

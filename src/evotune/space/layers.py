@@ -17,7 +17,8 @@ from evotune.space.space import Genome, Space
 #: Values of all genes of a slot, in the order of `Chain.slot`.
 Layer = tuple[Any, ...]
 
-#: Settings of these names are widths, in blocks of a user's own too.
+#: Settings of these names are widths, in blocks of a user's own too: a structure that is larger
+#: than a limit allows gets smaller ones. All others, such as kernels, stay as they are.
 WIDTHS = frozenset(
     ("filters", "units", "channels", "width", "hidden", "heads", "head_size", "feed_forward")
 )
