@@ -24,7 +24,6 @@ from scipy.stats import wilcoxon
 from torch import nn
 
 import evotune as et
-from evotune.architectures.inherit import inherit
 
 FILE = Path(__file__).parent / "data" / "inherit_search.csv"
 MODEL = et.image_classifier(SHAPE, CLASSES, multiply_adds=300_000)
@@ -48,7 +47,7 @@ def make_space() -> et.Space:
 
 
 class Search:
-    """One search; its trials keep their networks.
+    """One search; its trials keep their networks, for the test at the end.
 
     Args:
         inherits: Children go on from their first parent's weights.
@@ -56,9 +55,8 @@ class Search:
     """
 
     def __init__(self, inherits: bool, seed: int) -> None:
-        self.inherits = inherits
         self.networks: dict[int, nn.Module] = {}
-        algorithm = et.Genetic(make_space(), population_size=POPULATION)
+        algorithm = et.Genetic(make_space(), population_size=POPULATION, inherit=inherits)
         self.study = et.Study(algorithm, "max accuracy", seed=seed, fit=MODEL.fit)
         children = (TOTAL - POPULATION * SCRATCH) // (CHILD if inherits else SCRATCH)
         self.study.run(self.evaluate, trials=POPULATION + children)
@@ -66,13 +64,11 @@ class Search:
     def evaluate(self, trial: et.RunningTrial) -> float:
         """Train the network of a trial; return its accuracy in validation."""
         x, _, xv, yv, *_ = examples()
-        parents = trial.record.parents if self.inherits else ()
         torch.manual_seed(trial.seed)
         network = MODEL(trial.params)
-        if parents:
-            rng = np.random.default_rng(trial.seed)
-            inherit(network, self.networks[parents[0]], x[:500], rng=rng)
-        train_on(network, trial.params["lr"], trial.seed, CHILD if parents else SCRATCH)
+        inherited = trial.resume(model=network, inputs=x)
+        train_on(network, trial.params["lr"], trial.seed, CHILD if inherited else SCRATCH)
+        trial.keep(model=network)
         self.networks[trial.number] = network
         return accuracy(network, xv, yv)
 
