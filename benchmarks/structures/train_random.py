@@ -27,6 +27,7 @@ def rounded(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Train, from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--networks", type=int, default=400)
     networks = parser.parse_args().networks

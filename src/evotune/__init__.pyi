@@ -31,7 +31,14 @@ from evotune.algorithms.recipes import Nsga3 as Nsga3
 from evotune.algorithms.swarm import ParticleSwarm as ParticleSwarm
 from evotune.architectures.blocks import block as block
 from evotune.architectures.build import build_chain as build_chain
+from evotune.architectures.cost import Cost as Cost
+from evotune.architectures.cost import cost as cost
+from evotune.architectures.templates.autoencoder import autoencoder as autoencoder
 from evotune.architectures.templates.image import image_classifier as image_classifier
+from evotune.architectures.templates.sequence import sequence_model as sequence_model
+from evotune.architectures.templates.tabular import tabular as tabular
+from evotune.architectures.templates.translation import sequence_to_sequence as sequence_to_sequence
+from evotune.architectures.templates.two_branch import two_branch as two_branch
 from evotune.checkpoints.store import Checkpoints as Checkpoints
 from evotune.errors import EvotuneError as EvotuneError
 from evotune.evolution import exploitation as exploitation

@@ -18,6 +18,10 @@ __dir__ = own_names(__name__)
 Genome = Mapping[str, Any]
 Evaluate = Callable[[RunningTrial], Any]
 
+#: (space, genome) -> the genome, or one near it that can be tried. It is pure, and returns what it
+#: has returned as it is.
+Fit = Callable[[Any, Genome], Genome]
+
 
 class SearchSpace(Protocol):
     """What a study needs from a space."""
@@ -115,12 +119,12 @@ class TaskTraits:
     Attributes:
         stacks: Several of its trials may be trained as one stacked model.
         fit: Function of (space, genome) that returns the genome, or one near it which keeps to the
-            limits of the task; each proposal goes through it before its trial is recorded. None
-            where all genomes of the space can be tried.
+            limits of the task; each proposal goes through it before its trial is recorded, unless
+            its params were tried before. None where all genomes of the space can be tried.
     """
 
     stacks: bool = False
-    fit: Callable[[Any, Genome], Genome] | None = None
+    fit: Fit | None = None
 
 
 def task_traits(evaluate: Evaluate) -> TaskTraits:

@@ -99,8 +99,8 @@ def test_a_population_that_trains_on_says_that_it_cannot(tmp_path, caplog):
             study.enqueue(GOOD)
     again = et.PopulationBasedTraining(PLAIN, population_size=4, seeds=[GOOD])
     with made(again, storage=path) as study:
-        assert "seeds" in caplog.text
         assert study.run(step, trials=8).counts == {"done": 8}
+        assert "seeds" in caplog.text
 
 
 def test_what_is_enqueued_is_tried_next_in_order_and_counted():

@@ -206,8 +206,12 @@ def _is_inside(domain: Domain, wider: Domain) -> bool:
     return all(wider.contains(value) for value in values)
 
 
-def check_structure(space: Space, structure: Collection[str]) -> None:
-    """Check the names of the genes that a second phase keeps as the first has found them.
+def genes_of_structure(space: Space, structure: Collection[str]) -> tuple[str, ...]:
+    """Return the genes that a second phase keeps as the first has found them.
+
+    Args:
+        space: The space.
+        structure: Names of genes, and of chains for all genes of their layers.
 
     Raises:
         AlgorithmError: They are not a list, not all in the space, or all genes that vary.
@@ -215,13 +219,16 @@ def check_structure(space: Space, structure: Collection[str]) -> None:
     if isinstance(structure, str):
         raise AlgorithmError(f"structure is a list of gene names: write [{structure!r}]")
     for name in structure:
-        if name not in space.domains:
+        if name not in space.domains and name not in space.chains:
             raise AlgorithmError(
                 f"structure names {name!r}, which is not in the space"
-                f"{did_you_mean(name, space.names)}"
+                f"{did_you_mean(name, (*space.chains, *space.names))}"
             )
-    if set(space.variable) <= set(structure):
+    chains = {name: space.chains[name].genes(name) for name in structure if name in space.chains}
+    genes = tuple(gene for name in structure for gene in chains.get(name, (name,)))
+    if set(space.variable) <= set(genes):
         raise AlgorithmError(
             "structure names every gene that varies, so that nothing is left to schedule; leave "
             "out those that may change during training, such as learning rates"
         )
+    return genes

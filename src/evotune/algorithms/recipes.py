@@ -13,7 +13,7 @@ from evotune.algorithms.differential import DifferentialEvolution
 from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.halving import Hyperband
 from evotune.algorithms.islands import Islands
-from evotune.algorithms.phases import Phases, check_structure
+from evotune.algorithms.phases import Phases, genes_of_structure
 from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
@@ -298,7 +298,8 @@ def tune_then_schedule(
 
     Args:
         space: What may be searched.
-        structure: Names of the genes that the second phase keeps, such as widths and kernels.
+        structure: What the second phase keeps: names of genes, such as widths and kernels, and of
+            chains.
         trials: Trials of the first phase.
         epochs: Epochs of each of them.
         population_size: Members of the second phase.
@@ -308,11 +309,11 @@ def tune_then_schedule(
     Raises:
         AlgorithmError: A structure that names unknown genes or leaves nothing to schedule.
     """
-    check_structure(space, structure)
+    genes = genes_of_structure(space, structure)
     check_whole("tune_then_schedule", "population_size", population_size, 2)
 
     def schedule_of(best: Trial) -> Algorithm:
-        fixed = {n: Fixed(best.genome[n], when=dict(space[n].when)) for n in structure}
+        fixed = {n: Fixed(best.genome[n], when=space[n].when) for n in genes}
         kept = space.narrowed({**space.domains, **fixed})
         rng = np.random.default_rng(best.seed)
         near = Gaussian(0.5, scale=0.1)

@@ -21,9 +21,22 @@ Build = Callable[..., Any]
 #: Where the blocks that come with the package are defined, by name.
 SHIPPED = {
     "conv": "image",
+    "separable": "image",
+    "residual": "image",
     "pool": "image",
+    "rnn": "sequence",
+    "lstm": "sequence",
+    "gru": "sequence",
+    "conv1d": "sequence",
+    "attention": "sequence",
+    "pool1d": "sequence",
     "dense": "vector",
 }
+#: Settings of these names are widths, in blocks of a user's own too: a structure that is larger
+#: than a limit allows gets smaller ones. All others, such as kernels, stay as they are.
+WIDTHS = frozenset(
+    ("filters", "units", "channels", "width", "hidden", "heads", "head_size", "feed_forward")
+)
 _own: dict[str, Build] = {}
 
 
@@ -79,6 +92,8 @@ def block(build: Build) -> Build:
         build: Function of the shape of one example (a tuple of ints, see `evotune.architectures.
             blocks`) and of the settings of a record, by keyword. It returns an ``nn.Module`` that
             keeps the number of dimensions, or None where the block does not fit the shape.
+            Settings with one of the names in `WIDTHS`, such as ``filters`` or ``units``, are made
+            smaller where a structure is larger than a limit of its template.
 
     Returns:
         The function itself.

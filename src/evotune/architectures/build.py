@@ -13,20 +13,43 @@ from evotune.errors import TaskError
 from evotune.space.chain import BLOCK
 
 
+class Layers(nn.Sequential):
+    """The layers of a chain that fit, in order.
+
+    The name of each is its block and the number of its layer, from 1: ``conv1``.
+
+    Args:
+        modules: The layers by name.
+        chain: Name of the chain.
+        kept: See the attribute.
+
+    Attributes:
+        chain: Name of the chain.
+        kept: Which layers of the chain there are, from 0; those that did not fit are left out.
+    """
+
+    def __init__(self, modules: "OrderedDict[str, nn.Module]", chain: str, kept: tuple[int, ...]):
+        super().__init__(modules)
+        self.chain = chain
+        self.kept = kept
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """The modules of a chain.
 
     Attributes:
-        module: They in order; the name of each is its block and the number of its layer, from 1:
-            ``conv1``.
+        module: They in order.
         shape: Shape of one example behind them.
-        kept: Which layers there are, from 0; those that did not fit are left out.
     """
 
-    module: nn.Sequential
+    module: Layers
     shape: Shape
-    kept: tuple[int, ...]
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Which layers there are, from 0; those that did not fit are left out."""
+        return self.module.kept
 
 
 def build_chain(layers: Sequence[Mapping[str, Any]], shape: Shape, name: str = "layers") -> Built:
@@ -53,7 +76,7 @@ def build_chain(layers: Sequence[Mapping[str, Any]], shape: Shape, name: str = "
             shape = _shape_behind(module, shape, where)
             modules[f"{record[BLOCK]}{k + 1}"] = module
             kept.append(k)
-    return Built(nn.Sequential(modules), shape, tuple(kept))
+    return Built(Layers(modules, name, tuple(kept)), shape)
 
 
 def _build_layer(record: Mapping[str, Any], shape: Shape, where: str) -> nn.Module | None:
@@ -62,6 +85,8 @@ def _build_layer(record: Mapping[str, Any], shape: Shape, where: str) -> nn.Modu
     block.check(settings, where)
     try:
         module = block.build(shape, **settings)
+    except TaskError as error:
+        raise TaskError(f"{where}: {error}") from None
     except Exception as error:
         error.add_note(f"({where}, block {block.name!r}, on examples of shape {shape})")
         raise

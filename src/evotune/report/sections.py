@@ -28,6 +28,7 @@ from evotune.report.figures.panels import PANELS_AT_MOST
 from evotune.report.figures.parallel import AXES_AT_MOST, TRIALS_AT_MOST
 from evotune.report.figures.schedules import LINES_AT_MOST
 from evotune.report.figures.slices import FAILED_AT_MOST, points_a_panel
+from evotune.report.figures.structures import PARENTS_AT_MOST
 from evotune.report.figures.versus import verdicts_of
 from evotune.report.findings import alarms
 from evotune.report.parts import Cell, Row, Section, Table
@@ -45,6 +46,10 @@ def sections(data: StudyData, comparison: Comparison | None = None) -> tuple[Sec
         _progress,
         _front,
         _hypervolume,
+        _structure,
+        _structure_changes,
+        _structures_over_time,
+        _sizes,
         _schedules,
         _curves,
         _replacements,
@@ -238,6 +243,60 @@ def _hypervolume(data: StudyData) -> Section:
             f"The volume is bounded by the reference point {point}, which lies a tenth of the "
             "final front's range beyond its worst values.",
         ),
+    )
+
+
+# -- chains of layers -----------------------------------------------------------------------------
+
+
+def _structure(data: StudyData) -> Section:
+    figure = figures.structure(data)
+    return Section(
+        "structure",
+        "The layers of the best trial",
+        "From the input downwards: the wider a layer, the wider its bar (on a logarithmic scale); "
+        "one that has no width, such as a pool, is as wide as the one before. Colours are blocks. "
+        "Hover over a layer for its settings.",
+        figure,
+    )
+
+
+def _structure_changes(data: StudyData) -> Section | None:
+    best = data.best
+    if best is None:
+        return None
+    figure = figures.structure_changes(data)
+    origins = len(dict.fromkeys((*best.parents, *best.donors)))
+    cut = f"Of {origins} parents {PARENTS_AT_MOST} are drawn."
+    return Section(
+        "changes",
+        "The best trial beside its parents",
+        "The layers of a parent on the left, those of the best trial on the right, side by side "
+        "such that as little as possible changed.",
+        figure,
+        notes=(cut,) if origins > PARENTS_AT_MOST else (),
+    )
+
+
+def _structures_over_time(data: StudyData) -> Section:
+    return Section(
+        "structures",
+        "How structures changed",
+        f"Layers: bands show the middle 80 % and 50 % of the trials of each {_unit(data)}, with "
+        "the median in blue and the best trial so far in orange. Blocks: the share of each among "
+        "all layers (hover over a bar to see which).",
+        figures.structures_over_time(data),
+    )
+
+
+def _sizes(data: StudyData) -> Section:
+    return Section(
+        "sizes",
+        f"Parameters against {_metric(data)}",
+        "Each point is a trial: the more layers its network has, the stronger its colour; the star "
+        f"is the best one.{_ages(data)}",
+        figures.sizes(data),
+        notes=(*_first_only(data), *_thinned(data, POINTS_AT_MOST)),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from evotune.checks import did_you_mean
 from evotune.errors import GenomeError, SpaceError
-from evotune.space.conditions import Range, When, normalise_when, when_to_json
+from evotune.space.conditions import Range, When, in_common, normalise_when, when_to_json
 from evotune.space.domains import Choice, Domain, Fixed, Int, domain_from_json
 from evotune.space.domains.base import fill
 from evotune.space.plain import whole
@@ -102,13 +102,32 @@ class Chain:
     def _merged(self) -> Iterator[_Setting]:
         """Yield the settings of a slot, each once for all blocks that have an equal domain."""
         for name in dict.fromkeys(n for settings in self.blocks.values() for n in settings):
-            having = {b: s[name] for b, s in self.blocks.items() if name in s}
-            first = next(iter(having.values()))
-            if all(domain.to_json() == first.to_json() for domain in having.values()):
-                yield _Setting(name, name, first, tuple(having))
+            having = self._having(name)
+            if self._is_shared(name):
+                yield _Setting(name, name, next(iter(having.values())), tuple(having))
             else:
                 for block, domain in having.items():
                     yield _Setting(name, f"{block}.{name}", domain, (block,))
+
+    def _having(self, name: str) -> dict[str, Domain]:
+        """Return the domain of a setting in each block that has it."""
+        return {b: settings[name] for b, settings in self.blocks.items() if name in settings}
+
+    def _is_shared(self, name: str, above: tuple[str, ...] = ()) -> bool:
+        """Return whether all blocks that have a setting share its gene.
+
+        Settings that its condition names must be shared by at least the same blocks: a gene cannot
+        depend on one gene in one block and on another gene in the next.
+        """
+        having = self._having(name)
+        first, *others = having.values()
+        if any(domain.to_json() != first.to_json() for domain in others):
+            return False
+        inside = {n for n, _ in first.when if any(n in self.blocks[b] for b in having)}
+        return all(
+            having.keys() <= self._having(n).keys() and self._is_shared(n, (*above, name))
+            for n in inside.difference(above, (name,))  # a circle is found by the space
+        )
 
     # -- genes --------------------------------------------------------------------------------
 
@@ -134,9 +153,13 @@ class Chain:
             when = (*when, (f"{slot}.{BLOCK}", setting.blocks))
         own = self.blocks[setting.blocks[0]]
         for other, allowed in setting.domain.when:
-            near = next((s for s in self._slot if s.name == other and other in own), None)
+            near = self._near(other, setting.blocks) if other in own else None
             when = (*when, (other if near is None else f"{slot}.{near.key}", allowed))
         return _with_when(setting.domain, when)
+
+    def _near(self, name: str, blocks: tuple[str, ...]) -> _Setting:
+        """Return the setting of a name that all these blocks have."""
+        return next(s for s in self._slot if s.name == name and set(blocks) <= set(s.blocks))
 
     def slot(self, name: str, k: int) -> tuple[str, ...]:
         """Return the names of the genes of layer k, from 1 up, in an order common to all layers."""
@@ -189,7 +212,7 @@ class Chain:
             raise GenomeError(f"{slot} is a record such as {self._example()[0]}, got {record!r}")
         only = next(iter(self.blocks)) if len(self.blocks) == 1 else None
         block = record.get(BLOCK, only)
-        if block not in self.blocks:
+        if not isinstance(block, str) or block not in self.blocks:
             raise GenomeError(
                 f"{slot} has the block {block!r}; its chain has {', '.join(self.blocks)}"
                 f"{did_you_mean(str(block), self.blocks)}"
@@ -236,6 +259,9 @@ class Chain:
                 "a chain has a min, a max and blocks, such as {type = 'chain', min = 1, max = 5, "
                 f"blocks = {{pool = {{}}}}}}; got {dict(data)!r}"
             )
+        taken = next((b for b in blocks if b in ("self", "min", "max", "when")), None)
+        if taken is not None:
+            raise SpaceError(f"a chain has no block called {taken!r}: give it another name")
         read = {block: _read(block, settings) for block, settings in blocks.items()}
         return cls(data["min"], data["max"], when=data.get("when"), **read)
 
@@ -250,6 +276,8 @@ def _read(block: str, settings: Any) -> dict[str, Any]:
 
 def _settings(block: str, given: Any) -> dict[str, Domain]:
     """Return the settings of a block as domains; a plain value is a constant."""
+    if not block or "." in block:
+        raise SpaceError(f"Chain: blocks are named by words, got {block!r}")
     if not isinstance(given, Mapping):
         raise SpaceError(
             f"Chain: block {block!r} is a mapping of its settings, such as "
@@ -260,12 +288,27 @@ def _settings(block: str, given: Any) -> dict[str, Domain]:
     for name in given:
         if not isinstance(name, str) or not name or "." in name:
             raise SpaceError(f"Chain: settings of {block!r} are named by words, got {name!r}")
-    return {
-        name: value if isinstance(value, Domain) else Fixed(value) for name, value in given.items()
-    }
+    return {name: _domain(f"{block}: {name}", value) for name, value in given.items()}
+
+
+def _domain(where: str, value: Any) -> Domain:
+    if isinstance(value, Domain):
+        return value
+    if isinstance(value, Chain):
+        raise SpaceError(f"Chain: {where} is a chain; a layer has no layers inside of it")
+    try:
+        return Fixed(value)
+    except SpaceError as error:
+        raise SpaceError(
+            f"Chain: {where} is a domain such as Int(8, 128), or one plain value; got {value!r}"
+        ) from error
 
 
 def _with_when(domain: Domain, when: When) -> Domain:
+    """Return a domain with other conditions, those on the same gene as one."""
+    parts: dict[str, list[Any]] = {}
+    for gene, allowed in when:
+        parts.setdefault(gene, []).append(allowed)
     placed = copy.copy(domain)
-    fill(placed, when=when)
+    fill(placed, when=tuple((gene, in_common(each)) for gene, each in parts.items()))
     return placed

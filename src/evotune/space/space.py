@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from evotune.checks import did_you_mean, is_number
 from evotune.errors import GenomeError, SpaceError
-from evotune.space.chain import KIND, Chain
+from evotune.space.chain import DEPTH, KIND, Chain
 from evotune.space.conditions import Range, When, in_common, in_order
 from evotune.space.domains import Domain, domain_from_json
 from evotune.space.domains.lattice import FINE
@@ -281,8 +281,14 @@ class Space:
         chosen = (name for name in self.active(genome) if self.domains[name].size > 1)
         missing = [name for name in chosen if name not in params]
         if missing:
-            raise GenomeError(f"gene {missing[0]!r} is active but missing from {dict(params)!r}")
+            raise GenomeError(
+                f"{self._called(missing[0])} is active but missing from {dict(params)!r}"
+            )
         return genome
+
+    def _called(self, gene: str) -> str:
+        chain = self._chain_of.get(gene)
+        return f"chain {chain!r}" if gene == f"{chain}.{DEPTH}" else f"gene {gene!r}"
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """Draw a genome, every gene uniformly on its own scale."""
@@ -436,11 +442,13 @@ def _expanded(given: Mapping[str, Domain | Chain]) -> dict[str, Domain]:
     """Return the domains of all genes, those inside of chains included.
 
     Raises:
-        SpaceError: A chain has a gene of a name that is taken.
+        SpaceError: A chain without a name, or with a gene of a name that is taken.
     """
     domains: dict[str, Any] = {}
     for name, each in given.items():
-        genes = each.genes(str(name)) if isinstance(each, Chain) else {name: each}
+        if isinstance(each, Chain) and not (isinstance(name, str) and name):
+            raise SpaceError(f"chains are named by non-empty strings, got {name!r}")
+        genes = each.genes(name) if isinstance(each, Chain) else {name: each}
         twice = next((g for g in genes if g in domains or (g != name and g in given)), None)
         if twice is not None:
             raise SpaceError(

@@ -17,12 +17,13 @@ from typing import Any, Literal
 from evotune.checkpoints.store import Checkpoints
 from evotune.errors import EvotuneError, StorageError, StudyError, StudyLockedError
 from evotune.objectives import Objectives
-from evotune.protocols import Algorithm, Driver, Storage, StudyDefinition
+from evotune.protocols import Algorithm, Driver, Fit, Storage, StudyDefinition
 from evotune.seeding import generator, trial_seed
 from evotune.storage.damage import located, refuse_damage, source_of
 from evotune.storage.outages import pause
 from evotune.storage.rescue import rescue
 from evotune.study import lock
+from evotune.study.fitting import Fitting
 from evotune.study.keeper import Keeper, default_folder
 from evotune.study.ledger import Ledger, judge
 from evotune.study.lock import one_at_a_time
@@ -55,12 +56,13 @@ class Engine:
         take_over: Become the driver even if another process drives the study.
 
     Attributes:
-        lock: Held during changes and consistent reads; never while user code runs.
+        lock: Held during changes and consistent reads; never while trials or callbacks run.
         ledger: The trials in memory.
         keeper: The weights of the trials.
         is_forked: True in a forked child of the driver.
         untold: Numbers of the trials whose results the algorithm does not know yet, ascending.
         exhausted: True once every point of a finite space has been proposed.
+        fitting: Makes genomes fit before they become trials.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Engine:
         self.keeper = Keeper(checkpoints, self.ledger, algorithm)
         self.untold: dict[int, None] = {}
         self.exhausted = False
+        self.fitting = Fitting(algorithm.space)
+        self._has_begun = False
         self.is_forked = False
         self._told: set[int] = set()
         self._unsaved: list[Trial] = []
@@ -95,7 +99,6 @@ class Engine:
         self._acquire(take_over)
         try:
             self._replay()
-            self._enqueue_late_seeds()
         except Exception:
             self.close()  # another process may repair what is damaged
             raise
@@ -287,16 +290,31 @@ class Engine:
         self._write([trial])
         return trial
 
+    @one_at_a_time
+    def begin(self, fit: Fit | None) -> None:
+        """Prepare to start trials.
+
+        Args:
+            fit: Makes genomes fit; None leaves them as they are.
+        """
+        self.fitting.use(fit)
+        if not self._has_begun:
+            self._has_begun = True
+            self._enqueue_late_seeds()
+
     def _enqueue_late_seeds(self) -> None:
         """Let seeds that were given to a study which had begun be the next trials."""
         key, first = self.algorithm.space.key, self.ledger.first
-        seeds = [s for s in self.algorithm.traits.seeds if first(key(s)) is None]
+        new = [s for s in self.algorithm.traits.seeds if first(key(s)) is None]
+        fitted = [(s, self.fitting(s)) for s in new]
+        seeds = [f for s, f in fitted if first(key(f)) is None]
         if not seeds or not self.is_driver:
             return
         name = self.definition.name
         try:
             for seed in seeds:
                 self.enqueue(seed)
+                self.fitting.say(f"study {name!r}: a seed", seed)
         except StudyError as error:
             log.warning("study %r: the seeds given now are not tried: %s", name, error)
         else:
@@ -317,10 +335,23 @@ class Engine:
         if trial.started is None and epochs is not None:
             budget = epochs if trial.budget is None else min(trial.budget, epochs)
             trial = replace(trial, budget=budget)
+        if trial.started is None:
+            self._warn_of_unfit(trial)
         self._superseded.add((trial.number, trial.started))
         started = replace(trial, state="running", started=time.time())
         self._write([started])
         return started
+
+    def _warn_of_unfit(self, trial: Trial) -> None:
+        """Say that a trial does not keep to limits that nobody knew when it was enqueued."""
+        changes = self.fitting.changes(trial.genome)
+        if changes:
+            log.warning(
+                "study %r: trial %d is tried as it was enqueued, although the limits of the task, "
+                "which were not known then, want %s; write Study(..., fit=model.fit), and what is "
+                "enqueued is made to fit at once",
+                *(self.definition.name, trial.number, changes),
+            )
 
     @one_at_a_time
     def suspend(self) -> None:
@@ -344,7 +375,7 @@ class Engine:
         self.check_driver()  # before the algorithm is asked
         number = len(self.ledger.trials)
         rng = generator(self.definition.seed, number)
-        proposal = self.algorithm.ask(rng)
+        proposal = self._asked(rng)
         if proposal is None:
             return None
         proposal, first = self._checked_new(proposal, rng)
@@ -363,7 +394,21 @@ class Engine:
         self.untold[number] = None
         self.algorithm.tell(trial)
         self._write([trial])
+        if self.fitting.is_from(self.algorithm.traits.seeds, trial.genome):
+            self.fitting.say(f"study {self.definition.name!r}: a seed", trial.genome)
         return trial
+
+    def _asked(self, rng: Any) -> Proposal | None:
+        """Return what the algorithm proposes, made to fit."""
+        proposal = self.algorithm.ask(rng)
+        if proposal is None or not self.fitting:
+            return proposal
+        # What was tried before is tried as it was, and weights go on in their own network.
+        donor = proposal.weights_from
+        goes_on = donor is not None and self.ledger.trials[donor].genome == proposal.genome
+        if goes_on or self.ledger.first(self.algorithm.space.key(proposal.genome)) is not None:
+            return proposal
+        return replace(proposal, genome=self.fitting(proposal.genome))
 
     def _has_news(self) -> bool:
         return any(self.ledger.trials[number].has_ended for number in self.untold)
@@ -401,19 +446,32 @@ class Engine:
         space = self.algorithm.space
         if not self.exhausted:
             for _ in range(REDRAWS):
-                drawn = self.algorithm.ask(rng)
+                drawn = self._asked(rng)
                 if drawn is None:
                     break
                 if self.ledger.first(space.key(drawn.genome)) is None:
                     return drawn, None
-            unseen = space.unseen(proposal.genome, self.ledger.seen, rng)
+            unseen = self._unseen(proposal.genome, rng)
             if unseen is not None:
                 return replace(proposal, genome=unseen), None
-            self._notice_exhaustion(space.size())
         return proposal, first
 
-    def _notice_exhaustion(self, size: float) -> None:
-        if len(self.ledger.seen) >= size:
+    def _unseen(self, genome: Mapping[str, Any], rng: Any) -> Mapping[str, Any] | None:
+        """Return params near these, in a space that can be listed, that are new and fit."""
+        space, seen = self.algorithm.space, self.ledger.seen
+        for _ in range(REDRAWS):
+            unseen = space.unseen(genome, seen, rng)
+            if unseen is None:
+                break
+            fitted = self.fitting(unseen)
+            if self.ledger.first(space.key(fitted)) is None:
+                return fitted
+            seen = {*seen, space.key(unseen)}  # it comes to params that were tried
+        self._notice_exhaustion(len(seen), space.size())
+        return None
+
+    def _notice_exhaustion(self, seen: int, size: float) -> None:
+        if seen >= size:
             self.exhausted = True
             log.warning(
                 "study %r has tried all %d points of its space; from now on trials are repeats",

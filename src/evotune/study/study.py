@@ -23,7 +23,7 @@ from evotune.evolution.stopping import Stopping
 from evotune.evolution.survival import by_first
 from evotune.execution.evaluate import read_metrics
 from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
-from evotune.protocols import Algorithm, Evaluate, Executor, Storage, task_traits
+from evotune.protocols import Algorithm, Evaluate, Executor, Fit, Storage, task_traits
 from evotune.schedules.schedule import Schedule
 from evotune.storage import MemoryStorage, open_storage
 from evotune.study import controls
@@ -62,6 +62,10 @@ class Study:
         take_over: Become the driver of the study even if another process is driving it.
         checkpoints: Where inherited weights are kept: a folder, any fsspec URL, or `Checkpoints`
             with a quota. By default in a folder beside the SQLite file, or in memory.
+        fit: Function of (space, genome) that returns the genome, or one near it which can be tried,
+            such as ``image_classifier(..., parameters=500_000).fit``. Every proposal, and what is
+            enqueued, goes through it before it is a trial. A `SupervisedTask` whose model is such
+            a template brings it along to `run`; give it for a function of your own, or a loop.
 
     Raises:
         ObjectiveError: An objective cannot be parsed.
@@ -89,12 +93,19 @@ class Study:
         duplicates: Duplicates = "redraw",
         take_over: bool = False,
         checkpoints: str | PathLike[str] | Checkpoints | None = None,
+        fit: Fit | None = None,
     ) -> None:
         if not isinstance(duplicates, str) or duplicates not in ("redraw", "repeat", "allow"):
             raise StudyError(
                 f'duplicates must be "redraw", "repeat" or "allow", got {duplicates!r}'
             )
+        if not (fit is None or callable(fit)):
+            raise StudyError(
+                f"fit must be a function of (space, genome), such as model.fit of a template; got "
+                f"{fit!r}"
+            )
         check_new(algorithm)
+        self._fit = fit
         self._blank = copy.deepcopy(algorithm)  # for further runs with other seeds
         self.algorithm = algorithm
         self.objectives = parse_objectives(objectives, constraints)
@@ -119,6 +130,7 @@ class Study:
                 duplicates=duplicates,
                 take_over=flag("take_over", take_over),
             )
+            self._engine.fitting.use(fit)
         except BaseException:
             if self._owns_storage and not isinstance(self.storage, MemoryStorage):
                 self.storage.close()  # nobody else can, and open files hinder who mends it
@@ -335,6 +347,7 @@ class Study:
         """
         with self._engine.lock:
             self._check_idle()
+            self._engine.begin(self._engine.fitting.fit)
             self._engine.tell_ended()
             for trial in self._engine.unfinished():
                 if trial.number not in self._handed_out:
@@ -403,6 +416,8 @@ class Study:
         """
         genome, budget = self._from_outside(params, budget)
         with self._engine.lock:
+            genome = dict(self._engine.fitting(genome))
+            self._engine.fitting.say(f"study {self.name!r}: what was enqueued", genome)
             first, policy = self._first_of(genome)
             known = None if first is None else self._ledger.first_kept(first)
             if known is not None and policy == "redraw":
@@ -571,6 +586,7 @@ class Study:
         run = Run(self._engine, executor, limits, deterministic, after, stopping=stopping)
         with self._engine.lock:
             self._check_idle()
+            self._engine.begin(self._fit or task_traits(evaluate).fit)
             self._run = run
         try:
             self.stop_reason = run(evaluate)
@@ -636,6 +652,7 @@ class Study:
             seed=seed,
             duplicates=self._engine.duplicates,
             checkpoints=self._engine.keeper.store.another(),
+            fit=self._fit,
         )
 
     def stop(self) -> None:

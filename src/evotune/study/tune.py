@@ -14,7 +14,7 @@ from evotune.space import Space
 from evotune.study.run import check_executor
 from evotune.study.study import Study
 
-_OF_STUDY = ("constraints", "duplicates", "take_over")
+_OF_STUDY = ("constraints", "duplicates", "take_over", "fit")
 _RENAMED = {
     "n_trials": "; write trials=",
     "n_jobs": "; write workers=",
@@ -45,7 +45,7 @@ def tune(  # noqa: PLR0913  (each option stands alone; users see them as keyword
         storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` on disk.
         name: Name of the study in its storage.
         seed: Seed of all random streams.
-        **options: Further options of `Study` (constraints, duplicates, take_over) and of
+        **options: Further options of `Study` (constraints, duplicates, take_over, fit) and of
             `Study.run` (timeout, workers, callbacks, ...).
 
     Returns:

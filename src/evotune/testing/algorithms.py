@@ -14,7 +14,7 @@ import pytest
 from evotune.algorithms.random_search import RandomSearch
 from evotune.protocols import Algorithm, Traits
 from evotune.seeding import generator
-from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Range, Space
+from evotune.space import Bool, Chain, Choice, Fixed, Float, Int, Ordinal, Range, Space
 from evotune.trial import Checkpoint, Failure, Proposal, Trial
 
 SPACES = {
@@ -41,13 +41,21 @@ SPACES = {
     "finite": Space(flag=Bool(), count=Int(1, 2), kind=Choice("a", "b", when={"flag": True})),
 }
 
+#: One chain of layers and a gene beside it.
+CHAIN_SPACE = Space(
+    rate=Float(0.0, 1.0),
+    layers=Chain(
+        1, 3, conv={"width": Int(1, 64, log=True), "activation": Choice("relu", "tanh")}, pool={}
+    ),
+)
+
 
 def sphere(space: Space, genome: Mapping[str, Any]) -> float:
     """Return the squared distance of a genome's active genes from a fixed one, 0 at the optimum.
 
     The optimum lies at 0.3 of each ordered gene's range and at the first of unordered values.
     """
-    return sum(_distance(space[name], value) ** 2 for name, value in space.params(genome).items())
+    return sum(_distance(space[name], value) ** 2 for name, value in space.active(genome).items())
 
 
 def _distance(domain: Any, value: Any) -> float:
@@ -289,6 +297,17 @@ class AlgorithmContract:
         Rehearsal(self.make(space)).run(30)
         assert random.getstate() == state
         assert repr(np.random.get_state()) == numpy_state  # noqa: NPY002
+
+    def test_searches_chains_of_layers(self) -> None:
+        """Each genome gives layers, from which the same genes come back; and it goes on alike."""
+        rehearsal = Rehearsal(self.make(CHAIN_SPACE)).run(30, at_once=3, failing=0.2)
+        assert len(rehearsal.trials) == 30 or self.finishes
+        for trial in rehearsal.trials:
+            again = CHAIN_SPACE.complete(CHAIN_SPACE.params(trial.genome))
+            assert CHAIN_SPACE.key(again) == CHAIN_SPACE.key(trial.genome)
+        if not self.finishes:
+            assert len({len(trial.params["layers"]) for trial in rehearsal.trials}) > 1
+        self._assert_goes_on_alike(rehearsal)
 
     def test_another_seed_is_another_search(self) -> None:
         if self.finishes:

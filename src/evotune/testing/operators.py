@@ -27,12 +27,13 @@ from evotune.evolution.survival import Survival
 from evotune.space import Fixed, Float, Ordinal, Space
 from evotune.space.crossover import Crossover
 from evotune.space.mutation import Mutation
-from evotune.testing.algorithms import SPACES
+from evotune.testing.algorithms import CHAIN_SPACE, SPACES
 from evotune.testing.domains import steady
 from evotune.trial import Failure, Trial
 
 OPERATOR_SPACES = {
     **SPACES,
+    "chain": CHAIN_SPACE,
     "one gene": Space(only=Float(0.0, 1.0)),
     "one that varies": Space(constant=Fixed("x"), steps=Ordinal(1, 2, 4)),
     "none that varies": Space(constant=Fixed(1)),

@@ -1,6 +1,6 @@
 """Converts training data of any usual form to batches on a device."""
 
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,12 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 from evotune.errors import TaskError
 
-#: ``(inputs, targets)`` as arrays or tensors, a Dataset, a DataLoader, or a function without
-#: arguments that returns one of these.
+#: ``(inputs, targets)`` as arrays or tensors, or dicts of them for a network of several inputs or
+#: outputs; a Dataset, a DataLoader, or a function without arguments that returns one of these.
 Data = Any
-Pair = tuple[Tensor, Tensor]
+#: A tensor, or tensors by name, each with the examples first.
+Part = Any
+Pair = tuple[Part, Part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,35 @@ class InMemory:
         return len(self.targets)
 
 
-Source = InMemory | DataLoader[Any] | Dataset[Any]
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Examples as tensors on the device, of which the inputs, the targets or both have names.
+
+    Attributes:
+        inputs: Tensor ``(examples, ...)``, or such tensors by name.
+        targets: Tensor ``(examples, ...)``, or such tensors by name.
+    """
+
+    inputs: Part
+    targets: Part
+
+    def __len__(self) -> int:
+        return count(self.targets)
+
+
+Source = InMemory | Named | DataLoader[Any] | Dataset[Any]
+
+
+def each(function: Callable[..., Any], *parts: Part) -> Part:
+    """Return what a function makes of tensors, or of those of each name."""
+    if isinstance(parts[0], Mapping):
+        return {name: function(*(part[name] for part in parts)) for name in parts[0]}
+    return function(*parts)
+
+
+def count(part: Part) -> int:
+    """Return the number of examples of a tensor, or of tensors by name."""
+    return len(next(iter(part.values())) if isinstance(part, Mapping) else part)
 
 
 def check_data(name: str, data: Data) -> None:
@@ -50,12 +80,12 @@ def check_data(name: str, data: Data) -> None:
     if isinstance(data, tuple | list):
         if len(data) != 2 or not all(hasattr(part, "__len__") for part in data):
             raise TaskError(f"{name}= needs a pair (inputs, targets), got {_describe(data)}")
-        if len(data[0]) != len(data[1]):
+        inputs, targets = (_lengths(name, part) for part in data)
+        if inputs != targets:
             raise TaskError(
-                f"{name}= has {len(data[0])} inputs and {len(data[1])} targets; "
-                "every input needs one target"
+                f"{name}= has {inputs} inputs and {targets} targets; every input needs one target"
             )
-        _check_not_empty(name, data[1])
+        _check_not_empty(name, range(targets))
     elif isinstance(data, Dataset | DataLoader):
         if isinstance(data, Sized) and not isinstance(_dataset(data), IterableDataset):
             _check_not_empty(name, data)
@@ -64,6 +94,16 @@ def check_data(name: str, data: Data) -> None:
             f"{name}= is a pair (inputs, targets) of arrays or tensors, a Dataset, a DataLoader, "
             f"or a function that returns one of these; got {_describe(data)}"
         )
+
+
+def _lengths(name: str, part: Any) -> int:
+    """Return the number of examples of one part of a pair, which all of its names must have."""
+    found = {key: len(value) for key, value in part.items()} if isinstance(part, Mapping) else {}
+    if len(set(found.values())) > 1:
+        raise TaskError(f"{name}= has different numbers of examples by name: {found}")
+    if isinstance(part, Mapping) and not part:
+        raise TaskError(f"{name}= has a dict without any name; give arrays or tensors by name")
+    return count(part)
 
 
 def _dataset(data: Any) -> Any:
@@ -95,8 +135,9 @@ def load(name: str, data: Data, device: torch.device) -> Source:
     if isinstance(data, TensorDataset) and len(data.tensors) == 2:
         data = data.tensors
     if isinstance(data, tuple | list):
-        inputs, targets = (_as_tensor(name, part) for part in data)
-        return InMemory(inputs.to(device), _as_targets(targets).to(device))
+        inputs, targets = (each(lambda part: _as_tensor(name, part).to(device), p) for p in data)
+        are_plain = isinstance(inputs, Tensor) and isinstance(targets, Tensor)
+        return (InMemory if are_plain else Named)(inputs, each(_as_targets, targets))
     return data  # type: ignore[no-any-return]
 
 
@@ -132,16 +173,15 @@ def part(source: Source, share: float) -> Source:
         return source
     check_parts(source)
     examples = len(source)  # type: ignore[arg-type]
-    count = round(share * examples)
-    if not count:
+    chosen = round(share * examples)
+    if not chosen:
         raise TaskError(
             f"a share of {share:g} of {examples} training examples is less than one example; "
             f"write minimum={1 / examples:.2g} or more"
         )
-    order = torch.randperm(examples, generator=torch.Generator().manual_seed(0))[:count]
-    if isinstance(source, InMemory):
-        order = order.to(source.targets.device)
-        return InMemory(source.inputs[order], source.targets[order])
+    order = torch.randperm(examples, generator=torch.Generator().manual_seed(0))[:chosen]
+    if isinstance(source, InMemory | Named):
+        return type(source)(*_picked(source, order))
     return Subset(source, order.tolist())  # type: ignore[arg-type]
 
 
@@ -180,24 +220,31 @@ def batches(
     Raises:
         TaskError: A batch is not a pair of inputs and targets, or there is no batch at all.
     """
-    if isinstance(source, InMemory):
+    if isinstance(source, InMemory | Named):
         yield from _slices(source, size, shuffle)
         return
     loader = source if isinstance(source, DataLoader) else _loader(source, size, shuffle)
-    count = 0
-    for count, batch in enumerate(loader, 1):  # noqa: B007  (the count is needed after the loop)
+    number = 0
+    for number, batch in enumerate(loader, 1):  # noqa: B007  (it is needed after the loop)
         yield _pair(batch, device)
-    if not count:
+    if not number:
         raise TaskError("the data gave no batch at all; give at least one example")
 
 
-def _slices(data: InMemory, size: int, shuffle: torch.Generator | None) -> Iterator[Pair]:
+def _slices(data: InMemory | Named, size: int, shuffle: torch.Generator | None) -> Iterator[Pair]:
     if shuffle is None:
-        yield from zip(torch.split(data.inputs, size), torch.split(data.targets, size), strict=True)
+        for first in range(0, len(data), size):
+            yield _picked(data, slice(first, first + size))
         return
-    order = epoch_order(len(data), size, shuffle).to(data.targets.device)
-    for chosen in torch.split(order, size):
-        yield data.inputs[chosen], data.targets[chosen]
+    for chosen in torch.split(epoch_order(len(data), size, shuffle), size):
+        yield _picked(data, chosen)
+
+
+def _picked(data: InMemory | Named, chosen: Tensor | slice) -> Pair:
+    def pick(tensor: Tensor) -> Tensor:
+        return tensor[chosen.to(tensor.device) if isinstance(chosen, Tensor) else chosen]
+
+    return each(pick, data.inputs), each(pick, data.targets)
 
 
 def epoch_order(examples: int, size: int, shuffle: torch.Generator) -> Tensor:
@@ -220,8 +267,8 @@ def _loader(dataset: Dataset[Any], size: int, shuffle: torch.Generator | None) -
 def _pair(batch: Any, device: torch.device) -> Pair:
     if not (isinstance(batch, tuple | list) and len(batch) == 2):
         raise TaskError(f"every batch must be a pair (inputs, targets), got {_describe(batch)}")
-    inputs, targets = batch
-    return inputs.to(device, non_blocking=True), _as_targets(targets.to(device, non_blocking=True))
+    inputs, targets = (each(lambda part: part.to(device, non_blocking=True), p) for p in batch)
+    return inputs, each(_as_targets, targets)
 
 
 def reseed(source: Source, seed: int) -> None:

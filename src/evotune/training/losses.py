@@ -1,7 +1,9 @@
 """Losses by name, and how the shape of an output is matched to its target."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,6 +30,8 @@ _ELEMENTWISE = _OF_PROBABILITIES | _OF_DISTANCE
 def find_loss(loss: str | Loss) -> Loss:
     """Return the loss function of a name; a callable is returned as it is.
 
+    Of several outputs by name, the loss is the sum of their losses.
+
     Raises:
         TaskError: The name is not known, or the object is neither a name nor a callable.
     """
@@ -38,9 +42,45 @@ def find_loss(loss: str | Loss) -> Loss:
     if not isinstance(loss, str):
         raise TaskError(f'loss= is a name such as "cross_entropy" or a function, got {loss!r}')
     function: Loss = pick("loss", loss, _OF_CLASSES | _ELEMENTWISE)
-    if loss not in _ELEMENTWISE:
-        return function
-    return lambda output, target: function(*alike(output, target))
+
+    def of_one(output: Tensor, target: Tensor) -> Tensor:
+        return (
+            function(*alike(output, target)) if loss in _ELEMENTWISE else function(output, target)
+        )
+
+    def of_all(output: Any, target: Any) -> Tensor:
+        if not isinstance(output, Mapping):
+            return of_one(output, target)
+        pairs = by_name(output, target)
+        return torch.stack([of_one(*pair) for pair in pairs.values()]).sum()
+
+    return of_all
+
+
+def by_name(output: Mapping[str, Tensor], target: Any) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return output and target of each of several outputs.
+
+    Args:
+        output: Tensors by name, ``(examples, ...)`` each.
+        target: Tensors by the same names, or one tensor ``(examples, outputs)`` with a column for
+            each, in the order of the outputs.
+
+    Raises:
+        TaskError: Targets and outputs do not belong together.
+    """
+    if isinstance(target, Mapping):
+        if output.keys() != target.keys():
+            raise TaskError(
+                f"the model's outputs are {', '.join(output)}, and the targets "
+                f"{', '.join(target)}; both need the same names"
+            )
+        return {name: (given, target[name]) for name, given in output.items()}
+    if target.dim() != 2 or target.shape[1] != len(output):
+        raise TaskError(
+            f"the model has the outputs {', '.join(output)}, and the targets have shape "
+            f"{tuple(target.shape)}; give a dict of targets by these names, or a column for each"
+        )
+    return dict(zip(output, zip(output.values(), target.unbind(1), strict=True), strict=True))
 
 
 def is_regression(loss: str | Loss) -> bool:

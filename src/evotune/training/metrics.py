@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import (
 from torchmetrics.functional.regression import mean_absolute_error, mean_squared_error, r2_score
 
 from evotune.errors import TaskError
-from evotune.training.losses import Loss, alike, find_loss, is_regression
+from evotune.training.losses import Loss, alike, by_name, find_loss, is_regression
 from evotune.training.params import pick
 
 #: ``(output, target) -> number``; output and target hold all examples of the data.
@@ -66,10 +66,25 @@ def _find(name: str, metric: str | Metric, loss: str | Loss) -> Metric:
     if not isinstance(metric, str):
         raise TaskError(f"metric {name!r} must be a known name or a function, got {metric!r}")
     if metric in _REGRESSION:
-        return _REGRESSION[metric]
+        return _of_each(_REGRESSION[metric])
     score: Metric = pick("metric", metric, _CLASSIFICATION | _REGRESSION)
     are_probabilities = loss == "bce"
-    return lambda output, target: score(*classify(metric, output, target, are_probabilities))
+
+    def of_one(output: Tensor, target: Tensor) -> Any:
+        return score(*classify(metric, output, target, are_probabilities))
+
+    return _of_each(of_one)
+
+
+def _of_each(metric: Metric) -> Metric:
+    """Return a metric that gives one number for each of several outputs by name."""
+
+    def of_all(output: Any, target: Any) -> Any:
+        if not isinstance(output, Mapping):
+            return metric(output, target)
+        return {name: metric(*pair) for name, pair in by_name(output, target).items()}
+
+    return of_all
 
 
 def classify(
@@ -140,13 +155,29 @@ _REGRESSION: dict[str, Metric] = {
 }
 
 
-def measure(metrics: Mapping[str, Metric], output: Tensor, target: Tensor) -> dict[str, float]:
-    """Return every metric as a number.
+def measure(metrics: Mapping[str, Metric], output: Any, target: Any) -> dict[str, float]:
+    """Return every metric as a number; of several outputs the mean, and each by its name.
+
+    Args:
+        metrics: What `find_metrics` returned.
+        output: ``(examples, ...)``, or such tensors by name.
+        target: ``(examples, ...)``, or such tensors by name.
+
+    Returns:
+        By name of the metric; that of an output ``site`` is ``f1_site``.
 
     Raises:
         TaskError: A metric did not return one number.
     """
-    return {name: _number(name, metric(output, target)) for name, metric in metrics.items()}
+    found: dict[str, float] = {}
+    for name, metric in metrics.items():
+        value = metric(output, target)
+        if isinstance(value, Mapping) and value:
+            each = {f"{name}_{key}": _number(f"{name}_{key}", v) for key, v in value.items()}
+            found |= {name: sum(each.values()) / len(each)} | each
+        else:
+            found[name] = _number(name, value)
+    return found
 
 
 def _number(name: str, value: Any) -> float:

@@ -16,6 +16,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from evotune.checks import is_number, option
 from evotune.errors import TaskError
 from evotune.protocols import TaskTraits
+from evotune.training.costs import measured_costs, names_of_costs
 from evotune.training.data import Data, Source, batches, check_data, check_parts, load, part, reseed
 from evotune.training.ensemble import Ensemble, loss_of_each
 from evotune.training.losses import Loss, find_loss
@@ -58,7 +59,9 @@ class SupervisedTask:
     restored afterwards. A training loss that becomes NaN or infinite ends the trial at once.
 
     Args:
-        model: Function of params that returns a new model, with its own weights.
+        model: Function of params that returns a new model, with its own weights. That of a
+            template, such as `image_classifier`, given as it is, also keeps proposals to its
+            limits.
         loss: ``"cross_entropy"``, ``"nll"``, ``"bce"``, ``"bce_with_logits"``, ``"mse"``, ``"l1"``,
             ``"smooth_l1"``, ``"huber"``, or a function of (output, target). The validation loss is
             computed from all examples at once.
@@ -90,6 +93,10 @@ class SupervisedTask:
             shares contain the smaller ones. Use it with ``SuccessiveHalving(..., minimum=1/27,
             maximum=1, resume=False)``.
         genes: Names of genes that are used elsewhere, so that they do not raise an error.
+        costs: Further metrics of the trained model, each for one example: ``"multiply_adds"``,
+            ``"memory"`` (bytes) and ``"latency"`` (median seconds of a forward pass on the task's
+            device, measured in about half a second; trials that run beside it disturb it). See
+            `evotune.cost`.
 
     Raises:
         TaskError: An argument is invalid, so that every trial would fail in the same way.
@@ -116,13 +123,15 @@ class SupervisedTask:
     device: str | torch.device = "cpu"
     fidelity: Literal["epochs", "data"] = "epochs"
     genes: str | Sequence[str] = ()
+    costs: str | Sequence[str] = ()
     _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_model(self.model)
         find_loss(self.loss)
         find_optimizer(self.optimizer)
-        find_metrics(self.metrics, self.loss)
+        metrics = find_metrics(self.metrics, self.loss)
+        object.__setattr__(self, "costs", names_of_costs(self.costs, metrics))
         find_device(self.device)
         declared_names(self.genes)
         for name in ("batch_size", "evaluation_batch_size", "epochs"):
@@ -147,8 +156,9 @@ class SupervisedTask:
 
     @property
     def traits(self) -> TaskTraits:
-        """Trials may be trained as one model, but not on shares of the data."""
-        return TaskTraits(stacks=self.fidelity == "epochs")
+        """Trials may be trained as one model, but not on shares of the data; a template fits."""
+        fit = None if inspect.isclass(self.model) else getattr(self.model, "fit", None)
+        return TaskTraits(stacks=self.fidelity == "epochs", fit=fit if callable(fit) else None)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_sources": {}}  # each process loads the data for itself
@@ -160,7 +170,7 @@ class SupervisedTask:
             The chosen metrics and ``loss`` on the validation data, ``train_loss`` of the last
             epoch, ``parameters`` (number of trained parameters), ``train_seconds`` and
             ``evaluation_seconds`` (spent on all metrics); with test data the same metrics as
-            ``test_...``; with ``robustness=`` also ``robustness``.
+            ``test_...``; with ``robustness=`` also ``robustness``; and the ``costs``.
 
         Raises:
             TaskError: A gene has no effect, or the set-up would make every trial fail.
@@ -205,8 +215,16 @@ class SupervisedTask:
             trial.keep(**state)
         with timed(seconds, "evaluation_seconds"):
             result |= self._measure_all(setup)
-        trainable = (p.numel() for p in setup.model.parameters() if p.requires_grad)
-        return result | {"parameters": sum(trainable)} | seconds
+        return result | self.size(setup) | seconds
+
+    def size(self, setup: Setup) -> dict[str, float]:
+        """Return the number of trained parameters, and the chosen costs, of a model."""
+        trainable = sum(p.numel() for p in setup.model.parameters() if p.requires_grad)
+        if not self.costs:
+            return {"parameters": trainable}
+        source = self.source("validation", setup.device)
+        inputs, _ = next(iter(batches(source, self.evaluation_batch_size, setup.device)))
+        return {"parameters": trainable} | measured_costs(self.costs, setup.model, inputs)
 
     def _share(self, trial: RunningTrial) -> float:
         """Take the trial's budget as a share of the data; its epochs are the task's own then."""

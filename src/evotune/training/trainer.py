@@ -1,7 +1,7 @@
 """One epoch of training, and the outputs of a model over a whole data set."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from evotune.errors import TaskError
-from evotune.training.data import Pair, Source, batches
+from evotune.training.data import Pair, Part, Source, batches, count, each
 from evotune.training.losses import Loss
 from evotune.trial import Failed
 
@@ -75,15 +75,15 @@ def train_epoch(setup: Setup, epoch: int) -> float:
 def _mean_loss(setup: Setup, examples: Iterable[Pair]) -> float:
     model, loss, optimizer = setup.model, setup.loss, setup.optimizer
     model.train()
-    total, count = 0.0, 0
+    total, examples_seen = 0.0, 0
     pending: list[Tensor] = []
     for inputs, targets in examples:
         optimizer.zero_grad(set_to_none=True)
         value = loss(model(inputs), targets)
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        pending.append(value.detach() * len(targets))
-        count += len(targets)
+        pending.append(value.detach() * count(targets))
+        examples_seen += count(targets)
         if len(pending) == STEPS_PER_LOOK:
             total += float(torch.stack(pending).sum())
             pending.clear()
@@ -91,13 +91,13 @@ def _mean_loss(setup: Setup, examples: Iterable[Pair]) -> float:
                 return total
     if pending:
         total += float(torch.stack(pending).sum())
-    return total / count
+    return total / examples_seen
 
 
 def predict(
     model: nn.Module, examples: Iterable[Pair], change: Callable[[Tensor], Tensor] | None = None
 ) -> Pair:
-    """Return the outputs and the targets of all examples, each ``(examples, ...)``.
+    """Return the outputs and the targets of all examples, each ``(examples, ...)``, or by name.
 
     Args:
         model: The model; it is left in evaluation mode.
@@ -110,7 +110,11 @@ def predict(
         for inputs, target in examples:
             outputs.append(model(inputs if change is None else change(inputs)))
             targets.append(target)
-        return torch.cat(outputs), torch.cat(targets)
+        return each(_joined, *outputs), each(_joined, *targets)
+
+
+def _joined(*batches: Tensor) -> Tensor:
+    return torch.cat(batches)
 
 
 def noise(deviation: float) -> Callable[[Tensor], Tensor]:
@@ -119,8 +123,11 @@ def noise(deviation: float) -> Callable[[Tensor], Tensor]:
     The function raises TaskError if the inputs are integers, to which no noise can be added.
     """
 
-    def add_noise(inputs: Tensor) -> Tensor:
-        if not inputs.is_floating_point():
+    def add_noise(inputs: Part) -> Part:
+        if isinstance(inputs, Mapping) and any(p.is_floating_point() for p in inputs.values()):
+            return {n: add_noise(p) if p.is_floating_point() else p for n, p in inputs.items()}
+        if isinstance(inputs, Mapping) or not inputs.is_floating_point():
+            inputs = next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs
             raise TaskError(
                 f"robustness={deviation:g} adds noise to the inputs, but they are {inputs.dtype}; "
                 "give float inputs, or a function that changes them"

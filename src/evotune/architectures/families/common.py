@@ -1,11 +1,12 @@
-"""What the blocks of all families share: activations, and parts that may be absent."""
+"""What the blocks of all families share: checked settings, activations, and modules in order."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from torch import nn
 
-from evotune.checks import did_you_mean
+from evotune.checks import did_you_mean, option
 from evotune.errors import TaskError
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -20,18 +21,47 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def activation(name: str) -> nn.Module:
+def activation_named(name: str) -> nn.Module:
     """Return the activation of a name.
 
     Raises:
         TaskError: There is none.
     """
-    if name not in ACTIVATIONS:
-        raise TaskError(
-            f"activation {name!r} is not known; choose {', '.join(ACTIVATIONS)}"
-            f"{did_you_mean(str(name), ACTIVATIONS)}"
-        )
+    one_of("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]()
+
+
+def one_of(setting: str, value: Any, known: Iterable[str]) -> None:
+    """Check a setting that is one of several names.
+
+    Raises:
+        TaskError: It is none of them.
+    """
+    if value not in known:
+        raise TaskError(
+            f"{setting} {value!r} is not known; choose {', '.join(known)}"
+            f"{did_you_mean(str(value), known)}"
+        )
+
+
+def counts(**settings: Any) -> None:
+    """Check settings that count something.
+
+    Raises:
+        TaskError: One is not a whole number from 1 up.
+    """
+    for name, value in settings.items():
+        option(name, value, "[1, inf)", whole=True, error_type=TaskError)
+
+
+def dropped(share: float, kind: type[nn.Module] = nn.Dropout) -> nn.Module | None:
+    """Return a dropout module, or None for a share of 0.
+
+    Raises:
+        TaskError: The share is not in [0, 1).
+    """
+    share = option("dropout", share, "[0, 1)", error_type=TaskError)
+    return kind(share) if share else None
 
 
 def in_order(**parts: nn.Module | None) -> nn.Sequential:

@@ -3,8 +3,15 @@
 from torch import nn
 
 from evotune.architectures.blocks import Shape
-from evotune.architectures.families.common import activation as activation_named
-from evotune.architectures.families.common import in_order
+from evotune.architectures.families.common import (
+    activation_named,
+    counts,
+    dropped,
+    in_order,
+    one_of,
+)
+
+NORMS = {"none": None, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
 
 
 def dense(
@@ -18,11 +25,16 @@ def dense(
         activation: Name out of `evotune.architectures.families.common.ACTIVATIONS`.
         norm: ``"none"``, ``"batch"`` or ``"layer"``.
         dropout: Probability that a value is dropped.
+
+    Raises:
+        TaskError: A setting out of bounds, or an unknown name.
     """
-    norms = {"none": None, "batch": nn.BatchNorm1d(units), "layer": nn.LayerNorm(units)}
+    counts(units=units)
+    one_of("norm", norm, NORMS)
+    normalise = NORMS[norm]
     return in_order(
         linear=nn.Linear(shape[0], units, bias=norm != "batch"),
-        norm=norms[norm],
+        norm=None if normalise is None else normalise(units),
         activation=activation_named(activation),
-        dropout=nn.Dropout(dropout) if dropout else None,
+        dropout=dropped(dropout),
     )

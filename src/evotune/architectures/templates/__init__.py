@@ -11,9 +11,17 @@ from evotune.errors import TaskError
 
 if TYPE_CHECKING:
     from evotune.architectures.network import Network
+    from evotune.architectures.templates.base import Template
 
 #: Where each template is defined, by name.
-TEMPLATES = {"image_classifier": "image"}
+TEMPLATES = {
+    "image_classifier": "image.ImageClassifier",
+    "sequence_model": "sequence.SequenceModel",
+    "tabular": "tabular.Tabular",
+    "sequence_to_sequence": "translation.SequenceToSequence",
+    "autoencoder": "autoencoder.Autoencoder",
+    "two_branch": "two_branch.TwoBranch",
+}
 
 
 def rebuild(structure: Mapping[str, Any]) -> "Network":
@@ -25,12 +33,26 @@ def rebuild(structure: Mapping[str, Any]) -> "Network":
     Raises:
         TaskError: The template is not known to this version, or a block is not known here.
     """
+    return template_of(structure)(structure["params"])
+
+
+def template_of(structure: Mapping[str, Any]) -> "Template":
+    """Return the template that a structure was built by.
+
+    Args:
+        structure: What `Network.structure` is, also from JSON.
+
+    Raises:
+        TaskError: The template is not known to this version.
+    """
     name = structure.get("template")
     if name not in TEMPLATES:
         raise TaskError(
             f"there is no template {name!r} in this version of evotune, only "
             f"{', '.join(TEMPLATES)}; install the version that trained the network, or a later one"
         )
-    module = import_module(f"evotune.architectures.templates.{TEMPLATES[name]}")
-    network: Network = getattr(module, name)(**structure["options"])(structure["params"])
-    return network
+    module, kind = TEMPLATES[name].split(".")
+    options = {n: tuple(v) if isinstance(v, list) else v for n, v in structure["options"].items()}
+    home = import_module(f"evotune.architectures.templates.{module}")
+    template: Template = getattr(home, kind)(**options)
+    return template

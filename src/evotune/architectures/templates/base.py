@@ -2,14 +2,42 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from evotune.architectures.blocks import add_blocks, own_blocks
+from evotune.architectures.blocks import Shape, add_blocks, own_blocks
+from evotune.architectures.fit import Limits, fit
 from evotune.architectures.network import Network
+from evotune.checks import option
 from evotune.errors import TaskError
+from evotune.protocols import Genome
+from evotune.space import Space
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """Return an option of a template that counts something.
+
+    Raises:
+        TaskError: It is no whole number, or too small.
+    """
+    return int(option(name, value, f"[{least}, inf)", whole=True, error_type=TaskError))
+
+
+def sizes(template: str, shape: Any, form: str, example: Shape) -> Shape:
+    """Return the shape of one example, of as many dimensions as an example of it.
+
+    Raises:
+        TaskError: It is something else.
+    """
+    given = tuple(shape) if isinstance(shape, list | tuple) else ()
+    if len(given) != len(example):
+        raise TaskError(
+            f"{template}: shape is {form} of one example, such as {example}; got {shape!r}"
+        )
+    return tuple(whole(f"{template}: shape", size) for size in given)
 
 
 @dataclass(frozen=True)
@@ -18,9 +46,23 @@ class Template(ABC):
 
     Attributes:
         name: The public name of the template.
+        shape: Shape of one example.
+        parameters: Most parameters, or None.
+        multiply_adds: Most multiplications with addition for one example, or None.
     """
 
     name: ClassVar[str]
+
+    shape: Shape
+    parameters: int | None = field(default=None, kw_only=True)
+    multiply_adds: int | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("parameters", "multiply_adds"):
+            limit = getattr(self, name)
+            if limit is not None:
+                whole = option(name, limit, "[1, inf)", whole=True, error_type=TaskError)
+                object.__setattr__(self, name, int(whole))
 
     @property
     @abstractmethod
@@ -40,6 +82,26 @@ class Template(ABC):
         read = {name: params[name] for name in self.genes if name in params}
         structure = {"template": self.name, "options": self.options(), "params": read}
         return Network(self.parts(read), structure)
+
+    def example(self, count: int = 1) -> tuple[Tensor, ...]:
+        """Return inputs of the network, all zero, for a number of examples."""
+        return (torch.zeros(count, *self.shape),)
+
+    def fit(self, space: Space, genome: Genome) -> dict[str, Any]:
+        """Return the genome with its chains made to fit: `evotune.architectures.fit.fit`.
+
+        Layers that do not fit their input are moved behind the depth of their chain, and where the
+        network is larger than ``parameters`` or ``multiply_adds`` allow, its layers get narrower,
+        or fewer. A study calls this for each proposal, before there is a trial.
+
+        Args:
+            space: The space; genes outside of the chains of this template stay as they are.
+            genome: A whole genome of it.
+
+        Raises:
+            TaskError: No network within the limits can be made of it.
+        """
+        return fit(self, Limits(self.parameters, self.multiply_adds), space, genome)
 
     def options(self) -> dict[str, Any]:
         """Return its arguments, JSON-able; those at their default are left out."""

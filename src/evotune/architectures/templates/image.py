@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 
 from evotune.architectures.blocks import Shape
 from evotune.architectures.build import build_chain
-from evotune.architectures.templates.base import Template
-from evotune.checks import option
-from evotune.errors import TaskError
+from evotune.architectures.families.common import one_of
+from evotune.architectures.templates.base import Template, sizes, whole
+
+Pooling = Literal["flatten", "average"]
+POOLINGS = ("flatten", "average")
 
 
 @dataclass(frozen=True)
@@ -20,22 +22,25 @@ class ImageClassifier(Template):
 
     name: ClassVar[str] = "image_classifier"
 
-    shape: Shape
     classes: int
-    parameters: int | None = None
-    multiply_adds: int | None = None
+    pooling: Pooling = "flatten"
     features: str = "features"
     head: str = "head"
 
     @property
     def genes(self) -> tuple[str, ...]:
-        return self.features, self.head
+        return self.features, self.head, "pooling"
 
     def parts(self, params: Mapping[str, Any]) -> dict[str, nn.Module]:
         features = build_chain(self.layers(params, self.features), self.shape, self.features)
-        head = build_chain(params.get(self.head, ()), (prod(features.shape),), self.head)
+        pooling = params.get("pooling", self.pooling)
+        one_of("image_classifier: pooling", pooling, POOLINGS)
+        average = pooling == "average"
+        width = features.shape[0] if average else prod(features.shape)
+        head = build_chain(params.get(self.head, ()), (width,), self.head)
         return {
             "features": features.module,
+            **({"pool": nn.AdaptiveAvgPool2d(1)} if average else {}),
             "flatten": nn.Flatten(),
             "head": head.module,
             "output": nn.Linear(head.shape[0], self.classes),
@@ -46,6 +51,7 @@ def image_classifier(
     shape: Shape,
     classes: int,
     *,
+    pooling: Pooling = "flatten",
     parameters: int | None = None,
     multiply_adds: int | None = None,
     features: str = "features",
@@ -53,13 +59,14 @@ def image_classifier(
 ) -> ImageClassifier:
     """Return a function of params that builds a classifier of images.
 
-    The layers of the chain ``features`` come first, on images; their output is flattened; those of
-    the chain ``head`` follow, on vectors, if the space has one; then a linear layer gives the
-    logits.
+    The layers of the chain ``features`` come first, on images; vectors are made of their output;
+    the layers of the chain ``head`` follow, if the space has one; a linear layer gives the logits.
 
     Args:
         shape: ``(channels, height, width)`` of one image.
         classes: Number of classes.
+        pooling: What vectors are made of images: ``"flatten"`` takes every place, ``"average"`` the
+            mean of each channel. A gene ``pooling`` replaces it.
         parameters: Most parameters; larger structures are made smaller before they are tried.
         multiply_adds: Most multiplications with addition for one image.
         features: Name of the chain on images.
@@ -68,18 +75,13 @@ def image_classifier(
     Raises:
         TaskError: A shape or a number that makes no classifier.
     """
-    sizes = tuple(shape) if isinstance(shape, list | tuple) else ()
-    if len(sizes) != 3:
-        raise TaskError(
-            f"image_classifier: shape is (channels, height, width) of one image, such as "
-            f"(1, 28, 28); got {shape!r}"
-        )
-    sizes = tuple(option("shape", n, "[1, inf)", whole=True, error_type=TaskError) for n in sizes)
+    one_of("image_classifier: pooling", pooling, POOLINGS)
     return ImageClassifier(
-        sizes,
-        option("classes", classes, "[2, inf)", whole=True, error_type=TaskError),
-        parameters,
-        multiply_adds,
+        sizes("image_classifier", shape, "(channels, height, width)", (1, 28, 28)),
+        whole("classes", classes, 2),
+        pooling,
         features,
         head,
+        parameters=parameters,
+        multiply_adds=multiply_adds,
     )

@@ -9,6 +9,7 @@ says what is needed.
 - Several objectives: `front`, `hypervolume`.
 - Trials that inherit weights: `schedules`, `learning_curves`, `replacements`, `inheritance`,
   `credit`.
+- Chains of layers: `structure`, `structure_changes`, `structures_over_time`, `sizes`.
 - Successive halving: `rungs`.
 - Comparisons: `versus` takes a `Comparison` of one search with others; `critical_differences`,
   `ranks_over_time` and `anytime` take the `Ranking` that ``et.report.compare`` returned.
@@ -28,6 +29,8 @@ from evotune.report.figures.ranking import anytime, critical_differences, ranks_
 from evotune.report.figures.rungs import rungs
 from evotune.report.figures.schedules import schedules
 from evotune.report.figures.slices import slices
+from evotune.report.figures.structures import structure, structure_changes
+from evotune.report.figures.trends import sizes, structures_over_time
 from evotune.report.figures.versus import versus
 
 __all__ = [
@@ -49,7 +52,11 @@ __all__ = [
     "replacements",
     "rungs",
     "schedules",
+    "sizes",
     "slices",
+    "structure",
+    "structure_changes",
+    "structures_over_time",
     "versus",
 ]
 

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from evotune.analysis.data import Recorded, StudyData, prepare
 from evotune.analysis.scales import varied_genes
 from evotune.errors import NoResultError
+from evotune.space import Space
 
 BLUE = "#3b7dc9"
 ORANGE = "#e8830c"
@@ -85,6 +86,12 @@ def template(*, dark: bool = False) -> go.layout.Template:
 def finish(figure: go.Figure, *, height: int, **layout: Any) -> go.Figure:
     """Give a figure its height in pixels, the light template and further layout."""
     return figure.update_layout(template=template(), height=height, **layout)
+
+
+def block_colours(space: Space) -> dict[str, str]:
+    """Return the colour of each block, the same in all figures."""
+    blocks = dict.fromkeys(block for chain in space.chains.values() for block in chain.blocks)
+    return {block: CATEGORIES[k % len(CATEGORIES)] for k, block in enumerate(blocks)}
 
 
 def faded(colour: str, opacity: float) -> str:

@@ -162,8 +162,7 @@ class Run:
         return source
 
     def _finish(self, member: Member) -> None:
-        trainable = (p.numel() for p in member.setup.model.parameters() if p.requires_grad)
-        member.result = member.scores | {"parameters": sum(trainable)} | self._seconds
+        member.result = member.scores | self._task.size(member.setup) | self._seconds
 
 
 def _end_epoch(member: Member) -> None:
