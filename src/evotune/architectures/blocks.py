@@ -42,11 +42,6 @@ FAMILIES = {
 }
 #: The family that works on examples of so many dimensions.
 OF_DIMENSIONS = {3: "image", 2: "sequence", 1: "vector"}
-#: Settings of these names are widths, in blocks of a user's own too: a structure that is larger
-#: than a limit allows gets smaller ones. All others, such as kernels, stay as they are.
-WIDTHS = frozenset(
-    ("filters", "units", "channels", "width", "hidden", "heads", "head_size", "feed_forward")
-)
 _own: dict[str, Build] = {}
 
 

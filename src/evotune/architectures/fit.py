@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from evotune.architectures.blocks import WIDTHS
 from evotune.architectures.build import Layers
 from evotune.architectures.counting import Counter, DryRun
 from evotune.checks import is_number
@@ -21,6 +20,7 @@ from evotune.errors import EvotuneError, TaskError
 from evotune.protocols import Genome
 from evotune.space import Domain, Space
 from evotune.space.chain import BLOCK, DEPTH
+from evotune.space.layers import WIDTHS
 
 
 class Buildable(Protocol):
@@ -74,7 +74,7 @@ def fit(template: Buildable, limits: Limits, space: Space, genome: Genome) -> di
 
     First, layers that do not fit their input (a pool on 1 × 1) move behind the depth of their
     chain, as far as its fewest layers allow. Then, while the network is too large, all widths (the
-    settings named in `evotune.architectures.blocks.WIDTHS`) are scaled by √(limit/size), by one
+    settings named in `evotune.space.layers.WIDTHS`) are scaled by √(limit/size), by one
     step at least. Where even the smallest widths are too much, one layer at a time is taken away,
     changed into another block, or added (such as a pool), whichever makes the network smallest.
 
