@@ -201,7 +201,7 @@ class TestRefused:
     def test_several_networks_of_a_member(self):
         x, y = examples()
         trial = RunningTrial(Trial(0, GENES, GENES, inherit={"networks": [None] * 2}))
-        with pytest.raises(TaskError, match="averages one output.*quarter, far.*networks=1"):
+        with pytest.raises(TaskError, match=r"averages one output.*quarter, far.*networks=1"):
             task(lambda: Sides({"quarter": 4, "far": 2}), (x, y))(trial)
 
     def test_texts_by_name(self):
