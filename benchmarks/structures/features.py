@@ -8,12 +8,11 @@ predict those of the others. Means and standard errors over random splits.
 """
 
 import argparse
-import json
-from pathlib import Path
 
 import numpy as np
 from networks import make_space
 from scipy.stats import spearmanr
+from train_random import read
 
 from evotune.surrogates import transforms
 from evotune.surrogates.features import Features, Layout
@@ -21,15 +20,14 @@ from evotune.surrogates.gaussian_process import GaussianProcess, fit
 from evotune.surrogates.rows import Array, Rows
 from evotune.surrogates.summary import Summary
 
-FILE = Path(__file__).parent / "data" / "random_networks.jsonl"
 SIZES = (30, 60, 120)
 
 
-def known(file: Path, rows: Rows) -> tuple[Array, Array]:
+def known(rows: Rows) -> tuple[Array, Array]:
     """Return the rows and the errors of the trained networks."""
-    records = [json.loads(line) for line in file.read_text().splitlines()]
-    errors = np.array([1 - record.pop("accuracy") for record in records])
-    return np.array([rows.row(rows.space.complete(record)) for record in records]), errors
+    networks = read()
+    errors = np.array([1 - accuracy for _, accuracy in networks])
+    return np.array([rows.row(rows.space.complete(params)) for params, _ in networks]), errors
 
 
 def views(rows: Rows, seen: Array) -> dict[str, tuple[Array, Layout]]:
@@ -64,11 +62,10 @@ def correlation(seen: Array, layout: Layout, errors: Array, size: int, seed: int
 def main() -> None:
     """Measure, from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--file", type=Path, default=FILE)
     parser.add_argument("--splits", type=int, default=10)
     given = parser.parse_args()
     rows = Rows(make_space())
-    matrix, errors = known(given.file, rows)
+    matrix, errors = known(rows)
     print(f"{len(errors)} networks, {given.splits} splits, learned from {SIZES}")
     seen = Features(rows)(matrix, rows.active(matrix))
     for name, (features, layout) in views(rows, seen).items():
