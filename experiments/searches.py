@@ -246,7 +246,7 @@ class Script:
         parser = argparse.ArgumentParser(description=f"{self.name}; see experiments/README.md")
         add = parser.add_argument
         add("--scale", choices=self.scales, default=next(iter(self.scales)), help="how much")
-        add("--seeds", type=int, help="run seeds 1 to this")
+        add("--seeds", type=int, help="run searches with seeds 1 to this")
         add("--data", help="directory of the data; see experiments/data.py")
         add("--runs", type=Path, default=RUNS, help="where the studies are kept")
         add("--markdown", type=Path, help="file whose section is replaced or added")

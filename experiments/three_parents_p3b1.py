@@ -394,6 +394,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the experiment as the command line says, and print its tables and conclusions."""
     script = Script("three_parents_p3b1.py", SCALES)
     options, scale = script.begin(arguments)
+    if options.seeds is not None:
+        scale = replace(scale, searches=options.seeds)
     lines = converged(scale, script.storage(options), options.data)
     title = "Three parents: CANDLE P3B1, time to F1 scores"
     easy = target(scale, (ASKED,), title, options.data)

@@ -22,19 +22,20 @@ class Layout:
         warped: Number of ordered genes.
         genes: Number of genes, numbers of summaries included.
         gene: The gene of each feature, shape ``(features,)``.
+        summary: How many of the genes are numbers of summaries.
     """
 
     warped: int
     genes: int
     gene: Indices
+    summary: int = 0
 
 
 class Features:
     """Turns rows into features.
 
     Genes without an order are encoded by `Domain.features`; a dormant gene sits in the middle.
-    Chains are summarised too: measured on the accuracies of convolutional networks, slots and
-    summary together predict better than either alone.
+    Chains are summarised too.
 
     Args:
         rows: The rows of the space.
@@ -53,7 +54,7 @@ class Features:
         first = warped + self._summary.size
         gene = [np.arange(first), *(np.full(n, first + k) for k, n in enumerate(sizes))]
         layout = np.concatenate(gene).astype(np.intp)
-        self.layout = Layout(warped, first + len(sizes), layout)
+        self.layout = Layout(warped, first + len(sizes), layout, self._summary.size)
 
     def __call__(self, rows: Array, active: Mask) -> Array:
         """Return the features of rows, shape ``(rows, features)``.

@@ -21,6 +21,8 @@ Array = npt.NDArray[np.float64]
 
 #: Added to the diagonal beside the noise.
 JITTER = 1e-8
+#: Added to the log lengthscales' means where chains are summarised: slots and summary see the same.
+SMOOTHER = 1.0
 #: Steps of a fit at most.
 STEPS = 40
 #: Distance that the warp keeps from 0 and 1, where its slope may be infinite.
@@ -78,6 +80,7 @@ class Priors:
         """Return the priors of a layout."""
         # The distance of two random points grows with the root of the number of genes.
         length = math.log(0.5) + 0.5 * math.log(max(layout.genes, 1) / 4.0)
+        length += SMOOTHER if layout.summary else 0.0
         genes, warps = layout.genes, 2 * layout.warped
         rows = (  # how many, mean, standard deviation, lowest, highest
             (genes, length, 0.9, math.log(0.01), math.log(1000.0)),

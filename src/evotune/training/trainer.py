@@ -1,6 +1,7 @@
 """One epoch of training, and the outputs of a model over a whole data set."""
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def _mean_loss(setup: Setup, examples: Iterable[Pair]) -> float:
     pending: list[Tensor] = []
     for inputs, targets in examples:
         optimizer.zero_grad(set_to_none=True)
-        value = loss(model(inputs), targets)
+        value = loss(_output(model, inputs), targets)
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         pending.append(value.detach() * count(targets))
@@ -104,6 +105,26 @@ def _mean_loss(setup: Setup, examples: Iterable[Pair]) -> float:
     if pending:
         total += float(torch.stack(pending).sum())
     return total / examples_seen
+
+
+def _output(model: nn.Module, inputs: Part) -> Any:
+    try:
+        return model(inputs)
+    except ValueError as error:
+        _explain_single_value(error, model)
+        raise
+
+
+def _explain_single_value(error: ValueError, model: nn.Module) -> None:
+    """Add to torch's error on a batch of one which layer it is from, and what to write."""
+    inside = {frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module in inside:
+            error.add_note(
+                f"(batch normalisation, here the layer {name!r}, needs two values of each channel "
+                "to train on, and this batch of one example has one: write batch_size=2 or more, "
+                "drop_last=True in a DataLoader of your own, or norm='none' in the block)"
+            )
 
 
 def predict(

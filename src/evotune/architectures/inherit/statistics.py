@@ -1,6 +1,6 @@
 """Normalisations set by one batch, in one pass in which each sees what the earlier ones do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -15,7 +15,11 @@ from evotune.errors import TaskError
 EXAMPLES = 500
 
 
-def settle(network: nn.Module, waiting: dict[nn.Module, Waiting], inputs: Any) -> None:
+def settle(
+    network: nn.Module,
+    waiting: dict[nn.Module, Waiting],
+    inputs: Tensor | Mapping[str, Tensor] | Sequence[Tensor] | None,
+) -> None:
     """Set mean and variance of normalisations, and gain and offset of those that are identities.
 
     Args:
@@ -33,7 +37,7 @@ def settle(network: nn.Module, waiting: dict[nn.Module, Waiting], inputs: Any) -
         return
     if not waiting:
         return
-    batch = [inputs] if isinstance(inputs, Tensor | Mapping) else list(inputs)
+    batch = _first(inputs)
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -41,9 +45,10 @@ def settle(network: nn.Module, waiting: dict[nn.Module, Waiting], inputs: Any) -
             for norm, wanted in waiting.items():
                 handle = norm.register_forward_pre_hook(partial(_set, wanted=wanted))
                 hooks.callback(handle.remove)
-            network(*map(_first, batch))
+            network(*batch)
     except Exception as error:
-        shapes = ", ".join(map(_shapes, batch))
+        parts = batch[0].values() if isinstance(batch[0], dict) else batch
+        shapes = ", ".join(str(tuple(part.shape)) for part in parts)
         raise TaskError(
             f"inherit: the network cannot be run on inputs of shape {shapes}: {error}; give a "
             "batch of examples as it is trained on, or inputs=None"
@@ -51,6 +56,14 @@ def settle(network: nn.Module, waiting: dict[nn.Module, Waiting], inputs: Any) -
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+def _first(inputs: Tensor | Mapping[str, Tensor] | Sequence[Tensor]) -> list[Any]:
+    """Return the arguments of a call on the first examples."""
+    if isinstance(inputs, Mapping):
+        return [{name: part[:EXAMPLES] for name, part in inputs.items()}]
+    parts = [inputs] if isinstance(inputs, Tensor) else inputs
+    return [part[:EXAMPLES] for part in parts]
 
 
 def _set(norm: Any, args: tuple[Tensor, ...], wanted: Waiting) -> None:
@@ -85,16 +98,3 @@ def _expect_nothing(norm: Any, wanted: Waiting) -> None:
     if wanted.factor is not None:
         zeros = torch.zeros(norm.weight.shape, dtype=torch.float64)
         _pass_on(norm, (zeros + 1 + norm.eps).sqrt(), zeros, wanted)
-
-
-def _first(part: Any) -> Any:
-    """Return the first examples of a tensor, or of tensors by name."""
-    if isinstance(part, Mapping):
-        return {name: tensor[:EXAMPLES] for name, tensor in part.items()}
-    return part[:EXAMPLES]
-
-
-def _shapes(part: Any) -> str:
-    if isinstance(part, Mapping):
-        return str({name: tuple(tensor.shape) for name, tensor in part.items()})
-    return str(tuple(part.shape))
