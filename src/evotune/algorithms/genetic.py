@@ -21,6 +21,8 @@ from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.selection import Positions, Selection, Tournament
 from evotune.evolution.survival import Survival, best_first, scalar_values
 from evotune.protocols import Traits
+from evotune.proxies.archive import Scores
+from evotune.proxies.ranking import Agreement
 from evotune.space import Space, needed_space
 from evotune.space.crossover import Blend, Crossover
 from evotune.space.designs import Design, design_named
@@ -59,6 +61,8 @@ class Genetic:
         survival: Orders trials best first.
         start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
         seeds: Genomes, or params, that the first generation begins with.
+        proxies: Function of params that returns zero-cost scores of their network by name; see
+            `Hybrid`. They choose 13 of the first generation, which grows if need be.
 
     Raises:
         AlgorithmError: A size or rate out of bounds, or options that exclude each other.
@@ -85,6 +89,7 @@ class Genetic:
         survival: Survival = best_first,
         start: str | Design = "latin_hypercube",
         seeds: Sequence[Mapping[str, Any]] = (),
+        proxies: Scores | None = None,
     ) -> None:
         self.space = needed_space(space)
         self.population_size = population_size
@@ -101,7 +106,7 @@ class Genetic:
         self._check()
         self._rate = None if self.schedule is None else self.schedule.initial
         self.variation = self.variation.with_rate(self._rate)
-        self._generations = Generations(space, design_named(start), seeds, population_size)
+        self._generations = Generations(space, design_named(start), seeds, population_size, proxies)
         self._population: list[Trial] = []
         self._values = np.zeros(0)  # one number a member, for selection
         self._plan: tuple[int, Positions] | None = None  # (seed, parents of a generation)
@@ -159,6 +164,11 @@ class Genetic:
     def ranges(self) -> Space:
         """The space with its ranges as refined by now."""
         return self._now
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """How well the proxies agreed with the results of the start; None before it has ended."""
+        return self._generations.agreement
 
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""

@@ -48,13 +48,12 @@ class Archive:
         Raises:
             AlgorithmError: The proxies return no scores.
         """
-        fit = task_traits(self.proxies).fit
-        made = dict(genome if fit is None else fit(self.space, genome))
+        made = _fitted(self.space, self.proxies, genome)
         key = self.space.key(made)
         if key in self._keys:
             return
         self._keys.add(key)
-        scores = checked_scores(self.proxies(self.space.params(made)))
+        scores = _checked(self.proxies(self.space.params(made)))
         different = tuple(scores.values())
         if different not in self._different:
             self._different.add(different)
@@ -100,7 +99,21 @@ def evolve(space: Space, proxies: Scores, rng: np.random.Generator) -> Archive:
     return archive
 
 
-def checked_scores(scores: Any) -> dict[str, float]:
+def scores_of(space: Space, proxies: Scores, genome: Genome) -> dict[str, float]:
+    """Return the scores of a genome as it would be tried: made to fit the limits of a template.
+
+    Raises:
+        AlgorithmError: The proxies return no scores.
+    """
+    return _checked(proxies(space.params(_fitted(space, proxies, genome))))
+
+
+def _fitted(space: Space, proxies: Scores, genome: Genome) -> dict[str, Any]:
+    fit = task_traits(proxies).fit
+    return dict(genome if fit is None else fit(space, genome))
+
+
+def _checked(scores: Any) -> dict[str, float]:
     """Return scores as a dict of floats.
 
     Raises:
