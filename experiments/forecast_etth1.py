@@ -105,7 +105,11 @@ class Scale:
     seeds: int
 
 
-SCALES = {"small": Scale(12, 12, 4, 10, 3), "full": Scale(1, 1, 10, 100, 10)}
+SCALES = {
+    "small": Scale(24, 12, 3, 10, 3),
+    "medium": Scale(12, 12, 4, 20, 5),
+    "full": Scale(1, 1, 10, 100, 10),
+}
 
 
 @functools.lru_cache(maxsize=2)
