@@ -101,7 +101,14 @@ def run_arm(
         if arm.peer is not None:
             _follow(arm.peer(seed), study, evaluate, trials)
         study.run(evaluate, trials, workers=1, max_failures=1.0)
+        check_ended(study)
         return row_of(arm, study, seed)
+
+
+def check_ended(study: et.Study) -> None:
+    """Leave the program where a run was interrupted, so that no table counts it as whole."""
+    if study.stop_reason != "trials":
+        raise SystemExit(f"ended: {study.stop_reason}; run the same command to go on")
 
 
 def _follow(peer: Peer, study: et.Study, evaluate: Any, trials: int) -> None:
@@ -112,6 +119,7 @@ def _follow(peer: Peer, study: et.Study, evaluate: Any, trials: int) -> None:
         if number >= len(study.trials):
             study.enqueue(dict(params))
             study.run(evaluate, number + 1, workers=1, max_failures=1.0)
+            check_ended(study)
         trial = study.trials[number]
         told.append((params, trial.values[0] if trial.values else None))
 

@@ -73,6 +73,14 @@ def test_all_arms_run_with_all_seeds_at_equal_trials(storage: str) -> None:
     assert text.count("\n") == 3
 
 
+def test_an_interrupted_run_makes_no_row(storage: str) -> None:
+    def interrupt(trial: et.RunningTrial) -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        run_arm(Arm("random", SPACE), interrupt, "min error", 1, trials=3, storage=storage)
+
+
 def _row(arm: str, seed: int, error: float) -> Row:
     return Row(arm, seed, 1, 0, 1.0, {"error": error}, {})
 

@@ -148,8 +148,8 @@ class Genetic:
         if self.epochs is not None and not self.inherit:
             raise AlgorithmError(
                 f"{own}: epochs={self.epochs!r} counts what is added to inherited weights; write "
-                f"{own}(space, inherit=True, epochs={self.epochs!r}), or study.run(task, trials=60, "
-                "epochs=20) where every trial starts afresh"
+                f"{own}(space, inherit=True, epochs={self.epochs!r}); where every trial starts "
+                "afresh, write study.run(task, trials=60, epochs=20)"
             )
 
     def __repr__(self) -> str:

@@ -136,9 +136,9 @@ def check_epochs(algorithm: Algorithm, limits: Limits) -> None:
     epochs, longest = limits.epochs, max(algorithm.traits.budgets, default=0)
     if epochs is not None and algorithm.traits.newcomers and not longest:
         raise StudyError(
-            f"epochs={epochs:g} limits a whole line of inherited weights, and its first trial would "
-            f"take all of it: write {type(algorithm).__name__}(..., inherit=True, epochs=2) for "
-            "what each trial adds"
+            f"epochs={epochs:g} limits a whole line of inherited weights, and its first trial "
+            f"would take all of it: write {type(algorithm).__name__}(..., inherit=True, epochs=2) "
+            "for what each trial adds"
         )
     may_inherit = algorithm.traits.inherits or algorithm.traits.changes
     if limits.has_only_epochs and not may_inherit and not longest:
