@@ -134,8 +134,8 @@ def print_table() -> None:
     for arm in list(ARMS)[1:]:
         seeds = sorted(s for each, s in runs if each == arm and ("scratch", s) in runs)
         for name in MEASURES if len(seeds) > 1 else ():
-            pairs = [(float(runs[a, s][name]) for a in (arm, "scratch")) for s in seeds]
-            gain = np.array([100 * (one - two) for one, two in pairs])
+            one, two = ([float(runs[a, s][name]) for s in seeds] for a in (arm, "scratch"))
+            gain = 100 * (np.array(one) - np.array(two))
             print(
                 f"{arm} - scratch, {name}: {_mean(gain)} points, better in {np.sum(gain > 0)} of "
                 f"{len(gain)}, Wilcoxon p {wilcoxon(gain).pvalue:.3f}"
