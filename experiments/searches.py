@@ -211,14 +211,16 @@ def gain(rows: Sequence[Row], first: str, second: str, figure: Figure) -> Any:
 
 
 def conclusions(rows: Sequence[Row], pairs: Sequence[tuple[str, str]], figure: Figure) -> list[str]:
-    """Return for every pair whether the first arm is better, worse, or cannot be told apart."""
+    """Return for every pair whether the first arm is better, worse, or cannot be told apart.
+
+    Wilcoxon's test decides, so with fewer than six seeds nothing can be told apart.
+    """
     lines = []
     for first, second in pairs:
         gap = gain(rows, first, second, figure)
         if gap is None:
             continue
-        apart = gap.low > 0 or gap.high < 0
-        verb = "cannot be told from" if not apart else ("beats" if gap.mean > 0 else "loses to")
+        verb = {1: "beats", 0: "cannot be told from", -1: "loses to"}[gap.sign]
         lines.append(
             f"{first} {verb} {second} in {figure.title}: better by {figures(gap, figure.digits)}."
         )

@@ -10,6 +10,8 @@ from torch import nn
 from evotune.architectures.inherit import Inherited, inherit
 from evotune.architectures.network import Network
 from evotune.architectures.templates import rebuild
+from evotune.checkpoints.state import fitted
+from evotune.errors import TaskError
 
 
 def trained(structure: Mapping[str, Any], state: Mapping[str, Any]) -> Network:
@@ -20,11 +22,20 @@ def trained(structure: Mapping[str, Any], state: Mapping[str, Any]) -> Network:
         state: Its state dict.
 
     Raises:
-        TaskError: The template or a block is not known here.
+        TaskError: The template or a block is not known here, or the state is not that of this
+            structure.
     """
-    with torch.random.fork_rng(devices=[]):  # the weights that it is built with do not matter
-        network = rebuild(structure)
-    network.load_state_dict(dict(state))
+    try:
+        with torch.random.fork_rng(devices=[]):  # the weights that it is built with do not matter
+            network = rebuild(structure)
+        network.load_state_dict(fitted(network, dict(state)))
+    except TaskError as error:
+        raise TaskError(f"the network that was kept cannot be built here: {error}") from error
+    except Exception as error:  # of damage, anything may come
+        raise TaskError(
+            "the network that was kept cannot be built from its structure, which is damaged, or "
+            f"its blocks are not those that it was trained with: {error}"
+        ) from error
     return network.eval()
 
 
@@ -43,7 +54,17 @@ def take_over(
         state: The parent's state dict.
         inputs: Examples as the child reads them, or None.
         seed: Source of all randomness.
+
+    Raises:
+        TaskError: The parent is of another template, or cannot be built here; or the child does not
+            run on the inputs.
     """
+    own = getattr(child, "structure", structure)["template"]
+    if own != structure["template"]:
+        raise TaskError(
+            f"a network of {structure['template']} and one of {own} have no layers in common; "
+            "keep what chooses the template Fixed, or search it without inherited weights"
+        )
     parent = trained(structure, state)
     first = next(child.parameters(), None)
     if first is not None:

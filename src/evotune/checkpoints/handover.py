@@ -96,7 +96,9 @@ class TrialWeights:
             objects = {
                 n: o for n, o in objects.items() if n in modules or isinstance(o, list | dict)
             }
-        restore(objects, _mixed_with_fresh(state, trial.inherit, modules))
+        mixed = _mixed_with_fresh(state, trial.inherit, modules)
+        _check_ensembles(trial, modules, mixed)
+        restore(objects, mixed)
         built.put_back(trial.params)
         for module in modules.values():
             set_dropout(module, trial.params, built=True)
@@ -171,8 +173,7 @@ def _take_over(
             said = network.take_over(structure, state[name], inputs, trial.seed)
         except TaskError as error:
             raise CheckpointError(
-                f"{name} cannot take over the weights of trial {trial.donors[0]}: {error}",
-                trial.donors[0],
+                f"{name} cannot take over the weights of trial {trial.donors[0]}: {error}"
             ) from error
         if (shrink, perturb) != (1.0, 0.0):
             taken = {key: part.detach() for key, part in network.named_parameters()}
@@ -182,6 +183,21 @@ def _take_over(
             "trial %d: %s has another structure than that of trial %d, and a fresh optimizer; %s",
             *(trial.number, name, trial.donors[0], said),
         )
+
+
+def _check_ensembles(trial: Trial, modules: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Refuse networks with several donors where structures differ: each would need its own map."""
+    if len(trial.inherit.get("networks", ())) < 2:
+        return
+    for name, module in modules.items():
+        changes = any(callable(getattr(part, "take_over", None)) for part in module.modules())
+        if changes and not is_alike(module, state.get(name)):
+            raise CheckpointError(
+                f"{name} is an ensemble of {len(trial.inherit['networks'])} networks whose layers "
+                f"are not those of trials {', '.join(map(str, trial.donors))}; the structure of an "
+                "ensemble cannot change along a line of weights: write networks=1, or Fixed genes "
+                "in a Chain of one depth"
+            )
 
 
 def _check_fresh(trial: Trial, modules: Mapping[str, Any]) -> None:

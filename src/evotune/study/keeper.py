@@ -155,8 +155,8 @@ class Keeper:
             CheckpointError: No trial is running, and the needed weights already fill the quota.
         """
         quota = self.store.quota
-        if quota is None or not self.store.has_location:
-            return True
+        if quota is None or not self.store.has_location or not self.algorithm.traits.inherits:
+            return True  # what only the best trial keeps ends no run
         if running and not self._largest:
             return False  # the size of a checkpoint is not known yet
         # Weights that are only in memory count too: they are written when the run ends.

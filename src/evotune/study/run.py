@@ -334,7 +334,8 @@ class Run:
             return self.engine.restart(waiting, self.limits.epochs)
         trial = self.engine.propose(self.limits.epochs)
         if trial is None and not self.engine.untold:
-            if self.limits.epochs is not None and self.engine.keeper.has_weights:
+            inherits = self.engine.algorithm.traits.inherits and self.engine.keeper.has_weights
+            if self.limits.epochs is not None and inherits:
                 self.stop_reason = "epochs"
             elif self.engine.algorithm.traits.size is not None:
                 self.stop_reason = "trials"

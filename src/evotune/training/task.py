@@ -1,6 +1,7 @@
 """SupervisedTask: train a PyTorch model on given data with a trial's genes, and measure it."""
 
 import inspect
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -14,8 +15,9 @@ from torch.utils.data import DataLoader
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from evotune.checks import is_number, option
-from evotune.errors import TaskError
+from evotune.errors import CheckpointError, TaskError
 from evotune.protocols import TaskTraits
+from evotune.reading import ReadParams
 from evotune.training.costs import measured_costs, names_of_costs
 from evotune.training.data import Data, Source, batches, check_data, check_parts, load, part, reseed
 from evotune.training.ensemble import Ensemble, loss_of_each
@@ -28,9 +30,11 @@ from evotune.training.optimizers import (
     hint_for,
     is_factory,
 )
-from evotune.training.params import ReadParams, call, check_all_used, declared_names
+from evotune.training.params import call, check_all_used, declared_names
 from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
 from evotune.trial import RunningTrial, Trial
+
+log = logging.getLogger("evotune")
 
 #: Seed of everything that must be equal in all trials and processes: loading (which may split data
 #: at random), and the noise on the inputs.
@@ -235,7 +239,10 @@ class SupervisedTask:
         if trial.keeps:
             trial.keep(**state)
         elif self.keep:
-            trial.keep(model=state["model"])
+            try:
+                trial.keep(model=state["model"])
+            except CheckpointError as error:  # no trial fails for what nobody has asked for
+                log.warning("the weights of trial %d are not kept: %s", trial.number, error)
 
     def fit(
         self, params: Mapping[str, Any], *, epochs: int | None = None, seed: int = 0
