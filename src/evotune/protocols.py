@@ -71,6 +71,7 @@ class Traits:
         seeds: Genomes that the user gave it to begin with and whose turn is over: the study tries
             those that it has no trial of, as when they were given later.
         changes: Another algorithm follows, with traits of its own.
+        newcomers: Although it inherits, trials from elsewhere may begin with fresh weights.
     """
 
     generational: bool = False
@@ -83,6 +84,7 @@ class Traits:
     generations: bool = False
     seeds: tuple[Genome, ...] = ()
     changes: bool = False
+    newcomers: bool = False
 
 
 class Algorithm(Protocol):
@@ -127,7 +129,7 @@ class TaskTraits:
     fit: Fit | None = None
 
 
-def task_traits(evaluate: Evaluate) -> TaskTraits:
+def task_traits(evaluate: Callable[..., Any]) -> TaskTraits:
     """Return the ``traits`` of a task; a plain function needs none and has the defaults."""
     traits = getattr(evaluate, "traits", None)
     return traits if isinstance(traits, TaskTraits) else TaskTraits()

@@ -200,6 +200,8 @@ def regularised_evolution(
     *,
     population_size: int = 100,
     sample_size: int = 25,
+    inherit: bool = False,
+    epochs: int | None = None,
     seeds: Sequence[Mapping[str, Any]] = (),
 ) -> Genetic:
     """Return regularised (ageing) evolution of Real et al. (2019), algorithm 1.
@@ -211,12 +213,16 @@ def regularised_evolution(
         space: What may be searched.
         population_size: The paper used 100; a fifth of the trials or less is a good choice.
         sample_size: Members, drawn with replacement, of which the best is the parent.
+        inherit: A child starts from its parent's weights; in the paper from fresh ones.
+        epochs: Epochs that each trial adds with ``inherit``, see `Genetic`.
         seeds: Genomes, or params, to begin with.
     """
     return Genetic(
         space,
         population_size=population_size,
         steady_state=True,
+        inherit=inherit,
+        epochs=epochs,
         selection=Tournament(sample_size),
         crossover_rate=0.0,
         mutation=Gaussian(rate=0.0, at_least_one=True),

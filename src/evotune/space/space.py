@@ -255,8 +255,8 @@ class Space:
         for name in genome:
             if name not in self.domains:
                 raise GenomeError(
-                    f"gene {name!r} is not in the space, which has {', '.join(self.names)}"
-                    f"{did_you_mean(name, self.names)}"
+                    f"gene {name!r} is not in the space, which has {', '.join(self.entries)}"
+                    f"{did_you_mean(name, (*self.entries, *self.names))}"
                 )
 
     def complete(self, params: Genome) -> dict[str, Any]:

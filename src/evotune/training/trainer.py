@@ -1,6 +1,7 @@
 """One epoch of training, and the outputs of a model over a whole data set."""
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
 
 from evotune.errors import TaskError
 from evotune.training.data import Pair, Part, Source, batches, count, each
@@ -17,6 +19,8 @@ from evotune.trial import Failed
 
 #: Steps between two checks of the loss, each of which makes the host wait for the device.
 STEPS_PER_LOOK = 100
+#: Examples by which batch normalisation is measured when a structure has changed.
+EXAMPLES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,15 @@ class Setup:
         state = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
         return {name: part for name, part in state.items() if part is not None}
 
+    def examples(self) -> Part | None:
+        """Return up to `EXAMPLES` inputs of the training data, None where there are none by place.
+
+        A DataLoader gives none: its batches are drawn from a generator, which must not move.
+        """
+        if isinstance(self.data, DataLoader | IterableDataset):
+            return None
+        return next(iter(batches(self.data, EXAMPLES, self.device)))[0]
+
 
 def train_epoch(setup: Setup, epoch: int) -> float:
     """Train one epoch and return the mean training loss per example.
@@ -79,7 +92,7 @@ def _mean_loss(setup: Setup, examples: Iterable[Pair]) -> float:
     pending: list[Tensor] = []
     for inputs, targets in examples:
         optimizer.zero_grad(set_to_none=True)
-        value = loss(model(inputs), targets)
+        value = loss(_output(model, inputs), targets)
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         pending.append(value.detach() * count(targets))
@@ -92,6 +105,26 @@ def _mean_loss(setup: Setup, examples: Iterable[Pair]) -> float:
     if pending:
         total += float(torch.stack(pending).sum())
     return total / examples_seen
+
+
+def _output(model: nn.Module, inputs: Part) -> Any:
+    try:
+        return model(inputs)
+    except ValueError as error:
+        _explain_single_value(error, model)
+        raise
+
+
+def _explain_single_value(error: ValueError, model: nn.Module) -> None:
+    """Add to torch's error on a batch of one which layer it is from, and what to write."""
+    inside = {frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module in inside:
+            error.add_note(
+                f"(batch normalisation, here the layer {name!r}, needs two values of each channel "
+                "to train on, and this batch of one example has one: write batch_size=2 or more, "
+                "drop_last=True in a DataLoader of your own, or norm='none' in the block)"
+            )
 
 
 def predict(
