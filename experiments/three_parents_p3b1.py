@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from data import pathology_reports
-from searches import Script
+from searches import Script, check_ended
 from sklearn.metrics import f1_score
 from three_parents_models.topology import TASKS, Reports
 from three_parents_targets import PASSES, Found, Limit, Run, Search, Setting, until
@@ -272,6 +272,7 @@ def converged(scale: "Reach", storage: str, directory: str | None) -> Sequence[e
         for _ in range(scale.seeds - len(study.trials)):
             study.enqueue(dict(REFERENCE))
         study.run(Converged(scale.epochs, directory), scale.seeds, workers=1)
+        check_ended(study)
         return study.trials
 
 

@@ -1,14 +1,15 @@
-"""A search whose children inherit weights against one from scratch, at equal epochs in total.
+"""Searches whose children inherit weights against one from scratch, at equal epochs in total.
 
-    python benchmarks/structures/inherit_search.py --seeds 5      # about 15 minutes on one core
+    python benchmarks/structures/inherit_search.py --seeds 5      # about 20 minutes on one core
     python benchmarks/structures/inherit_search.py --table        # finished runs only
 
 Real training on FashionMNIST at 14 x 14, 1,500 examples, networks of at most 300,000 multiply-adds.
-Both searches are the same genetic algorithm, with the same first generation of 3 epochs each. Then
-the one trains each child for 3 epochs from scratch, the other for 1 epoch from the weights of its
-first parent, so it tries three times as many children. At the end: test accuracy (10,000 images) of
-the network that validation (3,000) says is best, as the search left it, and after training its
-structure anew for 10 epochs. Finished runs are kept in data/inherit_search.csv.
+The searches are the same genetic algorithm, with the same first generation of 3 epochs each. Then
+the one trains each child for 3 epochs from scratch, the others for 1 epoch from the weights of its
+first parent, so they try three times as many children; the third one crosses few of them, so that
+children are nearer to their parents. At the end: test accuracy (10,000 images) of the network that
+validation (3,000) says is best, as the search left it, and after training its structure anew for 10
+epochs. Finished runs are kept in data/inherit_search.csv.
 """
 
 import argparse
@@ -30,6 +31,7 @@ MODEL = et.image_classifier(SHAPE, CLASSES, multiply_adds=300_000)
 #: Epochs of all trials together, of a trial from scratch, of a child that inherits, and at the end.
 TOTAL, SCRATCH, CHILD, ANEW = 90, 3, 1, 10
 POPULATION = 8
+MEASURES = ("validation", "test", "anew")
 
 
 def make_space() -> et.Space:
@@ -52,11 +54,14 @@ class Search:
     Args:
         inherits: Children go on from their first parent's weights.
         seed: Seed of the study.
+        crossed: Share of the children that have two parents.
     """
 
-    def __init__(self, inherits: bool, seed: int) -> None:
+    def __init__(self, inherits: bool, seed: int, crossed: float = 0.9) -> None:
         self.networks: dict[int, nn.Module] = {}
-        algorithm = et.Genetic(make_space(), population_size=POPULATION, inherit=inherits)
+        algorithm = et.Genetic(
+            make_space(), population_size=POPULATION, crossover_rate=crossed, inherit=inherits
+        )
         self.study = et.Study(algorithm, "max accuracy", seed=seed, fit=MODEL.fit)
         children = (TOTAL - POPULATION * SCRATCH) // (CHILD if inherits else SCRATCH)
         self.study.run(self.evaluate, trials=POPULATION + children)
@@ -86,11 +91,12 @@ class Search:
 ARMS: dict[str, Callable[[int], Search]] = {
     "scratch": lambda seed: Search(False, seed),
     "inherited": lambda seed: Search(True, seed),
+    "inherited, near": lambda seed: Search(True, seed, crossed=0.2),
 }
 
 
 def run(seeds: int) -> None:
-    """Make the runs that are missing, both of a seed before the next seed."""
+    """Make the runs that are missing, all of a seed before the next seed."""
     done = {(row["arm"], row["seed"]) for row in finished()}
     for seed in range(seeds):
         for arm, search in ARMS.items():
@@ -100,36 +106,40 @@ def run(seeds: int) -> None:
                 cells = [f"{value:.4f}" for value in found.values()]
                 seconds = f"{time.process_time() - start:.0f}"
                 with FILE.open("a") as file:
-                    file.write(",".join([arm, str(seed), *cells, seconds]) + "\n")
+                    file.write(";".join([arm, str(seed), *cells, seconds]) + "\n")
 
 
 def finished() -> list[dict[str, Any]]:
     """Return the runs so far."""
     names = ("arm", "seed", "validation", "test", "anew", "trials", "seconds")
     lines = FILE.read_text().splitlines() if FILE.exists() else []
-    return [dict(zip(names, line.split(","), strict=True)) for line in lines]
+    return [dict(zip(names, line.split(";"), strict=True)) for line in lines]
 
 
 def print_table() -> None:
-    """Print the means with standard errors, and the paired differences."""
+    """Print the means with standard errors, and the differences paired by seed."""
     runs = {(row["arm"], row["seed"]): row for row in finished()}
-    seeds = [seed for arm, seed in runs if arm == "inherited" and ("scratch", seed) in runs]
-    print("| search | trials | validation | test as found | test after 10 epochs anew | CPU s |")
-    print("|---|---|---|---|---|---|")
-    columns: dict[tuple[str, str], np.ndarray] = {}
+    print("| search | seeds | trials | validation | test as found | test anew | CPU s |")
+    print("|---|---|---|---|---|---|---|")
     for arm in ARMS:
-        for name in ("validation", "test", "anew", "trials", "seconds"):
-            columns[arm, name] = np.array([float(runs[arm, seed][name]) for seed in seeds])
-        cells = [_mean(100 * columns[arm, name]) for name in ("validation", "test", "anew")]
-        trials, seconds = (columns[arm, name].mean() for name in ("trials", "seconds"))
-        print(f"| {arm} | {trials:.0f} | {' | '.join(cells)} | {seconds:.0f} |")
-    for name in ("validation", "test", "anew"):
-        gain = 100 * (columns["inherited", name] - columns["scratch", name])
-        p = wilcoxon(gain).pvalue
-        print(
-            f"inherited - scratch, {name}: {_mean(gain)} points, better in {np.sum(gain > 0)} of "
-            f"{len(gain)} seeds, Wilcoxon p {p:.3f}"
-        )
+        seeds = sorted(seed for each, seed in runs if each == arm)
+
+        def column(name: str, arm: str = arm, seeds: list[str] = seeds) -> np.ndarray:
+            return np.array([float(runs[arm, seed][name]) for seed in seeds])
+
+        if len(seeds) > 1:
+            cells = [_mean(100 * column(name)) for name in MEASURES]
+            ends = [f"{column(name).mean():.0f}" for name in ("trials", "seconds")]
+            print(f"| {arm} | {len(seeds)} | {ends[0]} | {' | '.join(cells)} | {ends[1]} |")
+    for arm in list(ARMS)[1:]:
+        seeds = sorted(s for each, s in runs if each == arm and ("scratch", s) in runs)
+        for name in MEASURES if len(seeds) > 1 else ():
+            one, two = ([float(runs[a, s][name]) for s in seeds] for a in (arm, "scratch"))
+            gain = 100 * (np.array(one) - np.array(two))
+            print(
+                f"{arm} - scratch, {name}: {_mean(gain)} points, better in {np.sum(gain > 0)} of "
+                f"{len(gain)}, Wilcoxon p {wilcoxon(gain).pvalue:.3f}"
+            )
 
 
 def _mean(values: np.ndarray) -> str:

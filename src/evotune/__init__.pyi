@@ -5,6 +5,7 @@ A line is ``from MODULE import NAME as PUBLIC``; `evotune` loads each name when 
 
 from evotune import errors as errors
 from evotune import protocols as protocols
+from evotune import proxies as proxies
 from evotune import report as report
 from evotune import testing as testing
 from evotune.algorithms import recipes as recipes
@@ -33,6 +34,7 @@ from evotune.architectures.blocks import block as block
 from evotune.architectures.build import build_chain as build_chain
 from evotune.architectures.cost import Cost as Cost
 from evotune.architectures.cost import cost as cost
+from evotune.architectures.templates import rebuild as rebuild
 from evotune.architectures.templates.autoencoder import autoencoder as autoencoder
 from evotune.architectures.templates.image import image_classifier as image_classifier
 from evotune.architectures.templates.sequence import sequence_model as sequence_model
@@ -55,6 +57,7 @@ from evotune.execution.stacked import StackedExecutor as StackedExecutor
 from evotune.objectives import Constraint as Constraint
 from evotune.objectives import Objective as Objective
 from evotune.objectives import WeightedSum as WeightedSum
+from evotune.proxies.task import ProxyTask as ProxyTask
 from evotune.report import figures as plot
 from evotune.schedules.schedule import Schedule as Schedule
 from evotune.space import Bool as Bool

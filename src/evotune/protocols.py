@@ -129,7 +129,7 @@ class TaskTraits:
     fit: Fit | None = None
 
 
-def task_traits(evaluate: Evaluate) -> TaskTraits:
+def task_traits(evaluate: Callable[..., Any]) -> TaskTraits:
     """Return the ``traits`` of a task; a plain function needs none and has the defaults."""
     traits = getattr(evaluate, "traits", None)
     return traits if isinstance(traits, TaskTraits) else TaskTraits()

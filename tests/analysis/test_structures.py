@@ -21,7 +21,7 @@ def test_the_width_is_what_counts_most():
         conv={"kernel": Ordinal(1, 3, 5), "filters": Int(8, 128), "share": Float(0, 500)},
         fixed={"units": Fixed(64)},
         listed={"units": Ordinal(16, 32), "act": Choice("relu", "gelu"), "norm": Bool()},
-        squeeze={"ratio": Ordinal(2, 4)},
+        squeeze={"ratio": Ordinal(4, 8, 16)},
         pool={},
     )
     assert width_settings(chain) == {"conv": "filters", "fixed": "units", "listed": "units"}

@@ -1,10 +1,14 @@
 """The blocks of the package: shapes, gradients, and what makes weights easy to hand on."""
 
+import inspect
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from evotune.architectures.blocks import SHIPPED, find_block
 from evotune.architectures.build import build_chain
 from evotune.architectures.families.common import ACTIVATIONS
 from evotune.space import Bool, Chain, Choice, Float, Int, Ordinal, Space
@@ -172,3 +176,19 @@ def test_pools_halve():
     assert built((5, 2), {"block": "pool1d", "kind": "average"}).shape == (2, 2)
     average = built((1, 2, 2), {"block": "pool", "kind": "average"}).module
     assert average(torch.arange(4.0).view(1, 1, 2, 2)).item() == 1.5
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_page_on_structures_lists_every_setting_and_its_default(name):
+    page = (Path(__file__).parents[2] / "docs" / "structures.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("|") and f"`{name}`" in line]
+    assert len(rows) == 1
+    for setting in list(inspect.signature(find_block(name).build).parameters.values())[1:]:
+        assert f"`{_written(setting)}`" in rows[0]
+
+
+def _written(setting):
+    if setting.default is setting.empty:
+        return setting.name
+    text = isinstance(setting.default, str)
+    return f"{setting.name}=" + (f'"{setting.default}"' if text else f"{setting.default}")

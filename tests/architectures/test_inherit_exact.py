@@ -81,6 +81,12 @@ IMAGES = {
         BASE,
         [layer("dense", 10, activation="tanh"), layer("dense", 12)],
     ),
+    "narrow new dense behind tanh": (
+        BASE,
+        [layer("dense", 26, activation="tanh")],
+        BASE,
+        [layer("dense", 26, activation="tanh"), layer("dense", 11, norm="batch")],
+    ),
     "first dense": (BASE, [], BASE, [layer("dense", 12)]),
     "first dense, leaky": (BASE, [], BASE, [layer("dense", 12, activation="leaky_relu")]),
     "first dense, norm": (BASE, [], BASE, [layer("dense", 12, norm="batch")]),

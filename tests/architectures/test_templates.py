@@ -13,7 +13,7 @@ from torch import nn
 import evotune as et
 from evotune.architectures import blocks
 from evotune.architectures.build import Layers
-from evotune.architectures.templates import TEMPLATES, rebuild
+from evotune.architectures.templates import TEMPLATES
 from evotune.errors import TaskError
 
 CONV = {
@@ -186,7 +186,7 @@ def test_a_structure_comes_back_from_json_and_takes_the_weights(case):
     model, space, inputs, _ = case
     for params in structures(space, 3):
         network = model(params).eval()
-        again = rebuild(json.loads(json.dumps(network.structure))).eval()
+        again = et.rebuild(json.loads(json.dumps(network.structure))).eval()
         assert again.structure == network.structure
         again.load_state_dict(network.state_dict())
         pairs = zip(
@@ -470,7 +470,7 @@ class TestRefused:
 
     def test_a_template_of_a_later_version(self):
         with pytest.raises(TaskError, match="no template 'graph_model' in this version"):
-            rebuild({"template": "graph_model", "options": {}, "params": {}})
+            et.rebuild({"template": "graph_model", "options": {}, "params": {}})
 
     @pytest.mark.parametrize(
         ("chain", "words"),

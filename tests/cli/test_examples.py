@@ -69,6 +69,16 @@ def test_two_objectives(tmp_path):
     assert process.stdout.count("<- knee") == 1
 
 
+def test_structures(tmp_path):
+    pytest.importorskip("torch")
+    process = run(tmp_path, str(EXAMPLES / "08_structures.py"))
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith("accuracy 0.9")
+    assert "(output): Linear" in process.stdout
+    rightly = int(process.stdout.splitlines()[-1].split(" of ")[0])
+    assert f"accuracy {rightly / 597:.3f}" in process.stdout  # the trained network came back
+
+
 def test_command_line(tmp_path):
     for name in ("03_command_line.toml", "03_train.py"):
         shutil.copy(EXAMPLES / name, tmp_path)

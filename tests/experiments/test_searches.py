@@ -16,6 +16,7 @@ from searches import Arm, Figure, Row, conclusions, gain, gains, run_all, run_ar
 import evotune as et
 
 SPACE = et.Space(x=et.Float(0.0, 1.0))
+_SHIFTS = (("a", 0.0), ("b", 0.3))
 SHOWN = Figure("error", "error", digits=3)
 
 
@@ -73,6 +74,14 @@ def test_all_arms_run_with_all_seeds_at_equal_trials(storage: str) -> None:
     assert text.count("\n") == 3
 
 
+def test_an_interrupted_run_makes_no_row(storage: str) -> None:
+    def interrupt(trial: et.RunningTrial) -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        run_arm(Arm("random", SPACE), interrupt, "min error", 1, trials=3, storage=storage)
+
+
 def _row(arm: str, seed: int, error: float) -> Row:
     return Row(arm, seed, 1, 0, 1.0, {"error": error}, {})
 
@@ -83,6 +92,10 @@ def test_gains_are_turned_so_that_more_is_better() -> None:
     assert lower.mean == pytest.approx(0.3)
     assert gain(rows, "a", "b", Figure("error", "e", lower=False)).mean == pytest.approx(-0.3)
     assert "+0.300" in gains(rows, [("a", "b")], SHOWN)
+    assert "a cannot be told from b" in conclusions(rows, [("a", "b")], SHOWN)[0]
+    rows += [
+        _row(name, seed, 0.1 * seed + shift) for seed in range(3, 9) for name, shift in _SHIFTS
+    ]
     assert "a beats b" in conclusions(rows, [("a", "b")], SHOWN)[0]
     assert "b loses to a" in conclusions(rows, [("b", "a")], SHOWN)[0]
     assert gain(rows[:1], "a", "b", SHOWN) is None

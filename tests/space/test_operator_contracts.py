@@ -91,11 +91,6 @@ class TestOnePointByLayer(CrossoverContract):
         return ByLayer()
 
 
-class TestTwoPointsByLayer(CrossoverContract):
-    def make(self):
-        return ByLayer(KPoint(2))
-
-
 class TestUniformByLayer(CrossoverContract):
     def make(self):
         return ByLayer(Uniform())

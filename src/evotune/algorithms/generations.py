@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from evotune.algorithms.proxy_start import BEST, SPREAD, ProxyStart
 from evotune.errors import AlgorithmError
 from evotune.protocols import Traits
+from evotune.proxies.archive import Scores
+from evotune.proxies.ranking import Agreement
 from evotune.space import Space
 from evotune.space.designs import Design
 from evotune.trial import Proposal, Trial
@@ -145,6 +148,8 @@ class Generations:
         design: How to lay out the first generation.
         seeds: Genomes or params that it begins with.
         size: Trials of the first generation, where no more seeds are given.
+        proxies: Function of params that returns scores by name, by which the first trials behind
+            the seeds are chosen; see `evotune.algorithms.proxy_start`.
 
     Attributes:
         running: The running generation.
@@ -152,11 +157,19 @@ class Generations:
     """
 
     def __init__(
-        self, space: Space, design: Design, seeds: Sequence[Mapping[str, Any]], size: int
+        self,
+        space: Space,
+        design: Design,
+        seeds: Sequence[Mapping[str, Any]],
+        size: int,
+        proxies: Scores | None = None,
     ) -> None:
         self.space = space
+        self._proxies = None if proxies is None else ProxyStart(proxies, design)
+        design = design if self._proxies is None else self._proxies.design
         self._start = StartingPopulation(space, design, seeds)
-        self.running = Generation(0, max(size, len(self._start.given)))
+        chosen = 0 if self._proxies is None else BEST + SPREAD
+        self.running = Generation(0, max(size, len(self._start.given) + chosen))
         self.strangers: list[Trial] = []
 
     def traits(self, *, generational: bool = True, population_size: int | None = None) -> Traits:
@@ -174,6 +187,11 @@ class Generations:
         given = self._start.given
         return tuple(given[: self.running.started] if self.running.number == 0 else given)
 
+    @property
+    def agreement(self) -> Agreement | None:
+        """How well proxies agreed with the results of the start; None before, or without them."""
+        return None if self._proxies is None else self._proxies.agreement
+
     def newcomer(self, rng: np.random.Generator, seed: int | None = None, **note: Any) -> Proposal:
         """Return the next proposal without parents, out of the starting design.
 
@@ -184,11 +202,14 @@ class Generations:
         """
         seed = self.running.draw_seed(rng) if seed is None else seed
         genome = self._start.genome(self.running, seed, rng)
-        return self.running.stamp(Proposal(genome, note=note), seed)
+        proposal = self.running.stamp(Proposal(genome, note=note), seed)
+        return proposal if self._proxies is None else self._proxies.mark(proposal)
 
     def tell(self, trial: Trial) -> bool:
         """Record a trial and return whether it was proposed for the running generation."""
         owned = self.running.owns(trial)
+        if self._proxies is not None:
+            self._proxies.tell(trial)
         if owned:
             self.running.tell(trial, self.space.key(trial.genome))
         elif trial.is_done:

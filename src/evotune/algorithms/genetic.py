@@ -22,6 +22,8 @@ from evotune.evolution.repeats import merge_repeats
 from evotune.evolution.selection import Positions, Selection, Tournament
 from evotune.evolution.survival import Survival, best_first, scalar_values
 from evotune.protocols import Traits
+from evotune.proxies.archive import Scores
+from evotune.proxies.ranking import Agreement
 from evotune.space import Space, needed_space
 from evotune.space.crossover import Blend, Crossover
 from evotune.space.designs import Design, design_named
@@ -67,6 +69,8 @@ class Genetic:
             line of weights.
         start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
         seeds: Genomes, or params, that the first generation begins with.
+        proxies: Function of params that returns zero-cost scores of their network by name; see
+            `Hybrid`. They choose 13 of the first generation, which grows if need be.
 
     Raises:
         AlgorithmError: A size or rate out of bounds, or options that exclude each other.
@@ -95,6 +99,7 @@ class Genetic:
         epochs: int | None = None,
         start: str | Design = "latin_hypercube",
         seeds: Sequence[Mapping[str, Any]] = (),
+        proxies: Scores | None = None,
     ) -> None:
         self.space = needed_space(space)
         self.population_size = population_size
@@ -113,7 +118,7 @@ class Genetic:
         self._check()
         self._rate = None if self.schedule is None else self.schedule.initial
         self.variation = self.variation.with_rate(self._rate)
-        self._generations = Generations(space, design_named(start), seeds, population_size)
+        self._generations = Generations(space, design_named(start), seeds, population_size, proxies)
         self._heirs = Heirs(type(self).__name__, epochs) if self.inherit else None
         self._population: list[Trial] = []
         self._values = np.zeros(0)  # one number a member, for selection
@@ -184,6 +189,11 @@ class Genetic:
     def ranges(self) -> Space:
         """The space with its ranges as refined by now."""
         return self._now
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """How well the proxies agreed with the results of the start; None before it has ended."""
+        return self._generations.agreement
 
     def donors(self) -> Collection[int]:
         """Return the trials whose weights a child may still ask for: none without ``inherit``."""

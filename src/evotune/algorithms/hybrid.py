@@ -18,6 +18,8 @@ from evotune.algorithms.generations import Generations
 from evotune.checks import check_whole
 from evotune.evolution.pareto import non_dominated
 from evotune.protocols import Traits
+from evotune.proxies.archive import Scores
+from evotune.proxies.ranking import Agreement
 from evotune.space import Space, needed_space
 from evotune.space.designs import sobol
 from evotune.surrogates.acquisition import log_chebyshev_improvement, log_expected_improvement
@@ -47,6 +49,10 @@ class Hybrid:
         initial: Trials of the scrambled Sobol sequence that come first; trials from elsewhere that
             are told before count as part of them.
         seeds: Genomes, or params, to begin with.
+        proxies: Function of params that returns zero-cost scores of their network by name, such as
+            `evotune.proxies.Proxies`: the first trials behind the seeds are then the 10 best of
+            about a thousand networks, found by evolving the scores before any is trained, and 3
+            spread over their ranks. Scores know no learning rate: they rank structures only.
 
     Raises:
         AlgorithmError: A gene that has neither an order nor a list of values, or no start.
@@ -54,14 +60,19 @@ class Hybrid:
     """
 
     def __init__(
-        self, space: Space, *, initial: int = 10, seeds: Sequence[Mapping[str, Any]] = ()
+        self,
+        space: Space,
+        *,
+        initial: int = 10,
+        seeds: Sequence[Mapping[str, Any]] = (),
+        proxies: Scores | None = None,
     ) -> None:
         check_whole("Hybrid", "initial", initial, 1)
         self.space = needed_space(space)
-        self.initial = initial
         self._rows = Rows(space)
         self._surrogate = Surrogate(self._rows)
-        self._generations = Generations(space, sobol, seeds, initial)
+        self._generations = Generations(space, sobol, seeds, initial, proxies)
+        self.initial = initial if proxies is None else self._generations.running.size
         self._seeds = len(seeds)
         self._observations: list[Observation] = []
         self._running: dict[int, Array] = {}
@@ -77,6 +88,11 @@ class Hybrid:
     def traits(self) -> Traits:
         """What a study must know of it."""
         return Traits(seeds=self._generations.late_seeds)
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """How well the proxies agreed with the results of the start; None before it has ended."""
+        return self._generations.agreement
 
     def donors(self) -> Collection[int]:
         """Return no trials: weights are never inherited."""

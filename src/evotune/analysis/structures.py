@@ -14,8 +14,8 @@ from evotune.space.chain import BLOCK
 Layer = Mapping[str, Any]
 Kind = Literal["same", "changed", "inserted", "removed", "replaced"]
 
-#: A setting is a width if it can be as large as this: kernels and strides cannot.
-WIDE = 8
+#: A setting is a width if it can be larger than this: kernels, strides, heads and ratios cannot.
+WIDE = 16
 #: Costs of an alignment: a layer inserted or removed, another block, another value of a setting.
 GAP, OTHER_BLOCK, OTHER_VALUES = 1.0, 1.7, 0.9
 
@@ -32,7 +32,7 @@ def width_settings(chain: Chain) -> dict[str, str]:
     for block, settings in chain.blocks.items():
         largest = {name: _largest(domain) for name, domain in settings.items()}
         widest = max(largest, key=lambda name: largest[name], default="")
-        if widest and largest[widest] >= WIDE:
+        if widest and largest[widest] > WIDE:
             found[block] = widest
     return found
 

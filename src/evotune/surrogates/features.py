@@ -3,7 +3,7 @@
 Chains of layers are seen twice: slot by slot, and as a whole.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,13 +22,13 @@ class Layout:
         warped: Number of ordered genes.
         genes: Number of genes, numbers of summaries included.
         gene: The gene of each feature, shape ``(features,)``.
-        summary: How many of the genes are numbers of summaries.
+        slots: The genes of layers of chains that are summarised.
     """
 
     warped: int
     genes: int
     gene: Indices
-    summary: int = 0
+    slots: Indices = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
 
 
 class Features:
@@ -53,8 +53,10 @@ class Features:
         warped = len(self._numbers)
         first = warped + self._summary.size
         gene = [np.arange(first), *(np.full(n, first + k) for k, n in enumerate(sizes))]
-        layout = np.concatenate(gene).astype(np.intp)
-        self.layout = Layout(warped, first + len(sizes), layout, self._summary.size)
+        order = [*self._numbers, *[-1] * self._summary.size, *self._listed]
+        slots = np.flatnonzero(np.isin(order, self._summary.columns))
+        place = np.concatenate(gene).astype(np.intp)
+        self.layout = Layout(warped, first + len(sizes), place, slots)
 
     def __call__(self, rows: Array, active: Mask) -> Array:
         """Return the features of rows, shape ``(rows, features)``.

@@ -21,8 +21,8 @@ Array = npt.NDArray[np.float64]
 
 #: Added to the diagonal beside the noise.
 JITTER = 1e-8
-#: Added to the log lengthscales' means where chains are summarised: slots and summary see the same.
-SMOOTHER = 1.0
+#: Added to the mean log lengthscale of genes of slots: before data, the summary counts more.
+SMOOTHER = 1.5
 #: Steps of a fit at most.
 STEPS = 40
 #: Distance that the warp keeps from 0 and 1, where its slope may be infinite.
@@ -80,7 +80,6 @@ class Priors:
         """Return the priors of a layout."""
         # The distance of two random points grows with the root of the number of genes.
         length = math.log(0.5) + 0.5 * math.log(max(layout.genes, 1) / 4.0)
-        length += SMOOTHER if layout.summary else 0.0
         genes, warps = layout.genes, 2 * layout.warped
         rows = (  # how many, mean, standard deviation, lowest, highest
             (genes, length, 0.9, math.log(0.01), math.log(1000.0)),
@@ -89,7 +88,9 @@ class Priors:
             (1, math.log(1e-3), 1.5, math.log(1e-6), 0.0),
         )
         table = np.repeat([row[1:] for row in rows], [row[0] for row in rows], axis=0)
-        return cls(table[:, 0], table[:, 1], table[:, 2:])
+        mean = table[:, 0].copy()
+        mean[layout.slots] += SMOOTHER
+        return cls(mean, table[:, 1], table[:, 2:])
 
     def start(self, layout: Layout) -> Hyperparameters:
         """Return the hyperparameters at the priors' means."""

@@ -9,7 +9,8 @@ from torch.nn import Parameter
 
 from evotune.checkpoints.hyperparameters import ALIASES, NO_GENES
 from evotune.errors import TaskError
-from evotune.training.params import ReadParams, pick
+from evotune.reading import ReadParams
+from evotune.training.params import pick
 
 #: ``(parameters, params) -> optimizer``, where params are the trial's genes.
 OptimizerFactory = Callable[[Iterable[Parameter], Mapping[str, Any]], Any]

@@ -17,6 +17,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from evotune.checks import is_number, option
 from evotune.errors import CheckpointError, TaskError
 from evotune.protocols import TaskTraits
+from evotune.reading import ReadParams
 from evotune.training.costs import measured_costs, names_of_costs
 from evotune.training.data import Data, Source, batches, check_data, check_parts, load, part, reseed
 from evotune.training.ensemble import Ensemble, loss_of_each
@@ -29,7 +30,7 @@ from evotune.training.optimizers import (
     hint_for,
     is_factory,
 )
-from evotune.training.params import ReadParams, call, check_all_used, declared_names
+from evotune.training.params import call, check_all_used, declared_names
 from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
 from evotune.trial import RunningTrial, Trial
 

@@ -130,13 +130,12 @@ class Template(ABC):
         return fit(self, Limits(self.parameters, self.multiply_adds), space, genome)
 
     def options(self) -> dict[str, Any]:
-        """Return its arguments, JSON-able; those at their default are left out."""
+        """Return its arguments, JSON-able; those that are None are left out."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
-        defaults = {field.name: field.default for field in fields(self)}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in given.items()
-            if value != defaults[name]
+            if value is not None
         }
 
     def layers(self, params: Mapping[str, Any], chain: str) -> list[dict[str, Any]]:

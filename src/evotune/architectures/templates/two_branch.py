@@ -84,8 +84,8 @@ def two_branch(  # noqa: PLR0913  (each option stands alone; users see them as k
     As in Wasudeorao and Prasad, "Evolutionary optimization of deep learning models" (2024): the
     chain ``frames`` on every image, the chain ``time`` on the sequence of what it gives, the chain
     ``text`` on embedded tokens; the last steps of both are joined (the means of all steps where a
-    layer reads in both directions), and led through the chain
-    ``head``, if the space has one, and a linear layer.
+    layer reads in both directions), and led through the chain ``head``, if the space has one, and a
+    linear layer.
 
     The network reads a dict: ``frames``, ``(batch, frames, channels, height, width)``, and
     ``text``, ``(batch, length)`` of whole numbers. A `SupervisedTask` is given such a dict as its
