@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from evotune.errors import TaskError
 from evotune.training.data import Pair, Part, Source, batches, count, each
@@ -56,13 +56,23 @@ class Setup:
         return {name: part for name, part in state.items() if part is not None}
 
     def examples(self) -> Part | None:
-        """Return up to `EXAMPLES` inputs of the training data, None where there are none by place.
+        """Return up to `EXAMPLES` inputs drawn from the training data; None where it is a stream.
 
-        A DataLoader gives none: its batches are drawn from a generator, which must not move.
+        The order in which the trial trains, and torch's generator, stay as they are.
         """
-        if isinstance(self.data, DataLoader | IterableDataset):
-            return None
-        return next(iter(batches(self.data, EXAMPLES, self.device)))[0]
+        draw = torch.Generator().manual_seed(self.shuffle.initial_seed())
+        data = self.data
+        with torch.random.fork_rng(devices=[]):
+            if isinstance(data, DataLoader):
+                # Not its own batches: those come from a generator whose next draw is training's.
+                if isinstance(data.dataset, IterableDataset):
+                    return None
+                chosen = torch.randperm(len(data.dataset), generator=draw)[:EXAMPLES].tolist()
+                some = Subset(data.dataset, chosen)
+                data = DataLoader(some, EXAMPLES, collate_fn=data.collate_fn, generator=draw)
+            elif isinstance(data, IterableDataset):
+                return None
+            return next(batches(data, EXAMPLES, self.device, draw))[0]
 
 
 def train_epoch(setup: Setup, epoch: int) -> float:
