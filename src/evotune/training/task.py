@@ -56,8 +56,8 @@ class SupervisedTask:
     training starts is an error.
 
     If trials inherit weights, a trial continues from its donor's model, optimizer and scheduler,
-    with its own genes. Where a template builds the model, its layers may be others than the donor's:
-    its weights are carried over (up to 500 training examples measure its batch normalisation), and
+    with its own genes. A model of a template may have other layers than the donor's: the donor's
+    weights are carried over (up to 500 training examples measure its batch normalisation), and
     optimizer and scheduler start afresh. Of other models, genes that change the shapes of weights
     must stay fixed. A member with several networks trains each separately and is measured by their
     averaged predictions.
