@@ -24,6 +24,7 @@ from evotune.evolution.selection import Boltzmann, RelativeExponential, Tourname
 from evotune.evolution.survival import Youngest
 from evotune.names import own_names
 from evotune.protocols import Algorithm
+from evotune.proxies.archive import Scores
 from evotune.space import Fixed, Space
 from evotune.space.crossover import KPoint, Uniform
 from evotune.space.mutation import Creep, Gaussian, Perturb, UniformReset
@@ -201,6 +202,7 @@ def regularised_evolution(
     population_size: int = 100,
     sample_size: int = 25,
     seeds: Sequence[Mapping[str, Any]] = (),
+    proxies: Scores | None = None,
 ) -> Genetic:
     """Return regularised (ageing) evolution of Real et al. (2019), algorithm 1.
 
@@ -212,6 +214,7 @@ def regularised_evolution(
         population_size: The paper used 100; a fifth of the trials or less is a good choice.
         sample_size: Members, drawn with replacement, of which the best is the parent.
         seeds: Genomes, or params, to begin with.
+        proxies: Zero-cost scores that choose the first trials, see `Genetic`.
     """
     return Genetic(
         space,
@@ -223,6 +226,7 @@ def regularised_evolution(
         survival=Youngest(population_size),
         start="random",
         seeds=seeds,
+        proxies=proxies,
     )
 
 
