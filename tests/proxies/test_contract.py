@@ -1,7 +1,3 @@
-import pytest
-
-pytest.importorskip("torch")
-
 from evotune import proxies
 from evotune.testing.proxies import ProxyContract
 
