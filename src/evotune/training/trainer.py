@@ -2,7 +2,7 @@
 
 import math
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -65,7 +65,7 @@ class Setup:
         with torch.random.fork_rng(devices=[]):
             if isinstance(data, DataLoader):
                 # Not its own batches: those come from a generator whose next draw is training's.
-                if isinstance(data.dataset, IterableDataset):
+                if isinstance(data.dataset, IterableDataset) or not isinstance(data.dataset, Sized):
                     return None
                 chosen = torch.randperm(len(data.dataset), generator=draw)[:EXAMPLES].tolist()
                 some = Subset(data.dataset, chosen)
