@@ -86,7 +86,7 @@ def test_epochs_of_a_run_limit_the_line():
     check_lines(study)
     assert study.stop_reason == "epochs"
     assert max(t.checkpoint.epochs for t in study.trials) == 5
-    with pytest.raises(StudyError, match=r"Genetic\(\.\.\., epochs=1\)"):
+    with pytest.raises(StudyError, match=r"Genetic\(\.\.\., inherit=True, epochs=1\)"):
         et.Study(search(epochs=2), "min loss").run(train_member, trials=9, epochs=1)
     with pytest.raises(StudyError, match=r"inherit=True, epochs=2"):
         et.Study(search(epochs=None), "min loss").run(train_member, trials=9, epochs=8)
@@ -172,3 +172,18 @@ def test_its_report_tells_of_the_lines(tmp_path):
     page = study.report(tmp_path / "report.html").read_text()
     assert "weights from" in page
     assert len(study.schedule(study.best.number)) == study.best.checkpoint.epochs
+
+
+def test_islands_of_them_send_weights_along():
+    algorithms = [search(population_size=4, epochs=1) for _ in range(2)]
+    study = et.Study(et.Islands(algorithms, every=1), "min loss", seed=1)
+    study.run(train_member, trials=40)
+    check_lines(study)
+    of = {t.number: t.origin.islands for t in study.trials}
+    assert any(
+        t.weights_from is not None and of[t.weights_from] != of[t.number] for t in study.trials
+    )
+    assert study.enqueue({"lr": 0.3, "drift": 0.0, "steps": 1}).budget == 1.0
+    greedy = et.Islands([search(epochs=None) for _ in range(2)])
+    with pytest.raises(StudyError, match="epochs=2"):
+        et.Study(greedy, "min loss").run(train_member, trials=9, epochs=8)

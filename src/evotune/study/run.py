@@ -137,8 +137,8 @@ def check_epochs(algorithm: Algorithm, limits: Limits) -> None:
     if epochs is not None and algorithm.traits.newcomers and not longest:
         raise StudyError(
             f"epochs={epochs:g} limits a whole line of inherited weights, and its first trial "
-            f"would take all of it: write {type(algorithm).__name__}(..., inherit=True, epochs=2) "
-            "for what each trial adds"
+            "would take all of it: write Genetic(..., inherit=True, epochs=2) for what each trial "
+            "adds"
         )
     may_inherit = algorithm.traits.inherits or algorithm.traits.changes
     if limits.has_only_epochs and not may_inherit and not longest:
@@ -148,10 +148,12 @@ def check_epochs(algorithm: Algorithm, limits: Limits) -> None:
             "write trials=100 or timeout=3600 too"
         )
     if epochs is not None and epochs < longest:
-        name = "epochs" if algorithm.traits.newcomers else "maximum"
+        shorter = f"{type(algorithm).__name__}(..., maximum={epochs:g})"
+        if algorithm.traits.newcomers:
+            shorter = f"Genetic(..., inherit=True, epochs={epochs:g})"
         raise StudyError(
             f"epochs={epochs:g} ends trials before their longest budget, {longest:g}: write "
-            f"{type(algorithm).__name__}(..., {name}={epochs:g}), or leave epochs= out"
+            f"{shorter}, or leave epochs= out"
         )
 
 
