@@ -79,6 +79,14 @@ def test_structures(tmp_path):
     assert f"accuracy {rightly / 597:.3f}" in process.stdout  # the trained network came back
 
 
+def test_a_search_that_begins_with_proxies(tmp_path):
+    pytest.importorskip("torch")
+    process = run(tmp_path, str(EXAMPLES / "09_proxies.py"))
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith("accuracy 0.")
+    assert "over 13 trials" in process.stdout
+
+
 def test_command_line(tmp_path):
     for name in ("03_command_line.toml", "03_train.py"):
         shutil.copy(EXAMPLES / name, tmp_path)
