@@ -101,7 +101,14 @@ def run_arm(
         if arm.peer is not None:
             _follow(arm.peer(seed), study, evaluate, trials)
         study.run(evaluate, trials, workers=1, max_failures=1.0)
+        check_ended(study)
         return row_of(arm, study, seed)
+
+
+def check_ended(study: et.Study) -> None:
+    """Leave the program where a run was interrupted, so that no table counts it as whole."""
+    if study.stop_reason != "trials":
+        raise SystemExit(f"ended: {study.stop_reason}; run the same command to go on")
 
 
 def _follow(peer: Peer, study: et.Study, evaluate: Any, trials: int) -> None:
@@ -112,6 +119,7 @@ def _follow(peer: Peer, study: et.Study, evaluate: Any, trials: int) -> None:
         if number >= len(study.trials):
             study.enqueue(dict(params))
             study.run(evaluate, number + 1, workers=1, max_failures=1.0)
+            check_ended(study)
         trial = study.trials[number]
         told.append((params, trial.values[0] if trial.values else None))
 
@@ -203,14 +211,16 @@ def gain(rows: Sequence[Row], first: str, second: str, figure: Figure) -> Any:
 
 
 def conclusions(rows: Sequence[Row], pairs: Sequence[tuple[str, str]], figure: Figure) -> list[str]:
-    """Return for every pair whether the first arm is better, worse, or cannot be told apart."""
+    """Return for every pair whether the first arm is better, worse, or cannot be told apart.
+
+    Wilcoxon's test decides, so with fewer than six seeds nothing can be told apart.
+    """
     lines = []
     for first, second in pairs:
         gap = gain(rows, first, second, figure)
         if gap is None:
             continue
-        apart = gap.low > 0 or gap.high < 0
-        verb = "cannot be told from" if not apart else ("beats" if gap.mean > 0 else "loses to")
+        verb = {1: "beats", 0: "cannot be told from", -1: "loses to"}[gap.sign]
         lines.append(
             f"{first} {verb} {second} in {figure.title}: better by {figures(gap, figure.digits)}."
         )
@@ -246,7 +256,7 @@ class Script:
         parser = argparse.ArgumentParser(description=f"{self.name}; see experiments/README.md")
         add = parser.add_argument
         add("--scale", choices=self.scales, default=next(iter(self.scales)), help="how much")
-        add("--seeds", type=int, help="run seeds 1 to this")
+        add("--seeds", type=int, help="run searches with seeds 1 to this")
         add("--data", help="directory of the data; see experiments/data.py")
         add("--runs", type=Path, default=RUNS, help="where the studies are kept")
         add("--markdown", type=Path, help="file whose section is replaced or added")

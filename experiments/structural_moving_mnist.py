@@ -176,7 +176,7 @@ class Scale:
 
 
 SCALES = {
-    "small": Scale(400, 250, 1_000, epochs=4, population=3, generations=5, seeds=3, every=2),
+    "small": Scale(300, 200, 1_000, epochs=4, population=3, generations=5, seeds=3, every=2),
     "full": Scale(10_000, 2_000, 2_000, epochs=20, population=50, generations=5, seeds=5),
 }
 METRICS = ("accuracy", "precision", "recall", "f1", "auc")

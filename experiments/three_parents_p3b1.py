@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from data import pathology_reports
-from searches import Script
+from searches import Script, check_ended
 from sklearn.metrics import f1_score
 from three_parents_models.topology import TASKS, Reports
 from three_parents_targets import PASSES, Found, Limit, Run, Search, Setting, until
@@ -272,6 +272,7 @@ def converged(scale: "Reach", storage: str, directory: str | None) -> Sequence[e
         for _ in range(scale.seeds - len(study.trials)):
             study.enqueue(dict(REFERENCE))
         study.run(Converged(scale.epochs, directory), scale.seeds, workers=1)
+        check_ended(study)
         return study.trials
 
 
@@ -394,6 +395,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the experiment as the command line says, and print its tables and conclusions."""
     script = Script("three_parents_p3b1.py", SCALES)
     options, scale = script.begin(arguments)
+    if options.seeds is not None:
+        scale = replace(scale, searches=options.seeds)
     lines = converged(scale, script.storage(options), options.data)
     title = "Three parents: CANDLE P3B1, time to F1 scores"
     easy = target(scale, (ASKED,), title, options.data)

@@ -59,6 +59,7 @@ class Scale:
         population: Members of the paper's genetic algorithm.
         filters: Most filters of each stage.
         kernel: Largest kernel.
+        batch_size: Events in a training batch, which the paper does not state.
     """
 
     train: int
@@ -70,10 +71,12 @@ class Scale:
     population: int
     filters: tuple[int, int, int] = (32, 64, 128)
     kernel: int = 9
+    batch_size: int = 64
 
 
 SCALES = {
-    "small": Scale(600, 400, 600, 4, 8, 3, 4, (12, 24, 48), 5),
+    "small": Scale(400, 300, 600, 3, 8, 3, 4, (8, 16, 32), 4, batch_size=16),
+    "medium": Scale(1_000, 500, 2_000, 4, 20, 5, 5, (16, 32, 64), 5),
     "full": Scale(64_000, 32_000, 137_471, 16, 2_500, 3, 100),
 }
 
@@ -122,6 +125,7 @@ def task(scale: Scale, seed: int) -> et.SupervisedTask:
         train=train,
         validation=validation,
         test=test,
+        batch_size=scale.batch_size,
         epochs=scale.epochs,
         metrics={"error": error},
     )
@@ -173,7 +177,8 @@ def section(rows: Sequence[Row], scale: Scale, head: str) -> str:
         "search) are of other data and cannot be compared; its genes and the three optimizers are "
         f"kept, here with at most {', '.join(map(str, scale.filters))} filters and kernels to "
         f"{scale.kernel}. Each trial: {scale.train:,} training and {scale.validation:,} validation "
-        f"events, {scale.test:,} test events, {scale.epochs} epochs. The validation error chooses; "
+        f"events, {scale.test:,} test events, {scale.epochs} epochs, batches of "
+        f"{scale.batch_size}. The validation error chooses; "
         "the test error plays no part in any choice."
     )
     return "\n\n".join(

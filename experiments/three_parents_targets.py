@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from searches import check_ended
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -185,6 +186,7 @@ def measure(
         for _ in range(count - len(study.trials)):
             study.enqueue(dict(setting.params))
         study.run(training(None, setting.limit), count, workers=1, max_failures=1.0)
+        check_ended(study)
         return [_run(setting, trial) for trial in study.trials]
 
 
@@ -249,6 +251,7 @@ def search(
     )
     with study:
         study.run(training(seed, limit), trials, workers=1, max_failures=1.0)
+        check_ended(study)
         done = [trial for trial in study.trials if trial.is_done]
         best = min(done, key=lambda trial: trial.metrics["seconds"], default=None)
         return Found(

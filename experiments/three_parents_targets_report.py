@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -169,7 +169,8 @@ def searches_table(found: Sequence[Found], again: Sequence[Run]) -> str:
 def conclusions(target: Target, runs: Sequence[Run], found: Sequence[Found]) -> list[str]:
     """Return what the figures say, wins and losses alike."""
     reference = of(runs, target.settings[0].name)
-    names = [s.name for s in target.settings[1:]] + [s.name for s in target.searches]
+    searched = [how.name for how in target.searches if found or of(runs, how.name)]
+    names = [setting.name for setting in target.settings[1:]] + searched
     lines = [_against(name, of(runs, name), reference, target.paper) for name in names]
     missed = [run for run in reference if not run.reached]
     if missed:
@@ -278,6 +279,8 @@ def run(script: Script, make: Any, arguments: Sequence[str] | None = None) -> No
         arguments: What was given; by default what the program was started with.
     """
     options, scale = script.begin(arguments)
+    if options.seeds is not None:
+        scale = replace(scale, searches=options.seeds)
     target = make(scale, options.data)
     storage = script.storage(options)
     runs = run_settings(target, scale, storage)
@@ -311,11 +314,14 @@ def section(
 
 
 def _head(scale: Scale, command: str) -> str:
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {machine()}. {scale.seeds} runs of each setting; "
+    searches = (
         f"{scale.searches} seeds of each search of {scale.trials} trials, each of which gives up "
         f"after {scale.limit.seconds:g} CPU seconds; the best of each search is trained anew with "
-        f"{scale.retrained} fresh seeds. Command: `{command}`."
+        f"{scale.retrained} fresh seeds."
+    )
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {machine()}. {scale.seeds} runs of each setting; "
+        f"{searches if scale.searches else 'the searches were left out.'} Command: `{command}`."
     )
 
 

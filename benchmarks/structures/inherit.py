@@ -1,6 +1,6 @@
 """Children of a trained network: weights inherited, only their common corner, or none.
 
-    python benchmarks/structures/inherit.py                 # all changes, 3 seeds, about 7 minutes
+    python benchmarks/structures/inherit.py                 # all changes, 3 seeds, about 5 minutes
     python benchmarks/structures/inherit.py --seeds 5 --only lstm
 
 Fashion-MNIST, 1,500 training images averaged to 14 × 14, accuracy on 4,000 test images. A
@@ -107,16 +107,16 @@ def changes() -> Iterator[Change]:
     }
     for name, child in wider.items():
         yield Change(name, images, base, child)
-    small = cnn(conv(16), pool, conv(32), pool, dense=())
-    yield Change("first dense", images, small, base)
-    for a in ("tanh", "gelu"):
-        layers = (conv(16, 3, a), pool, conv(32, 3, a))
-        yield Change(f"+ conv, {a}", images, cnn(*layers, pool), cnn(*layers, conv(32, 3, a), pool))
     for kind in ("lstm", "gru"):
         parent, name = recurrent(kind, 64), kind.upper()
         yield Change(f"{name} ×1.5", rows, parent, recurrent(kind, 96), (6, 3))
         yield Change(f"+ {name}", rows, parent, recurrent(kind, 64, 64), (6, 3))
         yield Change(f"{name} ×.75", rows, parent, recurrent(kind, 48), (6, 3))
+    small = cnn(conv(16), pool, conv(32), pool, dense=())
+    yield Change("first dense", images, small, base)
+    for a in ("tanh", "gelu"):
+        layers = (conv(16, 3, a), pool, conv(32, 3, a))
+        yield Change(f"+ conv, {a}", images, cnn(*layers, pool), cnn(*layers, conv(32, 3, a), pool))
     stream = {"block": "conv1d", "filters": 32}
 
     def attention(heads: int, feed_forward: int) -> Params:
@@ -139,19 +139,28 @@ def read(folder: Path, part: str, count: int) -> tuple[Tensor, Tensor]:
     return (x - 0.286) / 0.32, torch.from_numpy(labels.astype(np.int64))
 
 
-def train(network: nn.Module, data: tuple[Tensor, Tensor], epochs: int, seed: int) -> nn.Module:
-    """Train a network in place."""
+def train(
+    network: nn.Module,
+    data: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    stops: tuple[int, ...],
+    seed: int,
+) -> list[float]:
+    """Train a network in place; return its accuracy after each of these numbers of epochs."""
     x, y = data
+    found = []
     order = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=LR)
-    network.train()
-    for _ in range(epochs):
+    for epoch in range(1, max(stops) + 1):
+        network.train()
         for batch in torch.randperm(len(x), generator=order).split(BATCH):
             optimizer.zero_grad()
             cross_entropy(network(x[batch]), y[batch]).backward()
             optimizer.step()
-    return network
+        if epoch in stops:
+            found.append(accuracy(network, test))
+    return found
 
 
 @torch.no_grad()
@@ -189,20 +198,18 @@ def measure(
 
     key = (json.dumps(change.parent), first, seed)
     if key not in parents:
-        parent = train(fresh(change.parent), data, first, seed)
-        parents[key] = parent, accuracy(parent, test)
+        network = fresh(change.parent)
+        parents[key] = network, train(network, data, test, (first,), seed)
     parent, before = parents[key]
-    found = [before]
+    found = [*before]
     child = fresh(change.child)
     inherit(child, parent, data[0][:500], rng=np.random.default_rng(seed))
-    found += [accuracy(child, test), accuracy(train(child, data, second, seed + 1), test)]
+    found += [accuracy(child, test), *train(child, data, test, (second,), seed + 1)]
     corner = fresh(change.child)
     with torch.no_grad():
         copy_corner(corner, parent)
-    found += [accuracy(corner, test), accuracy(train(corner, data, second, seed + 1), test)]
-    for epochs in (second, first + second):
-        found.append(accuracy(train(fresh(change.child), data, epochs, seed), test))
-    return found
+    found += [accuracy(corner, test), *train(corner, data, test, (second,), seed + 1)]
+    return found + train(fresh(change.child), data, test, (second, first + second), seed)
 
 
 def cell(values: list[float]) -> str:
@@ -227,11 +234,13 @@ def main() -> None:
         if options.only.lower() not in change.name.lower():
             continue
         runs = [measure(change, seed, data, test) for seed in range(options.seeds)]
-        table.add_row(change.name, *(cell(list(column)) for column in zip(*runs, strict=True)))
+        row = [cell(list(column)) for column in zip(*runs, strict=True)]
+        table.add_row(change.name, *row)
         gains += [(run[2] - run[5], run[4] - run[5], run[2] - run[6]) for run in runs]
         if "×.75" not in change.name:
             losses.append((mean(run[0] - run[1] for run in runs), change.name))
-        console.print(f"{change.name}: {time.process_time() - start:.0f} s", style="dim")
+        seconds = f"{time.process_time() - start:.0f} s"
+        console.print(" | ".join([change.name, *row, seconds]), style="dim")
     console.print(table)
     beside = [mean(column) for column in zip(*gains, strict=True)]
     wins = sum(gain[0] > 0 for gain in gains)

@@ -128,19 +128,25 @@ def examples() -> tuple[torch.Tensor, ...]:
     return x[:TRAIN], y[:TRAIN], x[TRAIN:], y[TRAIN:], *test
 
 
-def train(params: Mapping[str, Any], seed: int, epochs: int, batch: int = 50) -> nn.Module:
-    """Train a network of params and return it."""
+def train(params: Mapping[str, Any], seed: int, epochs: int) -> nn.Module:
+    """Build a network of params, train it and return it."""
     torch.manual_seed(seed)
-    x, y = examples()[:2]
     network = et.image_classifier(SHAPE, CLASSES)(params)
-    optimizer = torch.optim.Adam(network.parameters(), params["lr"])
+    train_on(network, params["lr"], seed, epochs)
+    return network
+
+
+def train_on(network: nn.Module, lr: float, seed: int, epochs: int, batch: int = 50) -> None:
+    """Train a network, from the weights that it has, by Adam."""
+    x, y = examples()[:2]
+    optimizer = torch.optim.Adam(network.parameters(), lr)
     order = np.random.default_rng(seed)
+    network.train()
     for _ in range(epochs):
         for chosen in order.permutation(len(x)).reshape(-1, batch):
             optimizer.zero_grad()
             nn.functional.cross_entropy(network(x[chosen]), y[chosen]).backward()
             optimizer.step()
-    return network
 
 
 def accuracy(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Train random networks of the space; one JSON record a line goes to data/random_networks.jsonl.
+"""Train random networks of the space; one a line goes to data/random_networks.csv.
 
     python benchmarks/structures/train_random.py --networks 400    # about 15 minutes on one core
 
@@ -7,7 +7,8 @@ without any training. A run that was cut off goes on.
 """
 
 import argparse
-import json
+import ast
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,40 @@ import numpy as np
 import torch
 from networks import accuracy, examples, fitted, make_space, train
 
-FILE = Path(__file__).parent / "data" / "random_networks.jsonl"
+FILE = Path(__file__).parent / "data" / "random_networks.csv"
 #: Trainings are as short as the search's: 3 epochs are 90 steps.
 EPOCHS = 3
+CONV = ("filters", "kernel", "activation", "norm")
+SETTINGS = {"conv": CONV, "skip": CONV, "pool": (), "dense": ("units", "activation", "dropout")}
 
 
-def rounded(params: dict[str, Any]) -> dict[str, Any]:
-    """Return params with floats of four digits, as the file holds them."""
-    head = [layer | {"dropout": round(layer["dropout"], 3)} for layer in params["head"]]
-    return params | {"lr": float(f"{params['lr']:.4g}"), "head": head}
+def as_line(found: float, params: Mapping[str, Any]) -> str:
+    """Return a network as text: accuracy, learning rate, layers on images, dense layers."""
+    chains = [" ".join(_as_text(layer) for layer in params[name]) for name in ("features", "head")]
+    return ",".join([f"{found:.4f}", f"{params['lr']:.4g}", *chains])
+
+
+def _as_text(layer: Mapping[str, Any]) -> str:
+    values = (f"{v:.3g}" if isinstance(v, float) else str(v) for v in layer.values())
+    return ":".join(values)
+
+
+def read() -> list[tuple[dict[str, Any], float]]:
+    """Return the params and the accuracy of all networks that were trained."""
+    networks = []
+    for line in FILE.read_text().splitlines():
+        found, lr, *chains = line.split(",")
+        features, head = ([_layer(text) for text in chain.split()] for chain in chains)
+        networks.append(({"lr": float(lr), "features": features, "head": head}, float(found)))
+    return networks
+
+
+def _layer(text: str) -> dict[str, Any]:
+    block, *values = text.split(":")
+    layer: dict[str, Any] = {"block": block}
+    for name, value in zip(SETTINGS[block], values, strict=True):
+        layer[name] = value if name in ("activation", "norm") else ast.literal_eval(value)
+    return layer
 
 
 def main() -> None:
@@ -37,10 +63,10 @@ def main() -> None:
     x, y = examples()[2:4]
     start = len(FILE.read_text().splitlines()) if FILE.exists() else 0
     for k in range(start, networks):
-        params = rounded(fitted(space.params(space.sample(np.random.default_rng([7, k])))))
+        params = fitted(space.params(space.sample(np.random.default_rng([7, k]))))
         found = accuracy(train(params, k, EPOCHS), x, y)
         with FILE.open("a") as file:
-            file.write(json.dumps({"accuracy": round(found, 4), **params}) + "\n")
+            file.write(as_line(found, params) + "\n")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from evotune.architectures.blocks import block as block
 from evotune.architectures.build import build_chain as build_chain
 from evotune.architectures.cost import Cost as Cost
 from evotune.architectures.cost import cost as cost
+from evotune.architectures.templates import rebuild as rebuild
 from evotune.architectures.templates.autoencoder import autoencoder as autoencoder
 from evotune.architectures.templates.image import image_classifier as image_classifier
 from evotune.architectures.templates.sequence import sequence_model as sequence_model

@@ -71,6 +71,7 @@ class Traits:
         seeds: Genomes that the user gave it to begin with and whose turn is over: the study tries
             those that it has no trial of, as when they were given later.
         changes: Another algorithm follows, with traits of its own.
+        newcomers: Although it inherits, trials from elsewhere may begin with fresh weights.
     """
 
     generational: bool = False
@@ -83,6 +84,7 @@ class Traits:
     generations: bool = False
     seeds: tuple[Genome, ...] = ()
     changes: bool = False
+    newcomers: bool = False
 
 
 class Algorithm(Protocol):

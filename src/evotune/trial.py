@@ -361,8 +361,13 @@ class Weights(Protocol):
     def wanted(self) -> bool:
         """True when another trial may ask for this trial's weights."""
 
-    def resume(self, trial: Trial, objects: Mapping[str, Any]) -> float:
+    def resume(self, trial: Trial, objects: Mapping[str, Any], inputs: Any = None) -> float:
         """Load the donor's state into the objects, apply the trial's params to the optimizer.
+
+        Args:
+            trial: The trial.
+            objects: What was freshly built, by name.
+            inputs: Examples as a model reads them, or a function that returns them, or None.
 
         Returns:
             Epochs that the weights have been trained for; 0 for fresh ones.
@@ -425,7 +430,7 @@ class RunningTrial:
         """True when `keep` is worth its cost: another trial may ask for these weights."""
         return self.weights is not None and self.weights.wanted
 
-    def resume(self, **objects: Any) -> bool:
+    def resume(self, *, inputs: Any = None, **objects: Any) -> bool:
         """Start from the donor's weights, if this trial has a donor.
 
         Call it once everything is built and before `epochs`. Each object gets back the state that
@@ -434,7 +439,13 @@ class RunningTrial:
         multiple; dropout modules get the params that bear their name. Without a donor nothing is
         changed: build everything with this trial's params.
 
+        A network of a template, such as `image_classifier`, may have another structure than the
+        donor's: its weights are then carried over from one to the other, and optimizers and
+        schedulers start afresh.
+
         Args:
+            inputs: Some examples as the network reads them, or a function that returns them; only
+                where structures differ. Batch normalisation is measured by them.
             **objects: Modules, optimizers, schedulers, anything with ``state_dict`` and
                 ``load_state_dict``, such as ``model=model, optimizer=optimizer``.
 
@@ -451,7 +462,7 @@ class RunningTrial:
                     "handle has no access to weights; run it with Study.run"
                 )
             return False
-        self.start_from(self.weights.resume(self.record, objects))
+        self.start_from(self.weights.resume(self.record, objects, inputs))
         return bool(self.record.donors)
 
     def keep(self, **objects: Any) -> None:

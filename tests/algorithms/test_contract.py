@@ -187,3 +187,36 @@ class TestTuneThenSchedule(AlgorithmContract):
         return recipes.tune_then_schedule(
             space, structure=space.variable[:1], trials=20, population_size=6
         )
+
+
+class TestGeneticThatInherits(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return Genetic(
+            space, population_size=8, inherit=True, refinement=Refinement(every=3, undo_after=3)
+        )
+
+
+class TestGeneticThatInheritsWithBothChildren(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return Genetic(
+            space, population_size=8, both_children=True, offspring=5, inherit=True, epochs=2
+        )
+
+
+class TestGeneticSteadyStateThatInherits(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return Genetic(space, population_size=8, steady_state=True, inherit=True, epochs=1)
+
+
+class TestAgeingThatInherits(AlgorithmContract):
+    distinct = False
+
+    def make(self, space: Space) -> Algorithm:
+        return recipes.regularised_evolution(
+            space, population_size=12, sample_size=4, inherit=True, epochs=1
+        )
+
+
+class TestIslandsThatInherit(AlgorithmContract):
+    def make(self, space: Space) -> Algorithm:
+        return Islands([Genetic(space, population_size=4, inherit=True) for _ in range(3)], every=2)

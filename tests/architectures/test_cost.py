@@ -152,6 +152,25 @@ def test_a_wrong_shape_is_named():
     assert "(1, 3, 4, 5)" in raised.value.__notes__[0]
 
 
+def test_a_part_of_a_larger_tensor_counts_for_itself():
+    rows = torch.zeros(1000, 8)
+    assert et.cost(nn.Linear(8, 3), rows[:1]) == et.cost(nn.Linear(8, 3), (8,))
+
+
+def test_inputs_may_have_names():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 2), nn.Linear(5, 2)
+
+        def forward(self, inputs):
+            return self.a(inputs["a"]) + self.b(inputs["b"])
+
+    found = et.cost(Two(), {"a": torch.zeros(4, 3), "b": torch.zeros(4, 5)}, latency=True)
+    assert found.multiply_adds == 3 * 2 + 5 * 2
+    assert found.latency > 0
+
+
 @pytest.mark.parametrize(
     ("make", "inputs"),
     [

@@ -26,7 +26,8 @@ ANY = (
 )
 OBJECTIVES = ("front", "hypervolume")
 MEMBERS = ("schedules", "learning_curves", "replacements", "inheritance", "credit")
-OF_A_STUDY = (*ANY, *OBJECTIVES, *MEMBERS, "rungs")
+CHAINS = ("structure", "structure_changes", "structures_over_time", "sizes")
+OF_A_STUDY = (*ANY, *OBJECTIVES, *MEMBERS, *CHAINS, "rungs")
 RANKING = ("anytime", "critical_differences", "ranks_over_time")
 
 
@@ -85,7 +86,7 @@ def test_a_study_without_trials_is_told_what_is_needed(name: str) -> None:
         getattr(et.plot, name)(Recorded(definition(), []))
 
 
-@pytest.mark.parametrize("name", [*OBJECTIVES, *MEMBERS, "rungs"])
+@pytest.mark.parametrize("name", [*OBJECTIVES, *MEMBERS, *CHAINS, "rungs"])
 def test_a_figure_that_does_not_fit_says_so(name: str) -> None:
     with pytest.raises(NoResultError, match=f"et.plot.{name} has nothing to show"):
         getattr(et.plot, name)(Recorded(definition(), simulate(60)))

@@ -6,8 +6,16 @@ from dataclasses import dataclass
 import pytest
 
 from evotune.errors import GenomeError
-from evotune.space.crossover import Blend, KPoint, Segment, SimulatedBinary, Uniform
-from evotune.space.mutation import Creep, Gaussian, Perturb, Polynomial, UniformReset
+from evotune.space.crossover import (
+    Blend,
+    ByLayer,
+    KPoint,
+    Segment,
+    SimulatedBinary,
+    Splice,
+    Uniform,
+)
+from evotune.space.mutation import Creep, Gaussian, Perturb, Polynomial, Structural, UniformReset
 from evotune.testing.operators import CrossoverContract, MutationContract
 
 
@@ -46,6 +54,18 @@ class TestPerturb(MutationContract):
         return Perturb()
 
 
+class TestStructural(MutationContract):
+    moves_layers = True
+
+    def make(self):
+        return Structural(share=0.8)
+
+
+class TestStructuralInPlace(MutationContract):
+    def make(self):
+        return Structural(Creep(rate=0.5), operations=("replace", "widen", "change"))
+
+
 class TestOnePoint(CrossoverContract):
     def make(self):
         return KPoint(1)
@@ -64,6 +84,23 @@ class TestUniform(CrossoverContract):
 class TestSegment(CrossoverContract):
     def make(self):
         return Segment()
+
+
+class TestOnePointByLayer(CrossoverContract):
+    def make(self):
+        return ByLayer()
+
+
+class TestUniformByLayer(CrossoverContract):
+    def make(self):
+        return ByLayer(Uniform())
+
+
+class TestSplice(CrossoverContract):
+    moves_layers = True
+
+    def make(self):
+        return Splice()
 
 
 class TestBlend(CrossoverContract):

@@ -339,3 +339,42 @@ def test_shared_weights_that_are_frozen_or_copied_are_fine():
         task = blob_task(model=model, epochs=1)
         first, second = task(start({"lr": 0.1})), task(start({"lr": 0.1}))
         assert without_seconds(first) == without_seconds(second)
+
+
+class Sorted(torch.utils.data.Dataset):
+    """Examples in order; reading one draws from torch's generator, as augmentation does."""
+
+    def __len__(self):
+        return 900
+
+    def __getitem__(self, index):
+        torch.rand(1)
+        return torch.tensor([float(index), 0.0]), 0
+
+
+@pytest.mark.parametrize("kind", ["tensors", "dict", "dataset", "loader", "few", "stream"])
+def test_examples_for_other_structures_are_drawn_from_all_data(kind):
+    x = torch.arange(900.0)[:, None].expand(-1, 2)
+    y = torch.zeros(900, dtype=torch.int64)
+    data = {
+        "tensors": (x, y),
+        "dict": ({"x": x}, y),
+        "dataset": Sorted(),
+        "loader": torch.utils.data.DataLoader(Sorted(), batch_size=7, shuffle=True),
+        "few": (x[::300], y[::300]),
+        "stream": torch.utils.data.DataLoader(torch.utils.data.ChainDataset([]), batch_size=1),
+    }[kind]
+    task = blob_task(train=data)
+    setup = task.set_up(start(), torch.device("cpu"))
+    before = torch.get_rng_state(), setup.shuffle.get_state()
+    found = [setup.examples() for _ in range(2)]
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert torch.equal(setup.shuffle.get_state(), before[1])
+    if kind == "stream":
+        assert found == [None, None]
+        return
+    first, second = (part["x"] if kind == "dict" else part for part in found)
+    assert torch.equal(first, second)
+    assert len(first) == (3 if kind == "few" else 500)
+    if kind != "few":
+        assert 350 < float(first[:, 0].mean()) < 550

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from evotune.algorithms.generations import Generation, Generations
+from evotune.algorithms.heirs import Heirs
 from evotune.algorithms.variation import Variation
-from evotune.checks import check_in, check_operator, check_whole
+from evotune.checks import check_in, check_operator, check_whole, flag
 from evotune.errors import AlgorithmError
 from evotune.evolution.rates import Constant, Progress, RateSchedule
 from evotune.evolution.repeats import merge_repeats
@@ -59,6 +60,13 @@ class Genetic:
         distinct_parents: Draw again, up to 20 times, when a child's two parents would be the same
             trial.
         survival: Orders trials best first.
+        inherit: Children start from the weights of their first parent instead of fresh ones, also
+            across structures where a template such as `image_classifier` builds the network. A few
+            epochs a trial are enough then, as its line goes on training. The evaluate function
+            calls ``trial.resume`` and ``trial.keep``; a `SupervisedTask` does so by itself.
+        epochs: Epochs that each trial adds with ``inherit``, the first ones to fresh weights; by
+            default those of the task. What ``study.run(..., epochs=)`` limits is the sum along a
+            line of weights.
         start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
         seeds: Genomes, or params, that the first generation begins with.
         proxies: Function of params that returns zero-cost scores of their network by name; see
@@ -87,6 +95,8 @@ class Genetic:
         refinement: Refinement | None = None,
         distinct_parents: bool = True,
         survival: Survival = best_first,
+        inherit: bool = False,
+        epochs: int | None = None,
         start: str | Design = "latin_hypercube",
         seeds: Sequence[Mapping[str, Any]] = (),
         proxies: Scores | None = None,
@@ -101,12 +111,15 @@ class Genetic:
         self.refinement = refinement
         self.distinct_parents = distinct_parents
         self.survival = survival
+        self.inherit = flag("inherit", inherit, AlgorithmError)
+        self.epochs = epochs
         self.schedule = _schedule(mutation_rate)
         self.variation = Variation(crossover, crossover_rate, mutation, self_adaptive)
         self._check()
         self._rate = None if self.schedule is None else self.schedule.initial
         self.variation = self.variation.with_rate(self._rate)
         self._generations = Generations(space, design_named(start), seeds, population_size, proxies)
+        self._heirs = Heirs(type(self).__name__, epochs) if self.inherit else None
         self._population: list[Trial] = []
         self._values = np.zeros(0)  # one number a member, for selection
         self._plan: tuple[int, Positions] | None = None  # (seed, parents of a generation)
@@ -137,23 +150,35 @@ class Genetic:
                 f"{own}: both_children, refinement and a scheduled mutation_rate need "
                 "generations; leave steady_state out"
             )
+        if self.epochs is not None and not self.inherit:
+            raise AlgorithmError(
+                f"{own}: epochs={self.epochs!r} counts what is added to inherited weights; write "
+                f"{own}(space, inherit=True, epochs={self.epochs!r}); where every trial starts "
+                "afresh, write study.run(task, trials=60, epochs=20)"
+            )
 
     def __repr__(self) -> str:
         kind = "steady_state=True, " if self.steady_state else ""
+        heirs = f", inherit=True, epochs={self.epochs}" if self.inherit else ""
         how = self.variation
         return (
             f"{type(self).__name__}({kind}population_size={self.population_size}, "
             f"offspring={self.offspring}, "
             f"elitism={self.elitism}, selection={self.selection}, crossover={how.crossover}, "
-            f"mutation={how.mutation})"
+            f"mutation={how.mutation}{heirs})"
         )
 
     @property
     def traits(self) -> Traits:
         """Not generational for steady-state, where each result counts at once."""
-        return self._generations.traits(
+        traits = self._generations.traits(
             generational=not self.steady_state, population_size=self.population_size
         )
+        if self._heirs is None:
+            return traits
+        budget = self._heirs.budget
+        budgets = () if budget is None else (budget,)
+        return replace(traits, inherits=True, newcomers=True, budgets=budgets)
 
     @property
     def population(self) -> tuple[Trial, ...]:
@@ -171,8 +196,13 @@ class Genetic:
         return self._generations.agreement
 
     def donors(self) -> Collection[int]:
-        """Return no trials: weights are never inherited."""
-        return ()
+        """Return the trials whose weights a child may still ask for: none without ``inherit``."""
+        if self._heirs is None:
+            return ()
+        candidates = list(self._population)
+        if not self.steady_state:  # there all that have ended have survived, or not, by now
+            candidates += [*self._generations.running.done(), *self._generations.strangers]
+        return self._heirs.donors(candidates)
 
     # -- ask: reads only ----------------------------------------------------------------------
 
@@ -182,14 +212,21 @@ class Genetic:
         if generation.is_full and not self.steady_state:
             return None
         if not self._population or (self.steady_state and generation.number == 0):
-            return self._generations.newcomer(rng)
+            newcomer = self._generations.newcomer(rng)
+            return newcomer if self._heirs is None else self._heirs.founder(newcomer)
         seed = generation.draw_seed(rng)
         if self.steady_state:
             a, b = self._parents(self._draw_parents(2, rng), 0, rng)
             child = self.variation.child(self.space, a, b, rng)
         else:
             child = self._planned_child(generation, seed, rng)
-        return generation.stamp(child, seed)
+        return generation.stamp(self._with_weights(child), seed)
+
+    def _with_weights(self, child: Proposal) -> Proposal:
+        if self._heirs is None:
+            return child
+        members = {trial.number: trial for trial in self._population}
+        return self._heirs.child(child, [members[number] for number in child.parents])
 
     def _planned_child(
         self, generation: Generation, seed: int, rng: np.random.Generator
@@ -227,6 +264,8 @@ class Genetic:
 
     def tell(self, trial: Trial) -> None:
         """Record a trial; the last one of a generation makes the next population."""
+        if self._heirs is not None:
+            self._heirs.tell(trial, own="generation" in trial.note)
         self._generations.tell(trial)
         generation = self._generations.running
         if self.steady_state:

@@ -165,12 +165,16 @@ class Islands:
         fixed = not any(isinstance(algorithm, Phases) for algorithm in self.algorithms)
         self._islands = [_Island(algorithm, every) for algorithm in self.algorithms]
         traits = [algorithm.traits for algorithm in self.algorithms]
+        heirs = [each for each in traits if each.inherits]
+        newcomers = bool(heirs) and all(each.newcomers for each in heirs)
         self._traits = Traits(
             generational=fixed and all(each.generational for each in traits),
             inherits=any(each.inherits for each in traits),
             duplicates=_duplicates(self.algorithms),
             population_size=sum(island.size for island in self._islands),
             generations=all(each.generations for each in traits),
+            budgets=tuple(sorted({b for each in traits if newcomers for b in each.budgets})),
+            newcomers=newcomers,
         )
         self._due = float(every)  # time of the next migration that all wait for
 

@@ -314,8 +314,9 @@ class PopulationBasedTraining:
 
     The evaluate function calls ``trial.resume(...)``, trains for ``trial.epochs()`` and ends with
     ``trial.keep(...)``; a `SupervisedTask` does so by itself. Say how long with
-    ``study.run(train, epochs=20)``. Genes that change the shape of the weights cannot change along
-    a line: keep them `Fixed`.
+    ``study.run(train, epochs=20)``. Where a template such as `image_classifier` builds the network,
+    its layers may change along a line of weights; of other models, genes that change the shapes of
+    weights cannot: keep them `Fixed`.
 
     Args:
         space: What may be scheduled.

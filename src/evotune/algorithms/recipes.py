@@ -201,6 +201,8 @@ def regularised_evolution(
     *,
     population_size: int = 100,
     sample_size: int = 25,
+    inherit: bool = False,
+    epochs: int | None = None,
     seeds: Sequence[Mapping[str, Any]] = (),
     proxies: Scores | None = None,
 ) -> Genetic:
@@ -213,6 +215,8 @@ def regularised_evolution(
         space: What may be searched.
         population_size: The paper used 100; a fifth of the trials or less is a good choice.
         sample_size: Members, drawn with replacement, of which the best is the parent.
+        inherit: A child starts from its parent's weights; in the paper from fresh ones.
+        epochs: Epochs that each trial adds with ``inherit``, see `Genetic`.
         seeds: Genomes, or params, to begin with.
         proxies: Zero-cost scores that choose the first trials, see `Genetic`.
     """
@@ -220,6 +224,8 @@ def regularised_evolution(
         space,
         population_size=population_size,
         steady_state=True,
+        inherit=inherit,
+        epochs=epochs,
         selection=Tournament(sample_size),
         crossover_rate=0.0,
         mutation=Gaussian(rate=0.0, at_least_one=True),

@@ -240,6 +240,19 @@ class Importance:
         """Names of the genes, most important first."""
         return list(self.shares)
 
+    def by_entry(self, space: Space) -> dict[str, float]:
+        """Return the share of each gene or, for a chain of layers, of all its genes, largest first.
+
+        Args:
+            space: The space of the genes.
+        """
+        shares = {
+            name: sum(self.shares.get(gene, 0.0) for gene in genes)
+            for name, genes in space.entries.items()
+            if any(gene in self.shares for gene in genes)
+        }
+        return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
     @property
     def is_reliable(self) -> bool:
         """True with enough trials, if the forest (for fANOVA) predicts well enough."""

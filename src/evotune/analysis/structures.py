@@ -7,15 +7,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from evotune.checks import is_number
+from evotune.analysis.text import layer_text
 from evotune.space import Chain, Domain
 from evotune.space.chain import BLOCK
 
 Layer = Mapping[str, Any]
 Kind = Literal["same", "changed", "inserted", "removed", "replaced"]
 
-#: A setting is a width if it can be as large as this: kernels and strides cannot.
-WIDE = 8
+#: A setting is a width if it can be larger than this: kernels, strides, heads and ratios cannot.
+WIDE = 16
 #: Costs of an alignment: a layer inserted or removed, another block, another value of a setting.
 GAP, OTHER_BLOCK, OTHER_VALUES = 1.0, 1.7, 0.9
 
@@ -32,7 +32,7 @@ def width_settings(chain: Chain) -> dict[str, str]:
     for block, settings in chain.blocks.items():
         largest = {name: _largest(domain) for name, domain in settings.items()}
         widest = max(largest, key=lambda name: largest[name], default="")
-        if widest and largest[widest] >= WIDE:
+        if widest and largest[widest] > WIDE:
             found[block] = widest
     return found
 
@@ -40,8 +40,8 @@ def width_settings(chain: Chain) -> dict[str, str]:
 def _largest(domain: Domain) -> float:
     """Return the largest value of a gene that counts something, else 0."""
     axis = domain.axis()
-    values = axis.values or (axis.low, axis.high)
-    return max(values) if all(is_number(v) and v == int(v) for v in values) else 0
+    values = axis.values or (domain.from_unit(0.37), axis.low, axis.high)  # 0.37: no round number
+    return max(values) if all(type(value) is int for value in values) else 0
 
 
 def widths(chain: Chain, layers: Sequence[Layer]) -> list[float]:
@@ -75,6 +75,11 @@ class Pair:
     kind: Kind
     before: Layer | None
     after: Layer | None
+
+    def __str__(self) -> str:
+        sign = {"inserted": "+ ", "removed": "− "}.get(self.kind, "")
+        layers = (layer for layer in (self.before, self.after) if layer is not None)
+        return sign + " → ".join(map(layer_text, layers))
 
 
 def aligned(parent: Sequence[Layer], child: Sequence[Layer]) -> list[Pair]:

@@ -5,8 +5,10 @@ A block is a function of the shape of one example and of the settings of its rec
 channels)`` for sequences, ``(features,)`` for vectors.
 """
 
+import ast
 import inspect
-from collections.abc import Callable, Collection
+import textwrap
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -32,11 +34,14 @@ SHIPPED = {
     "pool1d": "sequence",
     "dense": "vector",
 }
-#: Settings of these names are widths, in blocks of a user's own too: a structure that is larger
-#: than a limit allows gets smaller ones. All others, such as kernels, stay as they are.
-WIDTHS = frozenset(
-    ("filters", "units", "channels", "width", "hidden", "heads", "head_size", "feed_forward")
-)
+#: What the blocks of each family work on, and the form of one example.
+FAMILIES = {
+    "image": ("images", "(channels, height, width)"),
+    "sequence": ("sequences", "(length, channels)"),
+    "vector": ("vectors", "(features,)"),
+}
+#: The family that works on examples of so many dimensions.
+OF_DIMENSIONS = {3: "image", 2: "sequence", 1: "vector"}
 _own: dict[str, Build] = {}
 
 
@@ -52,6 +57,27 @@ class Block:
 
     name: str
     build: Build
+
+    def check_dimensions(self, dimensions: int, where: str) -> None:
+        """Check that a block of this package is in a chain on its own kind of examples.
+
+        Args:
+            dimensions: Those of one example: 3 for images, 2 for sequences, 1 for vectors.
+            where: Which layer or chain it is in, for the message.
+
+        Raises:
+            TaskError: It works on another kind.
+        """
+        wanted = SHIPPED.get(self.name)
+        given = OF_DIMENSIONS.get(dimensions)
+        if wanted is None or given is None or given == wanted:
+            return
+        (kind, form), (own_kind, own_form) = FAMILIES[given], FAMILIES[wanted]
+        raise TaskError(
+            f"{where}: block {self.name!r} works on {own_kind} {own_form}, and this chain is on "
+            f"{kind} {form}; blocks for {kind} are {', '.join(_of_family(given))} and your own, "
+            "made by @et.block"
+        )
 
     def check(self, settings: Collection[str], where: str) -> None:
         """Check the settings of a record.
@@ -72,6 +98,10 @@ class Block:
                 f"{where}: block {self.name!r} needs {missing[0]!r}: give the chain a domain or a "
                 f"value for it, {self.name}=dict({missing[0]}=...)"
             )
+
+
+def _of_family(family: str) -> list[str]:
+    return [name for name, home in SHIPPED.items() if home == family]
 
 
 def _settings(build: Build) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
@@ -120,6 +150,11 @@ def block(build: Build) -> Build:
         )
     if BLOCK in inspect.signature(build).parameters:
         raise TaskError(f"block {name!r} has a setting {BLOCK!r}, which is the key of its name")
+    if _returns_nothing(build):
+        raise TaskError(
+            f"block {name!r} returns nothing, so that all its layers would be left out; end it "
+            "with return and an nn.Module"
+        )
     if name in SHIPPED:
         raise TaskError(f"block {name!r} comes with evotune; give yours another name")
     known = _own.get(name, build)
@@ -130,6 +165,31 @@ def block(build: Build) -> Build:
         )
     _own[name] = build
     return build
+
+
+def _returns_nothing(build: Build) -> bool:
+    """Tell whether a function ends without a value; False too where its source is not known."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(build)))
+    except (OSError, TypeError, SyntaxError):
+        return False
+    function = tree.body[0]
+    if not inspect.isfunction(build) or not isinstance(function, ast.FunctionDef):
+        return False
+    ends = [node.value for node in _statements(function.body) if isinstance(node, ast.Return)]
+    return not any(_is_value(value) for value in ends)
+
+
+def _is_value(value: ast.expr | None) -> bool:
+    return value is not None and not (isinstance(value, ast.Constant) and value.value is None)
+
+
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield the statements of a function, without those of functions and classes inside it."""
+    for node in body:
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            yield from _statements(ast.iter_child_nodes(node))
 
 
 def own_blocks() -> dict[str, Build]:

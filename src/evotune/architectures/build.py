@@ -80,8 +80,13 @@ def build_chain(layers: Sequence[Mapping[str, Any]], shape: Shape, name: str = "
 
 
 def _build_layer(record: Mapping[str, Any], shape: Shape, where: str) -> nn.Module | None:
+    if not isinstance(record, Mapping) or BLOCK not in record:
+        raise TaskError(
+            f'{where} is a record such as {{"block": "dense", "units": 32}}, got {record!r}'
+        )
     settings = {name: value for name, value in record.items() if name != BLOCK}
     block = find_block(record[BLOCK], where)
+    block.check_dimensions(len(shape), where)
     block.check(settings, where)
     try:
         module = block.build(shape, **settings)

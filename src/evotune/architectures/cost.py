@@ -1,6 +1,6 @@
 """What a network costs: parameters, multiplications, memory, and its latency on this machine."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import quantiles
@@ -24,6 +24,10 @@ WARM_UP = 3
 #: A latency is the median of so many forward passes, of fewest to most, within `SECONDS`.
 FEWEST, MOST = 7, 200
 SECONDS = 0.5
+
+
+#: One input of a network: a tensor, ``(examples, ...)``, or several by name.
+Input = Tensor | Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Cost:
 
 def cost(
     what: nn.Module | Mapping[str, Any],
-    shape: Shape | Tensor | Sequence[Tensor] | None = None,
+    shape: Shape | Input | Sequence[Tensor] | None = None,
     *,
     model: Template | None = None,
     latency: bool = False,
@@ -62,7 +66,8 @@ def cost(
     Args:
         what: A module; or params, with their template as ``model``; or a `Network.structure`.
         shape: Of one example, without the batch, such as ``(1, 28, 28)``; or example inputs,
-            ``(examples, ...)``, several as a list or tuple. A network of a template knows it.
+            ``(examples, ...)``: a tensor, a dict by name, or a list or tuple of several. A network
+            of a template knows it.
         model: The template that builds the network of params.
         latency: Measure the latency too, which takes about half a second.
         batch: Examples in a forward pass whose latency is measured, where ``shape`` gives none.
@@ -114,14 +119,14 @@ def _built(what: Any, model: Any) -> nn.Module:
         return model(what)
 
 
-def _inputs(module: nn.Module, shape: Any, count: int) -> tuple[Tensor, ...]:
+def _inputs(module: nn.Module, shape: Any, count: int) -> tuple[Input, ...]:
     """Return inputs of ``count`` examples on the device of the module, or those that are given.
 
     Raises:
         TaskError: Nothing says what they are.
     """
-    if isinstance(shape, Tensor):
-        inputs: tuple[Tensor, ...] = (shape,)
+    if isinstance(shape, Tensor) or (isinstance(shape, Mapping) and shape):
+        inputs: tuple[Any, ...] = (shape,)
     elif shape is None and isinstance(module, Network):
         inputs = template_of(module.structure).example(count)
     elif _are(int, shape):
@@ -134,8 +139,23 @@ def _inputs(module: nn.Module, shape: Any, count: int) -> tuple[Tensor, ...]:
             f"example inputs, such as x[:1]; got {shape!r}"
         )
     parameter = next(module.parameters(), None)
-    device = inputs[0].device if parameter is None else parameter.device
-    return tuple(each.to(device) for each in inputs)
+    device = _tensors(inputs)[0].device if parameter is None else parameter.device
+    # Copies, as what is a part of a larger tensor would count with all of it.
+    copies = [
+        {name: _copy(value, device) for name, value in each.items()}
+        if isinstance(each, Mapping)
+        else _copy(each, device)
+        for each in inputs
+    ]
+    return tuple(copies)
+
+
+def _copy(tensor: Tensor, device: torch.device) -> Tensor:
+    return tensor.detach().to(device, copy=True)
+
+
+def _tensors(inputs: Iterable[Input]) -> list[Tensor]:
+    return [t for each in inputs for t in (each.values() if isinstance(each, Mapping) else (each,))]
 
 
 def _are(kind: type, given: Any) -> bool:
@@ -155,7 +175,7 @@ def _undisturbed(module: nn.Module) -> Iterator[None]:
                 each.training = True
 
 
-def _counted(module: nn.Module, inputs: tuple[Tensor, ...]) -> Cost:
+def _counted(module: nn.Module, inputs: tuple[Input, ...]) -> Cost:
     own = [*module.parameters(), *module.buffers()]
     kept: dict[int, Tensor] = {}
 
@@ -169,9 +189,10 @@ def _counted(module: nn.Module, inputs: tuple[Tensor, ...]) -> Cost:
         with torch.enable_grad(), hooks, counter:
             output = module(*inputs)  # it keeps alive the tensors whose addresses are compared
     except Exception as error:
-        error.add_note(f"(in cost(), on inputs of shape {[tuple(each.shape) for each in inputs]})")
+        shapes = [tuple(each.shape) for each in _tensors(inputs)]
+        error.add_note(f"(in cost(), on inputs of shape {shapes})")
         raise
-    examples = len(inputs[0])
+    examples = len(_tensors(inputs)[0])
     weights = {p.untyped_storage().data_ptr() for p in own}
     activations = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in weights)
     del output
@@ -182,7 +203,7 @@ def _counted(module: nn.Module, inputs: tuple[Tensor, ...]) -> Cost:
     )
 
 
-def _seconds(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[float]:
+def _seconds(module: nn.Module, inputs: tuple[Input, ...]) -> list[float]:
     """Return the seconds of forward passes, one after another."""
     found: list[float] = []
     with torch.inference_mode():
@@ -193,8 +214,8 @@ def _seconds(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[float]:
     return found
 
 
-def _pass(module: nn.Module, inputs: tuple[Tensor, ...]) -> float:
-    device = inputs[0].device
+def _pass(module: nn.Module, inputs: tuple[Input, ...]) -> float:
+    device = _tensors(inputs)[0].device
     _wait(device)
     began = perf_counter()
     module(*inputs)

@@ -4,6 +4,7 @@ So an oversized network never costs a trial, and params, reports and the search 
 of the layers that there are.
 """
 
+import sys
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
@@ -12,14 +13,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from evotune.architectures.blocks import WIDTHS
 from evotune.architectures.build import Layers
 from evotune.architectures.counting import Counter, DryRun
 from evotune.checks import is_number
-from evotune.errors import TaskError
+from evotune.errors import EvotuneError, TaskError
 from evotune.protocols import Genome
 from evotune.space import Domain, Space
 from evotune.space.chain import BLOCK, DEPTH
+from evotune.space.layers import WIDTHS
 
 
 class Buildable(Protocol):
@@ -64,12 +65,16 @@ class _Size:
     kept: Mapping[str, Collection[int]]
 
 
+#: What cannot be built is too large for any limit.
+_UNBUILDABLE = _Size(sys.maxsize, sys.maxsize, {})
+
+
 def fit(template: Buildable, limits: Limits, space: Space, genome: Genome) -> dict[str, Any]:
     """Return a genome whose network has all its layers and keeps to the limits.
 
     First, layers that do not fit their input (a pool on 1 × 1) move behind the depth of their
     chain, as far as its fewest layers allow. Then, while the network is too large, all widths (the
-    settings named in `evotune.architectures.blocks.WIDTHS`) are scaled by √(limit/size), by one
+    settings named in `evotune.space.layers.WIDTHS`) are scaled by √(limit/size), by one
     step at least. Where even the smallest widths are too much, one layer at a time is taken away,
     changed into another block, or added (such as a pool), whichever makes the network smallest.
 
@@ -86,6 +91,8 @@ def fit(template: Buildable, limits: Limits, space: Space, genome: Genome) -> di
         TaskError: No network within the limits was found; it says how small they get.
     """
     fitting = _Fitting(template, limits, space)
+    if fitting.size(genome) is _UNBUILDABLE:
+        return dict(genome)  # its trial fails, and says why
     fitted = fitting.without_skipped(dict(genome))
     if fitting.excess(fitted) <= 1:
         return fitted
@@ -117,8 +124,21 @@ class _Fitting:
                 try:
                     self._sizes[key] = self._measured(params, DryRun())
                 except Exception:  # a block of a user's own may need its weights
-                    self._sizes[key] = self._measured(params, Counter())
+                    is_built = self._is_built(params)
+                    self._sizes[key] = (
+                        self._measured(params, Counter()) if is_built else _UNBUILDABLE
+                    )
         return self._sizes[key]
+
+    def _is_built(self, params: Mapping[str, Any]) -> bool:
+        """Tell whether there is a network: a block of a user's own may fail on some shapes."""
+        try:
+            self.template(params)
+        except EvotuneError:
+            raise
+        except Exception:
+            return False
+        return True
 
     def _measured(self, params: Mapping[str, Any], counter: Counter) -> _Size:
         with counter, torch.no_grad():

@@ -1,14 +1,25 @@
 """What one running trial may do with weights: start from donors', and keep its own."""
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from evotune.checkpoints.hyperparameters import BuiltSettings, set_dropout, warn_of_unused
-from evotune.checkpoints.state import State, fitted, is_tensor, restore, snapshot
+from evotune.checkpoints.state import (
+    State,
+    fitted,
+    is_alike,
+    is_tensor,
+    kept_structure,
+    restore,
+    snapshot,
+)
 from evotune.checkpoints.store import Checkpoints
 from evotune.errors import CheckpointError, TaskError
 from evotune.trial import Checkpoint, Trial
+
+log = logging.getLogger("evotune")
 
 _IN_LIST = re.compile(r"(?:.*?\.)?networks\.(\d+)\.")
 _FIRST = re.compile(r"(\d+)\.")
@@ -43,7 +54,7 @@ class TrialWeights:
         self._write = write
         self._kept: tuple[State, float] | None = None
 
-    def resume(self, trial: Trial, objects: Mapping[str, Any]) -> float:
+    def resume(self, trial: Trial, objects: Mapping[str, Any], inputs: Any = None) -> float:
         """Load the donor's state, and apply the trial's params to optimizers and dropout modules.
 
         Without a donor nothing is changed; genes that differ from what was built are logged once.
@@ -53,6 +64,8 @@ class TrialWeights:
         Args:
             trial: Says which donors, and how their weights are taken over.
             objects: What was freshly built, by name.
+            inputs: Examples as the model reads them, or a function that returns them; for a model
+                whose structure differs from the donor's.
 
         Returns:
             Epochs that the weights have been trained for; 0 for fresh ones.
@@ -69,7 +82,23 @@ class TrialWeights:
             warn_of_unused(objects, trial.params)
             return 0.0
         state, epochs = found
-        restore(objects, _mixed_with_fresh(state, trial.inherit, modules))
+        others = {
+            name: module
+            for name, module in modules.items()
+            if kept_structure(state, name)
+            and callable(getattr(module, "take_over", None))
+            and not is_alike(module, state.get(name))
+        }
+        if others:
+            _take_over(trial, others, state, inputs() if callable(inputs) else inputs)
+            # What trains them, such as an optimizer, has a state of other shapes.
+            modules = {name: module for name, module in modules.items() if name not in others}
+            objects = {
+                n: o for n, o in objects.items() if n in modules or isinstance(o, list | dict)
+            }
+        mixed = _mixed_with_fresh(state, trial.inherit, modules)
+        _check_ensembles(trial, modules, mixed)
+        restore(objects, mixed)
         built.put_back(trial.params)
         for module in modules.values():
             set_dropout(module, trial.params, built=True)
@@ -126,6 +155,49 @@ class TrialWeights:
                 number,
             )
         return self._store.load(number, self._donors[number])
+
+
+def _take_over(
+    trial: Trial, networks: Mapping[str, Any], state: Mapping[str, Any], inputs: Any
+) -> None:
+    """Write the donor's weights into networks of another structure.
+
+    Raises:
+        CheckpointError: The donor's network cannot be built here.
+    """
+    shrink, perturb = trial.inherit.get("shrink", 1.0), trial.inherit.get("perturb", 0.0)
+    for name, network in networks.items():
+        structure = kept_structure(state, name)
+        own = {key: part.detach().clone() for key, part in network.named_parameters()}
+        try:
+            said = network.take_over(structure, state[name], inputs, trial.seed)
+        except TaskError as error:
+            raise CheckpointError(
+                f"{name} cannot take over the weights of trial {trial.donors[0]}: {error}"
+            ) from error
+        if (shrink, perturb) != (1.0, 0.0):
+            taken = {key: part.detach() for key, part in network.named_parameters()}
+            mixed = shrink_and_perturb(taken, own, shrink, perturb)
+            network.load_state_dict(mixed, strict=False)
+        log.info(
+            "trial %d: %s has another structure than that of trial %d, and a fresh optimizer; %s",
+            *(trial.number, name, trial.donors[0], said),
+        )
+
+
+def _check_ensembles(trial: Trial, modules: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Refuse networks with several donors where structures differ: each would need its own map."""
+    if len(trial.inherit.get("networks", ())) < 2:
+        return
+    for name, module in modules.items():
+        changes = any(callable(getattr(part, "take_over", None)) for part in module.modules())
+        if changes and not is_alike(module, state.get(name)):
+            raise CheckpointError(
+                f"{name} is an ensemble of {len(trial.inherit['networks'])} networks whose layers "
+                f"are not those of trials {', '.join(map(str, trial.donors))}; the structure of an "
+                "ensemble cannot change along a line of weights: write networks=1, or Fixed genes "
+                "in a Chain of one depth"
+            )
 
 
 def _check_fresh(trial: Trial, modules: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evotune.errors import CheckpointError
+from evotune.trial import thawed
 
 #: Nested parts by the name of the object they come from, such as ``{"model": {"weight": ...}}``.
 State = dict[str, Any]
@@ -39,8 +40,11 @@ _BUILD: dict[str, Callable[[Any], Any]] = {
 _WRAPPERS = ("_orig_mod", "module")
 _SHAPE_ADVICE = (
     "genes that change shapes, or the kind of optimizer, cannot change along a line of weights: "
-    "keep them Fixed, or search them first with recipes.tune_then_schedule"
+    "keep them Fixed, search them first with recipes.tune_then_schedule, or build the model by a "
+    "template such as image_classifier, whose weights are inherited across shapes"
 )
+#: Behind the name of an object: under which name its structure is kept; no keyword has a dot.
+_STRUCTURE = ".structure"
 
 
 class _Words(NamedTuple):
@@ -71,7 +75,48 @@ def snapshot(objects: Mapping[str, Any]) -> State:
         CheckpointError: Something is neither a tensor, an array nor plain; says where.
     """
     seen: dict[Any, Any] = {}
-    return {name: _copy(_state_of(value), name, seen) for name, value in objects.items()}
+    state = {name: _copy(_state_of(value), name, seen) for name, value in objects.items()}
+    return state | structures(objects)
+
+
+def structures(objects: Mapping[str, Any]) -> State:
+    """Return the structures of those objects that are networks of a template, as parts of a state.
+
+    A structure is plain (see `evotune.architectures.network.Network`): with it the network can be
+    built again, or its weights carried over to another structure.
+    """
+    found = ((name, getattr(thing, "structure", None)) for name, thing in objects.items())
+    return {
+        name + _STRUCTURE: thawed(structure)
+        for name, structure in found
+        if _is_structure(structure)
+    }
+
+
+def kept_structure(state: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """Return the structure that a state holds of an object, or None."""
+    structure = state.get(name + _STRUCTURE)
+    return structure if _is_structure(structure) else None
+
+
+def _is_structure(structure: Any) -> bool:
+    return isinstance(structure, Mapping) and {"template", "options", "params"} <= set(structure)
+
+
+def names_in(state: Mapping[str, Any]) -> list[str]:
+    """Return the names of the objects whose state it is."""
+    return [name for name in state if not name.endswith(_STRUCTURE)]
+
+
+def is_alike(module: Any, part: Any) -> bool:
+    """Return whether a module's state has the names and shapes of a kept one."""
+    own, theirs = module.state_dict(), fitted(module, part)
+    if not isinstance(theirs, Mapping) or own.keys() != theirs.keys():
+        return False
+    return all(
+        getattr(value, "shape", None) == getattr(theirs[name], "shape", None)
+        for name, value in own.items()
+    )
 
 
 def restore(
@@ -100,9 +145,8 @@ def restore(
     missing = [name for name in objects if name not in state]
     if missing:
         who = "the donor" if kept_by is None else f"trial {kept_by}"
-        raise CheckpointError(
-            f"{who} kept {', '.join(state) or 'nothing'}, not {', '.join(missing)}; {words.names}"
-        )
+        kept = ", ".join(names_in(state)) or "nothing"
+        raise CheckpointError(f"{who} kept {kept}, not {', '.join(missing)}; {words.names}")
     seen: dict[Any, Any] = {}
     for name, target in objects.items():
         _restore_one(name, target, fitted(target, _copy(state[name], name, seen)), words)

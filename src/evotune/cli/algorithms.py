@@ -173,6 +173,8 @@ def make_operator(option: str, value: Any) -> Any:
             options.setdefault("name", next(iter(family)))
         if "name" not in options:
             raise ConfigError(f"needs a name: one of {', '.join(family)}")
+        if "base" in options:  # an operator around another of its family
+            options["base"] = make_operator(option, options["base"])
         maker = _pick(option, options.pop("name"), family)
         return build(maker, _with_tuples(maker, options))
 

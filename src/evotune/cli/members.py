@@ -1,12 +1,12 @@
 """Tables for a terminal: the members of population-based training."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.table import Table
 
 from evotune.analysis.steps import Step
 from evotune.analysis.text import number
-from evotune.cli.tables import score_texts, state_text, table
+from evotune.cli.tables import param_columns, score_texts, state_text, table
 from evotune.objectives import Objectives
 
 #: Characters of the columns member, trial, epochs, state, weights and came.
@@ -14,7 +14,7 @@ OWN_COLUMNS = 56
 
 
 def members_table(
-    steps: Iterable[Step],
+    steps: Sequence[Step],
     objectives: Objectives,
     genes: Sequence[str],
     *,
@@ -37,7 +37,7 @@ def members_table(
         *names,
         ">weights",
         "came",
-        *(f">{gene}" for gene in genes),
+        *param_columns(genes, (step.trial for step in steps)),
     )
     for step in steps:
         params = step.trial.params

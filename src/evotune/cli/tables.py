@@ -1,6 +1,6 @@
 """Recorded studies as tables for a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from rich import box
@@ -122,10 +122,7 @@ def trials_table(
         now: Current Unix time in seconds, for how long running trials have run.
     """
     names = [f">{objective.metric}" for objective in objectives.objectives]
-    chains = {name for trial in trials for name, v in trial.params.items() if isinstance(v, list)}
-    params = ["params"]
-    if genes is not None:
-        params = [gene if gene in chains else f">{gene}" for gene in genes]
+    params = ["params"] if genes is None else param_columns(genes, trials)
     training = [">epochs", ">weights"] if steps else []
     made = table(">trial", "state", ">seconds", *training, *names, *params)
     for trial in trials:
@@ -144,6 +141,12 @@ def trials_table(
             style="bold" if trial.number == best else None,
         )
     return made
+
+
+def param_columns(names: Sequence[str], trials: Iterable[Trial]) -> list[str]:
+    """Return the columns of params: numbers on the right, layers on the left, as they may wrap."""
+    chains = {name for trial in trials for name, v in trial.params.items() if isinstance(v, list)}
+    return [name if name in chains else f">{name}" for name in names]
 
 
 def _training_texts(step: Step) -> tuple[str, str]:

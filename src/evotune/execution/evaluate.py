@@ -147,8 +147,11 @@ def outcome_of(handle: RunningTrial, returned: Any, seconds: float) -> Outcome |
     try:
         checkpoint = None if handle.weights is None else handle.weights.written()
     except CheckpointError as error:
-        # A full disk or quota would fail all later trials too, so the whole run ends here.
-        return Failure("checkpoint", str(error), fatal=True)
+        if handle.keeps:
+            # A full disk or quota would fail all later trials too, so the whole run ends here.
+            return Failure("checkpoint", str(error), fatal=True)
+        log.warning("the weights of trial %d are not kept: %s", handle.number, error)
+        checkpoint = None
     return Outcome(metrics, tuple(handle.reports), handle.stopped, checkpoint)
 
 

@@ -1,12 +1,12 @@
 """The findings of a report: a few sentences above its figures."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from evotune.analysis.data import StudyData
-from evotune.analysis.diversity import LIMIT, collapses
+from evotune.analysis.diversity import LIMIT, Collapse, collapses
 from evotune.analysis.scales import units
 from evotune.analysis.text import count, number, percent, shorten
 
@@ -68,7 +68,7 @@ def _infeasible(data: StudyData) -> Iterator[str]:
 
 
 def _decisive(data: StudyData) -> Iterator[str]:
-    shares = list(data.importance.shares.items())
+    shares = list(data.importance.by_entry(data.space).items())
     if not data.importance.is_reliable or len(shares) < 2:
         return
     parts = [f"{name} ({percent(share)})" for name, share in shares[:3] if share >= 0.1]
@@ -114,7 +114,9 @@ def alarms(data: StudyData) -> Iterator[str]:
     if not found:
         return
     unit = "generation" if data.groups.born_name == "generation" else "trial"
-    genes = ", ".join(f"{c.gene} (since {unit} {c.since})" for c in found)
+    genes = ", ".join(_collapsed(data, found, unit))
+    if not genes:
+        return
     last = int(data.groups.of.max())
     yield (
         f"Diversity has collapsed in {genes}: until the end, {unit} {last}, the spread over the "
@@ -122,6 +124,21 @@ def alarms(data: StudyData) -> Iterator[str]:
         "select. A search that has converged well looks the same; if it was too early, use a "
         "larger mutation, a larger population, or Islands."
     )
+
+
+def _collapsed(data: StudyData, found: Sequence[Collapse], unit: str) -> Iterator[str]:
+    """Yield which genes have collapsed, and of chains those that have lost most of their genes.
+
+    A layer that few trials have says little, and the others of its chain may be diverse.
+    """
+    since = {collapse.gene: collapse.since for collapse in found}
+    for name, genes in data.space.entries.items():
+        lost = [gene for gene in genes if gene in since]
+        varied = [gene for gene in genes if gene in data.diversity.genes]
+        if name not in data.space.chains and lost:
+            yield f"{name} (since {unit} {since[name]})"
+        elif 2 * len(lost) > len(varied):
+            yield f"{name} ({len(lost)} of its {len(varied)} genes)"
 
 
 def _failures(data: StudyData) -> Iterator[str]:

@@ -125,6 +125,7 @@ def _importance(data: StudyData) -> Section:
     why = "the forest hardly predicts the ranking, so the bars may be chance"
     if result.trials < 20:
         why = f"{result.trials} trials are too few to tell signal from chance"
+    chains = " All genes of a chain of layers have a bar together." if data.space.chains else ""
     explained = f"{100 * result.quality:.0f} %" if result.quality > 0 else "nothing"
     return Section(
         "importance",
@@ -132,7 +133,8 @@ def _importance(data: StudyData) -> Section:
         "Blue: share of the variance in the ranking over the whole space, predicted by a random "
         "forest, due to this gene: strong for the gene alone, faded for its interactions (fANOVA). "
         f"The forest explains {explained} of the ranking of unseen trials (R²). Orange: how much "
-        "the gene decides whether a trial is among the best tenth (PED-ANOVA)." + _ages(data),
+        f"the gene decides whether a trial is among the best tenth (PED-ANOVA).{chains}"
+        + _ages(data),
         figure,
         notes=_first_only(data),
         warning="" if result.is_reliable else f"Do not rely on this: {why}.",

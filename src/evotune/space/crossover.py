@@ -9,7 +9,7 @@ parent, where its value was evaluated. Options out of bounds raise AlgorithmErro
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.names import own_names
 from evotune.space.domains.base import Mix
+from evotune.space.layers import Layers, active_chains
 from evotune.space.space import Genome, Space
 
 __dir__ = own_names(__name__)
@@ -27,6 +28,14 @@ Crossover = Callable[[Space, Genome, Genome, np.random.Generator], Genome]
 def _check_rate(name: str, rate: float) -> None:
     if not 0.0 <= rate <= 1.0:
         raise AlgorithmError(f"{name}: rate must lie in [0, 1], got {rate!r}")
+
+
+class Exchange(Protocol):
+    """A crossover that takes each locus whole from either parent."""
+
+    def picks(self, loci: int, rng: np.random.Generator) -> list[bool]:
+        """Return for each locus whether it comes from the second parent."""
+        ...
 
 
 def _exchange(space: Space, a: Genome, b: Genome, from_b: Sequence[bool]) -> dict[str, Any]:
@@ -58,13 +67,16 @@ class KPoint:
     def __call__(
         self, space: Space, a: Genome, b: Genome, rng: np.random.Generator
     ) -> dict[str, Any]:
-        loci = len(space.names)
+        return _exchange(space, a, b, self.picks(len(space.names), rng))
+
+    def picks(self, loci: int, rng: np.random.Generator) -> list[bool]:
+        """Return for each locus whether it comes from the second parent."""
         cuts = set((rng.permutation(loci - 1)[: self.points] + 1).tolist()) if loci > 1 else set()
         from_b, swap = [], False
         for locus in range(loci):
             swap ^= locus in cuts
             from_b.append(swap)
-        return _exchange(space, a, b, from_b)
+        return from_b
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +98,11 @@ class Uniform:
     def __call__(
         self, space: Space, a: Genome, b: Genome, rng: np.random.Generator
     ) -> dict[str, Any]:
-        return _exchange(space, a, b, [u < self.rate for u in rng.random(len(space.names))])
+        return _exchange(space, a, b, self.picks(len(space.names), rng))
+
+    def picks(self, loci: int, rng: np.random.Generator) -> list[bool]:
+        """Return for each locus whether it comes from the second parent."""
+        return [u < self.rate for u in rng.random(loci).tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +123,48 @@ class Segment:
     def __call__(
         self, space: Space, a: Genome, b: Genome, rng: np.random.Generator
     ) -> dict[str, Any]:
-        crossings = rng.random(len(space.names)) < self.rate
-        return _exchange(space, a, b, (np.cumsum(crossings) % 2 == 1).tolist())
+        return _exchange(space, a, b, self.picks(len(space.names), rng))
+
+    def picks(self, loci: int, rng: np.random.Generator) -> list[bool]:
+        """Return for each locus whether it comes from the second parent."""
+        crossings = rng.random(loci) < self.rate
+        return [count % 2 == 1 for count in np.cumsum(crossings).tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class ByLayer:
+    """Exchange the layers of chains whole: cuts fall between layers, never inside of one.
+
+    ``ByLayer(KPoint(1))``, ``ByLayer(KPoint(2))`` and ``ByLayer(Uniform())`` are the one-point,
+    two-point and uniform crossover of Wasudeorao and Prasad (2024) on layers. Layer k of one parent
+    stands beside layer k of the other; the depth, and each gene outside of chains, is a locus of
+    its own. For cuts at different places in both parents see `Splice`.
+
+    Args:
+        base: Which loci are exchanged: `KPoint`, `Uniform` or `Segment`.
+    """
+
+    base: Exchange = KPoint(1)
+
+    def __post_init__(self) -> None:
+        if not callable(getattr(self.base, "picks", None)) or isinstance(self.base, type):
+            raise AlgorithmError(
+                f"ByLayer: base is KPoint(1), Uniform() or Segment(), got {self.base!r}"
+            )
+
+    def __call__(
+        self, space: Space, a: Genome, b: Genome, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        layers = {
+            gene: (name, k)
+            for name, chain in space.chains.items()
+            for k in range(1, chain.max + 1)
+            for gene in chain.slot(name, k)
+        }
+        loci = [layers.get(gene, (gene, 0)) for gene in space.names]
+        places = {locus: place for place, locus in enumerate(dict.fromkeys(loci))}
+        picks = self.base.picks(len(places), rng)
+        return _exchange(space, a, b, [picks[places[locus]] for locus in loci])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +191,58 @@ class Blend:
             return u + (v - u) * (draw * (1 + 2 * self.alpha) - self.alpha)
 
         return _mix_ordered(space, a, b, rng, mix)
+
+
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """Join the first layers of one parent to the last of the other: one cut in each.
+
+    One-point crossover of lists of different length: both cuts fall anywhere between layers, so
+    that the child may be deeper or shallower than both; its depth stays in the chain's bounds.
+
+    Args:
+        base: The crossover of the genes outside of chains, and of chains that only one parent has.
+    """
+
+    base: Crossover = Blend(0.3)
+
+    def __post_init__(self) -> None:
+        if not callable(self.base) or isinstance(self.base, type):
+            raise AlgorithmError(
+                f"Splice: base is a crossover such as Blend(0.3), got {self.base!r}"
+            )
+
+    def __call__(
+        self, space: Space, a: Genome, b: Genome, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        child = dict(self.base(space, a, b, rng))
+        both = set(active_chains(space, a)) & set(active_chains(space, b))
+        for name in space.chains:
+            if name in both:
+                first, second = Layers(space, name, a), Layers(space, name, b)
+                i, j = _cuts(first, second, rng)
+                rest = [*first.slots[i : first.depth], *first.slots[first.depth :]]
+                joined = [*first.slots[:i], *second.slots[j : second.depth]]
+                whole = [*joined, *rest][: len(first.slots)]
+                child = Layers(space, name, child).replaced(whole, len(joined))
+        return child
+
+
+def _cuts(a: Layers, b: Layers, rng: np.random.Generator) -> tuple[int, int]:
+    """Return how many layers of ``a`` come first, and which of ``b``, from 0, is the next.
+
+    Parents in either order get the same two cuts, and both children have an allowed depth.
+    """
+    turned = repr([a.genome[n] for n in a.space]) > repr([b.genome[n] for n in b.space])
+    one, two = (b, a) if turned else (a, b)
+    cuts = [
+        (i, j)
+        for i in range(one.depth + 1)
+        for j in range(two.depth + 1)
+        if one.allows(i + two.depth - j) and two.allows(j + one.depth - i)
+    ]
+    i, j = cuts[int(rng.integers(len(cuts)))]
+    return (j, i) if turned else (i, j)
 
 
 @dataclass(frozen=True, slots=True)

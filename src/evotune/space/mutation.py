@@ -11,10 +11,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from evotune.checks import did_you_mean
 from evotune.errors import AlgorithmError
 from evotune.names import own_names
 from evotune.space.domains import Domain
 from evotune.space.domains.lattice import FINE
+from evotune.space.layers import EDITS, Layers, active_chains
 from evotune.space.space import Genome, Space
 
 __dir__ = own_names(__name__)
@@ -259,3 +261,72 @@ def _multiply(domain: Domain, value: Any, factor: float) -> Any:
         if value == ends[share > 0]:  # the bound would keep it in place
             share = -share
     return domain.grow(value, share)
+
+
+@dataclass(frozen=True, slots=True)
+class Structural:
+    """Edit the layers of a chain, with probability ``share``; otherwise another mutation.
+
+    One random operation out of: ``insert`` a random layer, ``delete``, ``duplicate``, or ``swap``
+    two; ``replace`` the block of a layer, ``widen`` it (wider or narrower by half), or ``change``
+    how it works, such as its activation. One that is not possible, or changes nothing, gives way
+    to another. So Wasudeorao and Prasad (2024) describe structural mutation: layers are added or
+    removed, and numbers of neurons and how they work are altered. A space without an active chain
+    has ``base`` only.
+
+    Layers move as wholes, with their dormant genes. Ordinary mutations vary chains too, through the
+    depth and the block of each layer, and are the default: see benchmarks/RESULTS.md.
+
+    Args:
+        base: The mutation of everything else.
+        share: Probability of an operation on layers.
+        operations: Names of the operations to choose from.
+    """
+
+    base: Mutation = Gaussian()
+    share: float = 0.3
+    operations: tuple[str, ...] = tuple(EDITS)
+
+    def __post_init__(self) -> None:
+        _check_callable("Structural", self.base)
+        if not 0 <= self.share <= 1:
+            raise AlgorithmError(f"Structural: share must lie in [0, 1], got {self.share!r}")
+        if isinstance(self.operations, list):  # as files write them
+            object.__setattr__(self, "operations", tuple(self.operations))
+        if not isinstance(self.operations, tuple) or not self.operations:
+            raise AlgorithmError(
+                f"Structural: operations are one or more of {', '.join(EDITS)}, such as "
+                f"('insert', 'delete'); got {self.operations!r}"
+            )
+        for name in self.operations:
+            if name not in EDITS:
+                raise AlgorithmError(
+                    f"Structural: there is no operation {name!r}, only {', '.join(EDITS)}"
+                    f"{did_you_mean(str(name), EDITS)}"
+                )
+
+    def __call__(self, space: Space, genome: Genome, rng: np.random.Generator) -> dict[str, Any]:
+        if rng.random() < self.share:
+            child = self._edited(space, genome, rng)
+            if child is not None:
+                return child
+        return dict(self.base(space, genome, rng))
+
+    def _edited(
+        self, space: Space, genome: Genome, rng: np.random.Generator
+    ) -> dict[str, Any] | None:
+        """Return the genome after the first operation that makes a difference, or None."""
+        chains = active_chains(space, genome)
+        pairs = [(operation, chain) for operation in self.operations for chain in chains]
+        key = space.key(genome)
+        for pick in rng.permutation(len(pairs)).tolist():
+            operation, chain = pairs[pick]
+            child = EDITS[operation](Layers(space, chain, genome), rng)
+            if child is not None and space.key(child) != key:
+                return child
+        return None
+
+
+def _check_callable(name: str, base: Any) -> None:
+    if not callable(base) or isinstance(base, type):
+        raise AlgorithmError(f"{name}: base is a mutation such as Gaussian(), got {base!r}")

@@ -275,7 +275,7 @@ class Engine:
         """
         self.check_driver()
         traits = self.algorithm.traits
-        if traits.inherits and not traits.budgets:
+        if traits.inherits and not (traits.newcomers or traits.budgets):
             raise StudyError(
                 f"{type(self.algorithm).__name__} trains one population on and on, in which params "
                 "from elsewhere have no weights to go on from: write seeds=[{...}] when the study "

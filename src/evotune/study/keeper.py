@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evotune.checkpoints.handover import TrialWeights
+from evotune.checkpoints.state import State, kept_structure, names_in, restore
 from evotune.checkpoints.store import Checkpoints
 from evotune.errors import CheckpointError, StudyError
 from evotune.protocols import Algorithm, StudyDefinition
@@ -154,8 +155,8 @@ class Keeper:
             CheckpointError: No trial is running, and the needed weights already fill the quota.
         """
         quota = self.store.quota
-        if quota is None or not self.store.has_location:
-            return True
+        if quota is None or not self.store.has_location or not self.algorithm.traits.inherits:
+            return True  # what only the best trial keeps ends no run
         if running and not self._largest:
             return False  # the size of a checkpoint is not known yet
         # Weights that are only in memory count too: they are written when the run ends.
@@ -184,12 +185,37 @@ class Keeper:
         Raises:
             CheckpointError: The weights were removed, are damaged, or do not fit the objects.
         """
-        from evotune.checkpoints.state import restore
+        restore(objects, self._state(trial), trial.number)
 
+    def rebuild(self, trial: Trial) -> Any:
+        """Return a trial's network, built of the structure that was kept with its weights.
+
+        Returns:
+            The network; of several by name, a dict.
+
+        Raises:
+            CheckpointError: The weights were removed or are damaged, or nothing that was kept says
+                how it is built.
+            TaskError: A block of the network is not known here.
+        """
+        state = self._state(trial)
+        found = {n: s for n in names_in(state) if (s := kept_structure(state, n)) is not None}
+        if not found:
+            raise CheckpointError(
+                f"trial {trial.number} kept {', '.join(names_in(state)) or 'nothing'}, which does "
+                "not say how it is built, as networks of templates do; build the model and write "
+                f"study.restore({trial.number}, model=model)"
+            )
+        from evotune.architectures.heritage import trained  # imports torch
+
+        networks = {name: trained(structure, state[name]) for name, structure in found.items()}
+        return networks if len(networks) > 1 else next(iter(networks.values()))
+
+    def _state(self, trial: Trial) -> State:
         record = self._kept.get(trial.number, trial.checkpoint)
         if record is None or record.external:
             raise CheckpointError(f"the weights of trial {trial.number} are not kept by the study")
-        restore(objects, self.store.load(trial.number, record)[0], trial.number)
+        return self.store.load(trial.number, record)[0]
 
     # -- after a trial ------------------------------------------------------------------------
 

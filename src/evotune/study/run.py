@@ -129,10 +129,17 @@ def check_epochs(algorithm: Algorithm, limits: Limits) -> None:
     """Refuse a run that would end trials before the algorithm has compared them all, or never end.
 
     Raises:
-        StudyError: ``epochs`` lies below the largest budget that the algorithm gives, or is the
-            only limit of an algorithm whose trials all start afresh.
+        StudyError: ``epochs`` lies below the largest budget that the algorithm gives, would all go
+            to the first trials of lines of weights, or is the only limit of an algorithm whose
+            trials all start afresh.
     """
     epochs, longest = limits.epochs, max(algorithm.traits.budgets, default=0)
+    if epochs is not None and algorithm.traits.newcomers and not longest:
+        raise StudyError(
+            f"epochs={epochs:g} limits a whole line of inherited weights, and its first trial "
+            "would take all of it: write Genetic(..., inherit=True, epochs=2) for what each trial "
+            "adds"
+        )
     may_inherit = algorithm.traits.inherits or algorithm.traits.changes
     if limits.has_only_epochs and not may_inherit and not longest:
         raise StudyError(
@@ -141,9 +148,12 @@ def check_epochs(algorithm: Algorithm, limits: Limits) -> None:
             "write trials=100 or timeout=3600 too"
         )
     if epochs is not None and epochs < longest:
+        shorter = f"{type(algorithm).__name__}(..., maximum={epochs:g})"
+        if algorithm.traits.newcomers:
+            shorter = f"Genetic(..., inherit=True, epochs={epochs:g})"
         raise StudyError(
             f"epochs={epochs:g} ends trials before their longest budget, {longest:g}: write "
-            f"{type(algorithm).__name__}(..., maximum={epochs:g}), or leave epochs= out"
+            f"{shorter}, or leave epochs= out"
         )
 
 
@@ -326,7 +336,8 @@ class Run:
             return self.engine.restart(waiting, self.limits.epochs)
         trial = self.engine.propose(self.limits.epochs)
         if trial is None and not self.engine.untold:
-            if self.limits.epochs is not None and self.engine.keeper.has_weights:
+            inherits = self.engine.algorithm.traits.inherits and self.engine.keeper.has_weights
+            if self.limits.epochs is not None and inherits:
                 self.stop_reason = "epochs"
             elif self.engine.algorithm.traits.size is not None:
                 self.stop_reason = "trials"

@@ -286,30 +286,41 @@ class Study:
 
         return write(path, self, find_comparison(self.storage, self.name))
 
-    def restore(self, number: int | None = None, **objects: Any) -> Trial:
-        """Load the weights that a trial kept into a model: ``study.restore(model=model)``.
+    def restore(self, number: int | None = None, **objects: Any) -> Any:
+        """Return a trained network, or load kept weights into a model of one's own.
+
+        ``study.restore()`` returns the best network that was built by a template, such as
+        `image_classifier`. ``study.restore(model=model)`` loads into any model.
 
         Args:
             number: The trial; by default the best one that has kept its weights.
-            **objects: Objects to load into, under the names that were used in ``trial.keep``; some
-                may be left out.
+            **objects: Objects to load into, under the names that were used in ``trial.keep``
+                (``model`` in a `SupervisedTask`); some may be left out.
 
         Returns:
-            The trial.
+            With objects, the trial. Without, the network, in evaluation mode; if a trial has kept
+            several, a dict of them by name.
 
         Raises:
             NoResultError: No trial has kept its weights.
-            CheckpointError: The weights were removed, are damaged, or do not fit the objects.
+            CheckpointError: The weights were removed, are damaged, or do not fit the objects; or no
+                objects are given, and what was kept does not say how it is built.
+            TaskError: A block of the network is not known here.
         """
         if not isinstance(number, int | None):
             name = type(number).__name__.lower()
             raise StudyError(f"objects are given by name: write study.restore(model={name})")
         number = self._ledger.best_with_weights() if number is None else number
         if number is None:
-            raise NoResultError(f"no trial of study {self.name!r} has kept its weights")
+            raise NoResultError(
+                f"no trial of study {self.name!r} has kept its weights; a SupervisedTask keeps "
+                "those of the best trial, a function of your own calls trial.keep(model=model)"
+            )
         trial = self._record(number)
         if trial.checkpoint is None:
             raise CheckpointError(f"trial {number} has kept no weights")
+        if not objects:
+            return self._keeper.rebuild(trial)
         self._keeper.restore(trial, objects)
         return trial
 

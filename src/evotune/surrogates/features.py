@@ -33,8 +33,7 @@ class Features:
     """Turns rows into features.
 
     Genes without an order are encoded by `Domain.features`; a dormant gene sits in the middle.
-    Chains are summarised too: measured on the accuracies of convolutional networks, slots and
-    summary together predict better than either alone.
+    Chains are summarised too.
 
     Args:
         rows: The rows of the space.
@@ -52,8 +51,7 @@ class Features:
         warped = len(self._numbers)
         first = warped + self._summary.size
         gene = [np.arange(first), *(np.full(n, first + k) for k, n in enumerate(sizes))]
-        layout = np.concatenate(gene).astype(np.intp)
-        self.layout = Layout(warped, first + len(sizes), layout)
+        self.layout = Layout(warped, first + len(sizes), np.concatenate(gene).astype(np.intp))
 
     def __call__(self, rows: Array, active: Mask) -> Array:
         """Return the features of rows, shape ``(rows, features)``.

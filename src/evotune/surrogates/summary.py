@@ -25,6 +25,7 @@ class Summary:
 
     Attributes:
         size: Number of features; 0 where the space has no chain of several layers.
+        columns: Columns of the rows that it summarises, those of all slots.
     """
 
     def __init__(self, rows: Rows) -> None:
@@ -35,6 +36,7 @@ class Summary:
             for part in _parts(rows, name, chain)
         ]
         self.size = sum(part.size for part in self._parts)
+        self.columns = np.array([k for part in self._parts for k in part.columns.flat], np.intp)
 
     def __call__(self, rows: Array, active: Mask) -> Array:
         """Return the features of rows, shape ``(rows, size)``.
@@ -59,14 +61,14 @@ class _Values:
     """
 
     def __init__(self, columns: Indices, values: int, *, places: bool) -> None:
-        self._columns = columns
+        self.columns = columns
         self._values = np.arange(values)[:, None]
         self._places = places
         self.size = 2 * values if places else values
 
     def __call__(self, rows: Array, active: Mask) -> Array:
-        awake = active[:, None, self._columns]
-        has = (rows[:, None, self._columns] == self._values) & awake  # (rows, values, slots)
+        awake = active[:, None, self.columns]
+        has = (rows[:, None, self.columns] == self._values) & awake  # (rows, values, slots)
         if self._places:
             first = np.where(has.any(axis=2), has.argmax(axis=2) / has.shape[2], 1.0)
             return np.concatenate([has.mean(axis=2), first], axis=1)
@@ -81,11 +83,11 @@ class _Numbers:
     """
 
     def __init__(self, columns: Indices) -> None:
-        self._columns = columns
+        self.columns = columns
         self.size = 4 * len(columns)
 
     def __call__(self, rows: Array, active: Mask) -> Array:
-        values, awake = rows[:, self._columns], active[:, self._columns]  # (rows, settings, slots)
+        values, awake = rows[:, self.columns], active[:, self.columns]  # (rows, settings, slots)
         count = awake.sum(axis=2)
         mean = (values * awake).sum(axis=2) / np.maximum(count, 1)
         first = _at(values, awake.argmax(axis=2))

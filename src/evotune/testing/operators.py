@@ -83,8 +83,22 @@ def _check_genome(space: Space, genome: Mapping[str, Any]) -> None:
     assert json.loads(json.dumps(dict(genome), allow_nan=False)) == genome
 
 
+def _in_chains(space: Space, moved: bool) -> set[str]:
+    """Return the genes of chains, if layers are moved."""
+    return (
+        {g for name, chain in space.chains.items() for g in chain.genes(name)} if moved else set()
+    )
+
+
 class MutationContract:
-    """What every mutation must do; subclass it and define ``make``."""
+    """What every mutation must do; subclass it and define ``make``.
+
+    Attributes:
+        moves_layers: True for one that moves layers of a chain to other places; they take their
+            dormant genes along.
+    """
+
+    moves_layers: ClassVar[bool] = False
 
     def make(self) -> Mutation:
         """Return a new mutation."""
@@ -109,7 +123,7 @@ class MutationContract:
         space = OPERATOR_SPACES[name]
         genome = _genome(data, space)
         child = self.make()(space, dict(genome), np.random.default_rng(seed))
-        for gene in space.dormant(genome):
+        for gene in space.dormant(genome) - _in_chains(space, self.moves_layers):
             assert child[gene] == genome[gene]
 
     @each_space
@@ -132,7 +146,14 @@ class MutationContract:
 
 
 class CrossoverContract:
-    """What every crossover must do; subclass it and define ``make``."""
+    """What every crossover must do; subclass it and define ``make``.
+
+    Attributes:
+        moves_layers: True for one that moves layers of a chain to other places; their genes need
+            not be those of either parent at the same place.
+    """
+
+    moves_layers: ClassVar[bool] = False
 
     def make(self) -> Crossover:
         """Return a new crossover."""
@@ -158,7 +179,8 @@ class CrossoverContract:
         a, b = _genome(data, space), _genome(data, space)
         child = self.make()(space, dict(a), dict(b), np.random.default_rng(seed))
         asleep_a, asleep_b = space.dormant(a), space.dormant(b)
-        for gene, value in child.items():
+        for gene in child.keys() - _in_chains(space, self.moves_layers):
+            value = child[gene]
             if gene in asleep_a ^ asleep_b:
                 assert value == (b[gene] if gene in asleep_a else a[gene])
             elif not space[gene].ordered or gene in asleep_a or a[gene] == b[gene]:
@@ -176,7 +198,7 @@ class CrossoverContract:
         first = crossover(space, a, b, np.random.default_rng(seed))
         second = crossover(space, b, a, np.random.default_rng(seed))
         one_sided = space.dormant(a) ^ space.dormant(b)
-        for gene in set(space.names) - one_sided:
+        for gene in set(space.names) - one_sided - _in_chains(space, self.moves_layers):
             if not space[gene].ordered:
                 assert (first[gene], second[gene]) in ((a[gene], b[gene]), (b[gene], a[gene]))
 

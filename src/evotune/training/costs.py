@@ -3,11 +3,12 @@
 from collections.abc import Collection
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from evotune.architectures.cost import cost
 from evotune.checks import did_you_mean
 from evotune.errors import TaskError
+from evotune.training.data import Part, each
 
 NAMES = ("multiply_adds", "memory", "latency")
 
@@ -34,13 +35,13 @@ def names_of_costs(given: Any, taken: Collection[str]) -> tuple[str, ...]:
     return names
 
 
-def measured_costs(names: Collection[str], model: nn.Module, inputs: Tensor) -> dict[str, float]:
+def measured_costs(names: Collection[str], model: nn.Module, inputs: Part) -> dict[str, float]:
     """Return the chosen costs of a forward pass of one example.
 
     Args:
         names: Out of `NAMES`.
         model: The model.
-        inputs: A batch of one example or more, ``(examples, ...)``.
+        inputs: A batch of one example or more, ``(examples, ...)``; several inputs by name.
     """
-    found = cost(model, inputs[:1], latency="latency" in names)
+    found = cost(model, each(lambda tensor: tensor[:1], inputs), latency="latency" in names)
     return {name: float(getattr(found, name)) for name in names}

@@ -1,10 +1,12 @@
 """Several networks as one, whose predictions are averaged: ploidy (Vose et al., 2019, 6.3)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from evotune.errors import TaskError
 from evotune.training.losses import Loss
 
 
@@ -29,7 +31,7 @@ class Ensemble(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return outputs ``(networks, batch, ...)`` in training, ``(batch, ...)`` in evaluation."""
-        outputs = torch.stack([network(inputs) for network in self.networks])
+        outputs = torch.stack([_one(network(inputs)) for network in self.networks])
         if self.training:
             return outputs
         if self._of_classes:
@@ -40,6 +42,15 @@ class Ensemble(nn.Module):
         if self._of_logits:
             return outputs.sigmoid().mean(dim=0).logit(eps=1e-7)
         return outputs.mean(dim=0)
+
+
+def _one(output: Any) -> Tensor:
+    if isinstance(output, Mapping):
+        raise TaskError(
+            "a member with several networks averages one output of each, and this model gives "
+            f"several: {', '.join(output)}; write networks=1"
+        )
+    return output  # type: ignore[no-any-return]
 
 
 def loss_of_each(loss: Loss) -> Loss:

@@ -50,7 +50,7 @@ def find_loss(loss: str | Loss) -> Loss:
 
     def of_all(output: Any, target: Any) -> Tensor:
         if not isinstance(output, Mapping):
-            return of_one(output, target)
+            return of_one(output, one_target(target))
         pairs = by_name(output, target)
         return torch.stack([of_one(*pair) for pair in pairs.values()]).sum()
 
@@ -81,6 +81,20 @@ def by_name(output: Mapping[str, Tensor], target: Any) -> dict[str, tuple[Tensor
             f"{tuple(target.shape)}; give a dict of targets by these names, or a column for each"
         )
     return dict(zip(output, zip(output.values(), target.unbind(1), strict=True), strict=True))
+
+
+def one_target(target: Any) -> Tensor:
+    """Return the target of a model with one output.
+
+    Raises:
+        TaskError: There are several, by name.
+    """
+    if isinstance(target, Mapping):
+        raise TaskError(
+            f"the model has one output, and its targets have the names {', '.join(target)}; give "
+            "one tensor of targets, or a model that returns a dict with these names"
+        )
+    return target  # type: ignore[no-any-return]
 
 
 def is_regression(loss: str | Loss) -> bool:

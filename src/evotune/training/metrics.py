@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import (
 from torchmetrics.functional.regression import mean_absolute_error, mean_squared_error, r2_score
 
 from evotune.errors import TaskError
-from evotune.training.losses import Loss, alike, by_name, find_loss, is_regression
+from evotune.training.losses import Loss, alike, by_name, find_loss, is_regression, one_target
 from evotune.training.params import pick
 
 #: ``(output, target) -> number``; output and target hold all examples of the data.
@@ -81,7 +81,7 @@ def _of_each(metric: Metric) -> Metric:
 
     def of_all(output: Any, target: Any) -> Any:
         if not isinstance(output, Mapping):
-            return metric(output, target)
+            return metric(output, one_target(target))
         return {name: metric(*pair) for name, pair in by_name(output, target).items()}
 
     return of_all

@@ -1,6 +1,7 @@
 """SupervisedTask: train a PyTorch model on given data with a trial's genes, and measure it."""
 
 import inspect
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from evotune.checks import is_number, option
-from evotune.errors import TaskError
+from evotune.errors import CheckpointError, TaskError
 from evotune.protocols import TaskTraits
 from evotune.reading import ReadParams
 from evotune.training.costs import measured_costs, names_of_costs
@@ -31,7 +32,9 @@ from evotune.training.optimizers import (
 )
 from evotune.training.params import call, check_all_used, declared_names
 from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
-from evotune.trial import RunningTrial
+from evotune.trial import RunningTrial, Trial
+
+log = logging.getLogger("evotune")
 
 #: Seed of everything that must be equal in all trials and processes: loading (which may split data
 #: at random), and the noise on the inputs.
@@ -53,8 +56,11 @@ class SupervisedTask:
     training starts is an error.
 
     If trials inherit weights, a trial continues from its donor's model, optimizer and scheduler,
-    with its own genes; genes that change the shapes of weights must then stay fixed. A member with
-    several networks trains each separately and is measured by their averaged predictions.
+    with its own genes. A model of a template may have other layers than the donor's: the donor's
+    weights are carried over (up to 500 training examples measure its batch normalisation), and
+    optimizer and scheduler start afresh. Of other models, genes that change the shapes of weights
+    must stay fixed. A member with several networks trains each separately and is measured by their
+    averaged predictions.
 
     On the CPU a trial gives the same metrics each time it is run; the global random state is
     restored afterwards. A training loss that becomes NaN or infinite ends the trial at once.
@@ -98,6 +104,8 @@ class SupervisedTask:
             ``"memory"`` (bytes) and ``"latency"`` (median seconds of a forward pass on the task's
             device, measured in about half a second; trials that run beside it disturb it). See
             `evotune.cost`.
+        keep: ``"best"``: the study keeps the weights of its best trial, for `Study.restore`,
+            whatever the algorithm. None: only weights that other trials start from are kept.
 
     Raises:
         TaskError: An argument is invalid, so that every trial would fail in the same way.
@@ -125,6 +133,7 @@ class SupervisedTask:
     fidelity: Literal["epochs", "data"] = "epochs"
     genes: str | Sequence[str] = ()
     costs: str | Sequence[str] = ()
+    keep: Literal["best"] | None = "best"
     _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -150,6 +159,8 @@ class SupervisedTask:
             )
         if not (self.robustness is None or callable(self.robustness)):
             _check_noise(self.robustness)
+        if self.keep not in ("best", None):
+            raise TaskError(f'keep= is "best" or None, got {self.keep!r}')
         if self.fidelity not in ("epochs", "data"):
             raise TaskError(f'fidelity= is "epochs" or "data", got {self.fidelity!r}')
         if self.fidelity == "data":
@@ -204,7 +215,7 @@ class SupervisedTask:
         seconds = {"train_seconds": 0.0, "evaluation_seconds": 0.0}
         result: dict[str, float] = {}
         state = setup.state
-        trial.resume(**state)
+        trial.resume(inputs=setup.examples, **state)
         every = self.validate_every or (1 if trial.watched else None)
         for epoch in trial.epochs(default=setup.epochs):
             with timed(seconds, "train_seconds"):
@@ -212,8 +223,7 @@ class SupervisedTask:
             if every and (epoch + 1) % every == 0:
                 with timed(seconds, "evaluation_seconds"):
                     trial.report(epoch, **result, **self._measure("validation", setup))
-        if trial.keeps:
-            trial.keep(**state)
+        self.keep_weights(trial, state)
         with timed(seconds, "evaluation_seconds"):
             result |= self._measure_all(setup)
         return result | self.size(setup) | seconds
@@ -226,6 +236,44 @@ class SupervisedTask:
         source = self.source("validation", setup.device)
         inputs, _ = next(iter(batches(source, self.evaluation_batch_size, setup.device)))
         return {"parameters": trainable} | measured_costs(self.costs, setup.model, inputs)
+
+    def keep_weights(self, trial: RunningTrial, state: Mapping[str, Any]) -> None:
+        """Keep all that a trial which inherits needs, or only the model, for the best trial."""
+        if trial.keeps:
+            trial.keep(**state)
+        elif self.keep:
+            try:
+                trial.keep(model=state["model"])
+            except CheckpointError as error:  # no trial fails for what nobody has asked for
+                log.warning("the weights of trial %d are not kept: %s", trial.number, error)
+
+    def fit(
+        self, params: Mapping[str, Any], *, epochs: int | None = None, seed: int = 0
+    ) -> nn.Module:
+        """Train a new model with given params, such as ``study.best.params``, and return it.
+
+        Args:
+            params: The active genes, as a trial has them.
+            epochs: Epochs to train; by default those of the params or the task.
+            seed: Seed of the weights, the order of the examples and so on.
+
+        Returns:
+            The trained model, in evaluation mode.
+
+        Raises:
+            TaskError: A param has no effect, or the set-up does not work.
+            Failed: The training loss became NaN or infinite.
+        """
+        budget = None if epochs is None else float(_whole("epochs", epochs))
+        trial = RunningTrial(Trial(0, dict(params), dict(params), budget=budget, seed=seed))
+        device = find_device(self.device)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            self.source("train", device)
+            torch.manual_seed(seed)
+            setup = self.set_up(trial, device)
+            for epoch in trial.epochs(default=setup.epochs):
+                train_epoch(setup, epoch)
+        return setup.model.eval()
 
     def _share(self, trial: RunningTrial) -> float:
         """Take the trial's budget as a share of the data; its epochs are the task's own then."""

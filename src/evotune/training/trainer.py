@@ -1,7 +1,8 @@
 """One epoch of training, and the outputs of a model over a whole data set."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from evotune.errors import TaskError
 from evotune.training.data import Pair, Part, Source, batches, count, each
@@ -17,6 +19,8 @@ from evotune.trial import Failed
 
 #: Steps between two checks of the loss, each of which makes the host wait for the device.
 STEPS_PER_LOOK = 100
+#: Examples by which batch normalisation is measured when a structure has changed.
+EXAMPLES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,25 @@ class Setup:
         state = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
         return {name: part for name, part in state.items() if part is not None}
 
+    def examples(self) -> Part | None:
+        """Return up to `EXAMPLES` inputs drawn from the training data; None where it is a stream.
+
+        The order in which the trial trains, and torch's generator, stay as they are.
+        """
+        draw = torch.Generator().manual_seed(self.shuffle.initial_seed())
+        data = self.data
+        with torch.random.fork_rng(devices=[]):
+            if isinstance(data, DataLoader):
+                # Not its own batches: those come from a generator whose next draw is training's.
+                if isinstance(data.dataset, IterableDataset) or not isinstance(data.dataset, Sized):
+                    return None
+                chosen = torch.randperm(len(data.dataset), generator=draw)[:EXAMPLES].tolist()
+                some = Subset(data.dataset, chosen)
+                data = DataLoader(some, EXAMPLES, collate_fn=data.collate_fn, generator=draw)
+            elif isinstance(data, IterableDataset):
+                return None
+            return next(batches(data, EXAMPLES, self.device, draw))[0]
+
 
 def train_epoch(setup: Setup, epoch: int) -> float:
     """Train one epoch and return the mean training loss per example.
@@ -79,7 +102,7 @@ def _mean_loss(setup: Setup, examples: Iterable[Pair]) -> float:
     pending: list[Tensor] = []
     for inputs, targets in examples:
         optimizer.zero_grad(set_to_none=True)
-        value = loss(model(inputs), targets)
+        value = loss(_output(model, inputs), targets)
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         pending.append(value.detach() * count(targets))
@@ -92,6 +115,26 @@ def _mean_loss(setup: Setup, examples: Iterable[Pair]) -> float:
     if pending:
         total += float(torch.stack(pending).sum())
     return total / examples_seen
+
+
+def _output(model: nn.Module, inputs: Part) -> Any:
+    try:
+        return model(inputs)
+    except ValueError as error:
+        _explain_single_value(error, model)
+        raise
+
+
+def _explain_single_value(error: ValueError, model: nn.Module) -> None:
+    """Add to torch's error on a batch of one which layer it is from, and what to write."""
+    inside = {frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module in inside:
+            error.add_note(
+                f"(batch normalisation, here the layer {name!r}, needs two values of each channel "
+                "to train on, and this batch of one example has one: write batch_size=2 or more, "
+                "drop_last=True in a DataLoader of your own, or norm='none' in the block)"
+            )
 
 
 def predict(

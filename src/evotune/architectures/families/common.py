@@ -37,7 +37,7 @@ def one_of(setting: str, value: Any, known: Iterable[str]) -> None:
     Raises:
         TaskError: It is none of them.
     """
-    if value not in known:
+    if value not in tuple(known):
         raise TaskError(
             f"{setting} {value!r} is not known; choose {', '.join(known)}"
             f"{did_you_mean(str(value), known)}"

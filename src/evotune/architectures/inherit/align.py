@@ -1,7 +1,7 @@
 """Which layers of child and parent belong together: equal names in order, as many as possible."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,16 +87,26 @@ def names_of(module: nn.Module) -> list[str]:
     ]
 
 
-def likeness_of(
-    child: Sequence[Mapping[str, Any]], parent: Sequence[Mapping[str, Any]]
-) -> Callable[[int, int], float]:
-    """Return the likeness of two layers: the share of equal settings of their records."""
+def likeness_of(child: nn.Module, parent: nn.Module) -> Callable[[int, int], float]:
+    """Return the likeness of two children by their places: the share of equal settings.
+
+    Settings are what a layer is made of: types, kernels and widths behind it, not those before it,
+    which are another layer's.
+    """
+    mine, theirs = ([_settings(part) for part in m.children()] for m in (child, parent))
 
     def likeness(c: int, p: int) -> float:
-        if c >= len(child) or p >= len(parent):
-            return 0.0
-        settings = child[c].keys() | parent[p].keys()
-        equal = sum(child[c].get(s) == parent[p].get(s) for s in settings)
-        return equal / len(settings) if settings else 0.0
+        both = mine[c] | theirs[p]
+        return len(mine[c] & theirs[p]) / len(both) if both else 1.0
 
     return likeness
+
+
+def _settings(module: nn.Module) -> set[tuple[str, ...]]:
+    found = {(name, type(part).__name__) for name, part in module.named_modules()}
+    shapes = {
+        (name, str((tensor.shape[0], *tensor.shape[2:])))
+        for name, tensor in module.named_parameters()
+        if tensor.dim()
+    }
+    return found | shapes

@@ -34,8 +34,8 @@ class ChannelMap:
         low: The child's signal is never below this; -inf where no bound is known.
         last: Channels are the last dimension, as of sequences, not the first one behind the batch.
         whole: Nothing of the parent's function was lost up to here.
-        narrow: The new linear layer that was too narrow to pass all channels on, if the signal
-            comes from one; see `Narrow`.
+        narrow: The new linear layer that the signal comes from, if it could not pass all of it on;
+            see `Narrow`.
     """
 
     idx: Tensor
@@ -67,7 +67,7 @@ class ChannelMap:
 
     def lost(self, loss: bool = True) -> "ChannelMap":
         """Return it as one on the way to which something was lost."""
-        return replace(self, whole=self.whole and not loss)
+        return replace(self, whole=False, narrow=None) if loss else self
 
     def forgotten(self) -> "ChannelMap":
         """Return the map of a signal of which no more is known than the order of its channels."""
@@ -121,10 +121,10 @@ class ChannelMap:
 
 @dataclass(frozen=True, slots=True)
 class Narrow:
-    """A new linear layer with fewer outputs than inputs.
+    """A new linear layer that cannot pass its input on.
 
-    It cannot pass its input on, but it can do the sums of the next linear layer, if that has few
-    outputs, as a network's last one.
+    It has fewer outputs than inputs, or an activation behind it cuts off what is negative. But it
+    can do the sums of the next linear layer, if that has few outputs, as a network's last one.
 
     Attributes:
         layer: The layer, a ``nn.Linear``.

@@ -117,4 +117,4 @@ def insert_layer_norm(
     walk.ledger.mark(child, "inserted")
     if isinstance(child, nn.LayerNorm) and child.weight is not None:
         way = _give_back(child, way, walk)
-    return way.lost().but(low=-inf)
+    return way.lost().but(low=-inf, narrow=None)

@@ -90,10 +90,12 @@ def insert_activation(
     left, right, at_zero = _at_zero(child)
     if abs(left - right) > 0.01 or right == 0:  # a corner at 0
         if way.narrow is not None:
-            way = way.but(narrow=replace(way.narrow, slopes=left + right))
-        if before is None or way.low == -inf or not amplify(before, walk, 1.0, -way.low):
+            narrow = replace(way.narrow, slopes=left + right)
+            return way.lost().but(low=behind(child, way.low), narrow=narrow)
+        lift = max(0.0, -way.low)
+        if before is None or lift == inf or not amplify(before, walk, 1.0, lift):
             return way.lost().but(low=behind(child, way.low))
-        return way.but(offset=way.offset - way.low, low=0.0)
+        return way.but(offset=way.offset + lift, low=0.0)
     factor = SMALL / way.scale
     if before is None or not amplify(before, walk, factor):
         return way.lost().but(low=behind(child, way.low))

@@ -1,5 +1,6 @@
 """What became of each layer when weights were inherited."""
 
+import re
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -103,7 +104,10 @@ class Ledger:
 
 
 def _layer(name: str, network: nn.Module) -> str:
-    """Return the layer of a module's name: its part, and its place in it if that is a chain."""
-    part = name.split(".", maxsplit=1)[0]
-    is_chain = part and isinstance(network.get_submodule(part), nn.Sequential)
-    return ".".join(name.split(".")[: 2 if is_chain else 1])
+    """Return the layer of a module's name: that of a chain, such as ``conv2``, or itself."""
+    path = name.split(".")
+    for k, part in enumerate(path[1:], start=1):
+        above = network.get_submodule(".".join(path[:k]))
+        if isinstance(above, nn.Sequential) and re.fullmatch(r"[a-z]\w*\d", part):
+            return ".".join(path[: k + 1])
+    return name

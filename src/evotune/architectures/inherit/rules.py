@@ -66,6 +66,12 @@ class Walk:
     shape: tuple[int, ...] | None = None
     waiting: dict[nn.Module, Waiting] = field(default_factory=dict)
 
+    def drop(self, module: nn.Module) -> None:
+        """Note that the child lacks a part of the parent."""
+        for part in module.modules():
+            if next(part.parameters(recurse=False), None) is not None:
+                self.ledger.drop(part)
+
     def choose(self, layer: nn.Module, channels: int, width: int, out: Target | None) -> ChannelMap:
         """Return the map of a layer's output: as wanted, wider, or narrower.
 
@@ -170,6 +176,8 @@ def take(
     own = getattr(child, "inherit", None)
     if callable(own):
         return _own_rule(child, parent, way, walk)
+    if isinstance(child, Passive) and isinstance(parent, Passive):
+        return way
     if not any(True for _ in child.state_dict()):
         return way.lost(type(child) is not type(parent) or repr(child) != repr(parent))
     equal = copy_corner(child, parent)

@@ -1,14 +1,13 @@
 """Modules in order: the parts of a network, the layers of a chain, what a block is made of."""
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from evotune.architectures.inherit.align import Step, align, likeness_of, names_of
-from evotune.architectures.inherit.maps import NONE, ChannelMap, unknown
+from evotune.architectures.inherit.branches import into_image
+from evotune.architectures.inherit.maps import NONE, ChannelMap
 from evotune.architectures.inherit.norms import BatchNorm
 from evotune.architectures.inherit.passing import ACTIVATIONS, insert_activation
 from evotune.architectures.inherit.rules import (
@@ -26,55 +25,14 @@ from evotune.architectures.inherit.rules import (
 )
 from evotune.architectures.network import Network
 
-Records = Sequence[Mapping[str, Any]]
-
 
 @take.register
 def take_network(
     child: Network, parent: nn.Module, way: ChannelMap, walk: Walk, out: Target | None = None
 ) -> ChannelMap:
     """Carry a whole network over, part by part; parts belong together by their names."""
-    mine, theirs = dict(child.named_children()), dict(parent.named_children())
-    last = list(mine)[-1] if mine else ""
-    records = [_records(network, mine) for network in (child, parent)]
-    for step in align(list(mine), list(theirs)):
-        name = list(mine)[step.child] if step.child is not None else list(theirs)[step.parent or 0]
-        if step.child is None:
-            _drop(walk, theirs[name])
-            way = remove(theirs[name], way)
-        elif step.parent is None:
-            way = insert(mine[name], way, walk)
-        elif name in records[0] and name in records[1]:
-            chains = (mine[name], theirs[name])
-            way = take_chain(*chains, way, walk, (records[0][name], records[1][name]))
-        else:
-            way = take(mine[name], theirs[name], way, walk, out if name == last else None)
-    return way
-
-
-def _records(network: nn.Module, parts: Mapping[str, nn.Module]) -> dict[str, Records]:
-    """Return the layers of each chain, as they were built: those left out are left out."""
-    params = getattr(network, "structure", {}).get("params", {})
-    found: dict[str, Records] = {}
-    for name, part in parts.items():
-        places = [re.search(r"(\d+)$", child) for child, _ in part.named_children()]
-        layers = params.get(name)
-        if isinstance(layers, list | tuple) and all(places):
-            numbers = [int(place.group(1)) - 1 for place in places if place]
-            found[name] = [layers[k] for k in numbers if k < len(layers)]
-    return found
-
-
-def take_chain(
-    child: nn.Module,
-    parent: nn.Module,
-    way: ChannelMap,
-    walk: Walk,
-    records: tuple[Records, Records],
-) -> ChannelMap:
-    """Carry a chain over; of equal blocks, those belong together whose settings are most alike."""
-    steps = align(names_of(child), names_of(parent), likeness_of(*records))
-    return follow(child, parent, steps, way, walk)
+    mine, theirs = ([name for name, _ in part.named_children()] for part in (child, parent))
+    return follow(child, parent, align(mine, theirs), way, walk, out)
 
 
 @take.register
@@ -85,10 +43,11 @@ def take_sequence(
     walk: Walk,
     out: Target | None = None,
 ) -> ChannelMap:
-    """Carry modules in order over."""
+    """Carry modules in order over; of equal names, those that are most alike belong together."""
     if not isinstance(parent, nn.Sequential):
         return fresh(child, way, walk)
-    return follow(child, parent, align(names_of(child), names_of(parent)), way, walk, out)
+    steps = align(names_of(child), names_of(parent), likeness_of(child, parent))
+    return follow(child, parent, steps, way, walk, out)
 
 
 def follow(
@@ -116,7 +75,7 @@ def follow(
     for c, p in steps:
         if c is None:
             source = theirs[p or 0]
-            _drop(walk, source)
+            walk.drop(source)
             if isinstance(source, BatchNorm) and before is not None and not new:
                 way = fold(before, source, way)
             else:
@@ -133,19 +92,16 @@ def follow(
             before, new = (module, True) if isinstance(module, _SCALING) else (before, new)
         else:
             module = mine[c]
-            way = take(module, theirs[p], way, walk, out if wide and c == wide[-1] else None)
+            wanted = out if wide and c == wide[-1] else None
+            if wanted is None and c + 1 < len(mine) and p + 1 < len(theirs):
+                wanted = into_image(theirs[p], mine[c + 1], theirs[p + 1], walk)
+            way = take(module, theirs[p], way, walk, wanted)
             before, new = (module, False) if isinstance(module, _SCALING) else (before, new)
             replaced = False
     return way
 
 
 _SCALING = (*Affine, *Norms)
-
-
-def _drop(walk: Walk, module: nn.Module) -> None:
-    for part in module.modules():
-        if next(part.parameters(recurse=False), None) is not None:
-            walk.ledger.drop(part)
 
 
 @insert.register
@@ -184,26 +140,3 @@ def fold(layer: nn.Module, norm: nn.Module, way: ChannelMap) -> ChannelMap:
 
 def _by_row(values: Tensor, weight: Tensor) -> Tensor:
     return values.view(-1, *[1] * (weight.dim() - 1))
-
-
-@take.register
-def take_named(
-    child: nn.ModuleDict,
-    parent: nn.ModuleDict,
-    way: ChannelMap,
-    walk: Walk,
-    out: Target | None = None,
-) -> ChannelMap:
-    """Carry modules that all read the same over, by their names, such as several heads."""
-    if not isinstance(parent, nn.ModuleDict):
-        return fresh(child, way, walk)
-    whole = True
-    for name, module in child.items():
-        if name in parent:
-            whole = take(module, parent[name], way, walk, out).whole and whole
-        else:
-            fresh(module, way, walk)
-    for name, module in parent.items():
-        if name not in child:
-            _drop(walk, module)
-    return unknown(whole=whole, last=way.last)

@@ -1,6 +1,6 @@
 """The way from a parent to a child, from their inputs to their outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 # Imported for the rules that they register.
 from evotune.architectures.inherit import (
     attention,
+    branches,
     norms,
     passing,
     recurrent,
@@ -23,13 +24,13 @@ from evotune.architectures.inherit.rules import Walk, same_places, take, weighte
 from evotune.architectures.inherit.statistics import settle
 from evotune.errors import TaskError
 
-RULES = (attention, norms, passing, recurrent, sequence, skips, weights)
+RULES = (attention, branches, norms, passing, recurrent, sequence, skips, weights)
 
 
 def inherit(
     child: nn.Module,
     parent: nn.Module,
-    inputs: Tensor | Sequence[Tensor] | None = None,
+    inputs: Tensor | Mapping[str, Tensor] | Sequence[Tensor] | None = None,
     *,
     rng: np.random.Generator | None = None,
 ) -> Inherited:
@@ -41,12 +42,17 @@ def inherit(
     I. Goodfellow, J. Shlens, 2016, https://arxiv.org/abs/1511.05641), with channel maps, batch
     normalisation, curved activations, recurrent and attention layers.
 
+    Of a user's block only the common corner of equal-named tensors is copied, unless its module
+    has a method ``inherit(parent, way)``: it copies from the parent's module (None where the block
+    is new) by the `ChannelMap` of what both read, and returns that of what it gives.
+
     Args:
         child: The network to write into; its weights are changed, its mode is not.
         parent: The trained network; it is not changed.
-        inputs: Some examples as the network reads them, of which at most 500 are used: they set the
-            batch normalisation of new layers and behind narrower ones. Without them a child is the
-            same in evaluation mode as far as possible.
+        inputs: Some examples as the network reads them (a tensor, tensors by name, or several
+            arguments), of which at most 500 are used: they set the batch normalisation of new
+            layers and behind narrower ones. Without them a child is the same in evaluation mode as
+            far as possible.
         rng: Source of all randomness; None is the same each time.
 
     Returns:
@@ -74,14 +80,14 @@ def inherit(
     return walk.ledger.result(way.whole)
 
 
-def _least(inputs: Tensor | Sequence[Tensor] | None) -> float:
+def _least(inputs: object) -> float:
     """Return the least value that a network reads, as far as examples show it."""
     alone = isinstance(inputs, Tensor) and inputs.is_floating_point() and inputs.numel()
     return float(inputs.min()) if isinstance(inputs, Tensor) and alone else -inf
 
 
 def _shape(network: nn.Module) -> tuple[int, ...] | None:
-    """Return the shape of one example, if the network's structure says it."""
+    """Return the shape of one image, if the network's structure says it."""
     structure = getattr(network, "structure", None) or {}
     shape = structure.get("options", {}).get("shape")
-    return tuple(shape) if isinstance(shape, list | tuple) else None
+    return tuple(shape)[-3:] if isinstance(shape, list | tuple) else None

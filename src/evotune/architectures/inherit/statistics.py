@@ -1,6 +1,6 @@
 """Normalisations set by one batch, in one pass in which each sees what the earlier ones do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -16,7 +16,9 @@ EXAMPLES = 500
 
 
 def settle(
-    network: nn.Module, waiting: dict[nn.Module, Waiting], inputs: Tensor | Sequence[Tensor] | None
+    network: nn.Module,
+    waiting: dict[nn.Module, Waiting],
+    inputs: Tensor | Mapping[str, Tensor] | Sequence[Tensor] | None,
 ) -> None:
     """Set mean and variance of normalisations, and gain and offset of those that are identities.
 
@@ -35,7 +37,7 @@ def settle(
         return
     if not waiting:
         return
-    batch = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    batch = _first(inputs)
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -43,9 +45,10 @@ def settle(
             for norm, wanted in waiting.items():
                 handle = norm.register_forward_pre_hook(partial(_set, wanted=wanted))
                 hooks.callback(handle.remove)
-            network(*(part[:EXAMPLES] for part in batch))
+            network(*batch)
     except Exception as error:
-        shapes = ", ".join(str(tuple(part.shape)) for part in batch)
+        parts = batch[0].values() if isinstance(batch[0], dict) else batch
+        shapes = ", ".join(str(tuple(part.shape)) for part in parts)
         raise TaskError(
             f"inherit: the network cannot be run on inputs of shape {shapes}: {error}; give a "
             "batch of examples as it is trained on, or inputs=None"
@@ -53,6 +56,14 @@ def settle(
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+def _first(inputs: Tensor | Mapping[str, Tensor] | Sequence[Tensor]) -> list[Any]:
+    """Return the arguments of a call on the first examples."""
+    if isinstance(inputs, Mapping):
+        return [{name: part[:EXAMPLES] for name, part in inputs.items()}]
+    parts = [inputs] if isinstance(inputs, Tensor) else inputs
+    return [part[:EXAMPLES] for part in parts]
 
 
 def _set(norm: Any, args: tuple[Tensor, ...], wanted: Waiting) -> None:

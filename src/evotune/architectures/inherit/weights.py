@@ -62,8 +62,9 @@ def take_linear(
     child: nn.Linear, parent: nn.Linear, way: ChannelMap, walk: Walk, out: Target | None = None
 ) -> ChannelMap:
     """Carry a linear layer over, also behind a flattened signal."""
-    if way.narrow is not None and len(way.idx) == child.in_features:
-        return _through(child, parent, way, way.narrow, walk, out)
+    narrow = way.narrow if not way.whole and len(way.idx) == child.in_features else None
+    if narrow is not None and narrow.before.whole:
+        return _through(child, parent, way, narrow, walk, out)
     way = fit(child, parent, way, walk, (child.in_features, parent.in_features))
     target = walk.choose(parent, child.out_features, parent.out_features, out)
     weight = rows_of(columns_of(read(parent.weight), way), target)
@@ -113,7 +114,7 @@ def fit(
 ) -> ChannelMap:
     """Return the map of what a layer reads, and note how it was taken."""
     fitted = way.fitted(*sizes, walk.shape)
-    by_place = way.known and not fitted.whole and bool((fitted.share == 0).any())
+    by_place = not fitted.whole and bool((fitted.share == 0).any())
     walk.ledger.mark(child, "corner" if by_place else "taken", parent)
     if by_place:
         walk.ledger.mark(child, "taken", parent)
@@ -131,6 +132,7 @@ def take_conv(
     target = _target(child, parent, way, walk, out)
     weight = rows_of(columns_of(_dense(parent), _by_group(child, parent, way)), target)
     weight, cut = centred(weight, child.weight.shape[2:])
+    weight = weight * _within_groups(child)
     write_dense(child, weight, target)
     same = (parent.stride, parent.dilation) == (child.stride, child.dilation)
     border = bool(way.offset.any()) and max(child.kernel_size) > 1
@@ -138,6 +140,15 @@ def take_conv(
     return (
         finish(child, parent, weight, way, target).but(last=child.weight.dim() == 3).lost(not whole)
     )
+
+
+def _within_groups(conv: Conv) -> Tensor:
+    """Return 1 where an output reads an input, else 0, of the dimensions of a dense weight."""
+    outputs, inputs = (
+        torch.arange(n) // (n // conv.groups) for n in (conv.out_channels, conv.in_channels)
+    )
+    reads = (outputs[:, None] == inputs).to(conv.weight)
+    return reads.view(*reads.shape, *[1] * (conv.weight.dim() - 2))
 
 
 def _dense(conv: Conv) -> Tensor:
@@ -230,7 +241,7 @@ def centred(weight: Tensor, kernel: torch.Size) -> tuple[Tensor, bool]:
         moved = weight.new_zeros(*weight.shape[:dim], size, *weight.shape[dim + 1 :])
         part = weight.narrow(dim, first - shift, end - first)
         moved.narrow(dim, first, end - first).copy_(part)
-        cut = cut or bool(part.abs().sum() < weight.abs().sum())
+        cut = cut or size < old
         weight = moved
     return weight, cut
 
@@ -249,7 +260,7 @@ def take_embedding(
     words = min(child.num_embeddings, parent.num_embeddings)
     weight = rows_of(read(parent.weight)[:words].t(), target)
     write(child.weight.t()[:, :words], weight, target.idx != NONE)
-    whole = child.num_embeddings <= parent.num_embeddings
+    whole = child.num_embeddings >= parent.num_embeddings
     return target.but(last=True).lost(not (whole and way.whole))
 
 
@@ -265,13 +276,20 @@ def sources(inputs: int, outputs: int, way: ChannelMap, walk: Walk) -> tuple[Ten
     Returns:
         The input of each output, ``(outputs,)``, and the map of the output.
     """
-    if len(way.idx) != inputs:
-        way = way.fitted(inputs, way.width * inputs // max(len(way.idx), 1) or inputs, walk.shape)
+    way = of_inputs(way, inputs, walk)
     if outputs < inputs:
         src = torch.arange(outputs)
         return src, _picked(way, src, way.share[src]).lost()
     src = repeats(outputs, inputs, walk.rng)
     return src, _picked(way, src, way.share[src] * split(src, inputs, walk.rng))
+
+
+def of_inputs(way: ChannelMap, inputs: int, walk: Walk) -> ChannelMap:
+    """Return the map of so many inputs of a new layer: the parent's signal has the same places."""
+    if len(way.idx) == inputs:
+        return way
+    places = inputs // len(way.idx) if way.known and inputs % len(way.idx) == 0 else 0
+    return way.fitted(inputs, way.width * places or inputs, walk.shape)
 
 
 def _picked(way: ChannelMap, src: Tensor, share: Tensor) -> ChannelMap:
@@ -283,8 +301,8 @@ def insert_linear(child: nn.Linear, way: ChannelMap, walk: Walk) -> ChannelMap:
     """Make a linear layer an identity."""
     src, out = sources(child.in_features, child.out_features, way, walk)
     walk.ledger.mark(child, "inserted")
-    is_narrow = child.out_features < child.in_features
-    narrow = Narrow(child, read(child.weight).clone(), way) if is_narrow else None
+    lossy = child.out_features < child.in_features or way.low == -inf
+    narrow = Narrow(child, read(child.weight).clone(), way) if lossy else None
     weight = torch.zeros(child.out_features, child.in_features, dtype=torch.float64)
     weight[torch.arange(len(src)), src] = 1
     write(child.weight, weight)
@@ -298,11 +316,12 @@ def insert_conv(child: Conv, way: ChannelMap, walk: Walk) -> ChannelMap:
     moves = max(child.stride) > 1 or isinstance(child, ConvTranspose)
     if moves or (child.groups > 1 and not _is_depthwise(child)):
         return fresh(child, way, walk)
+    way = of_inputs(way, child.in_channels, walk)
     src, out = sources(child.in_channels, child.out_channels, way, walk)
     if _is_depthwise(child):
         src = torch.arange(child.out_channels) // (child.out_channels // child.in_channels)
         share = way.share[src] / torch.bincount(src)[src]
-        out = _picked(way.fitted(child.in_channels, way.width), src, share)
+        out = _picked(way, src, share)
     walk.ledger.mark(child, "inserted")
     dense = torch.zeros(
         child.out_channels, child.in_channels, *child.kernel_size, dtype=torch.float64

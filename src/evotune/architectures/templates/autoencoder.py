@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from evotune.architectures.blocks import WIDTHS, Shape
+from evotune.architectures.blocks import Shape
 from evotune.architectures.build import build_chain
 from evotune.architectures.templates.base import Template, sizes, whole
 from evotune.errors import TaskError
+from evotune.space.layers import WIDTHS
 
 #: Dimensions of an example, by what its chain works on: vectors and images.
 DIMENSIONS = (1, 3)
@@ -43,8 +44,8 @@ class Autoencoder(Template):
     decoder: str = "decoder"
 
     @property
-    def genes(self) -> tuple[str, ...]:
-        return self.encoder, self.decoder
+    def chains(self) -> dict[str, int]:
+        return dict.fromkeys((self.encoder, self.decoder), len(self.shape))
 
     def parts(self, params: Mapping[str, Any]) -> dict[str, nn.Module]:
         layers = self.layers(params, self.encoder)

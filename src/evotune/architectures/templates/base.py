@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evotune.architectures.blocks import Shape, add_blocks, own_blocks
+from evotune.architectures.blocks import Shape, add_blocks, find_block, own_blocks
 from evotune.architectures.fit import Limits, fit
 from evotune.architectures.network import Network
 from evotune.checks import option
@@ -46,12 +47,14 @@ class Template(ABC):
 
     Attributes:
         name: The public name of the template.
+        choices: The genes that it reads beside its chains.
         shape: Shape of one example.
         parameters: Most parameters, or None.
         multiply_adds: Most multiplications with addition for one example, or None.
     """
 
     name: ClassVar[str]
+    choices: ClassVar[tuple[str, ...]] = ()
 
     shape: Shape
     parameters: int | None = field(default=None, kw_only=True)
@@ -61,13 +64,20 @@ class Template(ABC):
         for name in ("parameters", "multiply_adds"):
             limit = getattr(self, name)
             if limit is not None:
-                whole = option(name, limit, "[1, inf)", whole=True, error_type=TaskError)
-                object.__setattr__(self, name, int(whole))
+                object.__setattr__(self, name, whole(name, limit))
 
     @property
     @abstractmethod
+    def chains(self) -> dict[str, int]:
+        """The names of its chains, and how many dimensions an example has in each.
+
+        These are 3 for images, 2 for sequences and 1 for vectors.
+        """
+
+    @property
     def genes(self) -> tuple[str, ...]:
         """The names of the params that it reads: its chains first."""
+        return (*self.chains, *self.choices)
 
     @abstractmethod
     def parts(self, params: Mapping[str, Any]) -> dict[str, nn.Module]:
@@ -79,13 +89,39 @@ class Template(ABC):
         Raises:
             TaskError: A chain is missing, or a layer cannot be built.
         """
-        read = {name: params[name] for name in self.genes if name in params}
+        read = {name: _plain(params[name]) for name in self.genes if name in params}
         structure = {"template": self.name, "options": self.options(), "params": read}
         return Network(self.parts(read), structure)
+
+    @property
+    def unused(self) -> Mapping[str, str]:
+        """Chains that a space must not have, as nothing would come of them, and what to do."""
+        return {}
 
     def example(self, count: int = 1) -> tuple[Tensor, ...]:
         """Return inputs of the network, all zero, for a number of examples."""
         return (torch.zeros(count, *self.shape),)
+
+    def check(self, space: Space) -> None:
+        """Check every block that the chains of a space may have, before any network is built.
+
+        Args:
+            space: The space.
+
+        Raises:
+            TaskError: A block is unknown, works on another kind of examples, or lacks a setting.
+        """
+        unused = [name for name in self.unused if name in space.chains]
+        if unused:
+            raise TaskError(
+                f"{self.name} does not use a chain {unused[0]!r} here: {self.unused[unused[0]]}"
+            )
+        for name, dimensions in self.chains.items():
+            blocks = space.chains[name].blocks if name in space.chains else {}
+            for block, settings in blocks.items():
+                found = find_block(block, f"chain {name!r}")
+                found.check_dimensions(dimensions, f"chain {name!r}")
+                found.check(settings, f"chain {name!r}")
 
     def fit(self, space: Space, genome: Genome) -> dict[str, Any]:
         """Return the genome with its chains made to fit: `evotune.architectures.fit.fit`.
@@ -99,18 +135,18 @@ class Template(ABC):
             genome: A whole genome of it.
 
         Raises:
-            TaskError: No network within the limits can be made of it.
+            TaskError: No network within the limits can be made of it, or `check` found an error.
         """
+        self.check(space)
         return fit(self, Limits(self.parameters, self.multiply_adds), space, genome)
 
     def options(self) -> dict[str, Any]:
-        """Return its arguments, JSON-able; those at their default are left out."""
+        """Return its arguments, JSON-able; those that are None are left out."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
-        defaults = {field.name: field.default for field in fields(self)}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in given.items()
-            if value != defaults[name]
+            if value is not None
         }
 
     def layers(self, params: Mapping[str, Any], chain: str) -> list[dict[str, Any]]:
@@ -137,3 +173,12 @@ class Template(ABC):
     def __setstate__(self, state: dict[str, Any]) -> None:
         add_blocks(state["blocks"])
         self.__dict__.update(state["arguments"])
+
+
+def _plain(value: Any) -> Any:
+    """Return a copy of what params hold of a chain or gene, as JSON can hold it."""
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value.item() if isinstance(value, np.generic) else value

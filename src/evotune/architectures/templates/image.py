@@ -21,6 +21,7 @@ class ImageClassifier(Template):
     """See `image_classifier`."""
 
     name: ClassVar[str] = "image_classifier"
+    choices: ClassVar[tuple[str, ...]] = ("pooling",)
 
     classes: int
     pooling: Pooling = "flatten"
@@ -28,8 +29,8 @@ class ImageClassifier(Template):
     head: str = "head"
 
     @property
-    def genes(self) -> tuple[str, ...]:
-        return self.features, self.head, "pooling"
+    def chains(self) -> dict[str, int]:
+        return {self.features: 3, self.head: 1}
 
     def parts(self, params: Mapping[str, Any]) -> dict[str, nn.Module]:
         features = build_chain(self.layers(params, self.features), self.shape, self.features)

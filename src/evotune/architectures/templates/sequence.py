@@ -1,6 +1,6 @@
 """Networks on sequences: a classifier, a regressor or a forecaster."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -30,6 +30,7 @@ class SequenceModel(Template):
     """See `sequence_model`."""
 
     name: ClassVar[str] = "sequence_model"
+    choices: ClassVar[tuple[str, ...]] = ("bidirectional",)
 
     outputs: int
     kind: Kind = "classifier"
@@ -42,8 +43,8 @@ class SequenceModel(Template):
     head: str = "head"
 
     @property
-    def genes(self) -> tuple[str, ...]:
-        return self.time, self.head, "bidirectional"
+    def chains(self) -> dict[str, int]:
+        return {self.time: 2, self.head: 1}
 
     def example(self, count: int = 1) -> tuple[Tensor, ...]:
         if self.vocabulary is None:
@@ -56,11 +57,10 @@ class SequenceModel(Template):
         stream, shape = embedded(self.shape, self.vocabulary, self.width)
         time = build_chain(layers, shape, self.time)
         head = build_chain(params.get(self.head, ()), time.shape[1:], self.head)
-        reading = self.reading or ("mean" if both else "last")
         return {
             **stream,
             "time": time.module,
-            "read": READINGS[reading](),
+            "read": reader(layers, self.reading),
             "head": head.module,
             **self._output(head),
         }
@@ -78,6 +78,18 @@ def _directed(record: Mapping[str, Any], both: bool) -> dict[str, Any]:
     """Return a record in which a recurrent layer reads in both directions, if it does not say."""
     reads = both and record.get("block") in RECURRENT
     return ({"bidirectional": True} if reads else {}) | dict(record)
+
+
+def reader(layers: Iterable[Mapping[str, Any]], reading: Reading | None = None) -> nn.Module:
+    """Return what makes a vector of a sequence.
+
+    Args:
+        layers: The layers before it. If one reads in both directions, the last step has seen only
+            itself from one of them, so that the mean of all steps is read.
+        reading: Another choice.
+    """
+    both = any(record.get("bidirectional") for record in layers)
+    return READINGS[reading or ("mean" if both else "last")]()
 
 
 def embedded(
@@ -134,8 +146,8 @@ def sequence_model(  # noqa: PLR0913  (each option stands alone; users see them 
             default numbers are read as they are, and tokens embedded in 64 channels.
         horizon: Steps that a forecaster predicts at once.
         bidirectional: Recurrent layers read in both directions.
-        reading: ``"last"`` or ``"mean"``; by default the mean if recurrent layers read in both
-            directions, else the last step.
+        reading: ``"last"`` or ``"mean"``; by default the mean if a layer reads in both directions,
+            else the last step.
         parameters: Most parameters; larger structures are made smaller before they are tried.
         multiply_adds: Most multiplications with addition for one sequence.
         time: Name of the chain on sequences.

@@ -23,8 +23,13 @@ class Tabular(Template):
     head: str = "head"
 
     @property
-    def genes(self) -> tuple[str, ...]:
-        return self.shared, self.head
+    def chains(self) -> dict[str, int]:
+        return {self.shared: 1, self.head: 1}
+
+    @property
+    def unused(self) -> Mapping[str, str]:
+        only = f"it has a single output; add those layers to {self.shared!r}"
+        return {self.head: only} if isinstance(self.outputs, int) else {}
 
     def parts(self, params: Mapping[str, Any]) -> dict[str, nn.Module]:
         layers = build_chain(self.layers(params, self.shared), self.shape, self.shared)
@@ -35,6 +40,19 @@ class Tabular(Template):
             own = build_chain(params.get(self.head, ()), layers.shape, self.head)
             heads[task] = nn.Sequential(own.module, nn.Linear(own.shape[0], outputs))
         return {"layers": layers.module, "heads": Heads(heads)}
+
+
+def _check_tasks(outputs: Mapping[str, int]) -> None:
+    if not outputs or not all(isinstance(task, str) and task for task in outputs):
+        raise TaskError(
+            f'tabular: outputs by name are such as {{"site": 13, "grade": 4}}, got {dict(outputs)}'
+        )
+    for task in outputs:
+        if "." in task or hasattr(nn.ModuleDict(), task):
+            raise TaskError(
+                f"tabular: torch cannot have a part named {task!r}; call the task otherwise, such "
+                f"as {task.replace('.', '_') + '_'!r}"
+            )
 
 
 def tabular(
@@ -66,10 +84,7 @@ def tabular(
         TaskError: A number or name that makes no network.
     """
     if isinstance(outputs, Mapping):
-        if not outputs or not all(isinstance(task, str) and task for task in outputs):
-            raise TaskError(
-                f'tabular: outputs by name are such as {{"site": 13, "grade": 4}}, got {outputs!r}'
-            )
+        _check_tasks(outputs)
         found: int | dict[str, int] = {t: whole(f"outputs of {t!r}", n) for t, n in outputs.items()}
     else:
         found = whole("outputs", outputs)

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from evotune.architectures.build import build_chain
+from evotune.architectures.families.common import in_order
 from evotune.architectures.templates.base import Template, sizes, whole
-from evotune.architectures.templates.sequence import RECURRENT
+from evotune.architectures.templates.sequence import RECURRENT, embedded
 from evotune.errors import TaskError
+from evotune.space import Space
 from evotune.space.chain import BLOCK
 
 
@@ -21,7 +23,7 @@ class EncoderDecoder(nn.Module):
     approaches to attention-based neural machine translation" (2015), eq. 7 and 8.
 
     Args:
-        source: Embedding of the source's tokens.
+        source: Embedding of the source's tokens, with their positions.
         encoder: Layers on it.
         target: Embedding of the target's tokens.
         decoder: Recurrent layers on it, beside the mean of what the encoder gives.
@@ -30,7 +32,7 @@ class EncoderDecoder(nn.Module):
 
     def __init__(
         self,
-        source: nn.Embedding,
+        source: nn.Module,
         encoder: nn.Module,
         target: nn.Embedding,
         decoder: nn.Module,
@@ -103,27 +105,38 @@ class SequenceToSequence(Template):
     decoder: str = "decoder"
 
     @property
-    def genes(self) -> tuple[str, ...]:
-        return self.encoder, self.decoder
+    def chains(self) -> dict[str, int]:
+        return {self.encoder: 2, self.decoder: 2}
 
     def example(self, count: int = 1) -> tuple[Any, ...]:
         source, target = (torch.zeros(count, length, dtype=torch.long) for length in self.shape)
         return ({"source": source, "target": target},)
 
+    def check(self, space: Space) -> None:
+        super().check(space)
+        if self.decoder in space.chains:
+            for block in space.chains[self.decoder].blocks:
+                self._check_forwards({BLOCK: block})
+
+    def _check_forwards(self, record: Mapping[str, Any]) -> None:
+        if record.get(BLOCK) not in RECURRENT or record.get("bidirectional"):
+            raise TaskError(
+                f"sequence_to_sequence: chain {self.decoder!r} writes token after token, so that "
+                f"its layers read forwards only: {', '.join(RECURRENT)}, not bidirectional; got "
+                f"{dict(record)!r}"
+            )
+
     def parts(self, params: Mapping[str, Any]) -> dict[str, nn.Module]:
         layers = self.layers(params, self.decoder)
         for record in layers:
-            if record[BLOCK] not in RECURRENT or record.get("bidirectional"):
-                raise TaskError(
-                    f"sequence_to_sequence: chain {self.decoder!r} writes token after token, so "
-                    f"that its layers read forwards only: {', '.join(RECURRENT)}; got {record!r}"
-                )
+            self._check_forwards(record)
         reads, writes = self.shape
-        encoder = build_chain(self.layers(params, self.encoder), (reads, self.width), self.encoder)
+        source, shape = embedded((reads,), self.source_vocabulary, self.width)
+        encoder = build_chain(self.layers(params, self.encoder), shape, self.encoder)
         inner = encoder.shape[1]
         decoder = build_chain(layers, (writes, self.width + inner), self.decoder)
         network = EncoderDecoder(
-            nn.Embedding(self.source_vocabulary, self.width),
+            in_order(**source),
             encoder.module,
             nn.Embedding(self.target_vocabulary, self.width),
             decoder.module,
@@ -145,12 +158,12 @@ def sequence_to_sequence(  # noqa: PLR0913  (each option stands alone; users see
 ) -> SequenceToSequence:
     """Return a function of params that builds a network from sequences to sequences.
 
-    The chain ``encoder`` reads embedded tokens; the chain ``decoder``, recurrent and forwards only,
-    reads those that were written so far, and looks at the encoder's steps. The network reads a
-    dict: ``source``, ``(batch, source length)``, and ``target``, the tokens before those to
-    predict, ``(batch, target length)``; it returns ``(batch, tokens, target length)``, which
-    ``loss="cross_entropy"`` compares with the targets, ``(batch, target length)``. Its part
-    ``translator`` has a method ``translate``.
+    The chain ``encoder`` reads embedded tokens, with their positions added; the chain ``decoder``,
+    recurrent and forwards only, reads those that were written so far, and looks at the encoder's
+    steps. The network reads a dict: ``source``, ``(batch, source length)``, and ``target``, the
+    tokens before those to predict, ``(batch, target length)``; it returns ``(batch, tokens, target
+    length)``, which ``loss="cross_entropy"`` compares with the targets, ``(batch, target length)``.
+    Its part ``translator`` has a method ``translate``.
 
     Args:
         source_vocabulary: Number of tokens of the source, which are whole numbers from 0.

@@ -10,10 +10,10 @@ from torch import nn
 
 from evotune.architectures.blocks import Shape
 from evotune.architectures.build import build_chain
-from evotune.architectures.families.common import one_of
-from evotune.architectures.parts import Branches, EachFrame, Fusion, LastStep
+from evotune.architectures.families.common import in_order, one_of
+from evotune.architectures.parts import Branches, EachFrame, Fusion
 from evotune.architectures.templates.base import Template, sizes, whole
-from evotune.architectures.templates.sequence import embedded
+from evotune.architectures.templates.sequence import embedded, reader
 
 Kind = Literal["concat", "sum", "gate"]
 FUSIONS = ("concat", "sum", "gate")
@@ -24,6 +24,7 @@ class TwoBranch(Template):
     """See `two_branch`."""
 
     name: ClassVar[str] = "two_branch"
+    choices: ClassVar[tuple[str, ...]] = ("fusion",)
 
     length: int
     vocabulary: int
@@ -36,8 +37,8 @@ class TwoBranch(Template):
     head: str = "head"
 
     @property
-    def genes(self) -> tuple[str, ...]:
-        return self.frames, self.time, self.text, self.head, "fusion"
+    def chains(self) -> dict[str, int]:
+        return {self.frames: 3, self.time: 2, self.text: 2, self.head: 1}
 
     def example(self, count: int = 1) -> tuple[Any, ...]:
         tokens = torch.zeros(count, self.length, dtype=torch.long)
@@ -47,26 +48,20 @@ class TwoBranch(Template):
         frames = build_chain(self.layers(params, self.frames), self.shape[1:], self.frames)
         rows = (self.shape[0], prod(frames.shape))
         time = build_chain(self.layers(params, self.time), rows, self.time)
-        stream, shape = embedded((self.length,), self.vocabulary, None)
+        stream, shape = embedded((self.length,), self.vocabulary, self.width)
         text = build_chain(self.layers(params, self.text), shape, self.text)
         kind = params.get("fusion", self.fusion)
         one_of("two_branch: fusion", kind, FUSIONS)
         fusion = Fusion(kind, (time.shape[1], text.shape[1]), self.width)
         head = build_chain(params.get(self.head, ()), (fusion.width,), self.head)
-        video = _in_order(frames=EachFrame(frames.module), time=time.module, read=LastStep())
-        words = _in_order(**stream, text=text.module, read=LastStep())
+        read = {name: reader(self.layers(params, name)) for name in (self.time, self.text)}
+        video = in_order(frames=EachFrame(frames.module), time=time.module, read=read[self.time])
+        words = in_order(**stream, text=text.module, read=read[self.text])
         return {
             "branches": Branches({"frames": video, "text": words}, fusion),
             "head": head.module,
             "output": nn.Linear(head.shape[0], self.classes),
         }
-
-
-def _in_order(**parts: nn.Module) -> nn.Sequential:
-    sequence = nn.Sequential()
-    for name, part in parts.items():
-        sequence.add_module(name, part)
-    return sequence
 
 
 def two_branch(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
@@ -88,8 +83,9 @@ def two_branch(  # noqa: PLR0913  (each option stands alone; users see them as k
 
     As in Wasudeorao and Prasad, "Evolutionary optimization of deep learning models" (2024): the
     chain ``frames`` on every image, the chain ``time`` on the sequence of what it gives, the chain
-    ``text`` on embedded tokens; the last steps of both are joined, and led through the chain
-    ``head``, if the space has one, and a linear layer.
+    ``text`` on embedded tokens; the last steps of both are joined (the means of all steps where a
+    layer reads in both directions), and led through the chain ``head``, if the space has one, and a
+    linear layer.
 
     The network reads a dict: ``frames``, ``(batch, frames, channels, height, width)``, and
     ``text``, ``(batch, length)`` of whole numbers. A `SupervisedTask` is given such a dict as its
@@ -102,7 +98,8 @@ def two_branch(  # noqa: PLR0913  (each option stands alone; users see them as k
         classes: Number of classes.
         fusion: How the branches are joined: ``"concat"``, ``"sum"`` or ``"gate"``. A gene
             ``fusion`` replaces it.
-        width: Features behind a sum or a gate.
+        width: Channels of the embedded text, with positions added; and features behind a sum or a
+            gate.
         parameters: Most parameters; larger structures are made smaller before they are tried.
         multiply_adds: Most multiplications with addition for one example.
         frames: Name of the chain on images.

@@ -12,6 +12,7 @@ from evotune.analysis.data import Recorded, StudyData
 from evotune.analysis.lineage import changes
 from evotune.analysis.scales import Scale, score_scale
 from evotune.analysis.steps import Lane, Step
+from evotune.analysis.structures import aligned
 from evotune.analysis.text import label, number
 from evotune.report.figures.marks import POINTS_AT_MOST
 from evotune.report.figures.theme import BLUE, GREY, ORANGE, PURPLE, finish, opened, require
@@ -258,7 +259,7 @@ class _Family:
         for parent in parents:
             lines.append(f"genes from trial {parent}{self._result(parent)}")
             other = self.data.step_of[parent].trial
-            lines += _changed(trial, other, _CHANGES_AT_MOST // len(parents))
+            lines += _changed(self.data, trial, other, _CHANGES_AT_MOST // len(parents))
         return "<br>".join(lines)
 
     def _result(self, wanted: int) -> str:
@@ -266,12 +267,24 @@ class _Family:
         return "" if score is None else f": {number(score, 5)}"
 
 
-def _changed(child: Trial, parent: Trial, at_most: int) -> list[str]:
-    changed = list(changes(child, parent).items())
-    lines = [f"  {label(n)}: {_shown(old)} → {_shown(new)}" for n, (old, new) in changed[:at_most]]
-    if len(changed) > at_most:
-        lines.append(f"  and {len(changed) - at_most} more genes")
-    return lines or ["  same genes"]
+def _changed(data: StudyData, child: Trial, parent: Trial, at_most: int) -> list[str]:
+    lines = list(_differences(data, child, parent))
+    more = [f"  and {len(lines) - at_most} more changes"] if len(lines) > at_most else []
+    return [*lines[:at_most], *more] or ["  same genes"]
+
+
+def _differences(data: StudyData, child: Trial, parent: Trial) -> Iterator[str]:
+    """Yield a line for each gene, or layer of a chain, that differs."""
+    chains = data.space.chains
+    inside = {gene for name in chains for gene in data.space.entries[name]}
+    for name, (old, new) in changes(child, parent).items():
+        if name not in inside:
+            yield f"  {label(name)}: {_shown(old)} → {_shown(new)}"
+    before, after = data.params(parent), data.params(child)
+    for name in chains:
+        for pair in aligned(before.get(name, ()), after.get(name, ())):
+            if pair.kind != "same":
+                yield f"  {label(name)}: {label(pair, 60)}"
 
 
 def _shown(value: object) -> str:

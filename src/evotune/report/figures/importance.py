@@ -9,6 +9,7 @@ from evotune.analysis.data import Recorded
 from evotune.analysis.importance import Importance
 from evotune.analysis.text import label
 from evotune.report.figures.theme import BLUE, GREY, ORANGE, faded, finish, opened, require
+from evotune.space import Space
 
 BARS_AT_MOST = 20
 
@@ -18,7 +19,8 @@ def importance(study: Recorded) -> go.Figure:
 
     Blue is the importance over the whole space (fANOVA), strong for the gene alone, faded for its
     interactions; orange is the importance for being among the best tenth (PED-ANOVA). Grey bars
-    are unreliable: there are too few trials, or the forest hardly predicts them.
+    are unreliable: there are too few trials, or the forest hardly predicts them. All genes of a
+    chain of layers have a bar together, and the most important ones one of their own below it.
 
     Args:
         study: A study, or what `prepare` made of one.
@@ -31,7 +33,7 @@ def importance(study: Recorded) -> go.Figure:
     known = not math.isnan(whole.quality) and any(whole.shares.values())
     require(data, known, "importance", "ten done trials or more with results that differ")
     best = data.importance_by("ped_anova")
-    names, groups = _rows(whole, best)
+    names, groups = _rows(data.space, whole, best)
     total, alone, among = (
         [100 * sum(shares[gene] for gene in group) for group in groups]
         for shares in (whole.shares, whole.alone, best.shares)
@@ -62,12 +64,22 @@ def importance(study: Recorded) -> go.Figure:
     )
 
 
-def _rows(whole: Importance, best: Importance) -> tuple[list[str], list[list[str]]]:
+def _rows(space: Space, whole: Importance, best: Importance) -> tuple[list[str], list[list[str]]]:
     """Return the names of the bars and the genes of each; minor genes share one bar."""
     genes = whole.genes
     shown = [g for g in genes[:BARS_AT_MOST] if max(whole.shares[g], best.shares[g]) >= 0.005]
-    rest = [gene for gene in genes if gene not in shown]
-    names, groups = [label(gene) for gene in shown], [[gene] for gene in shown]
+    names: list[str] = []
+    groups: list[list[str]] = []
+    for name in whole.by_entry(space):
+        of_it = [gene for gene in shown if gene in space.entries[name]]
+        if name in space.chains and of_it:
+            varied = [gene for gene in space.entries[name] if gene in whole.shares]
+            names.append(f"<b>{label(name)}</b>, all {len(varied)} genes")
+            groups.append(varied)
+        names += map(label, of_it)
+        groups += [[gene] for gene in of_it]
+    inside = {gene for group in groups for gene in group}
+    rest = [gene for gene in genes if gene not in inside]
     if rest:
         names.append(label(rest[0]) if len(rest) == 1 else f"{len(rest)} other genes")
         groups.append(rest)

@@ -69,8 +69,9 @@ def symbols(data: StudyData, shown: Sequence[int] | Indices) -> str | list[str]:
 
 
 def hover_texts(data: StudyData, shown: Sequence[int] | Indices) -> list[str]:
-    """Return the hover text of each trial: number, objectives, most important genes."""
-    genes = data.importance.genes[:8]
+    """Return the hover text of each trial: number, objectives, most important params."""
+    names = list(data.importance.by_entry(data.space))[:8]
+    wide = {name: 90 if name in data.space.chains else 28 for name in names}
     texts = []
     for k in shown:
         trial = data.done[k]
@@ -82,10 +83,7 @@ def hover_texts(data: StudyData, shown: Sequence[int] | Indices) -> list[str]:
         lines += ["breaks a constraint"] * (trial.violation > 0)
         step = data.step_of[trial.number]
         lines += [f"epochs {step.epochs} of its weights"] * bool(trial.donors)
-        lines += [
-            f"{label(name)}: {label(number(trial.params[name]))}"
-            for name in genes
-            if name in trial.params
-        ]
+        params = data.params(trial)
+        lines += [f"{label(n)}: {label(number(params[n]), wide[n])}" for n in names if n in params]
         texts.append("<br>".join(lines))
     return texts

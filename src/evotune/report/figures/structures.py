@@ -12,7 +12,7 @@ from evotune.analysis.data import Recorded, StudyData
 from evotune.analysis.structures import Pair, aligned, widths
 from evotune.analysis.text import label, layer_text, number
 from evotune.errors import StudyError
-from evotune.report.figures.theme import GREY, block_colours, faded, finish, opened, require
+from evotune.report.figures.theme import block_colours, finish, opened, require
 from evotune.space import Space
 from evotune.space.chain import BLOCK
 from evotune.trial import Trial
@@ -25,9 +25,11 @@ _ROW, _AROUND = 30, 90
 _THICK = 0.78
 #: Share of the picture that the narrowest layer takes.
 _NARROWEST = 0.12
+#: Of the texts on them, in light and dark pages alike.
+_INK = "#1d2530"
 #: Colour of each kind of change: nothing, another value, another block, more, less.
 _KINDS = {
-    "same": faded(GREY, 0.35),
+    "same": "#d3d9e0",
     "changed": "#66ccee",
     "replaced": "#ccbb44",
     "inserted": "#5cb56e",
@@ -252,6 +254,7 @@ def _boxes(both: Iterable[tuple[float, int, Mapping[str, Any]]], kind: str, colo
         text=[label(layer_text(layer), 40) for layer in layers],
         textposition="inside",
         insidetextanchor="middle",
+        textfont={"color": _INK},
         customdata=[_story(layer) for layer in layers],
         hovertemplate=f"%{{customdata}}<br>{kind}<extra></extra>",
         name=kind,

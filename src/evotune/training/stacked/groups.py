@@ -15,7 +15,10 @@ from evotune.trial import RunningTrial
 
 #: Entries of a module that hold tensors and modules, which are compared as such, or what differs
 #: between equal modules.
-_ASIDE = ("training", "_parameters", "_buffers", "_modules", "_flat_weights", "_flat_weight_refs")
+_ASIDE = (
+    *("training", "_parameters", "_buffers", "_modules", "_flat_weights", "_flat_weight_refs"),
+    "structure",
+)
 _PLAIN = (bool, int, float, complex, str, bytes, type, torch.dtype, torch.device, torch.Size)
 _DEEPEST = 8
 

@@ -52,10 +52,16 @@ class Run:
         torch.manual_seed(self._members[0].handle.seed)
         self._train()
         self._stack.hand_back()
-        self._each(lambda member: keep(member) if member.handle.keeps else None)
+        self._each(self._keep)
         with self._timed("evaluation_seconds"):
             self._measure_all()
         self._each(self._finish)
+
+    def _keep(self, member: Member) -> None:
+        if member.handle.keeps:
+            keep(member)
+        else:
+            self._task.keep_weights(member.handle, member.setup.state)
 
     def _each(self, action: Callable[[Member], Any]) -> None:
         """Call a function for every member without a result; an error becomes its result."""

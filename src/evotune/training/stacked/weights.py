@@ -7,7 +7,7 @@ import torch
 
 from evotune.checkpoints.handover import TrialWeights
 from evotune.checkpoints.hyperparameters import BuiltSettings, set_dropout
-from evotune.checkpoints.state import snapshot
+from evotune.checkpoints.state import snapshot, structures
 from evotune.training.stacked.groups import Member
 
 
@@ -24,12 +24,12 @@ def resume(member: Member) -> None:
     handle, objects = member.handle, member.setup.state
     weights, trial = handle.weights, handle.record
     if not isinstance(weights, TrialWeights) or not trial.donors or trial.inherit:
-        handle.resume(**objects)
+        handle.resume(inputs=member.setup.examples, **objects)
         return
     found = weights.load(trial)
     own = member.setup.model.state_dict()
     if found is None or not _fits(own, objects, found[0]):
-        handle.resume(**objects)
+        handle.resume(inputs=member.setup.examples, **objects)
         return
     state, epochs = found
     handle.start_from(epochs)
@@ -73,4 +73,5 @@ def keep(member: Member) -> None:
     state = {name: setup.state[name].state_dict() for name in ("model", "optimizer")}
     if setup.scheduler is not None:
         state |= snapshot({"scheduler": setup.scheduler})
+    state |= structures({"model": setup.model})
     handle.weights.keep_state(state, handle.trained)
