@@ -87,8 +87,8 @@ def run(
     """Run the study of a TOML file; repeat the same command to resume it."""
     from evotune.cli.run import run as run_file
 
-    given = {"trials": trials, "epochs": epochs, "workers": workers, "seed": seed}
-    given |= {"proxies": proxies}
+    limits = {"trials": trials, "epochs": epochs, "workers": workers, "seed": seed}
+    given: dict[str, object] = {**limits, "proxies": proxies}
     overrides = {name: value for name, value in given.items() if value is not None}
     raise typer.Exit(run_file(file, overrides, take_over=take_over))
 

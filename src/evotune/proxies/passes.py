@@ -149,7 +149,10 @@ def undisturbed(device: torch.device, seed: int = SEED) -> Iterator[None]:
     threads = torch.get_num_threads()
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad():
-        torch.manual_seed(seed)
+        # torch.manual_seed would note a stack for each device that is not there.
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed(seed)
         torch.set_num_threads(1)
         try:
             yield
