@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+import evotune as et
 from evotune.architectures.inherit import ChannelMap, inherit
 from evotune.architectures.inherit.align import Step, align
 from evotune.architectures.inherit.maps import corner, grown, joined, kept, unknown
@@ -392,3 +393,15 @@ class TestCalls:
 
     def test_maps_are_public_for_rules(self):
         assert isinstance(kept(torch.arange(2), 4), ChannelMap)
+
+
+def test_a_separable_behind_a_new_wider_layer_reads_each_repeat_once():
+    template = et.image_classifier((2, 8, 8), 3)
+    torch.manual_seed(0)
+    inputs = torch.randn(64, 2, 8, 8)
+    separable = {"block": "separable", "filters": 6, "kernel": 1, "norm": "none"}
+    new = {"block": "conv", "filters": 12, "kernel": 1, "norm": "none"}
+    parent = template({"features": [separable]}).eval()
+    child = template({"features": [new, separable]}).eval()
+    assert inherit(child, parent, inputs).whole
+    assert torch.allclose(child(inputs), parent(inputs), atol=1e-5)

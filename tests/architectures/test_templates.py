@@ -559,3 +559,30 @@ class TestOwnBlocks:
         space = et.Space(layers=et.Chain(1, 2, pairs={}))
         genome = space.complete({"layers": [{"block": "pairs"}] * 2})
         assert et.tabular(3, 2, parameters=1000).fit(space, genome) == genome
+
+
+class TestStructures:
+    def test_they_do_not_change_with_the_params_they_came_from(self):
+        params = {"layers": [{"block": "dense", "units": np.int64(4)}]}
+        network = et.tabular(6, 2)(params)
+        params["layers"][0]["units"] = 99
+        assert json.loads(json.dumps(network.structure))["params"]["layers"][0]["units"] == 4
+
+    @pytest.mark.parametrize(
+        "structure",
+        [
+            None,
+            {"template": "tabular"},
+            {"template": ["tabular"], "options": {}, "params": {}},
+            {"template": "tabular", "options": {"depth": 3}, "params": {}},
+        ],
+    )
+    def test_damaged_ones_are_told(self, structure):
+        with pytest.raises(TaskError, match=r"structure|template"):
+            et.rebuild(structure)
+
+    def test_a_chain_without_effect_is_refused(self):
+        dense = et.Chain(1, 2, dense={"units": et.Int(1, 4)})
+        with pytest.raises(TaskError, match="does not use a chain 'head'"):
+            et.tabular(6, 2).check(et.Space(layers=dense, head=dense))
+        et.tabular(6, {"a": 2, "b": 2}).check(et.Space(layers=dense, head=dense))

@@ -418,3 +418,9 @@ def test_other_depths_take_or_leave_the_last_layers(space, depth, seed):
     both = min(depth, len(layers))
     assert other[:both] == layers[:both]
     assert len(other) == depth
+
+
+def test_a_gene_beside_the_list_that_holds_it_is_refused():
+    space = Space(layers=Chain(1, 3, dense={"units": Int(1, 8)}))
+    with pytest.raises(GenomeError, match="given twice"):
+        space.complete({"layers": [{"block": "dense", "units": 3}], "layers.1.units": 5})

@@ -99,17 +99,6 @@ def test_a_narrowed_space_still_has_a_summary():
     assert Summary(Rows(narrow)).size == Summary(Rows(NETS)).size - 4  # filters are left out
 
 
-def test_the_genes_of_slots_are_marked_in_the_layout():
-    rows = Rows(NETS)
-    layout = Features(rows).layout
-    names = [n for n in rows.names if NETS[n].ordered]
-    names += ["summary"] * Summary(rows).size + [n for n in rows.names if not NETS[n].ordered]
-    chain = NETS.chains["features"]
-    slots = {gene for k in range(1, 5) for gene in chain.slot("features", k)}
-    assert {names[k] for k in layout.slots} == slots
-    assert layout.genes == len(names)
-
-
 def test_spaces_without_chains_have_no_summary():
     layout = Features(Rows(Space(x=Float(0, 1), kind=Choice(*"ab")))).layout
     assert (layout.genes, layout.warped, layout.gene.tolist()) == (2, 1, [0, 1, 1])

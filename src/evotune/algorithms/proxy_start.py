@@ -58,11 +58,12 @@ class ProxyStart:
 
     def design(self, space: Space, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
         """Return the genomes of the start, and then those of the design for the rest."""
-        rest = self._rest(space, count, rng)
+        for_rest, for_archive = rng.spawn(2)  # either is the same without the other
+        rest = self._rest(space, count, for_rest)
         if self._picks and len(self._started) >= len(self._picks):
             return rest
         if not self._picks:
-            self._found = picked(_evolved(space, self._proxies, rng))
+            self._found = picked(_evolved(space, self._proxies, for_archive))
         picks = self._picks or self._found
         return [genome for genome, _ in picks] + rest[len(picks) :]
 

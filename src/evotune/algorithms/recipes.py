@@ -24,6 +24,7 @@ from evotune.evolution.selection import Boltzmann, RelativeExponential, Tourname
 from evotune.evolution.survival import Youngest
 from evotune.names import own_names
 from evotune.protocols import Algorithm
+from evotune.proxies.archive import Scores
 from evotune.space import Fixed, Space
 from evotune.space.crossover import KPoint, Uniform
 from evotune.space.mutation import Creep, Gaussian, Perturb, UniformReset
@@ -203,6 +204,7 @@ def regularised_evolution(
     inherit: bool = False,
     epochs: int | None = None,
     seeds: Sequence[Mapping[str, Any]] = (),
+    proxies: Scores | None = None,
 ) -> Genetic:
     """Return regularised (ageing) evolution of Real et al. (2019), algorithm 1.
 
@@ -216,6 +218,7 @@ def regularised_evolution(
         inherit: A child starts from its parent's weights; in the paper from fresh ones.
         epochs: Epochs that each trial adds with ``inherit``, see `Genetic`.
         seeds: Genomes, or params, to begin with.
+        proxies: Zero-cost scores that choose the first trials, see `Genetic`.
     """
     return Genetic(
         space,
@@ -229,6 +232,7 @@ def regularised_evolution(
         survival=Youngest(population_size),
         start="random",
         seeds=seeds,
+        proxies=proxies,
     )
 
 

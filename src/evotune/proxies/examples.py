@@ -60,7 +60,8 @@ def examples_of(inputs: Any, targets: Any) -> Examples:
     Raises:
         TaskError: They are something else, are fewer than two, or do not belong together.
     """
-    found = Examples(each(_tensor, inputs), each(_tensor, targets))
+    with torch.inference_mode(False):  # tensors made in it have no gradients, ever
+        found = Examples(each(_tensor, inputs), each(_tensor, targets))
     counts = {_count(part) for part in (found.inputs, found.targets)}
     if len(counts) > 1:
         raise TaskError(

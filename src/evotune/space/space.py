@@ -248,6 +248,11 @@ class Space:
         genes: dict[str, Any] = {}
         for name, value in params.items():
             chain = self.chains.get(name)
+            if chain is None and self._chain_of.get(name) in params:
+                raise GenomeError(
+                    f"gene {name!r} is given twice, by itself and in the list of its chain; leave "
+                    "either out"
+                )
             genes |= {name: value} if chain is None else chain.taken_apart(name, value)
         return genes
 

@@ -3,7 +3,7 @@
 Chains of layers are seen twice: slot by slot, and as a whole.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,13 +22,11 @@ class Layout:
         warped: Number of ordered genes.
         genes: Number of genes, numbers of summaries included.
         gene: The gene of each feature, shape ``(features,)``.
-        slots: The genes of layers of chains that are summarised.
     """
 
     warped: int
     genes: int
     gene: Indices
-    slots: Indices = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
 
 
 class Features:
@@ -53,10 +51,7 @@ class Features:
         warped = len(self._numbers)
         first = warped + self._summary.size
         gene = [np.arange(first), *(np.full(n, first + k) for k, n in enumerate(sizes))]
-        order = [*self._numbers, *[-1] * self._summary.size, *self._listed]
-        slots = np.flatnonzero(np.isin(order, self._summary.columns))
-        place = np.concatenate(gene).astype(np.intp)
-        self.layout = Layout(warped, first + len(sizes), place, slots)
+        self.layout = Layout(warped, first + len(sizes), np.concatenate(gene).astype(np.intp))
 
     def __call__(self, rows: Array, active: Mask) -> Array:
         """Return the features of rows, shape ``(rows, features)``.

@@ -21,8 +21,6 @@ Array = npt.NDArray[np.float64]
 
 #: Added to the diagonal beside the noise.
 JITTER = 1e-8
-#: Added to the mean log lengthscale of genes of slots: before data, the summary counts more.
-SMOOTHER = 1.5
 #: Steps of a fit at most.
 STEPS = 40
 #: Distance that the warp keeps from 0 and 1, where its slope may be infinite.
@@ -88,9 +86,7 @@ class Priors:
             (1, math.log(1e-3), 1.5, math.log(1e-6), 0.0),
         )
         table = np.repeat([row[1:] for row in rows], [row[0] for row in rows], axis=0)
-        mean = table[:, 0].copy()
-        mean[layout.slots] += SMOOTHER
-        return cls(mean, table[:, 1], table[:, 2:])
+        return cls(table[:, 0], table[:, 1], table[:, 2:])
 
     def start(self, layout: Layout) -> Hyperparameters:
         """Return the hyperparameters at the priors' means."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["algorithms", "domains", "executors", "operators", "stopping", "storages"]
+__all__ = ["algorithms", "domains", "executors", "operators", "proxies", "stopping", "storages"]
 
 # Assertions in these modules show their values, as those in test files do.
 pytest.register_assert_rewrite(*(f"{__name__}.{suite}" for suite in __all__))

@@ -56,11 +56,11 @@ class SupervisedTask:
     training starts is an error.
 
     If trials inherit weights, a trial continues from its donor's model, optimizer and scheduler,
-    with its own genes. Where a template builds the model, its layers may be others than the
-    donor's: its weights are carried over (up to 500 training examples measure its batch
-    normalisation), and optimizer and scheduler start afresh. Of other models, genes that change the
-    shapes of weights must stay fixed. A member with several networks trains each separately and is
-    measured by their averaged predictions.
+    with its own genes. A model of a template may have other layers than the donor's: the donor's
+    weights are carried over (up to 500 training examples measure its batch normalisation), and
+    optimizer and scheduler start afresh. Of other models, genes that change the shapes of weights
+    must stay fixed. A member with several networks trains each separately and is measured by their
+    averaged predictions.
 
     On the CPU a trial gives the same metrics each time it is run; the global random state is
     restored afterwards. A training loss that becomes NaN or infinite ends the trial at once.

@@ -132,6 +132,7 @@ def take_conv(
     target = _target(child, parent, way, walk, out)
     weight = rows_of(columns_of(_dense(parent), _by_group(child, parent, way)), target)
     weight, cut = centred(weight, child.weight.shape[2:])
+    weight = weight * _within_groups(child)
     write_dense(child, weight, target)
     same = (parent.stride, parent.dilation) == (child.stride, child.dilation)
     border = bool(way.offset.any()) and max(child.kernel_size) > 1
@@ -139,6 +140,15 @@ def take_conv(
     return (
         finish(child, parent, weight, way, target).but(last=child.weight.dim() == 3).lost(not whole)
     )
+
+
+def _within_groups(conv: Conv) -> Tensor:
+    """Return 1 where an output reads an input, else 0, of the dimensions of a dense weight."""
+    outputs, inputs = (
+        torch.arange(n) // (n // conv.groups) for n in (conv.out_channels, conv.in_channels)
+    )
+    reads = (outputs[:, None] == inputs).to(conv.weight)
+    return reads.view(*reads.shape, *[1] * (conv.weight.dim() - 2))
 
 
 def _dense(conv: Conv) -> Tensor:

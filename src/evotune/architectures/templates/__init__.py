@@ -45,8 +45,14 @@ def template_of(structure: Mapping[str, Any]) -> "Template":
     Raises:
         TaskError: The template is not known to this version.
     """
-    name = structure.get("template")
-    if name not in TEMPLATES:
+    parts = structure if isinstance(structure, Mapping) else {}
+    name = parts.get("template")
+    if not all(isinstance(parts.get(part), Mapping) for part in ("options", "params")):
+        raise TaskError(
+            "a structure is what network.structure is, a dict of template, options and params; "
+            f"got {structure!r}"
+        )
+    if not isinstance(name, str) or name not in TEMPLATES:
         raise TaskError(
             f"there is no template {name!r} in this version of evotune, only "
             f"{', '.join(TEMPLATES)}; install the version that trained the network, or a later one"
@@ -54,5 +60,11 @@ def template_of(structure: Mapping[str, Any]) -> "Template":
     module, kind = TEMPLATES[name].split(".")
     options = {n: tuple(v) if isinstance(v, list) else v for n, v in structure["options"].items()}
     home = import_module(f"evotune.architectures.templates.{module}")
-    template: Template = getattr(home, kind)(**options)
+    try:
+        template: Template = getattr(home, kind)(**options)
+    except TypeError as error:  # an option that another version has
+        raise TaskError(
+            f"the options of template {name!r} in this structure are not those of this version of "
+            f"evotune: {error}; install the version that trained the network, or a later one"
+        ) from error
     return template

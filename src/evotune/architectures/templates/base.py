@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -88,9 +89,14 @@ class Template(ABC):
         Raises:
             TaskError: A chain is missing, or a layer cannot be built.
         """
-        read = {name: params[name] for name in self.genes if name in params}
+        read = {name: _plain(params[name]) for name in self.genes if name in params}
         structure = {"template": self.name, "options": self.options(), "params": read}
         return Network(self.parts(read), structure)
+
+    @property
+    def unused(self) -> Mapping[str, str]:
+        """Chains that a space must not have, as nothing would come of them, and what to do."""
+        return {}
 
     def example(self, count: int = 1) -> tuple[Tensor, ...]:
         """Return inputs of the network, all zero, for a number of examples."""
@@ -105,6 +111,11 @@ class Template(ABC):
         Raises:
             TaskError: A block is unknown, works on another kind of examples, or lacks a setting.
         """
+        unused = [name for name in self.unused if name in space.chains]
+        if unused:
+            raise TaskError(
+                f"{self.name} does not use a chain {unused[0]!r} here: {self.unused[unused[0]]}"
+            )
         for name, dimensions in self.chains.items():
             blocks = space.chains[name].blocks if name in space.chains else {}
             for block, settings in blocks.items():
@@ -162,3 +173,12 @@ class Template(ABC):
     def __setstate__(self, state: dict[str, Any]) -> None:
         add_blocks(state["blocks"])
         self.__dict__.update(state["arguments"])
+
+
+def _plain(value: Any) -> Any:
+    """Return a copy of what params hold of a chain or gene, as JSON can hold it."""
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value.item() if isinstance(value, np.generic) else value

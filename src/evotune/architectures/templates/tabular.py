@@ -26,6 +26,11 @@ class Tabular(Template):
     def chains(self) -> dict[str, int]:
         return {self.shared: 1, self.head: 1}
 
+    @property
+    def unused(self) -> Mapping[str, str]:
+        only = f"it has a single output; add those layers to {self.shared!r}"
+        return {self.head: only} if isinstance(self.outputs, int) else {}
+
     def parts(self, params: Mapping[str, Any]) -> dict[str, nn.Module]:
         layers = build_chain(self.layers(params, self.shared), self.shape, self.shared)
         if isinstance(self.outputs, int):

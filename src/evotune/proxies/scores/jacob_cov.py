@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from evotune.proxies.losses import Loss
-from evotune.proxies.passes import Passes, one
+from evotune.proxies.passes import NoScoreError, Passes, one
 
 #: Keeps the logarithm of an eigenvalue of zero finite.
 SMALL = 1e-5
@@ -38,5 +38,10 @@ def jacob_cov(module: nn.Module, inputs: Any, targets: Any, *, loss: Loss | None
 
 def measure(passes: Passes) -> float:
     """Return the score of shared passes."""
-    values = torch.linalg.eigvalsh(torch.corrcoef(passes.input_gradients)) + SMALL
+    gradients = passes.input_gradients
+    if (gradients.std(dim=1) == 0).any():
+        raise NoScoreError(
+            "the output depends on no single input of an example more than on others"
+        )
+    values = torch.linalg.eigvalsh(torch.corrcoef(gradients)) + SMALL
     return -float((values.log() + 1 / values).sum())
