@@ -24,9 +24,9 @@ SPACE = Space(a=Int(1, 200), b=Float(0.0, 1.0), kind=Choice("x", "y", "z"))
 @pytest.fixture(autouse=True)
 def small_archive(monkeypatch):
     """Archives as large as in use would take most of the time of the contract."""
-    monkeypatch.setattr(archive, "FIRST", 40)
-    monkeypatch.setattr(archive, "ROUNDS", 2)
-    monkeypatch.setattr(archive, "CHILDREN", 20)
+    monkeypatch.setattr(archive, "FIRST", 25)
+    monkeypatch.setattr(archive, "ROUNDS", 1)
+    monkeypatch.setattr(archive, "CHILDREN", 15)
 
 
 def hopeful(params):
@@ -80,7 +80,7 @@ def study_of(algorithm, storage="memory", seed=1):
 
 @each_search
 def test_the_start_is_the_best_of_the_archive_and_some_spread(make):
-    study = study_of(make(proxies=hopeful))
+    study = study_of(make(proxies=lambda params: {"first": hopeful(params)["first"]}))
     study.run(value, trials=13)
     found = [value(trial)["value"] for trial in study.trials]
     assert min(found[:10]) > 100
@@ -119,7 +119,7 @@ def test_proxies_upside_down_are_noticed(make, caplog):
 
 
 @each_search
-@pytest.mark.parametrize("cut", [1, 6, 13, 14])
+@pytest.mark.parametrize("cut", [1, 6, 14])
 def test_a_resumed_study_proposes_the_same_and_evolves_nothing_again(make, cut, tmp_path):
     calls = []
 
@@ -128,13 +128,13 @@ def test_a_resumed_study_proposes_the_same_and_evolves_nothing_again(make, cut, 
         return hopeful(params)
 
     whole = study_of(make(proxies=counted))
-    whole.run(value, trials=18)
+    whole.run(value, trials=15)
     path = f"sqlite:///{tmp_path}/study.db"
     with study_of(make(proxies=counted), path) as study:
         study.run(value, trials=cut)
     calls.clear()
     with study_of(make(proxies=counted), path) as study:
-        study.run(value, trials=18)
+        study.run(value, trials=15)
         assert [t.genome for t in study.trials] == [t.genome for t in whole.trials]
         assert study.algorithm.agreement == whole.algorithm.agreement
     assert not calls

@@ -69,6 +69,7 @@ def test_two_objectives(tmp_path):
     assert process.stdout.count("<- knee") == 1
 
 
+<<<<<<< HEAD
 def test_structures(tmp_path):
     pytest.importorskip("torch")
     process = run(tmp_path, str(EXAMPLES / "08_structures.py"))
@@ -77,6 +78,14 @@ def test_structures(tmp_path):
     assert "(output): Linear" in process.stdout
     rightly = int(process.stdout.splitlines()[-1].split(" of ")[0])
     assert f"accuracy {rightly / 597:.3f}" in process.stdout  # the trained network came back
+=======
+def test_a_search_that_begins_with_proxies(tmp_path):
+    pytest.importorskip("torch")
+    process = run(tmp_path, str(EXAMPLES / "09_proxies.py"))
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith("accuracy 0.")
+    assert "over 13 trials" in process.stdout
+>>>>>>> proxies
 
 
 def test_command_line(tmp_path):

@@ -50,6 +50,7 @@ the study::
     mutation = { name = "Gaussian", scale = [0.01, 0.4] }
     mutation_rate = { name = "Decay", initial = 0.1 }   # or a number
     refinement = { every = 5 }
+    # proxies = ["naswot", "zico"]    of Hybrid and Genetic, where the task is a SupervisedTask
 
     [algorithm]                       # ... or for schedules, with epochs above
     name = "PopulationBasedTraining"
@@ -85,6 +86,7 @@ from typing import Any
 from evotune.checkpoints.store import Checkpoints
 from evotune.checks import user_path
 from evotune.cli.algorithms import make_algorithm, make_operator
+from evotune.cli.proxies import with_proxies
 from evotune.cli.registry import at, build, check_names, check_types, make_gene
 from evotune.cli.task import make_task
 from evotune.errors import ConfigError
@@ -150,7 +152,7 @@ def load(path: Path, overrides: Table) -> Config:
 
     Args:
         path: The file.
-        overrides: Values that replace those in ``[study]``.
+        overrides: Values that replace those in ``[study]``; ``proxies`` that in ``[algorithm]``.
 
     Raises:
         ConfigError: The file is invalid; the message says where and why.
@@ -160,7 +162,8 @@ def load(path: Path, overrides: Table) -> Config:
     folder = path.resolve().parent
     with at(str(path)):
         with at("[study]"):
-            study = dict(tables["study"]) | dict(overrides)
+            given = {k: v for k, v in overrides.items() if k != "proxies"}
+            study = dict(tables["study"]) | given
             if "checkpoints" in study:
                 study["checkpoints"] = _checkpoints(study["checkpoints"], folder)
             if "stopping" in study:
@@ -174,7 +177,9 @@ def load(path: Path, overrides: Table) -> Config:
             space = _space(tables["space"])
         with at("[algorithm]"):
             setting = setting_of(objectives, of_run)
-            algorithm = make_algorithm(tables.get("algorithm", {}), space, setting)
+            table = tables.get("algorithm", {})
+            table = with_proxies(table, overrides.get("proxies"), evaluate)
+            algorithm = make_algorithm(table, space, setting)
     return Config(
         name,
         storage,

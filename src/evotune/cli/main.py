@@ -74,6 +74,12 @@ def run(
     ] = None,
     workers: Workers = None,
     seed: Seed = None,
+    proxies: Annotated[
+        str | None,
+        typer.Option(
+            help="Zero-cost scores that choose the first trials: naswot,zico.", show_default=False
+        ),
+    ] = None,
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Replace another process that drives the study.")
     ] = False,
@@ -82,6 +88,7 @@ def run(
     from evotune.cli.run import run as run_file
 
     given = {"trials": trials, "epochs": epochs, "workers": workers, "seed": seed}
+    given |= {"proxies": proxies}
     overrides = {name: value for name, value in given.items() if value is not None}
     raise typer.Exit(run_file(file, overrides, take_over=take_over))
 
