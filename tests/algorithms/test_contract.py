@@ -196,25 +196,9 @@ class TestGeneticThatInherits(AlgorithmContract):
         )
 
 
-class TestGeneticThatInheritsWithBothChildren(AlgorithmContract):
-    def make(self, space: Space) -> Algorithm:
-        return Genetic(
-            space, population_size=8, both_children=True, offspring=5, inherit=True, epochs=2
-        )
-
-
 class TestGeneticSteadyStateThatInherits(AlgorithmContract):
     def make(self, space: Space) -> Algorithm:
         return Genetic(space, population_size=8, steady_state=True, inherit=True, epochs=1)
-
-
-class TestAgeingThatInherits(AlgorithmContract):
-    distinct = False
-
-    def make(self, space: Space) -> Algorithm:
-        return recipes.regularised_evolution(
-            space, population_size=12, sample_size=4, inherit=True, epochs=1
-        )
 
 
 class TestIslandsThatInherit(AlgorithmContract):

@@ -1,6 +1,5 @@
 """Population-based training and genetic search that change the layers of trained networks."""
 
-import logging
 import signal
 import subprocess
 import sys
@@ -126,9 +125,7 @@ def test_workers_and_files_give_the_same_study(tmp_path):
     assert runs[0] == runs[1]
 
 
-def test_members_of_equal_layers_are_trained_together(caplog):
-    """Those of others are trained one by one, and one line says so."""
-    caplog.set_level(logging.INFO, logger="evotune")
+def test_members_of_equal_layers_are_trained_together():
     genes = et.Space(
         lr=et.Float(1e-3, 3e-2, log=True),
         features=et.Chain(1, 1, conv={"filters": et.Ordinal(2, 3)}),
@@ -144,6 +141,15 @@ def test_members_of_equal_layers_are_trained_together(caplog):
     pairs = zip(alone.trials[:6], together.trials[:6], strict=True)
     for one, other in pairs:
         assert one.metrics["loss"] == pytest.approx(other.metrics["loss"], rel=1e-4)
+
+
+def test_members_of_other_layers_are_trained_alone_and_one_line_says_so(caplog):
+    study = et.Study(ALGORITHMS["three parents"](), "max accuracy", seed=1)
+    study.run(task(), epochs=3)
+    assert study.counts == {"done": 12}
+    said = [r.getMessage() for r in caplog.records if "not stacked" in r.getMessage()]
+    assert len(said) == 1
+    assert "no other member has the same layers" in said[0]
 
 
 def test_an_ensemble_says_that_its_layers_cannot_change():

@@ -77,16 +77,21 @@ def grouped(members: Sequence[Member]) -> list[list[Member]]:
         groups.setdefault(key, []).append(member)
     for key, group in groups.items():
         if len(group) == 1:
-            group[0].result = _alone(traits[key], [own for k, own in traits.items() if k != key])
+            others = [own for k, own in traits.items() if k != key]
+            group[0].result = _alone(traits[key], others, group[0].setup)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _alone(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Unstackable:
+def _alone(
+    own: Mapping[str, Any], others: Sequence[Mapping[str, Any]], setup: Setup
+) -> Unstackable:
     """Return in what a member differs from all others, if in only one trait from some."""
     if not others:
         return Unstackable()
-    differing = min((_differences(own, other) for other in others), key=len)
-    return Unstackable(f"no other member has the same {differing[0]}")
+    [name, *_] = min((_differences(own, other) for other in others), key=len)
+    if hasattr(setup.model, "structure") and name not in _of_training(setup):
+        name = "layers"  # of a template's network nobody knows the parts by name
+    return Unstackable(f"no other member has the same {name}")
 
 
 def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -111,9 +116,13 @@ def _obstacle(setup: Setup) -> str:
 
 def _traits(setup: Setup) -> dict[str, Any]:
     """Return by name everything that must be equal in all members of a group."""
+    return _structure(setup.model) | _of_training(setup)
+
+
+def _of_training(setup: Setup) -> dict[str, Any]:
     names = {id(p): name for name, p in setup.model.named_parameters()}
     optimizer = setup.optimizer
-    return _structure(setup.model) | {
+    return {
         "number of epochs": setup.epochs,
         "batch size": setup.batch_size,
         "optimizer": type(optimizer),
