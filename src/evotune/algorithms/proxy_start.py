@@ -93,8 +93,9 @@ class ProxyStart:
 def picked(archive: Archive) -> list[Pick]:
     """Return the best genomes of an archive and some spread over its ranks, with their ranks."""
     ranks, order = archive.ranks(), archive.order()
-    places = [len(order) * (k + 1) // (SPREAD + 1) for k in range(SPREAD)]
-    chosen = [*order[:BEST], *(order[place] for place in places if place >= BEST)]
+    rest = order[BEST:]
+    places = [len(rest) * (k + 1) // (SPREAD + 1) for k in range(SPREAD)]
+    chosen = [*order[:BEST], *(rest[place] for place in dict.fromkeys(places) if rest)]
     return [(archive.genomes[k], float(ranks[k])) for k in chosen]
 
 
