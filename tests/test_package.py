@@ -32,6 +32,14 @@ def test_a_study_in_memory_needs_no_torch_and_no_database():
     assert not modules_after(code).intersection({"torch", "sqlalchemy", "plotly", "pandas"})
 
 
+def test_ranks_and_searches_by_proxies_need_no_torch():
+    code = (
+        "import evotune as et; et.proxies.rank([{'a': 1.0}]); "
+        "et.Hybrid(et.Space(x=et.Float(0, 1)), proxies=len)"
+    )
+    assert "torch" not in modules_after(code)
+
+
 @pytest.mark.parametrize("name", evotune.__all__)
 def test_every_public_name_is_there(name):
     assert getattr(evotune, name) is not None

@@ -17,7 +17,7 @@ def rank(scores: Sequence[Mapping[str, float]]) -> Array:
 
     The logarithm of the geometric mean of its ranks, but for a factor, where rank 1 of N is the
     worst: a network that is poor by one score is poor (Lee and Ham, "AZ-NAS: Assembling Zero-Cost
-    Proxies for Network Architecture Search", 2024, eq. 14). Equal scores share the mean of their
+    Proxies for Network Architecture Search", 2024). Equal scores share the mean of their
     ranks; NaN and infinite ones come last.
 
     Args:

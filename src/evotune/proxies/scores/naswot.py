@@ -1,6 +1,6 @@
 """How differently a network codes examples by which of its activations are on.
 
-Mellor, Turner, Storkey and Crowley, "Neural Architecture Search without Training" (2021), eq. 2.
+Mellor, Turner, Storkey and Crowley, "Neural Architecture Search without Training" (2021), section 3.
 """
 
 from typing import Any
@@ -42,4 +42,4 @@ def measure(passes: Passes) -> float:
         signs = found.float() * 2 - 1
         # of n units, agreeing - disagreeing = signs · signs, so agreeing = (n + signs · signs) / 2
         kernel += (((signs @ signs.T) + signs.shape[1]) / 2).double().cpu()
-    return float(torch.linalg.slogdet(kernel)[1])  # eq. 2
+    return float(torch.linalg.slogdet(kernel)[1])

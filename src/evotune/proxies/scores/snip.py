@@ -1,7 +1,7 @@
 """How much a network's loss depends on its weights.
 
 Lee, Ajanthan and Torr, "SNIP: Single-shot Network Pruning based on Connection Sensitivity" (2019),
-eq. 5, summed over a network as in Abdelfattah, Mehrotra, Dudziak and Lane, "Zero-Cost Proxies for
+summed over a network as in Abdelfattah, Mehrotra, Dudziak and Lane, "Zero-Cost Proxies for
 Lightweight NAS" (2021).
 """
 

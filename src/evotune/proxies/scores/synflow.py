@@ -1,7 +1,7 @@
 """How much flows through a network's weights, over all paths, without any data.
 
 Tanaka, Kunin, Yamins and Ganguli, "Pruning neural networks without any data by iteratively
-conserving synaptic flow" (2020), eq. 1 and 2, summed over a network as in Abdelfattah, Mehrotra,
+conserving synaptic flow" (2020), summed over a network as in Abdelfattah, Mehrotra,
 Dudziak and Lane, "Zero-Cost Proxies for Lightweight NAS" (2021).
 """
 
@@ -41,10 +41,10 @@ def measure(passes: Passes) -> float:
     """Return the score of shared passes."""
     one_example = each(_ones, passes.examples.taken(slice(1)).inputs)
     with _all_positive(passes.ready) as weights, LinearPaths():
-        flow = total(passes.ready(one_example))  # eq. 2
+        flow = total(passes.ready(one_example))  # R, the flow
         gradients = torch.autograd.grad(flow, weights, allow_unused=True)
     found = [(g * w).abs().sum() for g, w in zip(gradients, weights, strict=True) if g is not None]
-    return float(torch.stack(found).detach().sum().log())  # eq. 1
+    return float(torch.stack(found).detach().sum().log())  # its saliency ∂R/∂w · w
 
 
 def _ones(tensor: Tensor) -> Tensor:

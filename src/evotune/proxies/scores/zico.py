@@ -1,7 +1,7 @@
 """How steady the gradients of a network's weights are over mini-batches.
 
 Li, Yang, Bhardwaj and Marculescu, "ZiCo: Zero-shot NAS via Inverse Coefficient of Variation on
-Gradients" (2023), eq. 17.
+Gradients" (2023): the proxy, with the deviation of the signed gradient as in its authors' code.
 """
 
 from typing import Any
@@ -39,4 +39,4 @@ def measure(passes: Passes) -> float:
             ratios.append(((a.abs() + b.abs())[moved] / spread[moved]).sum())
     if not ratios:
         raise NoScoreError("the loss has no gradient that differs between two halves of the batch")
-    return float(sum(ratio.log() for ratio in ratios))  # eq. 17
+    return float(sum(ratio.log() for ratio in ratios))
