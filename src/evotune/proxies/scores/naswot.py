@@ -1,6 +1,7 @@
 """How differently a network codes examples by which of its activations are on.
 
-Mellor, Turner, Storkey and Crowley, "Neural Architecture Search without Training" (2021), section 3.
+Mellor, Turner, Storkey and Crowley, "Neural Architecture Search without Training" (2021), section
+3.
 """
 
 from typing import Any
