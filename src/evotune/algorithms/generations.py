@@ -9,7 +9,6 @@ import numpy as np
 from evotune.algorithms.proxy_start import BEST, SPREAD, ProxyStart
 from evotune.errors import AlgorithmError
 from evotune.protocols import Traits
-from evotune.proxies.archive import Scores
 from evotune.proxies.ranking import Agreement
 from evotune.space import Space
 from evotune.space.designs import Design
@@ -148,8 +147,7 @@ class Generations:
         design: How to lay out the first generation.
         seeds: Genomes or params that it begins with.
         size: Trials of the first generation, where no more seeds are given.
-        proxies: Function of params that returns scores by name, by which the first trials behind
-            the seeds are chosen; see `evotune.algorithms.proxy_start`.
+        proxies: What chooses the first trials behind the seeds, in place of the design.
 
     Attributes:
         running: The running generation.
@@ -162,13 +160,12 @@ class Generations:
         design: Design,
         seeds: Sequence[Mapping[str, Any]],
         size: int,
-        proxies: Scores | None = None,
+        proxies: ProxyStart | None = None,
     ) -> None:
         self.space = space
-        self._proxies = None if proxies is None else ProxyStart(proxies, design)
-        design = design if self._proxies is None else self._proxies.design
         self._start = StartingPopulation(space, design, seeds)
-        chosen = 0 if self._proxies is None else BEST + SPREAD
+        self._proxies = proxies
+        chosen = 0 if proxies is None else BEST + SPREAD
         self.running = Generation(0, max(size, len(self._start.given) + chosen))
         self.strangers: list[Trial] = []
 
@@ -201,9 +198,19 @@ class Generations:
             **note: Further entries of the proposal's note.
         """
         seed = self.running.draw_seed(rng) if seed is None else seed
-        genome = self._start.genome(self.running, seed, rng)
-        proposal = self.running.stamp(Proposal(genome, note=note), seed)
-        return proposal if self._proxies is None else self._proxies.mark(proposal)
+        proposal = self._by_proxies(seed)
+        if proposal is None:
+            proposal = Proposal(self._start.genome(self.running, seed, rng))
+        return self.running.stamp(replace(proposal, note={**proposal.note, **note}), seed)
+
+    def _by_proxies(self, seed: int) -> Proposal | None:
+        """Return the next proposal of proxies; None where there is none, or it was tried."""
+        index = self.running.started - len(self._start.given)
+        if self._proxies is None or self.running.number > 0 or index < 0:
+            return None
+        proposal = self._proxies.propose(index, seed)
+        is_known = proposal is not None and self.space.key(proposal.genome) in self.running.keys
+        return None if is_known else proposal
 
     def tell(self, trial: Trial) -> bool:
         """Record a trial and return whether it was proposed for the running generation."""

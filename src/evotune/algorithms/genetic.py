@@ -14,6 +14,7 @@ import numpy as np
 
 from evotune.algorithms.generations import Generation, Generations
 from evotune.algorithms.heirs import Heirs
+from evotune.algorithms.proxy_start import ProxyStart
 from evotune.algorithms.variation import Variation
 from evotune.checks import check_in, check_operator, check_whole, flag
 from evotune.errors import AlgorithmError
@@ -118,7 +119,12 @@ class Genetic:
         self._check()
         self._rate = None if self.schedule is None else self.schedule.initial
         self.variation = self.variation.with_rate(self._rate)
-        self._generations = Generations(space, design_named(start), seeds, population_size, proxies)
+        by_proxies = None
+        if proxies is not None:
+            by_proxies = ProxyStart(space, proxies, gives_up=steady_state)
+        self._generations = Generations(
+            space, design_named(start), seeds, population_size, by_proxies
+        )
         self._heirs = Heirs(type(self).__name__, epochs) if self.inherit else None
         self._population: list[Trial] = []
         self._values = np.zeros(0)  # one number a member, for selection

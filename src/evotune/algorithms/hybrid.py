@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from evotune.algorithms.generations import Generations
+from evotune.algorithms.proxy_start import ProxyStart
 from evotune.checks import check_whole
 from evotune.evolution.pareto import non_dominated
 from evotune.protocols import Traits
@@ -52,7 +53,8 @@ class Hybrid:
         proxies: Function of params that returns zero-cost scores of their network by name, such as
             `evotune.proxies.Proxies`: the first trials behind the seeds are then the 10 best of
             about a thousand networks, found by evolving the scores before any is trained, and 3
-            spread over their ranks. Scores know no learning rate: they rank structures only.
+            spread over their ranks; where these 3 and the first 5 speak against the proxies, the
+            design goes on instead. Scores know no learning rate: they rank structures only.
 
     Raises:
         AlgorithmError: A gene that has neither an order nor a list of values, or no start.
@@ -71,7 +73,8 @@ class Hybrid:
         self.space = needed_space(space)
         self._rows = Rows(space)
         self._surrogate = Surrogate(self._rows)
-        self._generations = Generations(space, sobol, seeds, initial, proxies)
+        start = None if proxies is None else ProxyStart(space, proxies, gives_up=True)
+        self._generations = Generations(space, sobol, seeds, initial, start)
         self.initial = initial if proxies is None else self._generations.running.size
         self._seeds = len(seeds)
         self._observations: list[Observation] = []

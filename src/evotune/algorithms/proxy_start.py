@@ -1,14 +1,13 @@
 """A search that begins with the networks which zero-cost proxies rank best.
 
 The proxies are evolved before anything is trained (`evotune.proxies.archive`). The best of the
-archive come first, and then a few spread over its ranks: among the best alone, a correlation of
-ranks and results would say little.
+archive are trained first, among them a few that are spread over its ranks: of the best alone, a
+correlation of ranks and results would say little.
 """
 
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,12 @@ from evotune.evolution.survival import best_first
 from evotune.proxies.archive import Archive, Scores, evolve
 from evotune.proxies.ranking import Agreement, agreement
 from evotune.space import Space
-from evotune.space.designs import Design
 from evotune.trial import Proposal, Trial
 
 log = logging.getLogger("evotune")
 
-#: Genomes of the start: the best of the archive, and some spread over its ranks.
-BEST, SPREAD = 10, 3
+#: Genomes of the start: the best of the archive, and behind half of them some spread over ranks.
+BEST, SPREAD, HALF = 10, 3, 5
 #: Entries of a proposal's note: its rank, larger is better; and, of the first proposal, all genomes
 #: of the start with their ranks, so that the archive need not be made again.
 RANK, START = "proxy_rank", "proxy_start"
@@ -36,8 +34,10 @@ class ProxyStart:
     """The start of a search by proxies, and how well they agreed with its results.
 
     Args:
+        space: What may be searched.
         proxies: Function of params that returns scores by name.
-        rest: Design of the further genomes of the first generation.
+        gives_up: End the start as soon as its results speak against the proxies, by more than a
+            standard error; not for a generation whose trials must not depend on each other.
 
     Attributes:
         agreement: Of proxies and results, once all trials of the start have ended.
@@ -46,56 +46,68 @@ class ProxyStart:
         AlgorithmError: The proxies are no function.
     """
 
-    def __init__(self, proxies: Scores, rest: Design) -> None:
+    def __init__(self, space: Space, proxies: Scores, *, gives_up: bool) -> None:
         check_operator("the search", "proxies", proxies, "proxies.Proxies(model, x, y)")
         self.agreement: Agreement | None = None
+        self._space = space
         self._proxies = proxies
-        self._rest = rest
-        self._found: list[Pick] = []  # a cache of what the next proposal carries in its note
+        self._gives_up = gives_up
+        self._cache: tuple[int, list[Pick]] = (-1, [])  # of the seed that was asked for last
         self._picks: list[Pick] = []
-        self._started: set[int] = set()
         self._ended: dict[int, Trial] = {}
+        self._is_over = False
 
-    def design(self, space: Space, count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-        """Return the genomes of the start, and then those of the design for the rest."""
-        for_rest, for_archive = rng.spawn(2)  # either is the same without the other
-        rest = self._rest(space, count, for_rest)
-        if self._picks and len(self._started) >= len(self._picks):
-            return rest
-        if not self._picks:
-            self._found = picked(_evolved(space, self._proxies, for_archive))
-        picks = self._picks or self._found
-        return [genome for genome, _ in picks] + rest[len(picks) :]
+    def propose(self, index: int, seed: int) -> Proposal | None:
+        """Return a proposal of the start, with its rank in its note; None behind its end.
 
-    def mark(self, proposal: Proposal) -> Proposal:
-        """Return a proposal with its rank in its note, if it belongs to the start."""
-        picks = self._picks or self._found
-        rank = next((rank for genome, rank in picks if genome == proposal.genome), None)
-        if rank is None:
-            return proposal
+        Args:
+            index: How many of the start have been proposed before.
+            seed: Seed of the archive.
+        """
+        if self._is_over:
+            return None
+        picks = self._picks or self._evolved(seed)
+        if index >= len(picks):
+            return None
+        genome, rank = picks[index]
         start = {} if self._picks else {START: [list(pick) for pick in picks]}
-        return replace(proposal, note={**proposal.note, RANK: rank, **start})
+        return Proposal(dict(genome), note={RANK: rank, **start})
+
+    def _evolved(self, seed: int) -> list[Pick]:
+        if self._cache[0] != seed:
+            began = time.monotonic()
+            log.info("proxies: evolving networks by their scores before any is trained")
+            rng = np.random.default_rng(seed).spawn(2)[1]  # not the stream of the starting design
+            archive = evolve(self._space, self._proxies, rng)
+            took = time.monotonic() - began
+            log.info("proxies: scored %d different networks in %.0f s", len(archive.genomes), took)
+            self._cache = (seed, picked(archive))
+        return self._cache[1]
 
     def tell(self, trial: Trial) -> None:
         """Record a trial; the last one of the start says how well the proxies agree."""
         if START in trial.note and not self._picks:
             self._picks = [(dict(genome), float(rank)) for genome, rank in trial.note[START]]
-        if RANK not in trial.note:
+        if RANK not in trial.note or not trial.has_ended or self._is_over:
             return
-        self._started.add(trial.number)
-        if trial.has_ended:
-            self._ended[trial.number] = trial
-            if len(self._ended) == len(self._picks) and self.agreement is None:
-                self.agreement = agreement_of(list(self._ended.values()))
-                say(self.agreement)
+        self._ended[trial.number] = trial
+        found = agreement_of(list(self._ended.values()))
+        is_poor = self._gives_up and len(self._ended) >= HALF + SPREAD
+        if len(self._ended) == len(self._picks) or (is_poor and found and found.high < 0):
+            self._is_over, self.agreement = True, found
+            say(found)
 
 
 def picked(archive: Archive) -> list[Pick]:
-    """Return the best genomes of an archive and some spread over its ranks, with their ranks."""
+    """Return the best genomes of an archive and some spread over its ranks, with their ranks.
+
+    The spread ones come behind the first half of the best, so that poor proxies are noticed early.
+    """
     ranks, order = archive.ranks(), archive.order()
-    rest = order[BEST:]
+    best, rest = order[:BEST], order[BEST:]
     places = [len(rest) * (k + 1) // (SPREAD + 1) for k in range(SPREAD)]
-    chosen = [*order[:BEST], *(rest[place] for place in dict.fromkeys(places) if rest)]
+    spread = [rest[place] for place in dict.fromkeys(places) if rest]
+    chosen = [*best[:HALF], *spread, *best[HALF:]]
     return [(archive.genomes[k], float(ranks[k])) for k in chosen]
 
 
@@ -113,12 +125,3 @@ def say(found: Agreement | None) -> None:
         log.warning("proxies disagree with the results, and are used no further: %s", found)
     else:
         log.info("proxies agree with the results: %s", found)
-
-
-def _evolved(space: Space, proxies: Scores, rng: np.random.Generator) -> Archive:
-    began = time.monotonic()
-    log.info("proxies: evolving networks by their scores before any is trained")
-    archive = evolve(space, proxies, rng)
-    seconds = time.monotonic() - began
-    log.info("proxies: scored %d different networks in %.0f s", len(archive.genomes), seconds)
-    return archive
