@@ -33,7 +33,6 @@ ARMS: dict[str, Callable[[], Any]] = {
     "Hybrid": lambda: et.Hybrid(SPACE),
     "Hybrid, proxies": lambda: et.Hybrid(SPACE, proxies=Scored()),
     "Hybrid, proxies upside down": lambda: et.Hybrid(SPACE, proxies=Scored(sign=-1.0)),
-    "Hybrid, synflow only": lambda: et.Hybrid(SPACE, proxies=Scored(("synflow",))),
     "Genetic": lambda: et.Genetic(SPACE),
     "Genetic, proxies": lambda: et.Genetic(SPACE, proxies=Scored()),
     "regularised evolution": lambda: ageing(SPACE),

@@ -16,6 +16,7 @@ from evotune.errors import AlgorithmError
 from evotune.proxies import archive
 from evotune.space import Choice, Float, Int, Space
 from evotune.study.study import Study
+from evotune.surrogates import candidates, gaussian_process
 from evotune.testing.algorithms import AlgorithmContract, Rehearsal, sphere
 
 SPACE = Space(a=Int(1, 200), b=Float(0.0, 1.0), kind=Choice("x", "y", "z"))
@@ -44,7 +45,19 @@ def value(trial):
     return {"value": trial.params["a"] + 10.0 * trial.params["b"]}
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Less work for a proposal, where its quality does not matter."""
+    monkeypatch.setattr(candidates, "FIRST", 48)
+    monkeypatch.setattr(candidates, "LATER", 1)
+    monkeypatch.setattr(candidates, "CANDIDATES", 24)
+    monkeypatch.setattr(gaussian_process, "STEPS", 2)
+
+
+@pytest.mark.usefixtures("quick")
 class TestContractOfHybrid(AlgorithmContract):
+    improves = False
+
     def make(self, space):
         return Hybrid(space, initial=4, proxies=any_params)
 
@@ -132,6 +145,7 @@ def test_a_start_that_results_speak_against_is_given_up():
 
 @each_search
 @pytest.mark.parametrize("cut", [1, 6, 14])
+@pytest.mark.usefixtures("quick")
 def test_a_resumed_study_proposes_the_same_and_evolves_nothing_again(make, cut, tmp_path):
     calls = []
 
