@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import optuna
 from networks import fitted, make_space
 from scipy.stats import wilcoxon
 from surrogate import Surrogate, cross_validated
@@ -55,13 +54,15 @@ def by_study(algorithm: Callable[[et.Space], Any]) -> Callable[[Objective, int],
 
 def tpe(objective: Objective, seed: int) -> Array:
     """Search by Optuna's TPE, the space define-by-run."""
+    import optuna  # of evotune[bench]
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     study.optimize(lambda trial: objective(suggested(trial)), n_trials=TRIALS)
     return np.array([trial.value for trial in study.trials])
 
 
-def suggested(trial: optuna.Trial) -> dict[str, Any]:
+def suggested(trial: Any) -> dict[str, Any]:
     """Return params of the space as an Optuna trial suggests them."""
 
     def layer(name: str) -> dict[str, Any]:

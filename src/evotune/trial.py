@@ -462,7 +462,8 @@ class RunningTrial:
                     "handle has no access to weights; run it with Study.run"
                 )
             return False
-        self.start_from(self.weights.resume(self.record, objects, inputs))
+        examples = () if inputs is None else (inputs,)  # not all that hand weights on know them
+        self.start_from(self.weights.resume(self.record, objects, *examples))
         return bool(self.record.donors)
 
     def keep(self, **objects: Any) -> None:

@@ -1,7 +1,6 @@
 """What the benchmarks of chains rest on: one space for all methods, a limit, a stored truth."""
 
 import numpy as np
-import optuna
 import pytest
 from inherit_search import make_space as make_shipped_space
 from networks import CLASSES, MULTIPLY_ADDS, SHAPE, fitted, make_space, multiply_adds
@@ -40,6 +39,7 @@ def test_multiply_adds_are_those_of_the_network():
 
 
 def test_optuna_has_the_same_space():
+    optuna = pytest.importorskip("optuna")
     space = make_space()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     depths = set()
