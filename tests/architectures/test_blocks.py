@@ -3,6 +3,7 @@
 import copy
 import linecache
 import pickle
+import threading
 
 import pytest
 import torch
@@ -149,6 +150,31 @@ class TestTravelling:
         monkeypatch.setattr(blocks, "_own", {})
         model = pickle.loads(sent)
         assert model({"layers": [{"block": "importable"}]})(torch.ones(2, 3)).shape == (2, 2)
+
+    def test_a_block_made_inside_a_function_is_brought_along(self, monkeypatch):
+        @block
+        def local(shape):
+            return nn.ReLU()
+
+        sent = pickle.dumps(et.tabular(3, 2))
+        monkeypatch.setattr(blocks, "_own", {})
+        model = pickle.loads(sent)
+        assert model({"layers": [{"block": "local"}]})(torch.ones(2, 3)).shape == (2, 2)
+
+    def test_a_block_that_cannot_be_sent_is_no_trouble_to_a_network_without_it(self, monkeypatch):
+        lock = threading.Lock()
+
+        @block
+        def locked(shape):
+            with lock:
+                return nn.ReLU()
+
+        sent = pickle.dumps(et.tabular(3, 2))
+        monkeypatch.setattr(blocks, "_own", {})
+        model = pickle.loads(sent)
+        assert model({"layers": []})(torch.ones(2, 3)).shape == (2, 2)
+        with pytest.raises(TaskError, match="no block is called 'locked'"):
+            model({"layers": [{"block": "locked"}]})
 
     def test_what_is_known_here_is_not_replaced(self):
         cell("@et.block\ndef mine(shape):\n    return nn.ReLU()\n")

@@ -6,12 +6,15 @@ channels)`` for sequences, ``(features,)`` for vectors.
 """
 
 import ast
+import contextlib
 import inspect
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+
+import cloudpickle
 
 from evotune.checks import did_you_mean
 from evotune.errors import TaskError
@@ -192,14 +195,28 @@ def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
             yield from _statements(ast.iter_child_nodes(node))
 
 
-def own_blocks() -> dict[str, Build]:
-    """Return the blocks that are not of this package, by name; they travel with a template."""
-    return dict(_own)
+def sent_blocks() -> dict[str, Build | bytes]:
+    """Return the blocks that are not of this package, by name, for other processes.
+
+    They travel with a template. One that was defined inside a function is pickled, as a plain
+    pickle refuses it; where that cannot be done it stays behind, as it may have nothing to do with
+    that template, and a chain that needs it says so.
+    """
+    sent: dict[str, Build | bytes] = {}
+    for name, build in _own.items():
+        if "<locals>" not in build.__qualname__:
+            sent[name] = build
+            continue
+        with contextlib.suppress(Exception):
+            sent[name] = bytes(cloudpickle.dumps(build))
+    return sent
 
 
-def add_blocks(blocks: dict[str, Build]) -> None:
-    """Make blocks known in this process, as they came from another one."""
-    _own.update({name: build for name, build in blocks.items() if name not in _own})
+def receive_blocks(blocks: Mapping[str, Build | bytes]) -> None:
+    """Make blocks known in this process, as `sent_blocks` gave them in another one."""
+    for name, sent in blocks.items():
+        if name not in _own:
+            _own[name] = cloudpickle.loads(sent) if isinstance(sent, bytes) else sent
 
 
 def find_block(name: str, where: str = "") -> Block:

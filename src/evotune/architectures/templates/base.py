@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evotune.architectures.blocks import Shape, add_blocks, find_block, own_blocks
+from evotune.architectures.blocks import Shape, find_block, receive_blocks, sent_blocks
 from evotune.architectures.fit import Limits, fit
 from evotune.architectures.network import Network
 from evotune.checks import option
@@ -168,10 +168,10 @@ class Template(ABC):
         return list(params[chain])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"arguments": self.__dict__, "blocks": own_blocks()}
+        return {"arguments": self.__dict__, "blocks": sent_blocks()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        add_blocks(state["blocks"])
+        receive_blocks(state["blocks"])
         self.__dict__.update(state["arguments"])
 
 
