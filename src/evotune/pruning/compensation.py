@@ -1,0 +1,127 @@
+"""Weights that are left take over what the removed ones did: refitted to the dense network.
+
+Layer by layer in one forward pass, each layer on what the pruned and already refitted network
+gives it, so that errors do not pile up.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from evotune.pruning.layers import Layer, _Enough, watched
+
+#: Share of the mean square of the inputs that is added to each, against badly determined weights.
+RIDGE = 0.01
+#: Positions in all, at most, as a multiple of the examples.
+POSITIONS = 8
+#: Numbers in a stack of matrices that are solved at once.
+_STACK = 2**24
+
+
+def targets_of(network: nn.Module, layers: Sequence[Layer], inputs: Any, limit: int) -> dict[str, Tensor]:
+    """Return what each layer gives, ``(positions, groups, rows)``, and count its calls."""
+    found: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
+
+    def note(layer: Layer, call: int, _: Tensor, output: Tensor) -> None:
+        found[layer.name].append(layer.outputs(output, limit, call))
+
+    with torch.no_grad(), watched(list(layers), note):
+        network(inputs)
+    for layer in layers:
+        layer.calls = len(found[layer.name])
+    return {name: torch.cat(parts) for name, parts in found.items() if parts}
+
+
+def compensate(
+    network: nn.Module,
+    layers: Sequence[Layer],
+    masks: dict[str, Tensor],
+    inputs: Any,
+    targets: dict[str, Tensor],
+    limit: int,
+    ridge: float = RIDGE,
+) -> None:
+    """Refit the weights that masks leave, in place."""
+    done: set[str] = set()
+    seen: dict[str, list[Tensor]] = {}
+
+    def refit_here(layer: Layer, call: int, given: Tensor, output: Tensor) -> Any:
+        if layer.name in done or layer.name not in targets:
+            return None
+        x = layer.inputs(given, limit, call)
+        if layer.calls > 1:
+            parts = seen.setdefault(layer.name, [])
+            parts.append(x)
+            if len(parts) < layer.calls:
+                return None
+            x = torch.cat(seen.pop(layer.name))
+        done.add(layer.name)
+        layer.put(*refit(layer, masks[layer.name], x, targets[layer.name], ridge))
+        if layer.calls > 1:
+            raise _Enough  # what it gave before was of the old weights
+        return layer.module.forward(given)
+
+    with torch.no_grad():
+        while True:
+            seen.clear()
+            try:
+                with watched(list(layers), refit_here):
+                    network(inputs)
+                return
+            except _Enough:
+                continue
+
+
+def refit(
+    layer: Layer, mask: Tensor, x: Tensor, z: Tensor, ridge: float = RIDGE
+) -> tuple[Tensor, Tensor | None]:
+    """Return the weights on a mask whose outputs are nearest to some, and the bias.
+
+    Args:
+        layer: The layer.
+        mask: Which weights stay, ``(groups, rows, columns)``.
+        x: Its inputs, ``(positions, groups, columns)``.
+        z: What its outputs should be, ``(positions, groups, rows)``.
+        ridge: See `RIDGE`.
+    """
+    has_bias = layer.module.bias is not None
+    x, z = x.double().movedim(1, 0), z.double().movedim(1, 0)  # groups first
+    mean_x = x.mean(1, keepdim=True) if has_bias else torch.zeros_like(x[:, :1])
+    mean_z = z.mean(1, keepdim=True) if has_bias else torch.zeros_like(z[:, :1])
+    x, z = x - mean_x, z - mean_z
+    squares = x.mT @ x / x.shape[1]  # H
+    products = (x.mT @ z / x.shape[1]).mT  # C, (groups, rows, columns)
+    used = mask.any(1)
+    diagonal = squares.diagonal(dim1=1, dim2=2)
+    penalty = ridge * diagonal[used].mean() if used.any() else diagonal.new_ones(())
+    weights = _solve(squares, products, mask, penalty)
+    bias = mean_z.squeeze(1) - (weights @ mean_x.mT).squeeze(2) if has_bias else None
+    return weights.to(layer.module.weight.dtype), None if bias is None else bias.to(layer.module.weight.dtype)
+
+
+def _solve(squares: Tensor, products: Tensor, mask: Tensor, penalty: Tensor) -> Tensor:
+    """Return w with (H_SS + λI) w_S = C_S for each row with its support S, and zero elsewhere."""
+    groups, rows, columns = products.shape
+    weights = torch.zeros_like(products)
+    penalty = penalty + 1e-12 * squares.diagonal(dim1=1, dim2=2).max() + 1e-30
+    counts = mask.sum(2).flatten()
+    order = torch.argsort(mask.to(torch.uint8), dim=2, descending=True, stable=True).reshape(groups * rows, columns)
+    flat_products, flat_weights = products.reshape(-1, columns), weights.reshape(-1, columns)
+    width = 1
+    while width // 2 < columns:
+        chosen = torch.nonzero((counts > width // 2) & (counts <= width)).flatten()
+        size = min(width, columns)
+        for part in chosen.split(max(1, _STACK // size**2)) if len(chosen) else ():
+            support = order[part, :size]
+            real = torch.arange(size, device=support.device) < counts[part, None]
+            group = torch.div(part, rows, rounding_mode="floor")
+            stack = squares[group[:, None, None], support[:, :, None], support[:, None, :]]
+            stack = stack * (real[:, :, None] & real[:, None, :])
+            stack.diagonal(dim1=1, dim2=2).add_(torch.where(real, penalty, torch.ones_like(penalty)))
+            right = torch.where(real, flat_products[part].gather(1, support), 0.0)
+            solved = torch.linalg.solve_ex(stack, right.unsqueeze(2))[0].squeeze(2)
+            flat_weights[part[:, None], support] = torch.where(real, solved, 0.0)
+        width *= 2
+    return flat_weights.reshape(products.shape)

@@ -1,0 +1,137 @@
+"""Pruning in rounds: score, keep the best, refit, and score again on the refitted weights."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from evotune.pruning.compensation import POSITIONS, RIDGE, compensate, targets_of
+from evotune.pruning.flow import Flow, Paths
+from evotune.pruning.layers import Layer, watched
+from evotune.pruning.scores import Activity, Score
+
+#: The loss of each output: (output, targets) -> sum over the examples.
+Loss = Callable[[Any, Any], Tensor]
+Masks = dict[str, Tensor]
+
+
+class Pruning:
+    """A network under pruning, with its calibration examples.
+
+    Args:
+        network: A network of layers of `evotune.pruning.layers.KINDS`; it is changed.
+        layers: Those that are pruned.
+        inputs: The calibration examples, as the network takes them.
+        targets: What the loss takes besides the output.
+        loss: Sum over the examples.
+
+    Attributes:
+        masks: Which weights stay, by the name of the layer, ``(groups, rows, columns)``.
+        goals: What each layer of the dense network gives.
+    """
+
+    def __init__(
+        self, network: nn.Module, layers: Sequence[Layer], inputs: Any, targets: Any, loss: Loss
+    ) -> None:
+        self.network = network
+        self.layers = list(layers)
+        self.inputs, self.targets, self.loss = inputs, targets, loss
+        self.examples = len(next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs)
+        self.limit = POSITIONS * self.examples
+        self.masks: Masks = {layer.name: torch.ones_like(layer.dense, dtype=torch.bool) for layer in layers}
+        self.goals = targets_of(network, self.layers, inputs, self.limit)
+        self._paths = Paths(network, self.layers, inputs)
+
+    @property
+    def size(self) -> int:
+        """How many weights the dense layers have."""
+        return sum(layer.dense.numel() for layer in self.layers)
+
+    def put(self, masks: Masks) -> None:
+        """Set the masks, and the dense weights on them."""
+        self.masks = dict(masks)
+        for layer in self.layers:
+            layer.put(layer.dense * masks[layer.name])
+
+    def flow(self) -> dict[str, Flow]:
+        """Return the flow through the weights that are left."""
+        return self._paths({layer.name: layer.weights * self.masks[layer.name] for layer in self.layers})
+
+    def live(self) -> Masks:
+        """Return the masks without weights that are on no path from input to output."""
+        flow = self._paths({name: mask.double() for name, mask in self.masks.items()})
+        return {name: mask & flow[name].live for name, mask in self.masks.items()}
+
+    def compensate(self, ridge: float = RIDGE) -> None:
+        """Refit what is left to the dense network."""
+        compensate(self.network, self.layers, self.masks, self.inputs, self.goals, self.limit, ridge)
+
+    def activity(self, *, gradients: bool) -> dict[str, Activity]:
+        """Return what happens in each layer on the examples."""
+        squares: dict[str, list[Tensor]] = {layer.name: [] for layer in self.layers}
+        outputs: list[tuple[Layer, int, Tensor]] = []
+
+        def note(layer: Layer, call: int, given: Tensor, output: Tensor) -> None:
+            squares[layer.name].append(layer.inputs(given.detach(), self.limit, call).double().square().mean(0))
+            if gradients:
+                if not output.requires_grad:
+                    output.requires_grad_()
+                outputs.append((layer, call, output))
+
+        with torch.set_grad_enabled(gradients), watched(self.layers, note):
+            given = self.network(self.inputs)
+        slopes: dict[str, Tensor] = {}
+        if gradients:
+            found = torch.autograd.grad(self.loss(given, self.targets), [o for _, _, o in outputs], allow_unused=True)
+            for (layer, call, output), gradient in zip(outputs, found, strict=True):
+                g = torch.zeros_like(output) if gradient is None else gradient
+                total = layer.outputs(g, 2**62, call).double().square().sum(0) / self.examples
+                slopes[layer.name] = slopes.get(layer.name, 0.0) + total
+        return {
+            name: Activity(
+                torch.stack(parts).mean(0).sqrt(),
+                slopes[name].sqrt() if gradients else None,
+            )
+            for name, parts in squares.items()
+        }
+
+    def measured(self) -> float:
+        """Return the mean loss on the examples."""
+        with torch.no_grad():
+            return float(self.loss(self.network(self.inputs), self.targets)) / self.examples
+
+
+def keep_best(scores: Mapping[str, Tensor], masks: Masks, count: int) -> Masks:
+    """Return masks of exactly so many weights: the best of those that are left, over all layers."""
+    flat = torch.cat([scores[name].masked_fill(~masks[name], -torch.inf).flatten() for name in masks])
+    left = int(sum(int(mask.sum()) for mask in masks.values()))
+    chosen = torch.zeros_like(flat, dtype=torch.bool)
+    chosen[flat.topk(min(count, left)).indices] = True
+    parts = chosen.split([mask.numel() for mask in masks.values()])
+    return {name: part.reshape(masks[name].shape) for name, part in zip(masks, parts, strict=True)}
+
+
+def prune_in_rounds(pruning: Pruning, score: Score, keep: int, rounds: int, start: float) -> None:
+    """Prune by a score, refitting after each round.
+
+    Args:
+        pruning: The network.
+        score: Of weights.
+        keep: How many weights stay.
+        rounds: How many rounds.
+        start: The density before the first round; the others fall geometrically from there.
+    """
+    first = pruning.size * start
+    for number in range(1, rounds + 1):
+        count = keep if number == rounds else round(first * (keep / first) ** (number / rounds))
+        flow = pruning.flow() if score.flows else {}
+        active = pruning.activity(gradients=bool(score.gradients)) if score.needs_activity else {}
+        scores = {
+            layer.name: score(layer.name, layer.weights, flow.get(layer.name), active.get(layer.name))
+            for layer in pruning.layers
+        }
+        pruning.masks = keep_best(scores, pruning.masks, min(count, pruning.size))
+        pruning.masks = pruning.live()
+        pruning.compensate()
