@@ -1,0 +1,284 @@
+"""A network made ready for pruning, and what comes of it put back into one like the given."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
+
+from evotune.errors import TaskError
+from evotune.pruning.layers import KINDS, Layer
+from evotune.pruning.lowering import RECURRENT, Lowered, Piece, lower
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the weights of a layer are in the given network.
+
+    Attributes:
+        module: The name of the module that owns the parameter.
+        piece: Which weights they are.
+        layer: The name of the layer in the working copy.
+    """
+
+    module: str
+    piece: Piece
+    layer: str
+
+
+class Working:
+    """A copy of a network to be pruned, in evaluation, in float32, of linear layers and kernels.
+
+    Args:
+        model: The network; it stays as it is.
+        inputs: A few examples, as it takes them.
+        seed: Of the choice of positions.
+
+    Attributes:
+        network: The copy.
+        layers: Those of its layers whose weights may go, in the order in which they run.
+        left_dense: Parts with weights that stay as they are, by name, and why.
+
+    Raises:
+        TaskError: The network cannot be pruned.
+    """
+
+    def __init__(self, model: nn.Module, inputs: Any, seed: int = 0) -> None:
+        self.model = model
+        self.network = as_float(copied(model)).eval().requires_grad_(False)
+        self.left_dense: dict[str, str] = {}
+        self.places: list[Place] = []
+        self._lower()
+        self._norms: dict[str, str] = {}
+        self.layers = self._surveyed(inputs, seed)
+        if not self.layers:
+            why = "; ".join(f"{name}: {reason}" for name, reason in self.left_dense.items())
+            raise TaskError(
+                f"{type(model).__name__} has no layer that can be pruned"
+                f"{' (' + why + ')' if why else ''}; those that can are nn.Linear, nn.Conv1d, "
+                "nn.Conv2d, recurrent layers and nn.MultiheadAttention"
+            )
+
+    def _lower(self) -> None:
+        """Replace recurrent layers and attention."""
+        for name, module in list(self.network.named_modules()):
+            if parametrize.is_parametrized(module):
+                continue
+            found = lower(module) if name else None
+            if found is not None:
+                self.network.set_submodule(name, found.eval().requires_grad_(False))
+                self.places += [
+                    Place(_owner(name, p), _own(p), f"{name}.{p.part}") for p in found.pieces
+                ]
+        taken = {place.layer for place in self.places}
+        for name, module in self.network.named_modules():
+            if isinstance(module, KINDS) and name not in taken and not parametrize.is_parametrized(module):
+                rows, columns = module.weight.shape[0], module.weight[0].numel()
+                bias = None if module.bias is None else "bias"
+                piece = Piece("", (0, rows), (0, columns), "weight", (0, rows), bias)
+                self.places.append(Place(name, piece, name))
+
+    def _surveyed(self, inputs: Any, seed: int) -> list[Layer]:
+        """Return the layers that run, in that order, and see which norms follow on them."""
+        order: list[str] = []
+        made: list[tuple[Tensor, str]] = []
+        modules = dict(self.network.named_modules())
+        names = {id(module): name for name, module in modules.items()}
+
+        def after(module: nn.Module, given: Any, output: Any) -> None:
+            name = names[id(module)]
+            if isinstance(module, KINDS):
+                order.append(name)
+                made.append((output, name))
+            elif isinstance(module, _BATCH_NORMS) and module.running_mean is not None:
+                source = [name for tensor, name in made if tensor is given[0]]
+                if source:
+                    self._norms[source[0]] = names[id(module)]
+
+        handles = [m.register_forward_hook(after) for m in modules.values()]
+        try:
+            with torch.no_grad():
+                self.network(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        wanted = {place.layer for place in self.places}
+        shared = _shared(self.network)
+        found = []
+        for name in dict.fromkeys(order):
+            if name not in wanted:
+                continue
+            if name in shared:
+                self.left_dense[name] = f"its weights are those of {shared[name]} too"
+                continue
+            module = modules[name]
+            if order.count(name) > 1:
+                self._norms.pop(name, None)
+            if module.bias is None and name in self._norms:
+                zeros = torch.zeros(module.weight.shape[0], device=module.weight.device)
+                module.bias = nn.Parameter(zeros, requires_grad=False)  # goes to the norm's mean
+            else:
+                self._norms.pop(name, None)
+            found.append(Layer(name, module, seed + len(found)))
+        for name, module in modules.items():
+            if isinstance(module, nn.Embedding):
+                self.left_dense[name] = "an embedding"
+            elif isinstance(module, KINDS) and name not in order and name not in shared:
+                self.left_dense[name] = "it does not run"
+        return found
+
+    def masks(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return masks of layers as masks of the parameters of the given network, by name.
+
+        Args:
+            found: Masks ``(groups, rows, columns)`` by the name of the layer.
+        """
+        given = dict(self.model.named_parameters())
+        masks: dict[str, Tensor] = {}
+        for place in self.places:
+            if place.layer not in found:
+                continue
+            name = f"{place.module}.{place.piece.parameter}".lstrip(".")
+            mask = masks.setdefault(name, torch.ones_like(given[name], dtype=torch.bool))
+            part = found[place.layer].flatten(0, 1)[slice(*place.piece.rows), slice(*place.piece.columns)]
+            mask[slice(*place.piece.at)] = part.reshape(mask[slice(*place.piece.at)].shape)
+        return masks
+
+    def finished(self, found: Mapping[str, Tensor]) -> nn.Module:
+        """Return a network like the given one, with the weights of the copy under masks."""
+        model = copied(self.model)
+        self._write(model)
+        for name, mask in self.masks(found).items():
+            owner, _, parameter = name.rpartition(".")
+            attach(model.get_submodule(owner), parameter, mask)
+        return model
+
+    def _write(self, model: nn.Module) -> None:
+        """Give a network like the given one the weights of the copy."""
+        pruned = {layer.name for layer in self.layers}
+        with torch.no_grad():
+            for place in self.places:
+                if place.layer not in pruned:
+                    continue
+                owner, piece = model.get_submodule(place.module), place.piece
+                source = self.network.get_submodule(place.layer)
+                weight = getattr(owner, piece.parameter)
+                rows = weight[slice(*piece.at)]
+                new = source.weight.flatten(1)[slice(*piece.rows), slice(*piece.columns)]
+                rows.copy_(new.reshape(rows.shape))
+                if piece.bias is not None and source.bias is not None:
+                    getattr(owner, piece.bias)[slice(*piece.at)].copy_(source.bias[slice(*piece.rows)])
+                    other = piece.bias.replace("bias_ih", "bias_hh")
+                    if other != piece.bias and piece.part.endswith("gates"):
+                        getattr(owner, other)[slice(*piece.at)].zero_()
+            for layer, norm in self._norms.items():
+                model.get_submodule(norm).running_mean.sub_(self.network.get_submodule(layer).bias)
+
+
+def _owner(name: str, piece: Piece) -> str:
+    """Return the name of the module that has the parameter: attention has one inside."""
+    inside = piece.parameter.rpartition(".")[0]
+    return f"{name}.{inside}" if inside else name
+
+
+def _own(piece: Piece) -> Piece:
+    inside, _, parameter = piece.parameter.rpartition(".")
+    if not inside:
+        return piece
+    bias = None if piece.bias is None else piece.bias.removeprefix(f"{inside}.")
+    return Piece(piece.part, piece.rows, piece.columns, parameter, piece.at, bias)
+
+
+def _shared(network: nn.Module) -> dict[str, str]:
+    """Return the names of modules whose weight another module has too, and of one of those."""
+    owners: dict[int, list[str]] = {}
+    for name, module in network.named_modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, Tensor):
+            owners.setdefault(id(weight), []).append(name)
+    return {
+        name: next(other for other in names if other != name)
+        for names in owners.values()
+        if len(names) > 1
+        for name in names
+    }
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """Return a copy of a network; of a compiled one, of the network inside.
+
+    Raises:
+        TaskError: It is no network, cannot be copied, or is not complete yet.
+    """
+    if not isinstance(model, nn.Module):
+        raise TaskError(f"prune takes an nn.Module, got {model!r:.100}")
+    model = getattr(model, "_orig_mod", model)
+    if any(is_lazy(p) for p in model.parameters()):
+        raise TaskError(
+            f"{type(model).__name__} has layers whose size is not known yet; call it on one batch "
+            "before it is pruned"
+        )
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise TaskError(
+            f"{type(model).__name__} cannot be copied ({type(error).__name__}: {error}), and a "
+            "copy is what is pruned; make copy.deepcopy(model) work"
+        ) from error
+
+
+def as_float(model: nn.Module) -> nn.Module:
+    """Turn parameters and buffers of half precision into float32, in place."""
+    for part in model.modules():
+        for kept in (part._parameters, part._buffers):
+            for name, tensor in kept.items():
+                if tensor is not None and tensor.dtype in (torch.float16, torch.bfloat16):
+                    kept[name] = (
+                        nn.Parameter(tensor.detach().float(), tensor.requires_grad)
+                        if isinstance(tensor, nn.Parameter)
+                        else tensor.float()
+                    )
+    return model
+
+
+class Masked(nn.Module):
+    """A parametrization under which only some weights are not zero.
+
+    Args:
+        mask: Which, of the shape of the parameter.
+    """
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the weights with zeros where the mask is False."""
+        return weight * self.mask
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """Return weights for which `forward` gives these."""
+        return weight
+
+
+def attach(module: nn.Module, parameter: str, mask: Tensor) -> None:
+    """Put a parameter of a module under a mask, for good: through training and state dicts."""
+    parametrize.register_parametrization(module, parameter, Masked(mask))
+    if isinstance(module, RECURRENT) and _flat not in module._forward_pre_hooks.values():
+        module.register_forward_pre_hook(_flat)
+
+
+def _flat(module: Any, _: Any) -> None:
+    """Have a recurrent layer run with its masked weights: it keeps a list of its own."""
+    module._flat_weights = [getattr(module, name) for name in module._flat_weights_names]
+
+
+__all__ = ["Lowered", "Masked", "Place", "Working", "as_float", "attach", "copied"]
