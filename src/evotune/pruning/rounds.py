@@ -97,6 +97,23 @@ class Pruning:
             for name, parts in squares.items()
         }
 
+    def slopes(self) -> dict[str, Tensor]:
+        """Return the gradient of the loss for all weights, removed ones too."""
+        wanted = [layer.module.weight for layer in self.layers]
+        for weight in wanted:
+            weight.requires_grad_(True)
+        try:
+            with torch.enable_grad():
+                loss = self.loss(self.network(self.inputs), self.targets)
+            found = torch.autograd.grad(loss, wanted, allow_unused=True)
+        finally:
+            for weight in wanted:
+                weight.requires_grad_(False)
+        return {
+            layer.name: (torch.zeros_like(w) if g is None else g).reshape(layer.dense.shape)
+            for layer, w, g in zip(self.layers, wanted, found, strict=True)
+        }
+
     def measured(self) -> float:
         """Return the mean loss on the examples."""
         with torch.no_grad():
