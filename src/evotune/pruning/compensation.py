@@ -79,33 +79,44 @@ def refit(
 ) -> tuple[Tensor, Tensor | None]:
     """Return the weights on a mask whose outputs are nearest to some, and the bias.
 
+    For row i with support S: w_S = (H_SS + λI)⁻¹ (C_S,i + λ v_S), where v are its dense weights:
+    with nothing removed nothing changes, and the error is never larger than theirs under the mask.
+
     Args:
         layer: The layer.
         mask: Which weights stay, ``(groups, rows, columns)``.
         x: Its inputs, ``(positions, groups, columns)``.
         z: What its outputs should be, ``(positions, groups, rows)``.
-        ridge: See `RIDGE`.
+        ridge: λ as a share of the mean of the diagonal of H; see `RIDGE`.
     """
     has_bias = layer.module.bias is not None
-    x, z = x.double().movedim(1, 0), z.double().movedim(1, 0)  # groups first
+    now = layer.weights
+    weights = torch.zeros_like(now)
+    x, z = x.movedim(1, 0), z.movedim(1, 0)  # groups first
     mean_x = x.mean(1, keepdim=True) if has_bias else torch.zeros_like(x[:, :1])
     mean_z = z.mean(1, keepdim=True) if has_bias else torch.zeros_like(z[:, :1])
-    x, z = x - mean_x, z - mean_z
-    squares = x.mT @ x / x.shape[1]  # H
-    products = (x.mT @ z / x.shape[1]).mT  # C, (groups, rows, columns)
-    used = mask.any(1)
-    diagonal = squares.diagonal(dim1=1, dim2=2)
-    penalty = ridge * diagonal[used].mean() if used.any() else diagonal.new_ones(())
-    weights = _solve(squares, products, mask, penalty)
-    bias = mean_z.squeeze(1) - (weights @ mean_x.mT).squeeze(2) if has_bias else None
-    return weights.to(layer.module.weight.dtype), None if bias is None else bias.to(layer.module.weight.dtype)
+    rows, columns = mask.any(2).any(0), mask.any(1).any(0)
+    if rows.any():
+        part = mask[:, rows][:, :, columns]
+        seen = x[:, :, columns] - mean_x[:, :, columns]
+        squares = (seen.mT @ seen / seen.shape[1]).double()  # H
+        wanted = z[:, :, rows] - mean_z[:, :, rows]
+        products = (wanted.mT @ seen / seen.shape[1]).double()  # C, (groups, rows, columns)
+        used = squares.diagonal(dim1=1, dim2=2)[part.any(1)]
+        penalty = ridge * used.mean() + 1e-9 * used.max() + 1e-30
+        products += penalty * layer.dense[:, rows][:, :, columns]
+        inner = torch.zeros(*now.shape[:1], int(rows.sum()), now.shape[2], dtype=now.dtype, device=now.device)
+        inner[:, :, columns] = _solve(squares, products, part, penalty).to(now.dtype)
+        weights[:, rows] = inner
+    if not has_bias:
+        return weights, None
+    return weights, mean_z.squeeze(1) - (weights @ mean_x.mT).squeeze(2)
 
 
 def _solve(squares: Tensor, products: Tensor, mask: Tensor, penalty: Tensor) -> Tensor:
     """Return w with (H_SS + λI) w_S = C_S for each row with its support S, and zero elsewhere."""
     groups, rows, columns = products.shape
     weights = torch.zeros_like(products)
-    penalty = penalty + 1e-12 * squares.diagonal(dim1=1, dim2=2).max() + 1e-30
     counts = mask.sum(2).flatten()
     order = torch.argsort(mask.to(torch.uint8), dim=2, descending=True, stable=True).reshape(groups * rows, columns)
     flat_products, flat_weights = products.reshape(-1, columns), weights.reshape(-1, columns)
