@@ -1,7 +1,6 @@
 """Pruning in rounds: score, keep the best, refit, and score again on the refitted weights."""
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,11 +8,11 @@ from torch import Tensor, nn
 
 from evotune.pruning.compensation import POSITIONS, RIDGE, compensate, targets_of
 from evotune.pruning.flow import Flow, Paths
+from evotune.pruning.goals import Goal
 from evotune.pruning.layers import Layer, watched
 from evotune.pruning.scores import Activity, Score
+from evotune.training.data import count
 
-#: The loss of each output: (output, targets) -> sum over the examples.
-Loss = Callable[[Any, Any], Tensor]
 Masks = dict[str, Tensor]
 
 
@@ -24,8 +23,7 @@ class Pruning:
         network: A network of layers of `evotune.pruning.layers.KINDS`; it is changed.
         layers: Those that are pruned.
         inputs: The calibration examples, as the network takes them.
-        targets: What the loss takes besides the output.
-        loss: Sum over the examples.
+        goal: What is wanted of it.
 
     Attributes:
         masks: Which weights stay, by the name of the layer, ``(groups, rows, columns)``.
@@ -33,12 +31,12 @@ class Pruning:
     """
 
     def __init__(
-        self, network: nn.Module, layers: Sequence[Layer], inputs: Any, targets: Any, loss: Loss
+        self, network: nn.Module, layers: Sequence[Layer], inputs: Any, goal: Goal
     ) -> None:
         self.network = network
         self.layers = list(layers)
-        self.inputs, self.targets, self.loss = inputs, targets, loss
-        self.examples = len(next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs)
+        self.inputs, self.goal = inputs, goal
+        self.examples = count(inputs)
         self.limit = POSITIONS * self.examples
         self.masks: Masks = {layer.name: torch.ones_like(layer.dense, dtype=torch.bool) for layer in layers}
         self.goals = targets_of(network, self.layers, inputs, self.limit)
@@ -84,7 +82,7 @@ class Pruning:
             given = self.network(self.inputs)
         slopes: dict[str, Tensor] = {}
         if gradients:
-            found = torch.autograd.grad(self.loss(given, self.targets), [o for _, _, o in outputs], allow_unused=True)
+            found = torch.autograd.grad(self.goal.probe(given), [o for _, _, o in outputs], allow_unused=True)
             for (layer, call, output), gradient in zip(outputs, found, strict=True):
                 g = torch.zeros_like(output) if gradient is None else gradient
                 total = layer.outputs(g, 2**62, call).double().square().sum(0) / self.examples
@@ -104,7 +102,7 @@ class Pruning:
             weight.requires_grad_(True)
         try:
             with torch.enable_grad():
-                loss = self.loss(self.network(self.inputs), self.targets)
+                loss = self.goal.loss(self.network(self.inputs))
             found = torch.autograd.grad(loss, wanted, allow_unused=True)
         finally:
             for weight in wanted:
@@ -117,7 +115,7 @@ class Pruning:
     def measured(self) -> float:
         """Return the mean loss on the examples."""
         with torch.no_grad():
-            return float(self.loss(self.network(self.inputs), self.targets)) / self.examples
+            return float(self.goal.loss(self.network(self.inputs)))
 
 
 def keep_best(scores: Mapping[str, Tensor], masks: Masks, count: int) -> Masks:

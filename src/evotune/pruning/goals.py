@@ -1,0 +1,81 @@
+"""What a pruned network should do as well as before: know labels, or answer as the dense one."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from evotune.training.losses import Loss
+
+
+class Goal(Protocol):
+    """What is wanted of a network on the calibration examples."""
+
+    def probe(self, output: Any) -> Tensor:
+        """Return what gradients are taken of, a sum over the examples."""
+        ...
+
+    def loss(self, output: Any) -> Tensor:
+        """Return the mean loss over the examples; less is better."""
+        ...
+
+
+class Labels:
+    """The labels of the examples.
+
+    Args:
+        targets: Tensor ``(examples, ...)``, or such tensors by name.
+        loss: Mean loss of (output, targets).
+        examples: How many there are.
+    """
+
+    def __init__(self, targets: Any, loss: Loss, examples: int) -> None:
+        self._targets, self._loss, self._examples = targets, loss, examples
+
+    def probe(self, output: Any) -> Tensor:
+        """Return the sum of the losses."""
+        return self._loss(output, self._targets) * self._examples
+
+    def loss(self, output: Any) -> Tensor:
+        """Return the mean loss."""
+        return self._loss(output, self._targets)
+
+
+class Likeness:
+    """The outputs of the dense network, where there are no labels.
+
+    Gradients are those of the outputs along a random direction for each example: the expectation of
+    their squares is the diagonal of the Gauss-Newton matrix of the squared error.
+
+    Args:
+        outputs: Of the dense network, ``(examples, ...)``, or such tensors by name.
+        seed: Of the directions.
+    """
+
+    def __init__(self, outputs: Any, seed: int) -> None:
+        chance = torch.Generator().manual_seed(seed)
+        self._outputs = [part.float() for part in parts_of(outputs)]
+        self._directions = [
+            torch.randn(part.shape, generator=chance).to(part.device) for part in self._outputs
+        ]
+
+    def probe(self, output: Any) -> Tensor:
+        """Return the outputs along the directions, summed."""
+        found = zip(parts_of(output), self._directions, strict=True)
+        return torch.stack([(part * direction).sum() for part, direction in found]).sum()
+
+    def loss(self, output: Any) -> Tensor:
+        """Return the squared error as a share of the variance, the mean over outputs by name."""
+        errors = [
+            (part - dense).square().mean() / (dense.var(0).mean() + 1e-12)
+            for part, dense in zip(parts_of(output), self._outputs, strict=True)
+        ]
+        return torch.stack(errors).mean()
+
+
+def parts_of(output: Any) -> list[Tensor]:
+    """Return the tensors of an output; of a tuple, as recurrent networks give it, the first."""
+    if isinstance(output, Mapping):
+        return list(output.values())
+    return [output[0] if isinstance(output, tuple | list) else output]

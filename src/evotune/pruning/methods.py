@@ -1,0 +1,187 @@
+"""How weights are chosen: our own rounds, and published methods as baselines."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from evotune.pruning import scores
+from evotune.pruning.layers import Layer
+from evotune.pruning.rounds import Masks, Pruning, keep_best, prune_in_rounds
+from evotune.pruning.scores import Score
+
+#: Chooses which weights stay; the masks of the network are set.
+Method = Callable[[Pruning, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """A score in rounds, with a refit after each.
+
+    Attributes:
+        score: The score.
+        rounds: How many; None for as many as the sparsity and the layers want.
+        start: The density before the first round; None for what the sparsity wants.
+    """
+
+    score: Score
+    rounds: int | None = None
+    start: float | None = None
+
+    def __call__(self, pruning: Pruning, keep: int) -> None:
+        """Prune, and leave the weights refitted."""
+        is_extreme = keep <= 0.05 * pruning.size
+        rounds = self.rounds or (8 if not is_extreme else 40 if convolutional(pruning) else 20)
+        start = self.start or (0.2 if is_extreme else 1.0)
+        prune_in_rounds(pruning, self.score, keep, rounds, start)
+
+
+def convolutional(pruning: Pruning) -> bool:
+    """Return whether a network has convolutions."""
+    return any(not isinstance(layer.module, nn.Linear) for layer in pruning.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A score of the dense network, looked at once, over all layers together.
+
+    Attributes:
+        score: The score.
+    """
+
+    score: Score
+
+    def __call__(self, pruning: Pruning, keep: int) -> None:
+        """Set the masks."""
+        scored = scores_of(pruning, self.score)
+        pruning.put(keep_best(scored, pruning.masks, keep))
+
+
+def scores_of(pruning: Pruning, score: Score) -> dict[str, Tensor]:
+    """Return the scores of the weights as they are."""
+    flow = pruning.flow() if score.flows else {}
+    seen = pruning.activity(gradients=bool(score.gradients)) if score.needs_activity else {}
+    return {
+        layer.name: score(layer.name, layer.weights, flow.get(layer.name), seen.get(layer.name))
+        for layer in pruning.layers
+    }
+
+
+def lamp(pruning: Pruning, keep: int) -> None:
+    """Layer-adaptive magnitudes, comparable across layers.
+
+    Lee, Park, Mo, Ahn and Shin, "Layer-adaptive sparsity for the magnitude-based pruning" (2021),
+    eq. 1: the square of a weight over the sum of the squares of all that are not smaller.
+    """
+    pruning.put(keep_best({la.name: _lamp(la.dense) for la in pruning.layers}, pruning.masks, keep))
+
+
+def _lamp(weights: Tensor) -> Tensor:
+    squares, order = weights.double().square().flatten().sort(descending=True)
+    found = torch.empty_like(squares)
+    found[order] = squares / squares.cumsum(0).clamp_min(1e-300)
+    return found.reshape(weights.shape)
+
+
+def erk(pruning: Pruning, keep: int) -> None:
+    """The largest weights of each layer, densities as in an Erdős-Rényi-kernel graph.
+
+    Evci, Gale, Menick, Castro and Elsen, "Rigging the lottery: making all tickets winners" (2020):
+    the density of a layer is proportional to the sum of its dimensions over their product.
+    """
+    shares = {layer.name: _erk(layer) for layer in pruning.layers}
+    by_layer(pruning, divided(pruning.layers, shares, keep))
+
+
+def _erk(layer: Layer) -> float:
+    shape = layer.module.weight.shape
+    return sum(shape) / torch.Size(shape).numel()
+
+
+def uniform(pruning: Pruning, keep: int) -> None:
+    """The largest weights of each layer, equally dense everywhere."""
+    by_layer(pruning, divided(pruning.layers, dict.fromkeys(pruning.masks, 1.0), keep))
+
+
+def divided(layers: list[Layer], shares: dict[str, float], keep: int) -> dict[str, int]:
+    """Return how many weights each layer keeps, in all exactly so many.
+
+    Args:
+        layers: The layers.
+        shares: What the density of each is proportional to; none is denser than 1.
+        keep: How many weights stay.
+    """
+    sizes = {layer.name: layer.dense.numel() for layer in layers}
+    full: set[str] = set()
+    while True:
+        room = keep - sum(sizes[name] for name in full)
+        rest = sum(shares[name] * size for name, size in sizes.items() if name not in full)
+        scale = room / rest if rest else 0.0
+        beyond = {n for n in sizes if n not in full and shares[n] * scale > 1}
+        if not beyond:
+            break
+        full |= beyond
+    wanted = {n: size if n in full else shares[n] * scale * size for n, size in sizes.items()}
+    counts = {name: int(count) for name, count in wanted.items()}
+    spare = sorted(counts, key=lambda name: counts[name] - wanted[name])
+    for name in spare[: keep - sum(counts.values())]:
+        counts[name] += 1
+    return counts
+
+
+def by_layer(pruning: Pruning, counts: dict[str, int]) -> None:
+    """Set masks of the largest weights of each layer."""
+    masks: Masks = {}
+    for layer in pruning.layers:
+        own = {layer.name: layer.dense.abs()}
+        every = {layer.name: torch.ones_like(layer.dense, dtype=torch.bool)}
+        masks |= keep_best(own, every, counts[layer.name])
+    pruning.put(masks)
+
+
+def synflow(pruning: Pruning, keep: int, rounds: int = 100) -> None:
+    """Synaptic flow as it was published: in rounds, on the dense weights.
+
+    Tanaka, Kunin, Yamins and Ganguli, "Pruning neural networks without any data by iteratively
+    conserving synaptic flow" (2020), algorithm 1.
+    """
+    for number in range(1, rounds + 1):
+        count = round(pruning.size * (keep / pruning.size) ** (number / rounds))
+        scored = scores_of(pruning, scores.SYNFLOW)
+        pruning.put(keep_best(scored, pruning.masks, count))
+
+
+def snip(pruning: Pruning, keep: int, rounds: int = 1) -> None:
+    """Weights whose removal would change the loss most, to first order.
+
+    Lee, Ajanthan and Torr, "SNIP: single-shot network pruning based on connection sensitivity"
+    (2019), eq. 5; in rounds: de Jorge, Sanyal, Behl, Torr, Rogez and Dokania, "Progressive
+    skeletonization: trimming more fat from a network at initialization" (2021).
+    """
+    for number in range(1, rounds + 1):
+        count = round(pruning.size * (keep / pruning.size) ** (number / rounds))
+        slopes = pruning.slopes()
+        scored = {la.name: (la.weights * slopes[la.name]).abs() for la in pruning.layers}
+        pruning.put(keep_best(scored, pruning.masks, count))
+
+
+def iterative_snip(pruning: Pruning, keep: int) -> None:
+    """`snip` in 50 rounds."""
+    snip(pruning, keep, rounds=50)
+
+
+#: By name: the method, and whether it leaves the weights refitted.
+METHODS: dict[str, Method] = {
+    "flow": Rounds(scores.SYNFLOW),
+    "mix": Rounds(scores.MIX),
+    "magnitude": Once(scores.MAGNITUDE),
+    "wanda": Once(scores.WANDA),
+    "diagonal": Once(scores.DIAGONAL),
+    "lamp": lamp,
+    "erk": erk,
+    "uniform": uniform,
+    "synflow": synflow,
+    "snip": snip,
+    "iterative_snip": iterative_snip,
+}
