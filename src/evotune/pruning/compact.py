@@ -1,0 +1,445 @@
+"""A pruned network without the units that no longer matter, with the same outputs.
+
+A unit is an output feature or channel of a layer. It goes where nobody reads it, or where all of
+its own weights are gone, so that it is a constant, which moves into the biases of those who read
+it. The graph of the network tells who reads whom: each number that flows in it carries the name of
+its unit along, through reshapes, sums and concatenations. Where the graph is not understood, units
+stay.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize
+
+_CONVS = (nn.Conv1d, nn.Conv2d)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_POOLS = (
+    *(nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d),
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d),
+)
+_POINTWISE = (
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish),
+    *(nn.Tanh, nn.Sigmoid, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Softplus, nn.Softsign),
+    *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.LogSigmoid),
+)
+_POINTWISE_CALLS = frozenset(
+    name + end
+    for name in (
+        *("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "tanh"),
+        *("sigmoid", "hardtanh", "hardswish", "hardsigmoid", "softplus", "softsign", "neg", "abs"),
+        *("dropout", "contiguous", "clone", "float", "logsigmoid", "clamp", "exp", "square"),
+    )
+    for end in ("", "_")
+)
+_SHAPES = frozenset(
+    ["view", "reshape", "flatten", "permute", "transpose", "movedim", "squeeze", "unsqueeze"]
+)
+_POOL_CALLS = frozenset(
+    f"{kind}{axes}d"
+    for kind in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool")
+    for axes in (1, 2)
+)
+_JOINED = frozenset(["add", "sub", "mul", "iadd", "add_", "sub_", "mul_", "maximum", "minimum"])
+_REDUCED = frozenset(["mean", "sum", "amax"])
+
+
+@dataclass(slots=True)
+class _Units:
+    """Names of units: those that are joined by a sum have one in common.
+
+    Attributes:
+        parents: A unit with the same name, or itself.
+        pinned: Units that must stay.
+    """
+
+    parents: list[int] = field(default_factory=list)
+    pinned: set[int] = field(default_factory=set)
+
+    def new(self, count: int) -> Tensor:
+        first = len(self.parents)
+        self.parents.extend(range(first, first + count))
+        return torch.arange(first, first + count)
+
+    def root(self, unit: int) -> int:
+        while self.parents[unit] != unit:
+            self.parents[unit] = self.parents[self.parents[unit]]
+            unit = self.parents[unit]
+        return unit
+
+    def roots(self, units: Tensor) -> list[int]:
+        return [self.root(int(unit)) for unit in units]
+
+    def join(self, first: Tensor, second: Tensor) -> None:
+        pairs = torch.unique(torch.stack([first.flatten(), second.flatten()]), dim=1)
+        for one, other in pairs.T.tolist():
+            a, b = self.root(one), self.root(other)
+            self.parents[max(a, b)] = min(a, b)
+
+    def pin(self, units: Tensor) -> None:
+        self.pinned.update(torch.unique(units).tolist())
+
+
+@dataclass(slots=True)
+class _Use:
+    """How a module is used.
+
+    Attributes:
+        inputs: The units of its input channels.
+        outputs: The units of its output channels.
+        value: Its input in the run, channels last, ``(positions, channels)``.
+    """
+
+    inputs: Tensor | None
+    outputs: Tensor
+    value: Tensor | None
+
+
+class _Tracing(fx.Interpreter):
+    """Runs a network and names the unit of each number; None where it has none."""
+
+    def __init__(self, graph: fx.GraphModule, units: _Units) -> None:
+        super().__init__(graph)
+        self.units = units
+        self.names: dict[fx.Node, Tensor | None] = {}
+        self.uses: dict[str, list[_Use]] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        named = self._named(n, result)
+        if named is not None and isinstance(result, Tensor) and named.shape != result.shape:
+            self.units.pin(named)
+            named = None
+        self.names[n] = named
+        return result
+
+    def _named(self, node: fx.Node, result: Any) -> Tensor | None:
+        """Return the units of a result, and pin those that something opaque looks at."""
+        given = [arg for arg in node.all_input_nodes if self.names.get(arg) is not None]
+        try:
+            if node.op == "call_module":
+                return self._of_module(node, result)
+            if node.op in ("call_function", "call_method"):
+                name = node.target if node.op == "call_method" else node.target.__name__  # type: ignore[union-attr]
+                found = self._of_call(str(name), node, result)
+                if found is not None or not given:
+                    return found
+        except (TypeError, RuntimeError, ValueError, IndexError):
+            pass
+        for arg in given:
+            named = self.names[arg]
+            assert named is not None
+            self.units.pin(named)
+        return None
+
+    def _of_module(self, node: fx.Node, result: Tensor) -> Tensor | None:
+        module = self.fetch_attr(str(node.target))
+        source = node.args[0]
+        named = self.names.get(source)  # type: ignore[arg-type]
+        value = self.env[source]  # type: ignore[index]
+        if isinstance(module, nn.Linear):
+            return self._layer(node, module, named, value, result, -1)
+        if isinstance(module, _CONVS) and module.groups == 1:
+            return self._layer(node, module, named, value, result, 1)
+        if named is None:
+            return None
+        if isinstance(module, _NORMS) and module.running_mean is not None:
+            channels = _along(named, 1)
+            self.uses.setdefault(str(node.target), []).append(_Use(None, channels, None))
+            return named
+        if isinstance(module, _CONVS) and module.groups == module.in_channels == module.out_channels:
+            channels = _along(named, 1)
+            self.uses.setdefault(str(node.target), []).append(_Use(channels, channels, _last(value, 1)))
+            return _spread(channels, result, 1)
+        if isinstance(module, _POINTWISE):
+            return named
+        if isinstance(module, _POOLS) and isinstance(result, Tensor):
+            return _spread(_along(named, 1), result, 1)
+        if isinstance(module, nn.Flatten | nn.Unflatten):
+            return module(named)
+        self.units.pin(named)
+        return None
+
+    def _layer(
+        self, node: fx.Node, module: Any, named: Tensor | None, value: Tensor, result: Tensor, axis: int
+    ) -> Tensor:
+        inputs = None
+        if named is not None:
+            inputs = _along(named, axis)
+        use = _Use(inputs, self.units.new(module.weight.shape[0]), _last(value, axis))
+        self.uses.setdefault(str(node.target), []).append(use)
+        return _spread(use.outputs, result, axis)
+
+    def _of_call(self, name: str, node: fx.Node, result: Any) -> Tensor | None:
+        named = [self.names.get(arg) if isinstance(arg, fx.Node) else None for arg in node.args]
+        first = named[0] if named else None
+        if name in _POINTWISE_CALLS:
+            return first
+        if first is not None and name in _SHAPES:
+            args = fx.map_arg(node.args, lambda n: self.env[n])
+            kwargs = fx.map_arg(node.kwargs, lambda n: self.env[n])
+            function: Callable[..., Any] = getattr(torch.Tensor, name)
+            return function(first, *args[1:], **kwargs)  # type: ignore[no-any-return]
+        if first is not None and name in _POOL_CALLS:
+            return _spread(_along(first, 1), result, 1)
+        if first is not None and name in _REDUCED:
+            return self._reduced(first, node)
+        if name == "cat":
+            parts = [self.names.get(part) for part in node.args[0]]  # type: ignore[union-attr]
+            if all(part is not None for part in parts):
+                axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+                return torch.cat(parts, axis)  # type: ignore[arg-type]
+            return None
+        if name in _JOINED:
+            return self._joined(node, named, result)
+        if name in ("getattr", "size", "dim"):
+            for arg in node.all_input_nodes:  # sizes are looked at, numbers are not
+                if isinstance(result, Tensor):
+                    self.units.pin(self.names[arg])  # type: ignore[arg-type]
+            return torch.zeros(0, dtype=torch.long) if first is not None else None
+        return None
+
+    def _reduced(self, first: Tensor, node: fx.Node) -> Tensor:
+        dims = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
+        keep = bool(node.kwargs.get("keepdim", node.args[2] if len(node.args) > 2 else False))
+        low, high = first.amin(dims, keep), first.amax(dims, keep)  # type: ignore[arg-type]
+        if not torch.equal(low, high):
+            raise ValueError("units are mixed")
+        return low
+
+    def _joined(self, node: fx.Node, named: list[Tensor | None], result: Tensor) -> Tensor | None:
+        tensors = [k for k, arg in enumerate(node.args) if isinstance(arg, fx.Node) and isinstance(self.env[arg], Tensor)]
+        parts = [named[k] for k in tensors]
+        if len(parts) == 1:
+            return parts[0]
+        if any(part is None for part in parts):
+            return None
+        first, second = (torch.broadcast_to(part, result.shape) for part in parts)  # type: ignore[arg-type]
+        self.units.join(first, second)
+        return first.clone()
+
+
+def _along(named: Tensor, axis: int) -> Tensor:
+    """Return the units along an axis.
+
+    Raises:
+        ValueError: They differ along another one too.
+    """
+    rows = named.movedim(axis, -1).flatten(0, -2)
+    if not bool((rows == rows[0]).all()):
+        raise ValueError("units are mixed")
+    return rows[0].clone()
+
+
+def _spread(units: Tensor, like: Tensor, axis: int) -> Tensor:
+    shape = [1] * like.dim()
+    shape[axis] = len(units)
+    return units.reshape(shape).expand(like.shape).clone()
+
+
+def _last(value: Tensor, axis: int) -> Tensor:
+    return value.movedim(axis, -1).flatten(0, -2)
+
+
+def compact(model: nn.Module, inputs: Any) -> tuple[nn.Module, str]:
+    """Return a smaller network with the same outputs, and why it is not smaller where it is not.
+
+    Args:
+        model: A network, also one with masks; it stays as it is.
+        inputs: A few different examples, as it takes them.
+    """
+    plain = unmasked(copy.deepcopy(model)).eval()
+    try:
+        graph = fx.symbolic_trace(plain)
+        tracing = _Tracing(graph, _Units())
+        with torch.no_grad():
+            wanted = tracing.run(inputs)
+    except Exception as error:
+        return plain, f"its graph cannot be traced ({type(error).__name__}: {error})".split("\n")[0]
+    for node in graph.graph.nodes:
+        if node.op == "output":
+            for arg in node.all_input_nodes:
+                named = tracing.names.get(arg)
+                if named is not None:
+                    tracing.units.pin(named)
+    try:
+        small = _Cut(copy.deepcopy(plain), tracing).done()
+        with torch.no_grad():
+            found = small(inputs)
+        if not _same(found, wanted):
+            return plain, "a smaller one would have other outputs"
+    except (RuntimeError, TypeError, ValueError) as error:
+        return plain, f"a smaller one does not run ({error})".split("\n")[0]
+    return small, ""
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, Tensor):
+        scale = float(wanted.abs().max()) + 1.0
+        return found.shape == wanted.shape and bool((found - wanted).abs().max() <= 1e-5 * scale)
+    if isinstance(wanted, dict):
+        return all(_same(found[name], part) for name, part in wanted.items())
+    return all(_same(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def unmasked(model: nn.Module) -> nn.Module:
+    """Take the masks off a network, in place; what they removed is zero in its weights.
+
+    PyTorch's own removal takes the property off a class that copies of a module share, so that the
+    network from which this one was copied would be broken.
+    """
+    for module in list(model.modules()):
+        if not parametrize.is_parametrized(module):
+            continue
+        found: Any = module
+        values = {name: getattr(found, name).detach() for name in found.parametrizations}
+        trained = {n: part.original.requires_grad for n, part in found.parametrizations.items()}
+        del found.parametrizations
+        found.__class__ = type(found).__bases__[0]
+        for name, value in values.items():
+            found.register_parameter(name, nn.Parameter(value, trained[name]))
+    return model
+
+
+class _Cut:
+    """Which units go, and the network without them."""
+
+    def __init__(self, model: nn.Module, tracing: _Tracing) -> None:
+        self.model, self.units = model, tracing.units
+        self.uses = tracing.uses
+        self.modules = dict(model.named_modules())
+        for uses in self.uses.values():
+            for other in uses[1:]:  # a module that runs twice has one set of units
+                self._same_units(uses[0], other)
+        self.pinned = {self.units.root(unit) for unit in self.units.pinned}
+        self._layers = {n: u for n, u in self.uses.items() if not isinstance(self.modules[n], _NORMS)}
+
+    def _same_units(self, first: _Use, other: _Use) -> None:
+        self.units.join(first.outputs, other.outputs)
+        if first.inputs is not None and other.inputs is not None:
+            self.units.join(first.inputs, other.inputs)
+        elif first.inputs is not None or other.inputs is not None:
+            part = first.inputs if first.inputs is not None else other.inputs
+            assert part is not None
+            self.units.pin(part)
+
+    def done(self) -> nn.Module:
+        """Return the network without the units that go."""
+        with torch.no_grad():
+            while self._fold() or self._silence():
+                pass
+            gone = self._gone()
+            for name, uses in self.uses.items():
+                self._slice(name, uses[0], gone)
+        return self.model
+
+    def _own(self, *, read: bool) -> dict[int, bool]:
+        """Return for each unit whether it is read, or whether a weight of its own is left."""
+        found: dict[int, bool] = {}
+        for name, (use, *_) in self._layers.items():
+            weight = self.modules[name].weight.flatten(1)  # type: ignore[operator, union-attr]
+            if not read:
+                for unit, any_left in zip(self.units.roots(use.outputs), (weight != 0).any(1).tolist(), strict=True):
+                    found[unit] = found.get(unit, False) or any_left
+            elif use.inputs is not None and not _is_depthwise(self.modules[name]):
+                columns = _by_channel(self.modules[name], weight)
+                for unit, any_left in zip(self.units.roots(use.inputs), (columns != 0).any(0).tolist(), strict=True):
+                    found[unit] = found.get(unit, False) or any_left
+        return found
+
+    def _fold(self) -> bool:
+        """Move constants into the biases of those who read them; tell whether there were any."""
+        alive = self._own(read=False)
+        folded = False
+        for name, uses in self._layers.items():
+            module: Any = self.modules[name]
+            use = uses[0]
+            if use.inputs is None or _is_depthwise(module) or use.value is None:
+                continue
+            weight = module.weight.flatten(1)
+            columns = _by_channel(module, weight)
+            values = torch.cat([u.value for u in uses])  # type: ignore[misc]
+            for k, unit in enumerate(self.units.roots(use.inputs)):
+                if alive.get(unit, True) or unit in self.pinned or not (columns[:, k] != 0).any():
+                    continue
+                value = values[:, k]
+                if bool((value != value[0]).any()) or (_is_padded(module) and float(value[0]) != 0):
+                    continue
+                if module.bias is None:
+                    module.bias = nn.Parameter(module.weight.new_zeros(module.weight.shape[0]))
+                module.bias += value[0] * module.weight[:, k].flatten(1).sum(1)
+                module.weight[:, k] = 0
+                folded = True
+        return folded
+
+    def _silence(self) -> bool:
+        """Remove the weights of units that nobody reads; tell whether there were any."""
+        read = self._own(read=True)
+        silenced = False
+        for name, (use, *_) in self._layers.items():
+            module: Any = self.modules[name]
+            for k, unit in enumerate(self.units.roots(use.outputs)):
+                if unit in self.pinned or read.get(unit, False):
+                    continue
+                if (module.weight[k] != 0).any():
+                    module.weight[k] = 0
+                    silenced = True
+        return silenced
+
+    def _gone(self) -> set[int]:
+        read = self._own(read=True)
+        made = {u for _, (use, *_) in self._layers.items() for u in self.units.roots(use.outputs)}
+        return {unit for unit in made if unit not in self.pinned and not read.get(unit, False)}
+
+    def _slice(self, name: str, use: _Use, gone: set[int]) -> None:
+        """Give a module only the units that stay; each keeps one at least."""
+        module: Any = self.modules[name]
+        rows = self._staying(use.outputs, gone)
+        if isinstance(module, _NORMS):
+            self._slice_norm(module, rows)
+            return
+        weight = module.weight[rows]
+        if use.inputs is not None and not _is_depthwise(module):
+            weight = weight[:, self._staying(use.inputs, gone)]
+        module.weight = nn.Parameter(weight.clone(), module.weight.requires_grad)
+        if module.bias is not None:
+            module.bias = nn.Parameter(module.bias[rows].clone(), module.bias.requires_grad)
+        if isinstance(module, nn.Linear):
+            module.out_features, module.in_features = weight.shape
+        elif _is_depthwise(module):
+            module.in_channels = module.out_channels = module.groups = len(rows)
+        else:
+            module.out_channels, module.in_channels = weight.shape[:2]
+
+    def _staying(self, units: Tensor, gone: set[int]) -> Tensor:
+        roots = self.units.roots(units)
+        stay = [k for k, unit in enumerate(roots) if unit not in gone]
+        return torch.tensor(stay, dtype=torch.long)
+
+    def _slice_norm(self, norm: Any, rows: Tensor) -> None:
+        for part in ("weight", "bias"):
+            if getattr(norm, part) is not None:
+                setattr(norm, part, nn.Parameter(getattr(norm, part)[rows].clone()))
+        norm.running_mean, norm.running_var = norm.running_mean[rows], norm.running_var[rows]
+        norm.num_features = len(rows)
+
+
+def _is_depthwise(module: Any) -> bool:
+    return isinstance(module, _CONVS) and module.groups > 1
+
+
+def _is_padded(module: Any) -> bool:
+    return isinstance(module, _CONVS) and any(module._reversed_padding_repeated_twice)
+
+
+def _by_channel(module: Any, weight: Tensor) -> Tensor:
+    """Return the largest weight of each row on each input channel, ``(rows, channels)``."""
+    if isinstance(module, nn.Linear) or _is_depthwise(module):
+        return weight if isinstance(module, nn.Linear) else weight.abs().amax(1, keepdim=True).T
+    return weight.abs().reshape(len(weight), module.in_channels, -1).amax(2)
+
+
