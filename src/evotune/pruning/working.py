@@ -272,13 +272,11 @@ class Masked(nn.Module):
 def attach(module: nn.Module, parameter: str, mask: Tensor) -> None:
     """Put a parameter of a module under a mask, for good: through training and state dicts."""
     parametrize.register_parametrization(module, parameter, Masked(mask))
-    if isinstance(module, RECURRENT) and _flat not in module._forward_pre_hooks.values():
-        module.register_forward_pre_hook(_flat)
+    if isinstance(module, RECURRENT):
+        # It runs with a list of its weights that it makes once; this one is always up to date.
+        type(module)._flat_weights = property(_flat_weights, lambda *_: None)  # type: ignore[assignment]
+        module.__dict__.pop("_flat_weights", None)
 
 
-def _flat(module: Any, _: Any) -> None:
-    """Have a recurrent layer run with its masked weights: it keeps a list of its own."""
-    module._flat_weights = [getattr(module, name) for name in module._flat_weights_names]
-
-
-__all__ = ["Lowered", "Masked", "Place", "Working", "as_float", "attach", "copied"]
+def _flat_weights(module: Any) -> list[Tensor]:
+    return [getattr(module, name) for name in module._flat_weights_names]
