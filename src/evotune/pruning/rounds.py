@@ -38,7 +38,10 @@ class Pruning:
         self.inputs, self.goal = inputs, goal
         self.examples = count(inputs)
         self.limit = POSITIONS * self.examples
-        self.masks: Masks = {layer.name: torch.ones_like(layer.dense, dtype=torch.bool) for layer in layers}
+        self._biases = [layer.module.bias for layer in self.layers]
+        self._biases = [None if bias is None else bias.detach().clone() for bias in self._biases]
+        self.masks: Masks = {}
+        self.reset()
         self.goals = targets_of(network, self.layers, inputs, self.limit)
         self._paths = Paths(network, self.layers, inputs)
 
@@ -46,6 +49,13 @@ class Pruning:
     def size(self) -> int:
         """How many weights the dense layers have."""
         return sum(layer.dense.numel() for layer in self.layers)
+
+    def reset(self) -> None:
+        """Give the network its dense weights and biases again."""
+        every = {la.name: torch.ones_like(la.dense, dtype=torch.bool) for la in self.layers}
+        self.masks = every
+        for layer, bias in zip(self.layers, self._biases, strict=True):
+            layer.put(layer.dense, bias)
 
     def put(self, masks: Masks) -> None:
         """Set the masks, and the dense weights on them."""
