@@ -1,6 +1,12 @@
 """What all tests need."""
 
+import os
 import signal
+
+# Two test processes that each use all cores wait for each other: some tests took 80 times as long.
+# It counts only before numpy and torch are imported; programs that tests start inherit it.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and nohup the end of the
 # terminal; every process they start inherits that, and several tests send these signals.

@@ -72,6 +72,9 @@ class Traits:
             those that it has no trial of, as when they were given later.
         changes: Another algorithm follows, with traits of its own.
         newcomers: Although it inherits, trials from elsewhere may begin with fresh weights.
+        heed: Receives, before each ``ask``, what makes genomes keep to the limits of the task, or
+            None; so an algorithm can judge its candidates as they would be tried. None if it does
+            not care.
     """
 
     generational: bool = False
@@ -85,6 +88,7 @@ class Traits:
     seeds: tuple[Genome, ...] = ()
     changes: bool = False
     newcomers: bool = False
+    heed: Callable[[Callable[[Genome], Genome] | None], None] | None = None
 
 
 class Algorithm(Protocol):

@@ -87,6 +87,25 @@ def test_killed_and_resumed_it_is_the_same_study(name, tmp_path):
         assert decisions(study) == decisions(whole)
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda hybrid: hybrid,
+        lambda hybrid: et.Racing(hybrid),
+        lambda hybrid: et.Drifting(hybrid),
+        lambda hybrid: et.SuccessiveHalving(hybrid, minimum=1, maximum=4, resume=False),
+        lambda hybrid: et.Islands([hybrid, et.RandomSearch(PLAIN)]),
+    ],
+)
+def test_hybrid_knows_what_will_be_tried_in_place_of_its_candidates(around):
+    hybrid = et.Hybrid(PLAIN, initial=5)
+    asked, ask = [], hybrid.ask
+    hybrid.ask = lambda rng: (asked.append(ask(rng)), asked[-1])[1]
+    et.Study(around(hybrid), "min loss", seed=3).run(Task(), trials=24)
+    assert max(proposal.genome["width"] for proposal in asked[:5]) > LIMIT  # the start
+    assert max(proposal.genome["width"] for proposal in asked[6:]) <= LIMIT
+
+
 @pytest.mark.parametrize("name", ["random", "genetic", "cma", "hybrid", "swarm"])
 def test_a_small_space_in_which_many_come_to_the_same_is_searched_to_the_end(name):
     # 4 widths fit, of 2 kinds each: 8 params of 24 can be tried.

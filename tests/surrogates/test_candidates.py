@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from evotune.errors import TaskError
 from evotune.space import Choice, Float, Int, Space
 from evotune.surrogates.candidates import _crossed, children, evolve
 from evotune.surrogates.rows import Rows
@@ -46,6 +47,41 @@ def test_what_is_taken_is_not_proposed_again():
         winner = evolve(rows, every[:3], lambda r, a: r[:, 0], taken, rng)
         assert rows.genome(winner) == rows.genome(every[left])
     assert evolve(rows, every[:3], lambda r, a: r[:, 0], set(keys), rng) is None
+
+
+def test_candidates_are_judged_as_they_would_be_tried():
+    space = Space(width=Int(1, 100), x=Float(0, 1))
+    rows, rng = Rows(space), np.random.default_rng(0)
+
+    def fit(genome):
+        if genome["x"] > 0.9:
+            raise TaskError("there is none within the limits")
+        return genome | {"width": min(genome["width"], 40)}
+
+    def score(candidates, active):  # best beyond the limits
+        return candidates.sum(axis=1)
+
+    observed = np.array([rows.row({"width": 40, "x": 0.5})])
+    winner = rows.genome(evolve(rows, observed, score, set(), rng, fit))
+    assert winner["width"] == 40
+    assert winner["x"] == pytest.approx(0.9, abs=0.05)
+
+
+def test_what_would_be_tried_in_a_candidates_place_is_new():
+    space = Space(width=Int(1, 8))
+    rows, rng = Rows(space), np.random.default_rng(0)
+    every = np.array([rows.row({"width": width}) for width in range(1, 9)])
+    keys = rows.keys(every, rows.active(every))
+
+    def fit(genome):
+        return {"width": min(genome["width"], 3)}
+
+    def proposed(known):
+        found = evolve(rows, every[2:3], lambda r, a: r[:, 0], set(keys[:known]), rng, fit)
+        return None if found is None else rows.genome(found)["width"]
+
+    assert proposed(0) == 3
+    assert proposed(3) is None  # from 4 up all come to 3, which is taken
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -112,6 +112,16 @@ def test_gradient_is_that_of_finite_differences(seed):
     np.testing.assert_allclose(gradient, np.array(numeric) / (2 * step), atol=1e-6, rtol=1e-6)
 
 
+def test_the_slots_of_chains_have_longer_lengthscales_at_first():
+    flat = Priors.of(Layout(4, 10, np.arange(10))).mean
+    chain = Priors.of(Layout(4, 10, np.arange(10), (2, 3, 8))).mean
+    others = [0, 1, 4, 5, 6, 7, 9]
+    np.testing.assert_allclose(chain[[2, 3, 8]], flat[0] + np.log(3))
+    # As if there were no slots.
+    np.testing.assert_allclose(chain[others], Priors.of(Layout(4, 7, np.arange(7))).mean[0])
+    np.testing.assert_array_equal(chain[10:], flat[10:])
+
+
 def test_a_fit_finds_which_genes_count():
     features, targets = points(60)
     found, value = fit(features, targets, LAYOUT)

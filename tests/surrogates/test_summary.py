@@ -102,3 +102,13 @@ def test_a_narrowed_space_still_has_a_summary():
 def test_spaces_without_chains_have_no_summary():
     layout = Features(Rows(Space(x=Float(0, 1), kind=Choice(*"ab")))).layout
     assert (layout.genes, layout.warped, layout.gene.tolist()) == (2, 1, [0, 1, 1])
+    assert layout.slots == ()
+
+
+def test_the_genes_of_layers_are_known_as_slots():
+    rows = Rows(NETS)
+    layout = Features(rows).layout
+    own = [n for n in rows.names if n in NETS.entries or n.endswith(".depth")]
+    assert layout.genes - len(layout.slots) == len(own) + Summary(rows).size
+    numbers = [name for name, ordered in zip(rows.names, rows.ordered, strict=True) if ordered]
+    assert {numbers[k] for k in range(layout.warped) if k not in layout.slots} <= set(own)

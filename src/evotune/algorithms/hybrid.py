@@ -24,7 +24,7 @@ from evotune.proxies.ranking import Agreement
 from evotune.space import Space, needed_space
 from evotune.space.designs import sobol
 from evotune.surrogates.acquisition import log_chebyshev_improvement, log_expected_improvement
-from evotune.surrogates.candidates import evolve
+from evotune.surrogates.candidates import Fit, evolve
 from evotune.surrogates.model import Model, Surrogate
 from evotune.surrogates.observations import Observation
 from evotune.surrogates.rows import Array, Mask, Rows
@@ -43,7 +43,8 @@ class Hybrid:
     After a start that covers the space, two Gaussian processes learn from all trials. Trials that
     still run count as if they would bring what is predicted for them, failed ones as if they were
     as bad as the worst, and infeasible ones as worse than all feasible ones. Several objectives
-    are weighted at random for each proposal, so that the whole front is searched.
+    are weighted at random for each proposal, so that the whole front is searched. Where a task has
+    limits, the best candidates are made to keep to them before one is chosen.
 
     Args:
         space: What may be searched.
@@ -83,6 +84,7 @@ class Hybrid:
         self._taken: set[bytes] = set()  # keys of their rows
         self._model: Model | None = None
         self._modelled = -1  # how many observations the model has seen
+        self._fit: Fit | None = None
 
     def __repr__(self) -> str:
         return f"Hybrid(initial={self.initial})"
@@ -90,7 +92,10 @@ class Hybrid:
     @property
     def traits(self) -> Traits:
         """What a study must know of it."""
-        return Traits(seeds=self._generations.late_seeds)
+        return Traits(seeds=self._generations.late_seeds, heed=self._heed)
+
+    def _heed(self, fit: Fit | None) -> None:
+        self._fit = fit
 
     @property
     def agreement(self) -> Agreement | None:
@@ -151,7 +156,7 @@ class Hybrid:
         so_far = model.smoothed if model.stale // PATIENCE % 2 else model.targets
         gain = _Gain(model, so_far, direction / np.linalg.norm(direction))
         order = np.argsort(gain.losses, kind="stable")[:PARENTS]
-        return evolve(self._rows, model.table.rows[order], gain, self._taken, rng)
+        return evolve(self._rows, model.table.rows[order], gain, self._taken, rng, self._fit)
 
 
 class _Gain:

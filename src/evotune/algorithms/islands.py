@@ -6,7 +6,7 @@ that select at different intervals, Multiple-Frequencies Population-Based Traini
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from evotune.checks import check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.survival import best_first
 from evotune.evolution.topology import Topology, find_topology
-from evotune.protocols import Algorithm, Duplicates, Traits
+from evotune.protocols import Algorithm, Duplicates, Genome, Traits
 from evotune.space.space import difference
 from evotune.trial import NOWHERE, Proposal, Trial
 
@@ -175,8 +175,15 @@ class Islands:
             generations=all(each.generations for each in traits),
             budgets=tuple(sorted({b for each in traits if newcomers for b in each.budgets})),
             newcomers=newcomers,
+            heed=self._heed,
         )
         self._due = float(every)  # time of the next migration that all wait for
+
+    def _heed(self, fit: Callable[[Genome], Genome] | None) -> None:
+        for algorithm in self.algorithms:
+            heed = algorithm.traits.heed
+            if heed is not None:
+                heed(fit)
 
     def __repr__(self) -> str:
         return (

@@ -21,8 +21,9 @@ from evotune.trial import Proposal, Trial
 
 log = logging.getLogger("evotune")
 
-#: Genomes of the start: the best of the archive, and behind half of them some spread over ranks.
-BEST, SPREAD, HALF = 10, 3, 5
+#: Genomes of the start: the best of the archive, and behind the first of them some that are spread
+#: over its ranks: soon, since poor proxies are noticed by them, and cost fewer trials then.
+BEST, SPREAD, FIRST = 10, 3, 3
 #: Entries of a proposal's note: its rank, larger is better; and, of the first proposal, all genomes
 #: of the start with their ranks, so that the archive need not be made again.
 RANK, START = "proxy_rank", "proxy_start"
@@ -92,7 +93,7 @@ class ProxyStart:
             return
         self._ended[trial.number] = trial
         found = agreement_of(list(self._ended.values()))
-        is_poor = self._gives_up and len(self._ended) >= HALF + SPREAD
+        is_poor = self._gives_up and len(self._ended) >= FIRST + SPREAD
         if len(self._ended) == len(self._picks) or (is_poor and found and found.high < 0):
             self._is_over, self.agreement = True, found
             say(found)
@@ -101,13 +102,13 @@ class ProxyStart:
 def picked(archive: Archive) -> list[Pick]:
     """Return the best genomes of an archive and some spread over its ranks, with their ranks.
 
-    The spread ones come behind the first half of the best, so that poor proxies are noticed early.
+    The spread ones come behind the first few of the best, so that poor proxies are noticed early.
     """
     ranks, order = archive.ranks(), archive.order()
     best, rest = order[:BEST], order[BEST:]
     places = [len(rest) * (k + 1) // (SPREAD + 1) for k in range(SPREAD)]
     spread = [rest[place] for place in dict.fromkeys(places) if rest]
-    chosen = [*best[:HALF], *spread, *best[HALF:]]
+    chosen = [*best[:FIRST], *spread, *best[FIRST:]]
     return [(archive.genomes[k], float(ranks[k])) for k in chosen]
 
 

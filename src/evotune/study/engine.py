@@ -400,6 +400,9 @@ class Engine:
 
     def _asked(self, rng: Any) -> Proposal | None:
         """Return what the algorithm proposes, made to fit."""
+        heed = self.algorithm.traits.heed
+        if heed is not None:
+            heed(self.fitting if self.fitting else None)
         proposal = self.algorithm.ask(rng)
         if proposal is None or not self.fitting:
             return proposal

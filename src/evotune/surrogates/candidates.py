@@ -6,14 +6,19 @@ is chosen.
 
 import math
 from collections.abc import Callable, Collection
+from contextlib import suppress
 
 import numpy as np
 
+from evotune.errors import TaskError
+from evotune.protocols import Genome
 from evotune.space.folding import reflect_all
 from evotune.surrogates.rows import Array, Mask, Rows
 
 #: Judges rows, shape ``(rows, columns)``, given which genes are active: the higher, the better.
 Score = Callable[[Array, Mask], Array]
+#: Returns a genome as it would be tried, which keeps to the limits of the task.
+Fit = Callable[[Genome], Genome]
 
 #: Candidates of the first generation, and the share of them that are drawn uniformly.
 FIRST, UNIFORM = 512, 0.25
@@ -25,10 +30,18 @@ EXCHANGED, BLENDED = 0.35, 0.35
 ETA, UNMUTATED = 10.0, 0.15
 #: Smallest and largest step of mutations of observed parents, and the smallest of later ones.
 STEPS, SMALLEST = (0.01, 0.4), 0.003
+#: Candidates of each generation that are made to fit, where a task has limits: networks are built
+#: for it, which takes milliseconds each.
+FITTED = 6
 
 
 def evolve(
-    rows: Rows, observed: Array, score: Score, taken: Collection[bytes], rng: np.random.Generator
+    rows: Rows,
+    observed: Array,
+    score: Score,
+    taken: Collection[bytes],
+    rng: np.random.Generator,
+    fit: Fit | None = None,
 ) -> Array | None:
     """Return the best candidate that was found, or None when all were taken.
 
@@ -38,8 +51,11 @@ def evolve(
         score: The acquisition.
         taken: Keys of rows that must not be proposed.
         rng: Random stream.
+        fit: Makes genomes keep to the limits of the task. What lies beyond them is never tried and
+            so is never learned: its acquisition would stay high, although what is tried in its
+            place is long known. So the best of each generation are judged as they would be tried.
     """
-    pool = _Pool(rows, score, taken)
+    pool = _Pool(rows, score, taken, fit)
     uniform = round(UNIFORM * FIRST)
     born = children(rows, observed, FIRST - uniform, STEPS, rng)
     pool.add(np.concatenate([born, rows.sample(uniform, rng)]))
@@ -55,26 +71,46 @@ def evolve(
 class _Pool:
     """The best candidates so far."""
 
-    def __init__(self, rows: Rows, score: Score, taken: Collection[bytes]) -> None:
+    def __init__(self, rows: Rows, score: Score, taken: Collection[bytes], fit: Fit | None) -> None:
         self.best = np.zeros((0, len(rows.names)))
         self._scores = np.zeros(0)
         self._rows = rows
         self._score = score
         self._taken = taken
-        self._seen: set[bytes] = set()
+        self._fit = fit
+        self._seen: set[bytes] = set()  # keys of what was judged
+        self._tried: set[bytes] = set()  # and of what came out of `fit`
 
     def add(self, candidates: Array) -> None:
+        new, scores = self._judged(candidates, self._seen)
+        if self._fit is not None and len(new):
+            best = np.argsort(-scores, kind="stable")[:FITTED]
+            new, scores = self._judged(self._fitted(new[best], self._fit), self._tried)
+        if len(new):
+            scores = np.concatenate([self._scores, scores])
+            order = np.argsort(-scores, kind="stable")[:PARENTS]
+            self.best = np.concatenate([self.best, new])[order]
+            self._scores = scores[order]
+
+    def _judged(self, candidates: Array, seen: set[bytes]) -> tuple[Array, Array]:
+        """Return the candidates that are new, and their scores; they count as seen then."""
         active = self._rows.active(candidates)
         new = []
         for k, key in enumerate(self._rows.keys(candidates, active)):
-            if key not in self._seen and key not in self._taken:
-                self._seen.add(key)
+            if key not in seen and key not in self._taken:
+                seen.add(key)
                 new.append(k)
-        if new:
-            scores = np.concatenate([self._scores, self._score(candidates[new], active[new])])
-            order = np.argsort(-scores, kind="stable")[:PARENTS]
-            self.best = np.concatenate([self.best, candidates[new]])[order]
-            self._scores = scores[order]
+        if not new:
+            return candidates[:0], np.zeros(0)
+        return candidates[new], self._score(candidates[new], active[new])
+
+    def _fitted(self, candidates: Array, fit: Fit) -> Array:
+        """Return candidates as they would be tried, without those for which there is no way."""
+        fitted = []
+        for candidate in candidates:
+            with suppress(TaskError):
+                fitted.append(self._rows.row(fit(self._rows.genome(candidate))))
+        return np.array(fitted).reshape(-1, candidates.shape[1])
 
 
 def children(

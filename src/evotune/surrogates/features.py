@@ -22,11 +22,13 @@ class Layout:
         warped: Number of ordered genes.
         genes: Number of genes, numbers of summaries included.
         gene: The gene of each feature, shape ``(features,)``.
+        slots: The genes that belong to one layer of a chain which is summarised.
     """
 
     warped: int
     genes: int
     gene: Indices
+    slots: tuple[int, ...] = ()
 
 
 class Features:
@@ -51,7 +53,10 @@ class Features:
         warped = len(self._numbers)
         first = warped + self._summary.size
         gene = [np.arange(first), *(np.full(n, first + k) for k, n in enumerate(sizes))]
-        self.layout = Layout(warped, first + len(sizes), np.concatenate(gene).astype(np.intp))
+        column = [*self._numbers, *(-1 for _ in range(self._summary.size)), *self._listed]
+        slots = tuple(np.flatnonzero(np.isin(column, self._summary.columns)).tolist())
+        features = np.concatenate(gene).astype(np.intp)
+        self.layout = Layout(warped, first + len(sizes), features, slots)
 
     def __call__(self, rows: Array, active: Mask) -> Array:
         """Return the features of rows, shape ``(rows, features)``.

@@ -21,6 +21,9 @@ Array = npt.NDArray[np.float64]
 
 #: Added to the diagonal beside the noise.
 JITTER = 1e-8
+#: How much longer the lengthscales of slots are at first: a single layer says less of a network
+#: than the summary of its chain does.
+SLOTS = 3.0
 #: Steps of a fit at most.
 STEPS = 40
 #: Distance that the warp keeps from 0 and 1, where its slope may be infinite.
@@ -76,9 +79,8 @@ class Priors:
     @classmethod
     def of(cls, layout: Layout) -> "Priors":
         """Return the priors of a layout."""
-        # The distance of two random points grows with the root of the number of genes.
-        length = math.log(0.5) + 0.5 * math.log(max(layout.genes, 1) / 4.0)
-        genes, warps = layout.genes, 2 * layout.warped
+        genes, warps, slots = layout.genes, 2 * layout.warped, list(layout.slots)
+        length = _length(genes - len(slots))
         rows = (  # how many, mean, standard deviation, lowest, highest
             (genes, length, 0.9, math.log(0.01), math.log(1000.0)),
             (warps, 0.0, 0.4, -1.5, 1.5),
@@ -86,11 +88,17 @@ class Priors:
             (1, math.log(1e-3), 1.5, math.log(1e-6), 0.0),
         )
         table = np.repeat([row[1:] for row in rows], [row[0] for row in rows], axis=0)
+        table[slots, 0] = _length(genes) + math.log(SLOTS)
         return cls(table[:, 0], table[:, 1], table[:, 2:])
 
     def start(self, layout: Layout) -> Hyperparameters:
         """Return the hyperparameters at the priors' means."""
         return Hyperparameters.of(self.mean, layout)
+
+
+def _length(genes: int) -> float:
+    # The distance of two random points grows with the root of the number of genes.
+    return math.log(0.5) + 0.5 * math.log(max(genes, 1) / 4.0)
 
 
 @dataclass(frozen=True, slots=True)
