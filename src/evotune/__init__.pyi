@@ -58,6 +58,8 @@ from evotune.objectives import Constraint as Constraint
 from evotune.objectives import Objective as Objective
 from evotune.objectives import WeightedSum as WeightedSum
 from evotune.proxies.task import ProxyTask as ProxyTask
+from evotune.pruning.prune import prune as prune
+from evotune.pruning.result import Pruned as Pruned
 from evotune.report import figures as plot
 from evotune.schedules.schedule import Schedule as Schedule
 from evotune.space import Bool as Bool

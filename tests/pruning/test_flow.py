@@ -21,7 +21,9 @@ def test_it_is_synaptic_flow():
     model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)).requires_grad_(False)
     layers = [Layer(name, module) for name, module in model.named_children() if name != "1"]
     flow = Paths(model, layers, torch.randn(4, 5))(weights_of(layers))
-    first, second = (module.weight.double().abs().requires_grad_() for module in (model[0], model[2]))
+    first, second = (
+        module.weight.double().abs().requires_grad_() for module in (model[0], model[2])
+    )
     total = (second @ (first @ torch.ones(5, dtype=torch.float64))).sum()
     for layer, weight in zip(layers, (first, second), strict=True):
         (slope,) = torch.autograd.grad(total, weight, retain_graph=True)
@@ -37,7 +39,9 @@ def test_as_much_flows_through_each_layer_in_a_row(name):
     sums = []
     for layer in pruning.layers:
         part = flow[layer.name]
-        sums.append(float((layer.weights.abs() * part.into.unsqueeze(1) * part.out.unsqueeze(2)).sum()))
+        sums.append(
+            float((layer.weights.abs() * part.into.unsqueeze(1) * part.out.unsqueeze(2)).sum())
+        )
     assert sums[0] > 0
     assert sums[-1] > 0
     if name == "perceptron":

@@ -27,9 +27,7 @@ def tensors(found):
 def check_alike(source, *args, **kwargs):
     ours = lower(source.eval()).eval()
     with torch.no_grad():
-        pairs = zip(
-            tensors(source(*args, **kwargs)), tensors(ours(*args, **kwargs)), strict=True
-        )
+        pairs = zip(tensors(source(*args, **kwargs)), tensors(ours(*args, **kwargs)), strict=True)
         for wanted, given in pairs:
             torch.testing.assert_close(given, wanted, atol=1e-6, rtol=1e-5)
 

@@ -8,6 +8,7 @@ stay.
 """
 
 import copy
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
+
+log = logging.getLogger("evotune")
 
 _CONVS = (nn.Conv1d, nn.Conv2d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -108,6 +111,18 @@ class _Tracing(fx.Interpreter):
         self.names: dict[fx.Node, Tensor | None] = {}
         self.uses: dict[str, list[_Use]] = {}
 
+    def pin_outputs(self) -> None:
+        """Keep the units of what the network returns."""
+        for node in self.module.graph.nodes:  # type: ignore[union-attr]
+            if node.op == "output":
+                self._pin(node.all_input_nodes)
+
+    def _pin(self, nodes: list[fx.Node]) -> None:
+        for node in nodes:
+            named = self.names.get(node)
+            if named is not None:
+                self.units.pin(named)
+
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
         named = self._named(n, result)
@@ -130,10 +145,7 @@ class _Tracing(fx.Interpreter):
                     return found
         except (TypeError, RuntimeError, ValueError, IndexError):
             pass
-        for arg in given:
-            named = self.names[arg]
-            assert named is not None
-            self.units.pin(named)
+        self._pin(given)
         return None
 
     def _of_module(self, node: fx.Node, result: Tensor) -> Tensor | None:
@@ -151,21 +163,33 @@ class _Tracing(fx.Interpreter):
             channels = _along(named, 1)
             self.uses.setdefault(str(node.target), []).append(_Use(None, channels, None))
             return named
-        if isinstance(module, _CONVS) and module.groups == module.in_channels == module.out_channels:
+        if (
+            isinstance(module, _CONVS)
+            and module.groups == module.in_channels == module.out_channels
+        ):
             channels = _along(named, 1)
-            self.uses.setdefault(str(node.target), []).append(_Use(channels, channels, _last(value, 1)))
+            self.uses.setdefault(str(node.target), []).append(
+                _Use(channels, channels, _last(value, 1))
+            )
             return _spread(channels, result, 1)
         if isinstance(module, _POINTWISE):
             return named
         if isinstance(module, _POOLS) and isinstance(result, Tensor):
             return _spread(_along(named, 1), result, 1)
         if isinstance(module, nn.Flatten | nn.Unflatten):
-            return module(named)
+            found: Tensor = module(named)
+            return found
         self.units.pin(named)
         return None
 
     def _layer(
-        self, node: fx.Node, module: Any, named: Tensor | None, value: Tensor, result: Tensor, axis: int
+        self,
+        node: fx.Node,
+        module: Any,
+        named: Tensor | None,
+        value: Tensor,
+        result: Tensor,
+        axis: int,
     ) -> Tensor:
         inputs = None
         if named is not None:
@@ -189,7 +213,8 @@ class _Tracing(fx.Interpreter):
         if first is not None and name in _REDUCED:
             return self._reduced(first, node)
         if name == "cat":
-            parts = [self.names.get(part) for part in node.args[0]]  # type: ignore[union-attr]
+            joined: Any = node.args[0]
+            parts = [self.names.get(part) for part in joined]
             if all(part is not None for part in parts):
                 axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
                 return torch.cat(parts, axis)  # type: ignore[arg-type]
@@ -197,9 +222,8 @@ class _Tracing(fx.Interpreter):
         if name in _JOINED:
             return self._joined(node, named, result)
         if name in ("getattr", "size", "dim"):
-            for arg in node.all_input_nodes:  # sizes are looked at, numbers are not
-                if isinstance(result, Tensor):
-                    self.units.pin(self.names[arg])  # type: ignore[arg-type]
+            if isinstance(result, Tensor):  # else only sizes are looked at
+                return None
             return torch.zeros(0, dtype=torch.long) if first is not None else None
         return None
 
@@ -212,7 +236,11 @@ class _Tracing(fx.Interpreter):
         return low
 
     def _joined(self, node: fx.Node, named: list[Tensor | None], result: Tensor) -> Tensor | None:
-        tensors = [k for k, arg in enumerate(node.args) if isinstance(arg, fx.Node) and isinstance(self.env[arg], Tensor)]
+        tensors = [
+            k
+            for k, arg in enumerate(node.args)
+            if isinstance(arg, fx.Node) and isinstance(self.env[arg], Tensor)
+        ]
         parts = [named[k] for k in tensors]
         if len(parts) == 1:
             return parts[0]
@@ -245,8 +273,8 @@ def _last(value: Tensor, axis: int) -> Tensor:
     return value.movedim(axis, -1).flatten(0, -2)
 
 
-def compact(model: nn.Module, inputs: Any) -> tuple[nn.Module, str]:
-    """Return a smaller network with the same outputs, and why it is not smaller where it is not.
+def compact(model: nn.Module, inputs: Any) -> nn.Module:
+    """Return a smaller network with the same outputs; it warns where it stays as large.
 
     Args:
         model: A network, also one with masks; it stays as it is.
@@ -254,27 +282,30 @@ def compact(model: nn.Module, inputs: Any) -> tuple[nn.Module, str]:
     """
     plain = unmasked(copy.deepcopy(model)).eval()
     try:
-        graph = fx.symbolic_trace(plain)
-        tracing = _Tracing(graph, _Units())
+        tracing = _Tracing(fx.symbolic_trace(plain), _Units())
         with torch.no_grad():
             wanted = tracing.run(inputs)
-    except Exception as error:
-        return plain, f"its graph cannot be traced ({type(error).__name__}: {error})".split("\n")[0]
-    for node in graph.graph.nodes:
-        if node.op == "output":
-            for arg in node.all_input_nodes:
-                named = tracing.names.get(arg)
-                if named is not None:
-                    tracing.units.pin(named)
+    except Exception as error:  # of the user's network, or of a graph that cannot be drawn
+        return _as_it_is(plain, model, f"its graph cannot be traced ({_words(error)})")
+    tracing.pin_outputs()
+    small = _Cut(copy.deepcopy(plain), tracing).done()
     try:
-        small = _Cut(copy.deepcopy(plain), tracing).done()
         with torch.no_grad():
             found = small(inputs)
-        if not _same(found, wanted):
-            return plain, "a smaller one would have other outputs"
-    except (RuntimeError, TypeError, ValueError) as error:
-        return plain, f"a smaller one does not run ({error})".split("\n")[0]
-    return small, ""
+    except Exception as error:  # such as of a reshape to a fixed size
+        return _as_it_is(plain, model, f"a smaller one does not run ({_words(error)})")
+    if not _same(found, wanted):
+        return _as_it_is(plain, model, "a smaller one would have other outputs")
+    return small.train(model.training)
+
+
+def _as_it_is(plain: nn.Module, model: nn.Module, why: str) -> nn.Module:
+    log.warning("%s stays as large as it was: %s", type(model).__name__, why)
+    return plain.train(model.training)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _same(found: Any, wanted: Any) -> bool:
@@ -316,7 +347,9 @@ class _Cut:
             for other in uses[1:]:  # a module that runs twice has one set of units
                 self._same_units(uses[0], other)
         self.pinned = {self.units.root(unit) for unit in self.units.pinned}
-        self._layers = {n: u for n, u in self.uses.items() if not isinstance(self.modules[n], _NORMS)}
+        self._layers = {
+            n: u for n, u in self.uses.items() if not isinstance(self.modules[n], _NORMS)
+        }
 
     def _same_units(self, first: _Use, other: _Use) -> None:
         self.units.join(first.outputs, other.outputs)
@@ -341,13 +374,17 @@ class _Cut:
         """Return for each unit whether it is read, or whether a weight of its own is left."""
         found: dict[int, bool] = {}
         for name, (use, *_) in self._layers.items():
-            weight = self.modules[name].weight.flatten(1)  # type: ignore[operator, union-attr]
+            weight = self.modules[name].weight.flatten(1)
             if not read:
-                for unit, any_left in zip(self.units.roots(use.outputs), (weight != 0).any(1).tolist(), strict=True):
+                for unit, any_left in zip(
+                    self.units.roots(use.outputs), (weight != 0).any(1).tolist(), strict=True
+                ):
                     found[unit] = found.get(unit, False) or any_left
             elif use.inputs is not None and not _is_depthwise(self.modules[name]):
                 columns = _by_channel(self.modules[name], weight)
-                for unit, any_left in zip(self.units.roots(use.inputs), (columns != 0).any(0).tolist(), strict=True):
+                for unit, any_left in zip(
+                    self.units.roots(use.inputs), (columns != 0).any(0).tolist(), strict=True
+                ):
                     found[unit] = found.get(unit, False) or any_left
         return found
 
@@ -371,7 +408,7 @@ class _Cut:
                     continue
                 if module.bias is None:
                     module.bias = nn.Parameter(module.weight.new_zeros(module.weight.shape[0]))
-                module.bias += value[0] * module.weight[:, k].flatten(1).sum(1)
+                module.bias += value[0] * module.weight[:, k].reshape(len(module.weight), -1).sum(1)
                 module.weight[:, k] = 0
                 folded = True
         return folded
@@ -391,12 +428,18 @@ class _Cut:
         return silenced
 
     def _gone(self) -> set[int]:
+        """Return the units that go: nobody reads them. A convolution keeps one, as it must."""
         read = self._own(read=True)
         made = {u for _, (use, *_) in self._layers.items() for u in self.units.roots(use.outputs)}
-        return {unit for unit in made if unit not in self.pinned and not read.get(unit, False)}
+        gone = {unit for unit in made if unit not in self.pinned and not read.get(unit, False)}
+        for name, (use, *_) in self._layers.items():
+            own = self.units.roots(use.outputs)
+            if isinstance(self.modules[name], _CONVS) and gone.issuperset(own):
+                gone.discard(own[0])
+        return gone
 
     def _slice(self, name: str, use: _Use, gone: set[int]) -> None:
-        """Give a module only the units that stay; each keeps one at least."""
+        """Give a module only the units that stay."""
         module: Any = self.modules[name]
         rows = self._staying(use.outputs, gone)
         if isinstance(module, _NORMS):
@@ -441,5 +484,3 @@ def _by_channel(module: Any, weight: Tensor) -> Tensor:
     if isinstance(module, nn.Linear) or _is_depthwise(module):
         return weight if isinstance(module, nn.Linear) else weight.abs().amax(1, keepdim=True).T
     return weight.abs().reshape(len(weight), module.in_channels, -1).amax(2)
-
-

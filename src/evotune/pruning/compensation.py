@@ -20,7 +20,9 @@ POSITIONS = 8
 _STACK = 2**24
 
 
-def targets_of(network: nn.Module, layers: Sequence[Layer], inputs: Any, limit: int) -> dict[str, Tensor]:
+def targets_of(
+    network: nn.Module, layers: Sequence[Layer], inputs: Any, limit: int
+) -> dict[str, Tensor]:
     """Return what each layer gives, ``(positions, groups, rows)``, and count its calls."""
     found: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
 
@@ -105,7 +107,9 @@ def refit(
         used = squares.diagonal(dim1=1, dim2=2)[part.any(1)]
         penalty = ridge * used.mean() + 1e-9 * used.max() + 1e-30
         products += penalty * layer.dense[:, rows][:, :, columns]
-        inner = torch.zeros(*now.shape[:1], int(rows.sum()), now.shape[2], dtype=now.dtype, device=now.device)
+        inner = torch.zeros(
+            *now.shape[:1], int(rows.sum()), now.shape[2], dtype=now.dtype, device=now.device
+        )
         inner[:, :, columns] = _solve(squares, products, part, penalty).to(now.dtype)
         weights[:, rows] = inner
     if not has_bias:
@@ -118,19 +122,23 @@ def _solve(squares: Tensor, products: Tensor, mask: Tensor, penalty: Tensor) -> 
     groups, rows, columns = products.shape
     weights = torch.zeros_like(products)
     counts = mask.sum(2).flatten()
-    order = torch.argsort(mask.to(torch.uint8), dim=2, descending=True, stable=True).reshape(groups * rows, columns)
+    order = torch.argsort(mask.to(torch.uint8), dim=2, descending=True, stable=True).reshape(
+        groups * rows, columns
+    )
     flat_products, flat_weights = products.reshape(-1, columns), weights.reshape(-1, columns)
     width = 1
     while width // 2 < columns:
         chosen = torch.nonzero((counts > width // 2) & (counts <= width)).flatten()
         size = min(width, columns)
-        for part in chosen.split(max(1, _STACK // size**2)) if len(chosen) else ():
+        for part in torch.split(chosen, max(1, _STACK // size**2)) if len(chosen) else ():
             support = order[part, :size]
             real = torch.arange(size, device=support.device) < counts[part, None]
             group = torch.div(part, rows, rounding_mode="floor")
             stack = squares[group[:, None, None], support[:, :, None], support[:, None, :]]
             stack = stack * (real[:, :, None] & real[:, None, :])
-            stack.diagonal(dim1=1, dim2=2).add_(torch.where(real, penalty, torch.ones_like(penalty)))
+            stack.diagonal(dim1=1, dim2=2).add_(
+                torch.where(real, penalty, torch.ones_like(penalty))
+            )
             right = torch.where(real, flat_products[part].gather(1, support), 0.0)
             solved = torch.linalg.solve_ex(stack, right.unsqueeze(2))[0].squeeze(2)
             flat_weights[part[:, None], support] = torch.where(real, solved, 0.0)

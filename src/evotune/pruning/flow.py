@@ -75,7 +75,7 @@ def _named(name: str, place: int, args: Any, kwargs: Mapping[str, Any], default:
 
 def _scaled(args: Any, kwargs: Mapping[str, Any]) -> Tensor:
     """Return what batch normalisation by its running variance does to positive flow."""
-    inputs = _named("input", 0, args, kwargs)
+    inputs: Tensor = _named("input", 0, args, kwargs)
     variance = _named("running_var", 2, args, kwargs)
     gain = _named("weight", 3, args, kwargs)
     scale = inputs.new_ones(inputs.shape[1]) if gain is None else gain.abs()
@@ -85,13 +85,14 @@ def _scaled(args: Any, kwargs: Mapping[str, Any]) -> Tensor:
 
 
 def _gained(name: str, args: Any, kwargs: Mapping[str, Any]) -> Tensor:
-    inputs = _named("input", 0, args, kwargs)
+    inputs: Tensor = _named("input", 0, args, kwargs)
     gain = _named("weight", 3 if name == "instance_norm" else 2, args, kwargs)
     if gain is None:
         return inputs
+    scale: Tensor = gain.abs()
     if name in ("group_norm", "instance_norm"):
-        gain = gain.reshape(-1, *[1] * (inputs.dim() - 2))
-    return inputs * gain.abs()
+        scale = scale.reshape(-1, *[1] * (inputs.dim() - 2))
+    return inputs * scale
 
 
 def _averaged(name: str, args: Any, kwargs: Mapping[str, Any]) -> Any:
@@ -121,7 +122,11 @@ class Paths:
         self._network = copy.deepcopy(network).double()
         modules = dict(self._network.named_modules())
         self._layers = [Layer(layer.name, modules[layer.name]) for layer in layers]
-        self._inputs = {k: _ones(v) for k, v in inputs.items()} if isinstance(inputs, Mapping) else _ones(inputs)
+        self._inputs = (
+            {k: _ones(v) for k, v in inputs.items()}
+            if isinstance(inputs, Mapping)
+            else _ones(inputs)
+        )
         with torch.no_grad():
             for name, parameter in self._network.named_parameters():
                 parameter.requires_grad_()

@@ -10,8 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.nn.utils.rnn import PackedSequence
 
 #: Rows or columns of a matrix.
 Range = tuple[int, int]
@@ -58,7 +56,9 @@ class Lowered(nn.Module):
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, weight.device, weight.dtype)
+    layer = nn.Linear(
+        weight.shape[1], weight.shape[0], bias is not None, weight.device, weight.dtype
+    )
     with torch.no_grad():
         layer.weight.copy_(weight)
         if bias is not None:
@@ -79,15 +79,23 @@ class Cell(Lowered):
         self.kind = _kind(source)
         self.end = end
         inputs, hidden = (getattr(source, f"weight_{name}{end}").detach() for name in ("ih", "hh"))
-        biases = [getattr(source, f"bias_{name}{end}", None) for name in ("ih", "hh")] if source.bias else [None, None]
+        biases = (
+            [getattr(source, f"bias_{name}{end}", None) for name in ("ih", "hh")]
+            if source.bias
+            else [None, None]
+        )
         self.size, self.width = source.hidden_size, inputs.shape[1]
         self.has_bias = bool(source.bias)
         count = self._gates * self.size
         both = None if biases[0] is None else (biases[0] + biases[1])[:count]
         self.gates = _linear(torch.cat([inputs[:count], hidden[:count]], 1), both)
         if self.kind == "gru":
-            self.new_input = _linear(inputs[count:], None if biases[0] is None else biases[0][count:])
-            self.new_hidden = _linear(hidden[count:], None if biases[1] is None else biases[1][count:])
+            self.new_input = _linear(
+                inputs[count:], None if biases[0] is None else biases[0][count:]
+            )
+            self.new_hidden = _linear(
+                hidden[count:], None if biases[1] is None else biases[1][count:]
+            )
         if getattr(source, "proj_size", 0):
             self.projection = _linear(getattr(source, f"weight_hr{end}").detach(), None)
 
@@ -115,7 +123,9 @@ class Cell(Lowered):
             ]
         if hasattr(self, "projection"):
             rows = self.projection.out_features
-            found.append(Piece("projection", (0, rows), (0, self.size), f"weight_hr{end}", (0, rows)))
+            found.append(
+                Piece("projection", (0, rows), (0, self.size), f"weight_hr{end}", (0, rows))
+            )
         return found
 
     def step(self, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -174,7 +184,14 @@ class Recurrent(Lowered):
     def pieces(self) -> list[Piece]:
         """Where its weights come from."""
         return [
-            Piece(f"cells.{k}.{piece.part}", piece.rows, piece.columns, piece.parameter, piece.at, piece.bias)
+            Piece(
+                f"cells.{k}.{piece.part}",
+                piece.rows,
+                piece.columns,
+                piece.parameter,
+                piece.at,
+                piece.bias,
+            )
             for k, cell in enumerate(self.cells)
             for piece in cell.pieces  # type: ignore[union-attr] # all are cells
         ]
@@ -234,7 +251,9 @@ class Attention(Lowered):
         bias = source.in_proj_bias
         for k, name in enumerate("qkv"):
             at = slice(k * size, (k + 1) * size)
-            weight = source.in_proj_weight[at] if self._joint else getattr(source, f"{name}_proj_weight")
+            weight = (
+                source.in_proj_weight[at] if self._joint else getattr(source, f"{name}_proj_weight")
+            )
             setattr(self, name, _linear(weight.detach(), None if bias is None else bias[at]))
         self.out_proj = _linear(source.out_proj.weight.detach(), source.out_proj.bias)
         self.in_proj_bias = None
@@ -245,15 +264,19 @@ class Attention(Lowered):
         size, found = self.embed_dim, []
         for k, name in enumerate("qkv"):
             part: Any = getattr(self, name)
-            parameter, start = ("in_proj_weight", k * size) if self._joint else (f"{name}_proj_weight", 0)
+            parameter, start = (
+                ("in_proj_weight", k * size) if self._joint else (f"{name}_proj_weight", 0)
+            )
             bias = None if part.bias is None else "in_proj_bias"
             found.append(
-                Piece(name, (0, size), (0, part.in_features), parameter, (start, start + size), bias)
+                Piece(
+                    name, (0, size), (0, part.in_features), parameter, (start, start + size), bias
+                )
             )
         bias = None if self.out_proj.bias is None else "out_proj.bias"
         return [*found, Piece("out_proj", (0, size), (0, size), "out_proj.weight", (0, size), bias)]
 
-    def forward(
+    def forward(  # noqa: PLR0913  (the arguments are torch's)
         self,
         query: Tensor,
         key: Tensor,
@@ -265,7 +288,10 @@ class Attention(Lowered):
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """Return the outputs and the weights, as the layer of PyTorch would."""
-        parts = [part if part.dim() == 3 else part.unsqueeze(0 if self.batch_first else 1) for part in (query, key, value)]
+        parts = [
+            part if part.dim() == 3 else part.unsqueeze(0 if self.batch_first else 1)
+            for part in (query, key, value)
+        ]
         if not self.batch_first:
             parts = [part.movedim(1, 0) for part in parts]
         layers: list[Any] = [self.q, self.k, self.v]
@@ -288,14 +314,17 @@ class Attention(Lowered):
 
     def _heads(self, steps: Tensor) -> Tensor:
         """Return ``(batch, steps, width)`` as ``(batch, heads, steps, width of a head)``."""
-        return steps.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+        heads = steps.reshape(*steps.shape[:-1], self.num_heads, self.head_dim)
+        return heads.transpose(1, 2)
 
     def _bias(self, q: Tensor, k: Tensor, padding: Tensor | None, mask: Tensor | None) -> Tensor:
         """Return what is added to the products of queries and keys."""
         bias = q.new_zeros(1, 1, q.shape[2], k.shape[2])
         if mask is not None:
             added = _added(mask, q)
-            bias = bias + (added if added.dim() == 2 else added.unflatten(0, (-1, self.num_heads)))
+            if added.dim() == 3:
+                added = added.reshape(-1, self.num_heads, *added.shape[-2:])
+            bias = bias + added
         if padding is not None:
             added = _added(padding, q)
             bias = bias + added.reshape(-1, 1, 1, k.shape[2])
@@ -318,6 +347,10 @@ def lower(source: nn.Module) -> Lowered | None:
         return Recurrent(source)
     if isinstance(source, CELLS):
         return Cell(source)
-    if isinstance(source, nn.MultiheadAttention) and source.bias_k is None and not source.add_zero_attn:
+    if (
+        isinstance(source, nn.MultiheadAttention)
+        and source.bias_k is None
+        and not source.add_zero_attn
+    ):
         return Attention(source)
     return None

@@ -96,7 +96,7 @@ def erk(pruning: Pruning, keep: int) -> None:
 
 def _erk(layer: Layer) -> float:
     shape = layer.module.weight.shape
-    return sum(shape) / torch.Size(shape).numel()
+    return float(sum(shape) / shape.numel())
 
 
 def uniform(pruning: Pruning, keep: int) -> None:

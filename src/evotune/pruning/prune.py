@@ -1,6 +1,8 @@
 """Most weights of a trained network removed, so that what is left does what all of them did."""
 
-from collections.abc import Callable, Mapping
+import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,21 +10,24 @@ from torch import Tensor, nn
 
 from evotune.checks import did_you_mean, option, seconds
 from evotune.errors import TaskError
-from evotune.pruning.fine_tuning import fine_tune as tune
-from evotune.pruning.goals import Goal, Labels, Likeness
+from evotune.pruning import fine_tuning, refinement
+from evotune.pruning.examples import Examples, examples_of
 from evotune.pruning.methods import METHODS, Method, Rounds, convolutional
-from evotune.pruning.refine import begin, refine as evolve
 from evotune.pruning.result import Pruned
 from evotune.pruning.rounds import Pruning
-from evotune.pruning.working import Working
-from evotune.training.data import count, each, load
-from evotune.training.losses import find_loss
+from evotune.pruning.search import Searched
+from evotune.pruning.working import Working, copied
 
-#: Most calibration examples, where the user names no other number; fewer with convolutions.
-EXAMPLES, OF_IMAGES = 1024, 500
+log = logging.getLogger("evotune")
+
+#: Most calibration examples, where the user names no other number: of networks without and with
+#: convolutions, and for each evaluation of a search.
+EXAMPLES, OF_IMAGES, OF_SEARCH = 1024, 500, 384
+#: Above this sparsity the score that also looks at examples is the better one.
+EXTREME = 0.97
 
 
-def prune(
+def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
     model: nn.Module,
     sparsity: float = 0.98,
     *,
@@ -45,21 +50,23 @@ def prune(
         model: The trained network.
         sparsity: The share of the weights that go, in (0, 1), of linear and convolutional layers,
             recurrent layers and attention; biases, norms and embeddings stay.
-        data: Examples as the network takes them: a tensor or array ``(examples, ...)`` or a dict
-            of them, or a pair (inputs, labels). A thousand are enough; no labels are needed.
+        data: Examples as the network takes them: a tensor or array ``(examples, ...)``, a dict of
+            them, or a pair (inputs, labels). A thousand are enough, and labels are not needed.
         labels: Labels ``(examples, ...)``, where they are not in data.
         loss: A name as in `SupervisedTask`, or a mean loss of (output, labels); by default
-            "cross_entropy" for whole numbers and "mse" for others.
-        method: "auto", or one of `METHODS`, or a function of one's own.
+            "cross_entropy" for labels that are whole numbers, and "mse" for others.
+        method: "auto", one of "flow", "mix" and "search" (CMA-ES over the score), one of the
+            published "magnitude", "wanda", "diagonal", "lamp", "erk", "uniform", "synflow", "snip"
+            and "iterative_snip", each with one refit at the end, or a function of
+            (`evotune.pruning.rounds.Pruning`, number of weights that stay).
         refine: Steps of an evolution that drops and grows connections; 300 are a good number.
-        fine_tune: Epochs of training afterwards, on all of the data; needs labels.
+        fine_tune: Epochs of training afterwards, on all of the data; they need labels.
         examples: Most examples that are looked at.
-        seed: Of all draws.
+        seed: Of all draws: the same arguments give the same masks.
         budget: Seconds after which refinement ends.
 
     Returns:
-        What is left: ``result.model`` is a module like the given one, ``result.masks`` tells which
-        weights stay.
+        What is left: ``result.model`` is a module like the given one.
 
     Raises:
         TaskError: Something cannot be pruned or done; the words say what to write.
@@ -73,71 +80,57 @@ def prune(
     steps = int(option("refine", refine, "[0, inf)", whole=True, error_type=TaskError))
     epochs = int(option("fine_tune", fine_tune, "[0, inf)", whole=True, error_type=TaskError))
     is_over = _clock(budget)
-    inputs, targets = _parts(data, labels)
+    model = copied(model)
+    found = examples_of(data, labels, loss)
+    if epochs and found.targets is None:
+        raise TaskError("fine_tune= trains on labels: write data=(inputs, labels)")
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    few = each(lambda part: part[:2].to(device), inputs)
-    working = Working(model, few, seed)
-    is_image = any(not isinstance(layer.module, nn.Linear) for layer in working.layers)
-    most = examples or (OF_IMAGES if is_image else EXAMPLES)
-    x, y = _chosen(inputs, targets, most, seed, device)
-    with torch.no_grad():
-        dense = working.network(x)
-    goal: Goal
-    if y is None:
-        goal = Likeness(dense, seed)
-    else:
-        goal = Labels(y, find_loss(loss or _usual(y)), count(x))
-    pruning = Pruning(working.network, working.layers, x, goal)
-    keep = round((1 - sparsity) * pruning.size)
-    if keep < 1:
-        raise TaskError(
-            f"sparsity={sparsity:g} leaves none of {pruning.size} weights; write at most "
-            f"{1 - 1 / pruning.size:.6g}"
-        )
+    working, pruning = _ready(model, found, examples, seed, device)
+    keep = _kept(sparsity, pruning.size)
     chosen = _method(method, sparsity, pruning)
+    if method == "search":
+        chosen = Searched(_ready(model, found, OF_SEARCH, seed, device)[1], seed)
     chosen(pruning, keep)
-    if not isinstance(chosen, Rounds):
+    if not isinstance(chosen, Rounds | Searched):
         pruning.masks = pruning.live()
         pruning.compensate()
     losses: tuple[float, ...] = ()
     if steps:
-        state = begin(pruning, keep)
-        evolve(pruning, state, keep, steps, seed, is_over)
+        state = refinement.begin(pruning, keep)
+        refinement.refine(pruning, state, keep, steps, seed, is_over)
         losses = state.losses
-    found = working.finished(pruning.masks)
+    if not all(mask.any() for mask in pruning.masks.values()):
+        log.warning("at sparsity %g nothing flows through the network any more", sparsity)
+    result = working.finished(pruning.masks)
     if epochs:
-        if targets is None:
-            raise TaskError("fine_tune= trains on labels: give data=(inputs, labels)")
-        source = load("data", (inputs, targets), device)
-        tune(found, source, find_loss(loss or _usual(targets)), epochs, seed, device)
-    found.train(model.training)
-    return Pruned(found, working.masks(pruning.masks), pruning.size, dict(working.left_dense), losses)
+        source = found.source(device)
+        fine_tuning.fine_tune(result, source, found.loss, epochs, seed, device)
+    result.train(model.training)
+    masks, few = working.masks(pruning.masks), found.some(4, seed, device).inputs
+    return Pruned(result, masks, pruning.size, few, dict(working.left_dense), losses)
 
 
-def _parts(data: Any, labels: Any) -> tuple[Any, Any]:
-    """Return inputs and targets as tensors; None where there are no targets."""
-    if labels is None and isinstance(data, tuple | list) and len(data) == 2:
-        data, labels = data
-    if labels is not None:
-        source: Any = load("data", (data, labels), torch.device("cpu"))
-        return source.inputs, source.targets
-    source = load("data", (data, data), torch.device("cpu"))
-    return source.inputs, None
+def _ready(
+    model: nn.Module, examples: Examples, most: int | None, seed: int, device: torch.device
+) -> tuple[Working, Pruning]:
+    """Return a copy of a network that may be pruned, on some examples."""
+    if most is not None:
+        most = int(option("examples", most, "[2, inf)", whole=True, error_type=TaskError))
+    few = examples.some(2, seed, device).inputs
+    working = Working(model, few, seed)
+    is_image = any(not isinstance(layer.module, nn.Linear) for layer in working.layers)
+    some = examples.some(most or (OF_IMAGES if is_image else EXAMPLES), seed, device)
+    goal = some.goal(working.network, seed)
+    return working, Pruning(working.network, working.layers, some.inputs, goal)
 
 
-def _usual(targets: Any) -> str:
-    first = next(iter(targets.values())) if isinstance(targets, Mapping) else targets
-    return "mse" if first.is_floating_point() else "cross_entropy"
-
-
-def _chosen(inputs: Any, targets: Any, most: int, seed: int, device: Any) -> tuple[Any, Any]:
-    chance = torch.Generator().manual_seed(seed)
-    order = torch.randperm(count(inputs), generator=chance)[:most]
-
-    def pick(part: Tensor) -> Tensor:
-        return part[order].to(device)
-
-    return each(pick, inputs), None if targets is None else each(pick, targets)
+def _kept(sparsity: float, size: int) -> int:
+    keep = round((1 - sparsity) * size)
+    if keep < 1:
+        raise TaskError(
+            f"sparsity={sparsity:g} leaves none of {size} weights; write at most {1 - 1 / size:.6g}"
+        )
+    return keep
 
 
 def _method(method: str | Method, sparsity: float, pruning: Pruning) -> Method:
@@ -145,10 +138,10 @@ def _method(method: str | Method, sparsity: float, pruning: Pruning) -> Method:
         if not callable(method):
             raise TaskError(f"method= is a name or a function of (pruning, keep), got {method!r}")
         return method
-    if method == "auto":
-        return METHODS["mix" if sparsity > 0.97 or convolutional(pruning) else "flow"]
+    if method in ("auto", "search"):
+        return METHODS["mix" if sparsity > EXTREME or convolutional(pruning) else "flow"]
     if method not in METHODS:
-        known = ("auto", *METHODS)
+        known = ("auto", "search", *METHODS)
         raise TaskError(
             f"no method is called {method!r}; known are {', '.join(known)}"
             f"{did_you_mean(method, known)}"
@@ -157,11 +150,8 @@ def _method(method: str | Method, sparsity: float, pruning: Pruning) -> Method:
 
 
 def _clock(budget: float | None) -> Callable[[], bool]:
-    import time
-
+    """Return a function that tells whether so many seconds have passed."""
     if budget is None:
         return lambda: False
-    end = time.monotonic() + seconds("budget", budget, TaskError)
+    end = time.monotonic() + seconds("budget", budget, "(0, inf]", TaskError)
     return lambda: time.monotonic() >= end
-
-

@@ -65,7 +65,9 @@ class Pruning:
 
     def flow(self) -> dict[str, Flow]:
         """Return the flow through the weights that are left."""
-        return self._paths({layer.name: layer.weights * self.masks[layer.name] for layer in self.layers})
+        return self._paths(
+            {layer.name: layer.weights * self.masks[layer.name] for layer in self.layers}
+        )
 
     def live(self) -> Masks:
         """Return the masks without weights that are on no path from input to output."""
@@ -74,7 +76,9 @@ class Pruning:
 
     def compensate(self, ridge: float = RIDGE) -> None:
         """Refit what is left to the dense network."""
-        compensate(self.network, self.layers, self.masks, self.inputs, self.goals, self.limit, ridge)
+        compensate(
+            self.network, self.layers, self.masks, self.inputs, self.goals, self.limit, ridge
+        )
 
     def activity(self, *, gradients: bool) -> dict[str, Activity]:
         """Return what happens in each layer on the examples."""
@@ -82,7 +86,9 @@ class Pruning:
         outputs: list[tuple[Layer, int, Tensor]] = []
 
         def note(layer: Layer, call: int, given: Tensor, output: Tensor) -> None:
-            squares[layer.name].append(layer.inputs(given.detach(), self.limit, call).double().square().mean(0))
+            squares[layer.name].append(
+                layer.inputs(given.detach(), self.limit, call).double().square().mean(0)
+            )
             if gradients:
                 if not output.requires_grad:
                     output.requires_grad_()
@@ -92,7 +98,9 @@ class Pruning:
             given = self.network(self.inputs)
         slopes: dict[str, Tensor] = {}
         if gradients:
-            found = torch.autograd.grad(self.goal.probe(given), [o for _, _, o in outputs], allow_unused=True)
+            found = torch.autograd.grad(
+                self.goal.probe(given), [o for _, _, o in outputs], allow_unused=True
+            )
             for (layer, call, output), gradient in zip(outputs, found, strict=True):
                 g = torch.zeros_like(output) if gradient is None else gradient
                 total = layer.outputs(g, 2**62, call).double().square().sum(0) / self.examples
@@ -130,11 +138,13 @@ class Pruning:
 
 def keep_best(scores: Mapping[str, Tensor], masks: Masks, count: int) -> Masks:
     """Return masks of exactly so many weights: the best of those that are left, over all layers."""
-    flat = torch.cat([scores[name].masked_fill(~masks[name], -torch.inf).flatten() for name in masks])
+    flat = torch.cat(
+        [scores[name].masked_fill(~masks[name], -torch.inf).flatten() for name in masks]
+    )
     left = int(sum(int(mask.sum()) for mask in masks.values()))
     chosen = torch.zeros_like(flat, dtype=torch.bool)
     chosen[flat.topk(min(count, left)).indices] = True
-    parts = chosen.split([mask.numel() for mask in masks.values()])
+    parts = torch.split(chosen, [mask.numel() for mask in masks.values()])
     return {name: part.reshape(masks[name].shape) for name, part in zip(masks, parts, strict=True)}
 
 
@@ -154,7 +164,9 @@ def prune_in_rounds(pruning: Pruning, score: Score, keep: int, rounds: int, star
         flow = pruning.flow() if score.flows else {}
         active = pruning.activity(gradients=bool(score.gradients)) if score.needs_activity else {}
         scores = {
-            layer.name: score(layer.name, layer.weights, flow.get(layer.name), active.get(layer.name))
+            layer.name: score(
+                layer.name, layer.weights, flow.get(layer.name), active.get(layer.name)
+            )
             for layer in pruning.layers
         }
         pruning.masks = keep_best(scores, pruning.masks, min(count, pruning.size))

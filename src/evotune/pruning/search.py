@@ -9,7 +9,7 @@ from evotune.pruning.methods import Rounds
 from evotune.pruning.rounds import Pruning
 from evotune.pruning.scores import MIX, SYNFLOW, Score
 from evotune.space import Float, Space
-from evotune.study import Study
+from evotune.study.study import Study
 from evotune.trial import RunningTrial
 
 COEFFICIENTS = ("into", "out", "inputs", "gradients")
@@ -87,5 +87,3 @@ def params_of(score: Score, names: list[str]) -> dict[str, float]:
     """Return the params of a score."""
     offsets = {f"offset of {name}": score.offsets.get(name, 0.0) for name in names}
     return {name: getattr(score, name) for name in COEFFICIENTS} | offsets
-
-

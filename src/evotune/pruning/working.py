@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from evotune.errors import TaskError
 from evotune.pruning.layers import KINDS, Layer
-from evotune.pruning.lowering import RECURRENT, Lowered, Piece, lower
+from evotune.pruning.lowering import RECURRENT, Piece, lower
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -78,60 +78,39 @@ class Working:
                 ]
         taken = {place.layer for place in self.places}
         for name, module in self.network.named_modules():
-            if isinstance(module, KINDS) and name not in taken and not parametrize.is_parametrized(module):
+            if (
+                isinstance(module, KINDS)
+                and name not in taken
+                and not parametrize.is_parametrized(module)
+            ):
                 rows, columns = module.weight.shape[0], module.weight[0].numel()
                 bias = None if module.bias is None else "bias"
                 piece = Piece("", (0, rows), (0, columns), "weight", (0, rows), bias)
                 self.places.append(Place(name, piece, name))
 
     def _surveyed(self, inputs: Any, seed: int) -> list[Layer]:
-        """Return the layers that run, in that order, and see which norms follow on them."""
-        order: list[str] = []
-        made: list[tuple[Tensor, str]] = []
+        """Return the layers that may be pruned, in the order in which they run."""
+        order, norms = _run(self.network, inputs)
         modules = dict(self.network.named_modules())
-        names = {id(module): name for name, module in modules.items()}
-
-        def after(module: nn.Module, given: Any, output: Any) -> None:
-            name = names[id(module)]
-            if isinstance(module, KINDS):
-                order.append(name)
-                made.append((output, name))
-            elif isinstance(module, _BATCH_NORMS) and module.running_mean is not None:
-                source = [name for tensor, name in made if tensor is given[0]]
-                if source:
-                    self._norms[source[0]] = names[id(module)]
-
-        handles = [m.register_forward_hook(after) for m in modules.values()]
-        try:
-            with torch.no_grad():
-                self.network(inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
-        wanted = {place.layer for place in self.places}
         shared = _shared(self.network)
-        found = []
-        for name in dict.fromkeys(order):
-            if name not in wanted:
-                continue
-            if name in shared:
-                self.left_dense[name] = f"its weights are those of {shared[name]} too"
-                continue
-            module = modules[name]
-            if order.count(name) > 1:
-                self._norms.pop(name, None)
-            if module.bias is None and name in self._norms:
+        wanted = {place.layer for place in self.places}
+        names = [name for name in dict.fromkeys(order) if name in wanted and name not in shared]
+        for name in names:
+            module: Any = modules[name]
+            if module.bias is None and name in norms and order.count(name) == 1:
+                self._norms[name] = norms[name]
                 zeros = torch.zeros(module.weight.shape[0], device=module.weight.device)
                 module.bias = nn.Parameter(zeros, requires_grad=False)  # goes to the norm's mean
-            else:
-                self._norms.pop(name, None)
-            found.append(Layer(name, module, seed + len(found)))
         for name, module in modules.items():
             if isinstance(module, nn.Embedding):
                 self.left_dense[name] = "an embedding"
-            elif isinstance(module, KINDS) and name not in order and name not in shared:
+            elif isinstance(module, KINDS) and name in shared:
+                self.left_dense[name] = f"its weights are those of {shared[name]} too"
+            elif isinstance(module, KINDS) and name not in order:
                 self.left_dense[name] = "it does not run"
-        return found
+            elif isinstance(module, KINDS) and name not in wanted:
+                self.left_dense[name] = "its weights are made from others by a parametrization"
+        return [Layer(name, modules[name], seed + k) for k, name in enumerate(names)]
 
     def masks(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return masks of layers as masks of the parameters of the given network, by name.
@@ -146,7 +125,9 @@ class Working:
                 continue
             name = f"{place.module}.{place.piece.parameter}".lstrip(".")
             mask = masks.setdefault(name, torch.ones_like(given[name], dtype=torch.bool))
-            part = found[place.layer].flatten(0, 1)[slice(*place.piece.rows), slice(*place.piece.columns)]
+            part = found[place.layer].flatten(0, 1)[
+                slice(*place.piece.rows), slice(*place.piece.columns)
+            ]
             mask[slice(*place.piece.at)] = part.reshape(mask[slice(*place.piece.at)].shape)
         return masks
 
@@ -167,18 +148,52 @@ class Working:
                 if place.layer not in pruned:
                     continue
                 owner, piece = model.get_submodule(place.module), place.piece
-                source = self.network.get_submodule(place.layer)
+                source: Any = self.network.get_submodule(place.layer)
                 weight = getattr(owner, piece.parameter)
                 rows = weight[slice(*piece.at)]
                 new = source.weight.flatten(1)[slice(*piece.rows), slice(*piece.columns)]
                 rows.copy_(new.reshape(rows.shape))
                 if piece.bias is not None and source.bias is not None:
-                    getattr(owner, piece.bias)[slice(*piece.at)].copy_(source.bias[slice(*piece.rows)])
+                    getattr(owner, piece.bias)[slice(*piece.at)].copy_(
+                        source.bias[slice(*piece.rows)]
+                    )
                     other = piece.bias.replace("bias_ih", "bias_hh")
                     if other != piece.bias and piece.part.endswith("gates"):
                         getattr(owner, other)[slice(*piece.at)].zero_()
             for layer, norm in self._norms.items():
-                model.get_submodule(norm).running_mean.sub_(self.network.get_submodule(layer).bias)
+                found: Any = model.get_submodule(norm)
+                found.running_mean.sub_(self.network.get_submodule(layer).bias)
+
+
+def _run(network: nn.Module, inputs: Any) -> tuple[list[str], dict[str, str]]:
+    """Return the layers that run, in that order, and the norms that follow on some directly."""
+    order: list[str] = []
+    outputs: list[Tensor] = []  # of the layers of order
+    norms: dict[str, str] = {}
+    names = {id(module): name for name, module in network.named_modules()}
+
+    def after(module: nn.Module, given: Any, output: Any) -> None:
+        if isinstance(module, KINDS):
+            order.append(names[id(module)])
+            outputs.append(output)
+        elif isinstance(module, _BATCH_NORMS) and module.running_mean is not None:
+            for name, tensor in zip(order, outputs, strict=True):
+                if tensor is given[0]:
+                    norms[name] = names[id(module)]
+
+    handles = [module.register_forward_hook(after) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            network(inputs)
+    except Exception as error:
+        raise TaskError(
+            f"{type(network).__name__} does not take these examples ({type(error).__name__}: "
+            f"{error}); data= holds inputs (examples, ...) as the network takes them"
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    return order, norms
 
 
 def _owner(name: str, piece: Piece) -> str:
@@ -236,7 +251,8 @@ def copied(model: nn.Module) -> nn.Module:
 def as_float(model: nn.Module) -> nn.Module:
     """Turn parameters and buffers of half precision into float32, in place."""
     for part in model.modules():
-        for kept in (part._parameters, part._buffers):
+        stores: list[dict[str, Any]] = [part._parameters, part._buffers]
+        for kept in stores:
             for name, tensor in kept.items():
                 if tensor is not None and tensor.dtype in (torch.float16, torch.bfloat16):
                     kept[name] = (

@@ -70,7 +70,9 @@ def refine(
         rng = np.random.default_rng((seed, state.steps))
         if terms is None:
             terms = _terms(pruning)
-        child = _swapped(pruning, terms, keep, int(rng.integers(1, max(1, int(state.largest)) + 1)), rng)
+        child = _swapped(
+            pruning, terms, keep, int(rng.integers(1, max(1, int(state.largest)) + 1)), rng
+        )
         pruning.masks = child
         pruning.masks = pruning.live()
         pruning.compensate()
@@ -139,7 +141,5 @@ def _swapped(
     child = now.clone()
     child[dropped] = False
     child[grown.topk(min(room, int((~now).sum()))).indices] = True
-    parts = child.split([mask.numel() for mask in masks.values()])
+    parts = torch.split(child, [mask.numel() for mask in masks.values()])
     return {name: part.reshape(masks[name].shape) for name, part in zip(masks, parts, strict=True)}
-
-

@@ -1,0 +1,8 @@
+"""Weights removed from trained networks; `evotune.prune` is what users call.
+
+- `layers`: the weights of a network as matrices; `lowering` and `working` make any network such.
+- `flow`, `scores`: what a weight is worth. `methods`: how those that stay are chosen.
+- `compensation`, `rounds`: what is left takes over what went, after each round.
+- `search`, `refinement`: evolution of the score, and of single connections.
+- `fine_tuning`, `compact`: training under masks, and a smaller network with the same outputs.
+"""

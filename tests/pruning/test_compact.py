@@ -1,0 +1,112 @@
+"""Smaller networks have the same outputs, and stay as large where they are not understood."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from evotune.pruning.compact import compact
+from evotune.pruning.working import attach
+from helpers_pruning import NETWORKS, made, perceptron
+
+
+def pruned_at_random(name, share):
+    """Return a network of which some rows and columns of layers are zero, some others by chance."""
+    model, inputs = made(name)
+    chance = torch.Generator().manual_seed(2)
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+            shape = module.weight.shape
+            mask = torch.rand(shape, generator=chance) > share
+            mask[torch.rand(shape[0], generator=chance) > 0.6] = False
+            if not isinstance(module, nn.Conv2d) or module.groups == 1:
+                mask[:, torch.rand(shape[1], generator=chance) > 0.6] = False
+            attach(module, "weight", mask)
+    return model, inputs
+
+
+def size(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("share", [0.2, 0.9])
+def test_outputs_are_the_same(name, share):
+    model, inputs = pruned_at_random(name, share)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    small = compact(model, inputs[:4])
+    with torch.no_grad():
+        torch.testing.assert_close(small(inputs), model(inputs), atol=1e-5, rtol=1e-5)
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in before.items())
+
+
+@pytest.mark.parametrize("name", ["perceptron", "convolutions", "residual", "one axis"])
+def test_it_is_smaller(name):
+    model, inputs = pruned_at_random(name, 0.9)
+    small = compact(model, inputs[:4])
+    assert size(small) < 0.8 * size(model)
+    assert type(small) is type(model)
+    assert not any("parametrizations" in key for key in small.state_dict())
+
+
+def test_units_without_inputs_move_into_the_biases():
+    model = perceptron().requires_grad_(False)
+    model[0].weight[3] = 0
+    model[0].bias[3] = 2.0  # a constant, of which unit 3 of the next layer hears
+    model[2].weight[:, 7] = 0  # nobody reads unit 7
+    small = compact(model, torch.randn(4, 6))
+    assert (small[0].out_features, small[2].in_features) == (14, 14)
+    x = torch.randn(20, 6)
+    torch.testing.assert_close(small(x), model(x), atol=1e-6, rtol=1e-5)
+
+
+def test_a_constant_channel_before_padding_stays():
+    """At the edges of the image the padding has another value."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Conv2d(3, 2, 3, padding=1)).requires_grad_(False)
+    model[0].weight[1] = 0
+    small = compact(model, torch.randn(4, 1, 8, 8))
+    assert small[0].out_channels == 3
+    model[0].bias[1] = 0
+    assert compact(model, torch.randn(4, 1, 8, 8))[0].out_channels == 2
+
+
+def test_what_cannot_be_traced_stays_as_large_and_says_so(caplog):
+    class Moody(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(6, 3)
+
+        def forward(self, inputs):
+            return self.layer(inputs) if inputs.sum() > 0 else -self.layer(inputs)
+
+    model = Moody()
+    small = compact(model, torch.randn(4, 6))
+    x = torch.randn(5, 6)
+    assert torch.equal(small(x), model(x))
+    assert "stays as large" in caplog.text
+
+
+def test_a_reshape_of_a_fixed_size_keeps_its_features():
+    class Fixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4 * 36, 2)
+
+        def forward(self, images):
+            return self.head(self.conv(images).relu().view(-1, 4 * 36))
+
+    torch.manual_seed(0)
+    model = Fixed().requires_grad_(False)
+    model.conv.weight[1] = 0
+    x = torch.randn(6, 1, 8, 8)
+    torch.testing.assert_close(compact(model, x)(x), model(x), atol=1e-6, rtol=1e-5)
+
+
+def test_copies_of_a_masked_network_are_left_whole():
+    model, inputs = pruned_at_random("perceptron", 0.5)
+    other = copy.deepcopy(model)
+    compact(model, inputs[:4])
+    with torch.no_grad():
+        assert torch.equal(other(inputs), model(inputs))
