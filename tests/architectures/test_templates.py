@@ -231,6 +231,43 @@ def test_made_to_fit_a_chain_has_the_layers_of_its_network(case):
                 assert len(part) == len(params[part.chain])
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: et.image_classifier((1, 8, 8), 2, head="features"), "'features' too; each part"),
+        (lambda: et.autoencoder((6,), 2, encoder="x", decoder="x"), "decoder='x' is the name of"),
+        (lambda: et.tabular(3, 2, head="layers"), "head='layers' is the name of 'shared' too"),
+        (lambda: et.sequence_model((6, 2), 2, time="bidirectional"), "'bidirectional' too"),
+        (lambda: et.tabular(3, 2, head=4), "head is the name of a chain"),
+    ],
+)
+def test_chains_of_one_name_are_refused(make, words):
+    with pytest.raises(TaskError, match=words):
+        make()
+
+
+@pytest.mark.parametrize("limit", [{"parameters": 300}, {"multiply_adds": 3000}])
+def test_params_beyond_a_limit_that_nobody_made_fit_are_refused(limit):
+    """Of `SupervisedTask.fit`, and of a function around a template, which hides its limits."""
+    template = et.image_classifier((1, 8, 8), 2, **limit)
+    x, y = torch.randn(8, 1, 8, 8), tokens(8, most=2)
+    params = {"features": [{"block": "conv", "filters": 32}]}
+
+    def task(model):
+        data = {"train": (x, y), "validation": (x, y), "epochs": 1}
+        return et.SupervisedTask(model, loss="cross_entropy", optimizer="sgd", **data)
+
+    for model in (template, lambda params: template(params)):
+        with pytest.raises(TaskError, match="these params make a network of .* allows"):
+            task(model).fit(params)
+    small = {"features": [{"block": "conv", "filters": 2}, {"block": "pool"}]}
+    assert task(template).fit(small)(x).shape == (8, 2)
+    space = et.Space(features=et.Chain(1, 2, conv={"filters": et.Int(2, 32)}, pool={}))
+    et.tune(task(template), space, "max accuracy", trials=3)
+    with pytest.raises(TaskError, match="is the template itself, not a function around it"):
+        et.tune(task(lambda params: template(params)), space, "max accuracy", trials=8)
+
+
 def test_limits_are_kept():
     space = et.Space(features=et.Chain(1, 4, conv={"filters": et.Int(2, 64)}, pool={}))
     model = et.image_classifier((1, 8, 8), 2, parameters=2000, multiply_adds=40_000)

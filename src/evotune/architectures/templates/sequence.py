@@ -31,6 +31,7 @@ class SequenceModel(Template):
 
     name: ClassVar[str] = "sequence_model"
     choices: ClassVar[tuple[str, ...]] = ("bidirectional",)
+    naming: ClassVar[tuple[str, ...]] = ("time", "head")
 
     outputs: int
     kind: Kind = "classifier"
