@@ -258,7 +258,7 @@ def test_params_beyond_a_limit_that_nobody_made_fit_are_refused(limit):
         return et.SupervisedTask(model, loss="cross_entropy", optimizer="sgd", **data)
 
     for model in (template, lambda params: template(params)):
-        with pytest.raises(TaskError, match="these params make a network of .* allows"):
+        with pytest.raises(TaskError, match=r"these params make a network of .* allows"):
             task(model).fit(params)
     small = {"features": [{"block": "conv", "filters": 2}, {"block": "pool"}]}
     assert task(template).fit(small)(x).shape == (8, 2)

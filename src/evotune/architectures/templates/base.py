@@ -72,19 +72,19 @@ class Template(ABC):
     def _check_names(self) -> None:
         """Check that the names of its chains are names, each of another gene."""
         taken: dict[str, str] = {name: name for name in self.choices}
-        for option in self.naming:
-            given = getattr(self, option)
+        for part in self.naming:
+            given = getattr(self, part)
             if not isinstance(given, str):
                 raise TaskError(
-                    f"{self.name}: {option} is the name of a chain in the space, such as "
-                    f"{option}={option!r}; got {given!r}"
+                    f"{self.name}: {part} is the name of a chain in the space, such as "
+                    f"{part}={part!r}; got {given!r}"
                 )
             if given in taken:
                 raise TaskError(
-                    f"{self.name}: {option}={given!r} is the name of {taken[given]!r} too; each "
+                    f"{self.name}: {part}={given!r} is the name of {taken[given]!r} too; each "
                     "part of the network has a chain of its own, of another name"
                 )
-            taken[given] = option
+            taken[given] = part
 
     @property
     @abstractmethod
