@@ -257,3 +257,16 @@ def test_the_search_goes_on_from_the_start():
         value=lambda trial: sphere(SPACE, trial.genome),
     ).run(30)
     assert rehearsal.best < 0.05
+
+
+@pytest.mark.parametrize("search", [Hybrid, Genetic])
+@pytest.mark.parametrize("kind", ["x", "z"])
+def test_genes_that_no_proxy_sees_fill_their_ranges(search, kind):
+    """In an archive they are those of its ancestors, few and maybe bad ones."""
+    genes = {"a": SPACE["a"], "b": SPACE["b"], "kind": Choice(kind, "other")}
+    space = Space(genes | {"lr": Float(1e-4, 1.0, log=True)})
+    study = study_of(search(space, proxies=hopeful))
+    study.run(value, trials=13)
+    rates = sorted(math.log10(trial.params["lr"]) for trial in study.trials)
+    gaps = [high - low for low, high in zip([-4.0, *rates], [*rates, 0.0], strict=True)]
+    assert max(gaps) < 1.0

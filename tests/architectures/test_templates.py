@@ -13,7 +13,7 @@ from torch import nn
 import evotune as et
 from evotune.architectures import blocks
 from evotune.architectures.build import Layers
-from evotune.architectures.templates import TEMPLATES
+from evotune.architectures.templates import TEMPLATES, sequence
 from evotune.errors import TaskError
 
 CONV = {
@@ -231,6 +231,43 @@ def test_made_to_fit_a_chain_has_the_layers_of_its_network(case):
                 assert len(part) == len(params[part.chain])
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: et.image_classifier((1, 8, 8), 2, head="features"), "'features' too; each part"),
+        (lambda: et.autoencoder((6,), 2, encoder="x", decoder="x"), "decoder='x' is the name of"),
+        (lambda: et.tabular(3, 2, head="layers"), "head='layers' is the name of 'shared' too"),
+        (lambda: et.sequence_model((6, 2), 2, time="bidirectional"), "'bidirectional' too"),
+        (lambda: et.tabular(3, 2, head=4), "head is the name of a chain"),
+    ],
+)
+def test_chains_of_one_name_are_refused(make, words):
+    with pytest.raises(TaskError, match=words):
+        make()
+
+
+@pytest.mark.parametrize("limit", [{"parameters": 300}, {"multiply_adds": 3000}])
+def test_params_beyond_a_limit_that_nobody_made_fit_are_refused(limit):
+    """Of `SupervisedTask.fit`, and of a function around a template, which hides its limits."""
+    template = et.image_classifier((1, 8, 8), 2, **limit)
+    x, y = torch.randn(8, 1, 8, 8), tokens(8, most=2)
+    params = {"features": [{"block": "conv", "filters": 32}]}
+
+    def task(model):
+        data = {"train": (x, y), "validation": (x, y), "epochs": 1}
+        return et.SupervisedTask(model, loss="cross_entropy", optimizer="sgd", **data)
+
+    for model in (template, lambda params: template(params)):
+        with pytest.raises(TaskError, match=r"these params make a network of .* allows"):
+            task(model).fit(params)
+    small = {"features": [{"block": "conv", "filters": 2}, {"block": "pool"}]}
+    assert task(template).fit(small)(x).shape == (8, 2)
+    space = et.Space(features=et.Chain(1, 2, conv={"filters": et.Int(2, 32)}, pool={}))
+    et.tune(task(template), space, "max accuracy", trials=3)
+    with pytest.raises(TaskError, match="is the template itself, not a function around it"):
+        et.tune(task(lambda params: template(params)), space, "max accuracy", trials=8)
+
+
 def test_limits_are_kept():
     space = et.Space(features=et.Chain(1, 4, conv={"filters": et.Int(2, 64)}, pool={}))
     model = et.image_classifier((1, 8, 8), 2, parameters=2000, multiply_adds=40_000)
@@ -278,6 +315,17 @@ class TestSequences:
         x = torch.randn(1, 5, 3, requires_grad=True)
         network(x).sum().backward()
         assert (x.grad.abs().sum(-1) > 0).all()
+
+    def test_a_search_with_attention_that_sees_no_order_says_so_once(self, caplog):
+        sequence._say_that_order_is_not_seen.cache_clear()
+        recurrent = et.Space(time=et.Chain(1, 2, gru={"units": 4}))
+        space = et.Space(time=et.Chain(1, 2, attention={"heads": 1}, gru={"units": 4}))
+        et.sequence_model((5, 3), 2, width=8).check(space)
+        et.sequence_model((5, 3), 2).check(recurrent)
+        assert not caplog.text
+        for _ in range(2):
+            et.sequence_model((5, 3), 2).check(space)
+        assert caplog.text.count("cannot tell the order of steps") == 1
 
     def test_attention_tells_the_order_of_steps_with_a_width_only(self):
         layers = {"time": [{"block": "attention", "heads": 1, "head_size": 2}]}

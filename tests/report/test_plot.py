@@ -138,3 +138,13 @@ def test_quantiles_of_groups_are_those_of_numpy() -> None:
     known = ~np.isnan(values)
     expected = [np.quantile(values[known & (groups == name)], levels) for name in names]
     assert pytest.approx(np.array(expected)) == found.T
+
+
+@pytest.mark.parametrize("given", [3, None, "runs.db", Recorded(definition(), [])])
+@pytest.mark.parametrize("name", ["versus", "critical_differences", "ranks_over_time", "anytime"])
+def test_comparisons_say_what_they_draw(name, given):
+    """Of a study, as most figures are, or of anything else."""
+    figure = getattr(et.plot, name)
+    more = (None,) if name == "anytime" else ()
+    with pytest.raises(StudyError, match=rf"et.plot.{name} draws a .* got .*; write et.plot"):
+        figure(given, *more)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evotune.algorithms.genetic import Genetic
+from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.cli.algorithms import make_operator
 from evotune.errors import AlgorithmError
 from evotune.space import Chain, Choice, Fixed, Float, Int, Ordinal, Space
@@ -226,6 +227,18 @@ OPERATORS = {
     "by layer": {"crossover": ByLayer(KPoint(2)), "mutation": Structural()},
     "splice": {"crossover": Splice()},
 }
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_space_without_chains_is_said(name, caplog):
+    flat = Space(x=Float(0.0, 1.0))
+    for kind in (Genetic, PopulationBasedTraining):
+        caplog.clear()
+        kind(SPACE, **OPERATORS[name])
+        assert not caplog.text
+        kind(flat, **OPERATORS[name])
+        assert f"{kind.__name__}: " in caplog.text
+        assert "works on chains of layers, and the space has none" in caplog.text
 
 
 @pytest.mark.parametrize("name", OPERATORS)

@@ -142,6 +142,7 @@ class Genetic:
             ("survival", self.survival, "survival.best_first"),
         ):
             check_operator(own, name, operator, example)
+        how.warn_without_chains(own, self.space)
         check_whole(own, "population_size", self.population_size, 2)
         check_whole(own, "offspring", self.offspring, 1)
         check_whole(own, "elitism", self.elitism, 0)

@@ -409,6 +409,7 @@ class PopulationBasedTraining:
             ("exploit", how.exploit, '"quantile"'),
         ):
             check_operator(name, what, operator, example)
+        self.variation.warn_without_chains(name, self.space)
         check_whole(name, "population_size", self.population_size, 2)
         check_whole(name, "networks", how.networks, 1)
         check_whole(name, "elitism", how.elitism, 0)

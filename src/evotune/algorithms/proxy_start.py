@@ -14,9 +14,11 @@ import numpy as np
 
 from evotune.checks import check_operator
 from evotune.evolution.survival import best_first
-from evotune.proxies.archive import Archive, Scores, evolve
+from evotune.protocols import Genome
+from evotune.proxies.archive import Archive, Scores, evolve, scores_of
 from evotune.proxies.ranking import Agreement, agreement
 from evotune.space import Space
+from evotune.space.designs import sobol
 from evotune.trial import Proposal, Trial
 
 log = logging.getLogger("evotune")
@@ -24,6 +26,8 @@ log = logging.getLogger("evotune")
 #: Genomes of the start: the best of the archive, and behind the first of them some that are spread
 #: over its ranks: soon, since poor proxies are noticed by them, and cost fewer trials then.
 BEST, SPREAD, FIRST = 10, 3, 3
+#: How often a gene is changed to tell whether the proxies see it.
+CHANGES = 2
 #: Entries of a proposal's note: its rank, larger is better; and, of the first proposal, all genomes
 #: of the start with their ranks, so that the archive need not be made again.
 RANK, START = "proxy_rank", "proxy_start"
@@ -82,7 +86,7 @@ class ProxyStart:
             archive = evolve(self._space, self._proxies, rng)
             took = time.monotonic() - began
             log.info("proxies: scored %d different networks in %.0f s", len(archive.genomes), took)
-            self._cache = (seed, picked(archive))
+            self._cache = (seed, spread(self._space, self._proxies, picked(archive), rng))
         return self._cache[1]
 
     def tell(self, trial: Trial) -> None:
@@ -110,6 +114,40 @@ def picked(archive: Archive) -> list[Pick]:
     spread = [rest[place] for place in dict.fromkeys(places) if rest]
     chosen = [*best[:FIRST], *spread, *best[FIRST:]]
     return [(archive.genomes[k], float(ranks[k])) for k in chosen]
+
+
+def spread(
+    space: Space, proxies: Scores, picks: list[Pick], rng: np.random.Generator
+) -> list[Pick]:
+    """Return picks whose genes that no proxy sees, such as a learning rate, fill their ranges.
+
+    In an archive such genes are what the ancestors of its best genomes happened to have.
+    """
+    unseen = _unseen(space, proxies, picks[0][0], rng)
+    if not unseen:
+        return picks
+    points = sobol(space, len(picks), rng)
+    return [
+        (genome | {gene: point[gene] for gene in unseen}, found)
+        for (genome, found), point in zip(picks, points, strict=True)
+    ]
+
+
+def _unseen(space: Space, proxies: Scores, genome: Genome, rng: np.random.Generator) -> list[str]:
+    """Return the genes outside of chains whose changes leave all scores as they are."""
+
+    def scores(changed: Genome) -> str:
+        return repr(scores_of(space, proxies, changed))  # with NaN equal to itself
+
+    now, inside = scores(genome), tuple(f"{name}." for name in space.chains)
+    found = []
+    for gene, domain in space.domains.items():
+        if gene.startswith(inside) or domain.size <= 1:
+            continue
+        others = [{**genome, gene: domain.other(genome[gene], rng)} for _ in range(CHANGES)]
+        if all(scores(other) == now for other in others):
+            found.append(gene)
+    return found
 
 
 def agreement_of(trials: Sequence[Trial]) -> Agreement | None:

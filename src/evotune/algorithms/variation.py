@@ -1,5 +1,6 @@
 """Two parents -> a child's proposal: crossover, mutation and the child's own step size."""
 
+import logging
 import math
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
@@ -9,9 +10,11 @@ import numpy as np
 from evotune.checks import check_in
 from evotune.errors import AlgorithmError
 from evotune.space import Space
-from evotune.space.crossover import Blend, Crossover
-from evotune.space.mutation import Gaussian, Mutation
+from evotune.space.crossover import Blend, ByLayer, Crossover, Splice
+from evotune.space.mutation import Gaussian, Mutation, Structural
 from evotune.trial import Proposal, Trial
+
+log = logging.getLogger("evotune")
 
 FIRST_STEP = 0.2
 STEP_BOUNDS = (1e-3, 0.5)
@@ -41,6 +44,18 @@ class Variation:
         check_in("Variation", "crossover_rate", self.crossover_rate, "[0, 1]")
         if self.self_adaptive:
             _set(self.mutation, "scale", FIRST_STEP, "self_adaptive")
+
+    def warn_without_chains(self, owner: str, space: Space) -> None:
+        """Log which operators work on layers, where a space has none: they change nothing more."""
+        for operator in (self.crossover, self.mutation):
+            if not space.chains and isinstance(operator, ByLayer | Splice | Structural):
+                log.warning(
+                    "%s: %s works on chains of layers, and the space has none; it does what its "
+                    "base does: %r",
+                    owner,
+                    type(operator).__name__,
+                    operator.base,
+                )
 
     def with_rate(self, rate: float | None) -> "Variation":
         """Return a copy whose mutation has this rate per locus; None changes nothing.

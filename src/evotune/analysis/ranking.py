@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from evotune.analysis import statistics
 from evotune.analysis.pairing import Runs, pair
 from evotune.analysis.runs import TaskRuns
 from evotune.analysis.text import count, number
+from evotune.errors import StudyError
 
 Floats = npt.NDArray[np.float64]
 
@@ -98,6 +100,20 @@ class Ranking:
         parts = [_rank_table(self), _pair_table(self), "\n".join(verdicts(self))]
         parts += [friedman_text(self), "\n".join(self.notes)]
         return "\n\n".join(filter(None, parts))
+
+
+def needed_ranking(figure: str, given: Any) -> Ranking:
+    """Return a ranking that a figure was given.
+
+    Raises:
+        StudyError: It is something else.
+    """
+    if not isinstance(given, Ranking):
+        raise StudyError(
+            f"et.plot.{figure} draws a ranking of methods, got {given!r:.100}; write "
+            f"et.plot.{figure}(et.report.compare({{'genetic': studies, 'random': others}}))"
+        )
+    return given
 
 
 def compare(methods: Runs | Mapping[str, Runs], *, at: Sequence[float] | None = None) -> Ranking:

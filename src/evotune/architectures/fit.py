@@ -103,6 +103,51 @@ def fit(template: Buildable, limits: Limits, space: Space, genome: Genome) -> di
     return fitting.without_skipped(fitted)
 
 
+def check_limits(template: Buildable, limits: Limits, params: Mapping[str, Any]) -> None:
+    """Check that the network of params keeps to limits, where nothing makes it fit.
+
+    Args:
+        template: The template.
+        limits: How large its networks may be.
+        params: What it reads; a network has been built of them.
+
+    Raises:
+        TaskError: It is larger.
+    """
+    given = {n: getattr(limits, n) for n in ("parameters", "multiply_adds")}
+    if all(limit is None for limit in given.values()):
+        return
+    with torch.random.fork_rng(devices=[]):
+        try:
+            size = _measured(template, limits, params, DryRun())
+        except Exception:  # a block of a user's own may need its weights
+            size = _measured(template, limits, params, Counter())
+    for name, limit in given.items():
+        if limit is not None and getattr(size, name) > limit:
+            raise TaskError(
+                f"these params make a network of {getattr(size, name):,} {name.replace('_', '-')}, "
+                f"and its template allows {name}={limit}. A study makes params fit where model= of "
+                "its task is the template itself, not a function around it; elsewhere write "
+                "smaller widths, or a template with a higher limit"
+            )
+
+
+def _measured(
+    template: Buildable, limits: Limits, params: Mapping[str, Any], counter: Counter
+) -> _Size:
+    with counter, torch.no_grad():
+        network = template(params).eval()
+        counter.multiply_adds = 0
+        if limits.multiply_adds is not None:
+            network(*template.example())
+    kept: dict[str, set[int]] = {}
+    for module in network.modules():
+        if isinstance(module, Layers):
+            kept.setdefault(module.chain, set()).update(module.kept)
+    parameters = sum(p.numel() for p in network.parameters())
+    return _Size(parameters, counter.multiply_adds, kept)
+
+
 class _Fitting:
     """The steps of `fit` on the genomes of one space."""
 
@@ -122,11 +167,13 @@ class _Fitting:
             params = self.space.params(genome)
             with torch.random.fork_rng(devices=[]):
                 try:
-                    self._sizes[key] = self._measured(params, DryRun())
+                    self._sizes[key] = _measured(self.template, self.limits, params, DryRun())
                 except Exception:  # a block of a user's own may need its weights
                     is_built = self._is_built(params)
                     self._sizes[key] = (
-                        self._measured(params, Counter()) if is_built else _UNBUILDABLE
+                        _measured(self.template, self.limits, params, Counter())
+                        if is_built
+                        else _UNBUILDABLE
                     )
         return self._sizes[key]
 
@@ -139,19 +186,6 @@ class _Fitting:
         except Exception:
             return False
         return True
-
-    def _measured(self, params: Mapping[str, Any], counter: Counter) -> _Size:
-        with counter, torch.no_grad():
-            network = self.template(params).eval()
-            counter.multiply_adds = 0
-            if self.limits.multiply_adds is not None:
-                network(*self.template.example())
-        kept: dict[str, set[int]] = {}
-        for module in network.modules():
-            if isinstance(module, Layers):
-                kept.setdefault(module.chain, set()).update(module.kept)
-        parameters = sum(p.numel() for p in network.parameters())
-        return _Size(parameters, counter.multiply_adds, kept)
 
     def excess(self, genome: Genome) -> float:
         """Return by which factor the network is too large, at most 1 where it is not."""

@@ -14,6 +14,8 @@ from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from evotune.architectures.network import Network
+from evotune.architectures.templates import template_of
 from evotune.checks import is_number, option
 from evotune.errors import CheckpointError, TaskError
 from evotune.protocols import TaskTraits
@@ -333,6 +335,8 @@ class SupervisedTask:
                     f"the model function returned {type(model).__name__}; "
                     "it needs to return an nn.Module"
                 )
+            if isinstance(model, Network):
+                template_of(model.structure).check_limits(model.structure["params"])
         _check_new(trial.number, models)
         return models[0] if len(models) == 1 else Ensemble(models, self.loss)
 

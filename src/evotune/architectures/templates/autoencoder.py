@@ -38,6 +38,7 @@ class Autoencoder(Template):
     """See `autoencoder`."""
 
     name: ClassVar[str] = "autoencoder"
+    naming: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
 
     code: int
     encoder: str = "encoder"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from evotune.architectures.blocks import Shape, find_block, receive_blocks, sent_blocks
-from evotune.architectures.fit import Limits, fit
+from evotune.architectures.fit import Limits, check_limits, fit
 from evotune.architectures.network import Network
 from evotune.checks import option
 from evotune.errors import TaskError
@@ -48,6 +48,7 @@ class Template(ABC):
     Attributes:
         name: The public name of the template.
         choices: The genes that it reads beside its chains.
+        naming: Its options that are names of chains.
         shape: Shape of one example.
         parameters: Most parameters, or None.
         multiply_adds: Most multiplications with addition for one example, or None.
@@ -55,6 +56,7 @@ class Template(ABC):
 
     name: ClassVar[str]
     choices: ClassVar[tuple[str, ...]] = ()
+    naming: ClassVar[tuple[str, ...]] = ()
 
     shape: Shape
     parameters: int | None = field(default=None, kw_only=True)
@@ -65,6 +67,24 @@ class Template(ABC):
             limit = getattr(self, name)
             if limit is not None:
                 object.__setattr__(self, name, whole(name, limit))
+        self._check_names()
+
+    def _check_names(self) -> None:
+        """Check that the names of its chains are names, each of another gene."""
+        taken: dict[str, str] = {name: name for name in self.choices}
+        for part in self.naming:
+            given = getattr(self, part)
+            if not isinstance(given, str):
+                raise TaskError(
+                    f"{self.name}: {part} is the name of a chain in the space, such as "
+                    f"{part}={part!r}; got {given!r}"
+                )
+            if given in taken:
+                raise TaskError(
+                    f"{self.name}: {part}={given!r} is the name of {taken[given]!r} too; each "
+                    "part of the network has a chain of its own, of another name"
+                )
+            taken[given] = part
 
     @property
     @abstractmethod
@@ -139,6 +159,14 @@ class Template(ABC):
         """
         self.check(space)
         return fit(self, Limits(self.parameters, self.multiply_adds), space, genome)
+
+    def check_limits(self, params: Mapping[str, Any]) -> None:
+        """Check that the network of params keeps to the limits, where no study made it fit.
+
+        Raises:
+            TaskError: It is larger.
+        """
+        check_limits(self, Limits(self.parameters, self.multiply_adds), params)
 
     def options(self) -> dict[str, Any]:
         """Return its arguments, JSON-able; those that are None are left out."""

@@ -22,6 +22,7 @@ class ImageClassifier(Template):
 
     name: ClassVar[str] = "image_classifier"
     choices: ClassVar[tuple[str, ...]] = ("pooling",)
+    naming: ClassVar[tuple[str, ...]] = ("features", "head")
 
     classes: int
     pooling: Pooling = "flatten"

@@ -17,6 +17,7 @@ class Tabular(Template):
     """See `tabular`."""
 
     name: ClassVar[str] = "tabular"
+    naming: ClassVar[tuple[str, ...]] = ("shared", "head")
 
     outputs: int | dict[str, int]
     shared: str = "layers"

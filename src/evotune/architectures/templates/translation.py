@@ -97,6 +97,7 @@ class SequenceToSequence(Template):
     """See `sequence_to_sequence`."""
 
     name: ClassVar[str] = "sequence_to_sequence"
+    naming: ClassVar[tuple[str, ...]] = ("encoder", "decoder")
 
     source_vocabulary: int
     target_vocabulary: int

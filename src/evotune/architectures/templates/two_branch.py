@@ -25,6 +25,7 @@ class TwoBranch(Template):
 
     name: ClassVar[str] = "two_branch"
     choices: ClassVar[tuple[str, ...]] = ("fusion",)
+    naming: ClassVar[tuple[str, ...]] = ("frames", "time", "text", "head")
 
     length: int
     vocabulary: int

@@ -8,10 +8,11 @@ import plotly.graph_objects as go
 
 from evotune import finite
 from evotune.analysis import statistics
-from evotune.analysis.ranking import Ranking
+from evotune.analysis.ranking import Ranking, needed_ranking
 from evotune.analysis.runs import TaskRuns
 from evotune.analysis.scales import score_scale
 from evotune.analysis.text import label
+from evotune.errors import StudyError
 from evotune.report.figures.theme import BLUE, CATEGORIES, GREY, ORANGE, faded, finish
 
 COLOURS = (ORANGE, BLUE, *CATEGORIES[2:])
@@ -21,8 +22,12 @@ _STEP = 0.5
 
 
 def critical_differences(ranking: Ranking) -> go.Figure:
-    """Return a critical-difference plot (Demšar, 2006): bars join methods not told apart."""
-    methods = ranking.methods
+    """Return a critical-difference plot (Demšar, 2006): bars join methods not told apart.
+
+    Raises:
+        StudyError: It is no ranking.
+    """
+    methods = needed_ranking("critical_differences", ranking).methods
     places = np.array([ranking.rank(method) for method in methods])
     groups = statistics.alike(places, ranking.critical_difference)
     left = math.ceil(len(methods) / 2)
@@ -82,9 +87,13 @@ def colour(ranking: Ranking, method: str) -> str:
 
 
 def ranks_over_time(ranking: Ranking) -> go.Figure:
-    """Return the mean rank of each method against what was spent."""
+    """Return the mean rank of each method against what was spent.
+
+    Raises:
+        StudyError: It is no ranking.
+    """
     figure = go.Figure()
-    for method in ranking.methods:
+    for method in needed_ranking("ranks_over_time", ranking).methods:
         figure.add_scatter(
             x=ranking.points,
             y=ranking.mean_ranks[method],
@@ -106,9 +115,22 @@ def anytime(ranking: Ranking, task: TaskRuns) -> go.Figure:
     """Return the median best so far of each method, with its 95 % confidence interval.
 
     With fewer than six runs, for which there is no such interval, the band is their range.
+
+    Args:
+        ranking: The ranking.
+        task: One of ``ranking.tasks``.
+
+    Raises:
+        StudyError: It is no ranking, or that no task.
     """
     figure = go.Figure()
     seen = []
+    needed_ranking("anytime", ranking)
+    if not isinstance(task, TaskRuns):
+        raise StudyError(
+            f"et.plot.anytime draws one task of a ranking, got {task!r:.100}; write "
+            "et.plot.anytime(ranking, ranking.tasks[0])"
+        )
     for method in ranking.methods:
         curves = task.curves[method]
         curves = curves[~np.isnan(curves[:, -1])]

@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 
 from evotune.analysis.comparison import Comparison
 from evotune.analysis.text import label
-from evotune.errors import NoResultError
+from evotune.errors import NoResultError, StudyError
 from evotune.report.figures.theme import BLUE, GREY, ORANGE, finish
 
 
@@ -17,8 +17,14 @@ def versus(comparison: Comparison) -> go.Figure:
         comparison: The comparison of the searches, as `Study.compare_with_random` returns it.
 
     Raises:
+        StudyError: It is no comparison.
         NoResultError: There are fewer than two searches, or fewer than two runs of one.
     """
+    if not isinstance(comparison, Comparison):
+        raise StudyError(
+            f"et.plot.versus draws a comparison of searches, got {comparison!r:.100}; write "
+            "et.plot.versus(study.compare_with_random(...))"
+        )
     if len(comparison.arms) < 2 or _runs(comparison) < 2:
         given = ", ".join(f"{name} with {len(runs)}" for name, runs in comparison.arms.items())
         raise NoResultError(
