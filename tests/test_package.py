@@ -83,6 +83,8 @@ PAGES = [
     "docs/comparison.md",
     "docs/decisions.md",
     "docs/faults.md",
+    "docs/pruning.md",
+    "docs/structures.md",
     "docs/references.md",
     "experiments/README.md",
 ]
