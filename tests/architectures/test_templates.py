@@ -13,7 +13,7 @@ from torch import nn
 import evotune as et
 from evotune.architectures import blocks
 from evotune.architectures.build import Layers
-from evotune.architectures.templates import TEMPLATES
+from evotune.architectures.templates import TEMPLATES, sequence
 from evotune.errors import TaskError
 
 CONV = {
@@ -315,6 +315,17 @@ class TestSequences:
         x = torch.randn(1, 5, 3, requires_grad=True)
         network(x).sum().backward()
         assert (x.grad.abs().sum(-1) > 0).all()
+
+    def test_a_search_with_attention_that_sees_no_order_says_so_once(self, caplog):
+        sequence._say_that_order_is_not_seen.cache_clear()
+        recurrent = et.Space(time=et.Chain(1, 2, gru={"units": 4}))
+        space = et.Space(time=et.Chain(1, 2, attention={"heads": 1}, gru={"units": 4}))
+        et.sequence_model((5, 3), 2, width=8).check(space)
+        et.sequence_model((5, 3), 2).check(recurrent)
+        assert not caplog.text
+        for _ in range(2):
+            et.sequence_model((5, 3), 2).check(space)
+        assert caplog.text.count("cannot tell the order of steps") == 1
 
     def test_attention_tells_the_order_of_steps_with_a_width_only(self):
         layers = {"time": [{"block": "attention", "heads": 1, "head_size": 2}]}

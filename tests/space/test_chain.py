@@ -427,3 +427,12 @@ def test_a_gene_beside_the_list_that_holds_it_is_refused():
     space = Space(layers=Chain(1, 3, dense={"units": Int(1, 8)}))
     with pytest.raises(GenomeError, match="given twice"):
         space.complete({"layers": [{"block": "dense", "units": 3}], "layers.1.units": 5})
+
+
+def test_a_condition_may_name_the_depth_of_a_chain_but_not_the_chain():
+    chain = Chain(1, 3, dense={"units": Int(4, 8)})
+    with pytest.raises(SpaceError, match=r"'f', which is a chain .* when=\{'f.depth': \[1, 2\]\}"):
+        Space(f=chain, lr=Float(0.0, 1.0, when={"f": "dense"}))
+    space = Space(f=chain, lr=Float(0.0, 1.0, when={"f.depth": [1, 2]}))
+    assert "lr" not in space.params(space.complete({"f": [{"units": 4}] * 3}))
+    assert "lr" in space.params(space.complete({"f": [{"units": 4}] * 2, "lr": 0.5}))

@@ -531,6 +531,17 @@ def test_replay_trains_the_schedule_a_constant_and_a_baseline():
     assert len(set(result.arms["schedule"])) == 4  # fresh weights and other seeds each time
 
 
+def test_a_baseline_that_is_made_to_fit_is_said(caplog):
+    def fit(space, genome):
+        return {**genome, "lr": min(genome["lr"], 0.05)}
+
+    study = et.Study(population(), "min loss", seed=1, fit=fit).run(train_member, epochs=2)
+    study.replay(train_member, runs=2, baseline={"lr": 0.01, "drift": 0.0, "steps": 0})
+    assert "made to fit" not in caplog.text
+    study.replay(train_member, runs=2, baseline={"lr": 0.09, "drift": 0.0, "steps": 0})
+    assert "baseline was made to fit the limits of the task: trained was {'lr': 0.05" in caplog.text
+
+
 def test_comparing_needs_one_objective_and_several_runs():
     several = et.Study(population(), ["min loss", "min last"], seed=1)
     several.run(train_member, epochs=2)

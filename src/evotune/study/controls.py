@@ -239,11 +239,27 @@ def _trained(
     with study.sibling(algorithm, name, study.seed + 1) as again:
         _run(again, evaluate, trials=algorithm.traits.size, epochs=length, **options)
         values = {arm: _finals(again, arm, len(steps)) for arm, steps in arms.items()}
+        _say_what_was_fitted(again, arms)
     found = {arm: scores for arm, scores in values.items() if scores}
     if len(found) < len(arms) and (what == "replay" or not found):
         failed = ", ".join(arm for arm in arms if arm not in found)
         raise StudyError(f"every run of {failed} has failed; see study {name!r}")
     return found
+
+
+def _say_what_was_fitted(again: Any, arms: Mapping[str, Plan]) -> None:
+    """Log which arms were trained with other params, as the limits of the task want them."""
+    space = again.algorithm.space
+    first = {trial.origin.arm: trial for trial in again.trials if trial.weights_from is None}
+    for arm, plan in arms.items():
+        given = space.params(space.complete(plan[0][1]))
+        if arm in first and first[arm].params != given:
+            log.warning(
+                "%s was made to fit the limits of the task: trained was %s instead of %s",
+                arm,
+                first[arm].params,
+                given,
+            )
 
 
 def _plan(schedule: Schedule) -> Plan:

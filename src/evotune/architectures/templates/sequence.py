@@ -1,7 +1,9 @@
 """Networks on sequences: a classifier, a regressor or a forecaster."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,6 +16,9 @@ from evotune.architectures.parts import LastStep, MeanOfSteps, Positions
 from evotune.architectures.templates.base import Template, sizes, whole
 from evotune.checks import flag
 from evotune.errors import TaskError
+from evotune.space import Space
+
+log = logging.getLogger("evotune")
 
 Kind = Literal["classifier", "regressor", "forecaster"]
 Reading = Literal["last", "mean"]
@@ -70,6 +75,12 @@ class SequenceModel(Template):
             **self._output(head),
         }
 
+    def check(self, space: Space) -> None:
+        super().check(space)
+        blocks = space.chains[self.time].blocks if self.time in space.chains else {}
+        if "attention" in blocks and self.width is None:
+            _say_that_order_is_not_seen(self.time)
+
     def _output(self, head: Built) -> dict[str, nn.Module]:
         if self.kind != "forecaster":
             return {"output": nn.Linear(head.shape[0], self.outputs)}
@@ -77,6 +88,17 @@ class SequenceModel(Template):
             "output": nn.Linear(head.shape[0], self.horizon * self.outputs),
             "steps": nn.Unflatten(1, (self.horizon, self.outputs)),
         }
+
+
+@cache
+def _say_that_order_is_not_seen(chain: str) -> None:
+    """Log it once a process: a template is checked at every proposal."""
+    log.warning(
+        "sequence_model: attention in chain %r cannot tell the order of steps, except behind "
+        "recurrent layers and convolutions; write sequence_model(..., width=64) for a stream of 64 "
+        "channels with positions",
+        chain,
+    )
 
 
 def _directed(record: Mapping[str, Any], both: bool) -> dict[str, Any]:
