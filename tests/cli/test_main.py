@@ -21,6 +21,13 @@ def test_help_imports_nothing_heavy(arguments):
     assert process.stderr.strip() == "[]"
 
 
+def test_the_package_runs_as_a_module():
+    process = subprocess.run(
+        [sys.executable, "-m", "evotune", "--version"], capture_output=True, text=True, check=False
+    )
+    assert et.__version__ in process.stdout
+
+
 def test_help_names_every_command(evotune):
     code, out, _ = evotune("--help")
     assert code == 0

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from evotune import proxies
 from evotune.errors import AlgorithmError
 from evotune.protocols import TaskTraits
+from evotune.proxies import archive
 from evotune.space import Choice, Float, Int, Space
 
 EDGES = Space({f"edge{k}": Choice("a", "b", "c", "d", "e") for k in range(6)})
@@ -45,6 +47,14 @@ def test_the_same_stream_gives_the_same_archive():
     a, b = (proxies.evolve(EDGES, weight, np.random.default_rng(2)) for _ in range(2))
     assert a.genomes == b.genomes
     assert a.order() == b.order()
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0.3, 1), (0.01, 0)])
+def test_a_long_wait_is_said_before_it_begins(seconds, lines, monkeypatch, caplog):
+    passed = itertools.count(step=20 * seconds)  # read before the first network and behind the 20th
+    monkeypatch.setattr(archive.time, "monotonic", lambda: next(passed))
+    proxies.evolve(Space(a=Int(1, 9)), lambda p: {"a": p["a"]}, np.random.default_rng(0))
+    assert caplog.text.count("1000 networks before the first trial takes about 300 s") == lines
 
 
 def test_nan_never_comes_first():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evotune.errors import GenomeError, SpaceError
-from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Range, Space
+from evotune.space import Bool, Chain, Choice, Fixed, Float, Int, Ordinal, Range, Space
 from evotune.space.space import difference
 from evotune.testing.algorithms import SPACES
 from evotune.testing.domains import steady
@@ -79,6 +79,9 @@ def test_names_that_are_no_identifiers():
         (lambda: Space({"": Bool()}), "gene names must be non-empty strings"),
         (lambda: Space({3: Bool()}), "gene names must be non-empty strings, got 3"),
         (lambda: Space(lr=0.1), r"gene 'lr' must be a domain .* write Fixed\(0.1\)"),
+        (lambda: Space(kind=["a", "b"]), r"For one of these write Choice\('a', 'b'\)"),
+        (lambda: Space(layers=[{"conv": {}}]), r"For layers write Chain\(1, 5, conv="),
+        (lambda: Space(layers={"conv": {"filters": Int(1, 2)}}), r"For layers write Chain\("),
     ],
 )
 def test_bad_spaces(make, message):
@@ -229,6 +232,20 @@ class TestJson:
         lines = difference(old, new)
         assert [line[:4] for line in lines] == ["- a:", "+ d:", "~ c:"]
         assert lines[2].endswith("-> {'type': 'fixed', 'value': 2}")
+        assert difference(old, old) == []
+
+    def test_of_a_chain_only_what_differs_is_told(self):
+        conv = {"filters": Int(1, 4), "kernel": Int(1, 3)}
+        old = Space(lr=Float(0, 1), f=Chain(1, 4, conv=conv, pool={}, own={})).to_json()
+        new = Space(
+            lr=Float(0, 1), f=Chain(1, 5, conv=conv | {"kernel": Bool()}, own={}, a={})
+        ).to_json()
+        assert difference(old, new) == [
+            "- f, block pool: {}",
+            "+ f, block a: {}",
+            "~ f, max: 4 -> 5",
+            f"~ f, block conv, kernel: {Int(1, 3).to_json()} -> {Bool().to_json()}",
+        ]
         assert difference(old, old) == []
 
 

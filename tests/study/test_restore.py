@@ -96,10 +96,16 @@ def test_a_model_that_does_not_say_how_it_is_built_has_to_be_given():
     assert accuracy(model.eval()) == pytest.approx(study.best.metrics["accuracy"])
 
 
+def test_a_template_is_no_network_to_load_into():
+    study = et.Study(et.RandomSearch(SPACE), "max accuracy", seed=1).run(task(), trials=1)
+    with pytest.raises(CheckpointError, match=r"a template and no network; study\.restore\(\)"):
+        study.restore(model=task().model)
+
+
 def test_weights_that_are_gone_are_said():
     study = et.Study(et.RandomSearch(SPACE), "max accuracy", seed=1).run(task(), trials=4)
     worse = next(t for t in study.trials if t.number != study.best.number)
-    with pytest.raises(CheckpointError, match=rf"trial {worse.number} were deleted"):
+    with pytest.raises(CheckpointError, match=rf"trial {worse.number} were deleted.*task\.fit"):
         study.restore(worse.number)
     nothing = et.Study(et.RandomSearch(SPACE), "max accuracy", seed=1)
     nothing.run(task(keep=None), trials=2)

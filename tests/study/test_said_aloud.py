@@ -121,3 +121,19 @@ def test_a_study_is_in_its_file_though_the_log_was_left_behind(tmp_path):
     assert found[0].load("study") == found[1].load("study") is not None
     for storage in found:
         storage.close()
+
+
+def test_logging_at_info_tells_of_every_trial(caplog):
+    def train(trial):
+        if trial.number == 1:
+            raise ValueError("no luck")
+        return {"loss": 0.25, "size": 3}
+
+    space = et.Space(lr=et.Fixed(0.5), layers=et.Chain(2, 2, conv={"filters": 8}))
+    study = et.Study(et.RandomSearch(space), "min loss", duplicates="allow", seed=1)
+    with caplog.at_level("INFO", logger="evotune"):
+        study.run(train, trials=2)
+    assert [record.getMessage() for record in caplog.records][-2:] == [
+        "trial 0 done  loss=0.25  lr=0.5  layers=2 × conv 8",
+        "trial 1 failed  ValueError: no luck  lr=0.5  layers=2 × conv 8",
+    ]

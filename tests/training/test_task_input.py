@@ -275,3 +275,19 @@ def test_a_model_whose_weights_are_views_of_another_ones_is_not_new():
 def test_settings_of_the_wrong_type_are_named(options):
     with pytest.raises(TaskError, match=next(iter(options)).rstrip("s")):
         blob_task(**options)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "nll"])
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (y + 1, "labels from 0 to 2, .* got some from 1 to 3; if they begin at 1 write y - 1"),
+        (y - 1, "labels from 0 to 2, .* got some from -1 to 1"),
+        (y.astype(float), r"whole numbers from 0 up, got torch.float32; write y\.astype\(int\)"),
+        (y[:, None], r"labels of shape \(64,\), got \(64, 1\); write y\[:, 0\]"),
+        (np.eye(3, dtype=int)[y], r"one-hot code write y\.argmax\(axis=1\)"),
+    ],
+)
+def test_labels_that_torch_refuses_are_told_in_words(targets, message, loss):
+    with pytest.raises(TaskError, match=f"loss '{loss}' needs .*{message}"):
+        blob_task(train=(x, targets), loss=loss)(start())

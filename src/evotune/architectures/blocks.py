@@ -236,7 +236,8 @@ def find_block(name: str, where: str = "") -> Block:
         known = (*SHIPPED, *_own)
         raise TaskError(
             f"{where + ': ' if where else ''}no block is called {name!r}; known are "
-            f"{', '.join(known)}{did_you_mean(name, known)}. A block of your own is known once the "
-            f"module that defines it is imported: write @et.block above def {name}(shape, ...)"
+            f"{', '.join(known)}{did_you_mean(name, known) or '.'} A block of your own is known "
+            f"once the module that defines it is imported: write @et.block above def {name}(shape, "
+            "...)"
         )
     return Block(name, _own[name])

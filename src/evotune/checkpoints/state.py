@@ -336,6 +336,11 @@ def _restore_one(name: str, target: Any, part: Any, words: _Words) -> None:
         target.update(part)
     elif isinstance(target, list) and isinstance(part, list):
         target[:] = part
+    elif callable(target) and callable(getattr(target, "fit", None)):  # a template
+        raise CheckpointError(
+            f"{name} is {type(target).__name__}, a template and no network; study.restore() "
+            "without it builds the network again, with its weights"
+        )
     else:
         raise CheckpointError(
             f"{name} is a {type(target).__name__}, which cannot be given the {type(part).__name__} "

@@ -1,5 +1,7 @@
 """Networks that are found by evolving their proxies, before any of them is trained."""
 
+import logging
+import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +15,16 @@ from evotune.space import Space
 from evotune.space.crossover import Uniform
 from evotune.space.mutation import Gaussian
 
+log = logging.getLogger("evotune")
+
 #: Function of params that returns the scores of their network by name; larger is better.
 Scores = Callable[[dict[str, Any]], Mapping[str, float]]
 
 #: Random genomes to begin with; then rounds, children of each, and the best that are parents.
 FIRST, ROUNDS, CHILDREN, PARENTS = 300, 10, 200, 60
+#: A space with many networks has about so many different ones in the end; what is said of the time
+#: that they take is measured on the first few, and only where it is long, in seconds.
+NETWORKS, TIMED, LONG = 1000, 20, 20.0
 _CROSS, _CHANGE_ONE = Uniform(), Gaussian(rate=0.0, at_least_one=True)
 
 
@@ -84,8 +91,11 @@ def evolve(space: Space, proxies: Scores, rng: np.random.Generator) -> Archive:
         AlgorithmError: The proxies return no scores, or none that is finite.
     """
     archive = Archive(space, proxies)
-    for _ in range(FIRST):
+    began = time.monotonic()
+    for k in range(FIRST):
         archive.add(space.sample(rng))
+        if k == TIMED - 1:
+            _say_how_long((time.monotonic() - began) / TIMED)
     if not any(np.isfinite(list(scores.values())).any() for scores in archive.scores):
         raise AlgorithmError(
             f"proxies={proxies!r} gave no network of {FIRST} a finite score, so that they say "
@@ -97,6 +107,18 @@ def evolve(space: Space, proxies: Scores, rng: np.random.Generator) -> Archive:
             a, b = (archive.genomes[best[int(k)]] for k in rng.integers(len(best), size=2))
             archive.add(_CHANGE_ONE(space, _CROSS(space, a, b, rng), rng))
     return archive
+
+
+def _say_how_long(seconds: float) -> None:
+    """Say how long all networks will take, if that is so long that a run seems to hang."""
+    about = seconds * NETWORKS
+    if about >= LONG:
+        log.warning(
+            "proxies: scoring about %d networks before the first trial takes about %.0f s; "
+            "faster are fewer scores, such as Proxies(..., names=('synflow', 'params'))",
+            NETWORKS,
+            about,
+        )
 
 
 def scores_of(space: Space, proxies: Scores, genome: Genome) -> dict[str, float]:

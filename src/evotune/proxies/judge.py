@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from inspect import isclass
 from math import nan
 from typing import Any
 
@@ -66,6 +67,9 @@ class Proxies:
         seed = option("seed", self.seed, "[0, inf)", whole=True, error_type=TaskError)
         examples = examples_of(self.inputs, self.targets)
         order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))
+        check = None if isclass(self.model) else getattr(self.model, "check_inputs", None)
+        if check is not None:  # that of a template
+            check("the data of proxies", examples.inputs)
         drawn = examples.taken(order[:size].to(examples.device))
         # Only the mini-batch is kept: it goes along to other processes.
         for name, value in (

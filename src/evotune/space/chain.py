@@ -299,8 +299,11 @@ def _domain(where: str, value: Any) -> Domain:
     try:
         return Fixed(value)
     except SpaceError as error:
+        several = isinstance(value, list | tuple) and len(value) > 1
+        hint = f"; for one of these write Choice({', '.join(map(repr, value))})" if several else ""
         raise SpaceError(
             f"Chain: {where} is a domain such as Int(8, 128), or one plain value; got {value!r}"
+            f"{hint}"
         ) from error
 
 

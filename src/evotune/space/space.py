@@ -37,6 +37,17 @@ def needed_space(given: Any) -> "Space":
     return given
 
 
+def _instead(value: Any) -> str:
+    """Return what may have been meant by a value that is no domain."""
+    parts = list(value) if isinstance(value, list | tuple | set | frozenset) else []
+    if isinstance(value, Mapping) or any(isinstance(part, Mapping | Domain) for part in parts):
+        return "For layers write Chain(1, 5, conv=dict(filters=Int(8, 128)), pool={})"
+    if len(parts) > 1:
+        values = ", ".join(map(repr, parts))
+        return f"For one of these write Choice({values}), for a constant Fixed({value!r})"
+    return f"For a constant write Fixed({value!r})"
+
+
 class Space:
     """What may be searched.
 
@@ -79,7 +90,7 @@ class Space:
             if not isinstance(domain, Domain):
                 raise SpaceError(
                     f"gene {name!r} must be a domain such as Float(0, 1) or Choice('a', 'b'); "
-                    f"got {domain!r}. For a constant write Fixed({domain!r})"
+                    f"got {domain!r}. {_instead(domain)}"
                 )
         self._index()
         for name, when in self.conditions.items():
@@ -492,12 +503,33 @@ def _check_possible(
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return one line for each gene in which two spaces, given as JSON, differ."""
-    lines = [f"- {name}: {old[name]}" for name in old if name not in new]
-    lines += [f"+ {name}: {new[name]}" for name in new if name not in old]
+    """Return one line for each gene, or part of a chain, in which two spaces as JSON differ."""
+    before, after = _with_parts_of_chains(old, new), _with_parts_of_chains(new, old)
+    lines = [f"- {name}: {before[name]}" for name in before if name not in after]
+    lines += [f"+ {name}: {after[name]}" for name in after if name not in before]
     lines += [
-        f"~ {name}: {old[name]} -> {new[name]}"
-        for name in old
-        if name in new and old[name] != new[name]
+        f"~ {name}: {before[name]} -> {after[name]}"
+        for name in before
+        if name in after and before[name] != after[name]
     ]
     return lines
+
+
+def _with_parts_of_chains(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a space as JSON, with the chains that both have as their options, blocks, settings."""
+    flat: dict[str, Any] = {}
+    for name, made in one.items():
+        if not (_is_chain(made) and _is_chain(other.get(name))):
+            flat[name] = made
+            continue
+        flat |= {f"{name}, {part}": made[part] for part in made if part not in ("type", "blocks")}
+        for block, settings in made["blocks"].items():
+            if block not in other[name]["blocks"] or not settings:
+                flat[f"{name}, block {block}"] = settings
+            else:
+                flat |= {f"{name}, block {block}, {n}": v for n, v in settings.items()}
+    return flat
+
+
+def _is_chain(made: Any) -> bool:
+    return isinstance(made, Mapping) and made.get("type") == "chain"

@@ -13,6 +13,7 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
+from evotune.analysis import text
 from evotune.checks import option, seconds
 from evotune.errors import (
     CheckpointError,
@@ -525,7 +526,7 @@ class _Interrupts:
 def after_each(
     study: Any, callbacks: Sequence[Callable[[Any, Trial], None]]
 ) -> Callable[[Trial], None]:
-    """Return one function that calls every callback with the study and a trial.
+    """Return one function that logs a trial and calls every callback with the study and the trial.
 
     Raises:
         StudyError: One of them cannot be called.
@@ -537,10 +538,22 @@ def after_each(
         )
 
     def call(trial: Trial) -> None:
+        if log.isEnabledFor(logging.INFO):
+            log.info("%s", _line(study, trial))
         for callback in callbacks:
             callback(study, trial)
 
     return call
+
+
+def _line(study: Any, trial: Trial) -> str:
+    """Return what became of a trial, and of which params."""
+    params = "  ".join(f"{name}={text.number(value)}" for name, value in trial.params.items())
+    if trial.failure is not None:
+        return f"trial {trial.number} failed  {text.shorten(trial.failure.message, 200)}  {params}"
+    metrics = [name for name in study.objectives.needed if name in trial.metrics]
+    scores = "  ".join(f"{name}={text.number(trial.metrics[name])}" for name in metrics)
+    return f"trial {trial.number} {trial.state}  {scores}  {params}"
 
 
 def executor_for(

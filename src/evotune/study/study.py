@@ -293,7 +293,8 @@ class Study:
         `image_classifier`. ``study.restore(model=model)`` loads into any model.
 
         Args:
-            number: The trial; by default the best one that has kept its weights.
+            number: The trial; by default the best one that has kept its weights, with several
+                objectives the best in the first.
             **objects: Objects to load into, under the names that were used in ``trial.keep``
                 (``model`` in a `SupervisedTask`); some may be left out.
 
@@ -319,6 +320,13 @@ class Study:
         trial = self._record(number)
         if trial.checkpoint is None:
             raise CheckpointError(f"trial {number} has kept no weights")
+        if trial.checkpoint.deleted:
+            raise CheckpointError(
+                f"the weights of trial {number} were deleted, as nothing needed them any more: of "
+                "those that no trial starts from, only the best trial's are kept, with several "
+                "objectives the best in the first. To train a network of these params again: "
+                f"task.fit(study.trials[{number}].params)"
+            )
         if not objects:
             return self._keeper.rebuild(trial)
         self._keeper.restore(trial, objects)

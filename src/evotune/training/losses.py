@@ -33,7 +33,8 @@ def find_loss(loss: str | Loss) -> Loss:
     Of several outputs by name, the loss is the sum of their losses.
 
     Raises:
-        TaskError: The name is not known, or the object is neither a name nor a callable.
+        TaskError: The name is not known, or the object is neither a name nor a callable. The
+            function that is returned raises it where labels do not fit the model's outputs.
     """
     if isinstance(loss, type):
         raise TaskError(f"loss= is the class {loss.__name__}; write loss={loss.__name__}()")
@@ -44,9 +45,15 @@ def find_loss(loss: str | Loss) -> Loss:
     function: Loss = pick("loss", loss, _OF_CLASSES | _ELEMENTWISE)
 
     def of_one(output: Tensor, target: Tensor) -> Tensor:
-        return (
-            function(*alike(output, target)) if loss in _ELEMENTWISE else function(output, target)
-        )
+        if loss in _ELEMENTWISE:
+            return function(*alike(output, target))
+        try:
+            return function(output, target)
+        except (IndexError, RuntimeError, ValueError) as error:
+            problem = _misfit(output, target)
+            if problem is None:
+                raise
+            raise TaskError(f"loss {loss!r} {problem}") from error
 
     def of_all(output: Any, target: Any) -> Tensor:
         if not isinstance(output, Mapping):
@@ -55,6 +62,33 @@ def find_loss(loss: str | Loss) -> Loss:
         return torch.stack([of_one(*pair) for pair in pairs.values()]).sum()
 
     return of_all
+
+
+def _misfit(output: Tensor, target: Tensor) -> str | None:
+    """Return what is wrong with the labels of classes where torch has refused them, in words."""
+    has, classes = tuple(target.shape), output.shape[1] if output.dim() > 1 else 0
+    needed = (*output.shape[:1], *output.shape[2:])
+    if has == output.shape and not target.is_floating_point() and classes:
+        return (
+            f"needs one label an example, and the targets have {classes} whole numbers each, shape "
+            f"{has}; of a one-hot code write y.argmax(axis=1)"
+        )
+    if has == (*needed, 1):
+        return f"needs labels of shape {needed}, got {has}; write y[:, 0]"
+    if has == needed and target.is_floating_point():
+        return (
+            f"needs labels that are whole numbers from 0 up, got {target.dtype}; write "
+            'y.astype(int) or y.long(), or a loss for numbers, such as "mse"'
+        )
+    if has == needed and classes and target.numel():
+        least, most = int(target.min()), int(target.max())
+        if least < 0 or most >= classes:
+            return (
+                f"needs labels from 0 to {classes - 1}, one for each of the {classes} outputs of "
+                f"the model, got some from {least} to {most}; if they begin at 1 write y - 1, if "
+                "there are more classes give the model more outputs"
+            )
+    return None
 
 
 def by_name(output: Mapping[str, Tensor], target: Any) -> dict[str, tuple[Tensor, Tensor]]:

@@ -21,7 +21,18 @@ from evotune.errors import CheckpointError, TaskError
 from evotune.protocols import TaskTraits
 from evotune.reading import ReadParams
 from evotune.training.costs import measured_costs, names_of_costs
-from evotune.training.data import Data, Source, batches, check_data, check_parts, load, part, reseed
+from evotune.training.data import (
+    Data,
+    InMemory,
+    Named,
+    Source,
+    batches,
+    check_data,
+    check_parts,
+    load,
+    part,
+    reseed,
+)
 from evotune.training.ensemble import Ensemble, loss_of_each
 from evotune.training.losses import Loss, find_loss
 from evotune.training.metrics import Metrics, find_metrics, measure
@@ -205,10 +216,20 @@ class SupervisedTask:
         return {name: part for name, part in data.items() if name != "test" or part is not None}
 
     def source(self, name: str, device: torch.device) -> Source:
-        """Return the data on a device, loaded once per process."""
+        """Return the data on a device, loaded once per process.
+
+        Raises:
+            TaskError: They hold no numbers, or are not what the template's networks read.
+        """
         if name not in self._sources:
             torch.manual_seed(FIXED_SEED)
-            self._sources[name] = load(name, getattr(self, name), device)
+            source = load(name, getattr(self, name), device)
+            check = (
+                None if inspect.isclass(self.model) else getattr(self.model, "check_inputs", None)
+            )
+            if check is not None and isinstance(source, InMemory | Named):
+                check(f"{name}=", source.inputs)
+            self._sources[name] = source
         return self._sources[name]
 
     def _run(self, trial: RunningTrial, device: torch.device) -> dict[str, float]:

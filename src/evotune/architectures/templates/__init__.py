@@ -48,9 +48,12 @@ def template_of(structure: Mapping[str, Any]) -> "Template":
     parts = structure if isinstance(structure, Mapping) else {}
     name = parts.get("template")
     if not all(isinstance(parts.get(part), Mapping) for part in ("options", "params")):
+        hint = (
+            "; of JSON text write rebuild(json.loads(text))" if isinstance(structure, str) else ""
+        )
         raise TaskError(
             "a structure is what network.structure is, a dict of template, options and params; "
-            f"got {structure!r}"
+            f"got {structure!r}{hint}"
         )
     if not isinstance(name, str) or name not in TEMPLATES:
         raise TaskError(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from evotune.architectures.blocks import Shape, find_block, receive_blocks, sent_blocks
 from evotune.architectures.fit import Limits, check_limits, fit
 from evotune.architectures.network import Network
+from evotune.architectures.templates.inputs import check_inputs
 from evotune.checks import option
 from evotune.errors import TaskError
 from evotune.protocols import Genome
@@ -121,6 +122,23 @@ class Template(ABC):
     def example(self, count: int = 1) -> tuple[Tensor, ...]:
         """Return inputs of the network, all zero, for a number of examples."""
         return (torch.zeros(count, *self.shape),)
+
+    @property
+    def vocabularies(self) -> dict[str, int]:
+        """Number of tokens of each input that has some, by its name; of a single one ``""``."""
+        return {}
+
+    def check_inputs(self, where: str, inputs: Any) -> None:
+        """Check examples before any network is trained on them.
+
+        Args:
+            where: What they are called in messages, such as ``train=``.
+            inputs: A tensor ``(examples, ...)``, or tensors by name.
+
+        Raises:
+            TaskError: The networks cannot read them, or would read them as something else.
+        """
+        check_inputs(self.name, where, inputs, self.example()[0], self.vocabularies)
 
     def check(self, space: Space) -> None:
         """Check every block that the chains of a space may have, before any network is built.

@@ -52,6 +52,10 @@ class SequenceModel(Template):
     def chains(self) -> dict[str, int]:
         return {self.time: 2, self.head: 1}
 
+    @property
+    def vocabularies(self) -> dict[str, int]:
+        return {} if self.vocabulary is None else {"": self.vocabulary}
+
     def example(self, count: int = 1) -> tuple[Tensor, ...]:
         if self.vocabulary is None:
             return super().example(count)

@@ -109,6 +109,10 @@ class SequenceToSequence(Template):
     def chains(self) -> dict[str, int]:
         return {self.encoder: 2, self.decoder: 2}
 
+    @property
+    def vocabularies(self) -> dict[str, int]:
+        return {"source": self.source_vocabulary, "target": self.target_vocabulary}
+
     def example(self, count: int = 1) -> tuple[Any, ...]:
         source, target = (torch.zeros(count, length, dtype=torch.long) for length in self.shape)
         return ({"source": source, "target": target},)

@@ -41,6 +41,10 @@ class TwoBranch(Template):
     def chains(self) -> dict[str, int]:
         return {self.frames: 3, self.time: 2, self.text: 2, self.head: 1}
 
+    @property
+    def vocabularies(self) -> dict[str, int]:
+        return {"text": self.vocabulary}
+
     def example(self, count: int = 1) -> tuple[Any, ...]:
         tokens = torch.zeros(count, self.length, dtype=torch.long)
         return ({"frames": torch.zeros(count, *self.shape), "text": tokens},)
