@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from evotune.algorithms.proxy_start import BEST, SPREAD, ProxyStart
+from evotune.algorithms.proxy_start import ProxyStart
 from evotune.errors import AlgorithmError
 from evotune.protocols import Traits
 from evotune.proxies.ranking import Agreement
@@ -165,7 +165,7 @@ class Generations:
         self.space = space
         self._start = StartingPopulation(space, design, seeds)
         self._proxies = proxies
-        chosen = 0 if proxies is None else BEST + SPREAD
+        chosen = 0 if proxies is None else proxies.size
         self.running = Generation(0, max(size, len(self._start.given) + chosen))
         self.strangers: list[Trial] = []
 

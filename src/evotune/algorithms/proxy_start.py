@@ -1,8 +1,8 @@
 """A search that begins with the networks which zero-cost proxies rank best.
 
 The proxies are evolved before anything is trained (`evotune.proxies.archive`). The best of the
-archive are trained first, among them a few that are spread over its ranks: of the best alone, a
-correlation of ranks and results would say little.
+archive are trained first, and soon a few random ones among them: where the best are no better than
+those, the proxies say nothing here, or mislead.
 """
 
 import logging
@@ -23,9 +23,9 @@ from evotune.trial import Proposal, Trial
 
 log = logging.getLogger("evotune")
 
-#: Genomes of the start: the best of the archive, and behind the first of them some that are spread
-#: over its ranks: soon, since poor proxies are noticed by them, and cost fewer trials then.
-BEST, SPREAD, FIRST = 10, 3, 3
+#: Genomes of the start: the best of the archive, and behind the first of them some random ones. A
+#: generation, which cannot give its start up, has fewer of the best.
+BEST, RANDOM, FIRST, BEST_OF_GENERATION = 10, 3, 3, 6
 #: How often a gene is changed to tell whether the proxies see it.
 CHANGES = 2
 #: Entries of a proposal's note: its rank, larger is better; and, of the first proposal, all genomes
@@ -41,8 +41,8 @@ class ProxyStart:
     Args:
         space: What may be searched.
         proxies: Function of params that returns scores by name.
-        gives_up: End the start as soon as its results speak against the proxies, by more than a
-            standard error; not for a generation whose trials must not depend on each other.
+        gives_up: End the start as soon as the first of the best and the random ones speak against
+            the proxies; not for a generation whose trials must not depend on each other.
 
     Attributes:
         agreement: Of proxies and results, once all trials of the start have ended.
@@ -86,8 +86,20 @@ class ProxyStart:
             archive = evolve(self._space, self._proxies, rng)
             took = time.monotonic() - began
             log.info("proxies: scored %d different networks in %.0f s", len(archive.genomes), took)
-            self._cache = (seed, spread(self._space, self._proxies, picked(archive), rng))
+            self._cache = (
+                seed,
+                spread(self._space, self._proxies, picked(archive, self._best), rng),
+            )
         return self._cache[1]
+
+    @property
+    def size(self) -> int:
+        """How many genomes it proposes at most."""
+        return self._best + RANDOM
+
+    @property
+    def _best(self) -> int:
+        return BEST if self._gives_up else BEST_OF_GENERATION
 
     def tell(self, trial: Trial) -> None:
         """Record a trial; the last one of the start says how well the proxies agree."""
@@ -97,22 +109,22 @@ class ProxyStart:
             return
         self._ended[trial.number] = trial
         found = agreement_of(list(self._ended.values()))
-        is_poor = self._gives_up and len(self._ended) >= FIRST + SPREAD
-        if len(self._ended) == len(self._picks) or (is_poor and found and found.high < 0):
+        is_told = self._gives_up and len(self._ended) >= FIRST + RANDOM
+        if len(self._ended) == len(self._picks) or (is_told and found and found.correlation < 0):
             self._is_over, self.agreement = True, found
             say(found)
 
 
-def picked(archive: Archive) -> list[Pick]:
-    """Return the best genomes of an archive and some spread over its ranks, with their ranks.
+def picked(archive: Archive, best: int = BEST) -> list[Pick]:
+    """Return the best genomes of an archive and the first random ones of it, with their ranks.
 
-    The spread ones come behind the first few of the best, so that poor proxies are noticed early.
+    Args:
+        archive: The archive.
+        best: How many of the best; the random ones come behind the first of them.
     """
-    ranks, order = archive.ranks(), archive.order()
-    best, rest = order[:BEST], order[BEST:]
-    places = [len(rest) * (k + 1) // (SPREAD + 1) for k in range(SPREAD)]
-    spread = [rest[place] for place in dict.fromkeys(places) if rest]
-    chosen = [*best[:FIRST], *spread, *best[FIRST:]]
+    ranks, order = archive.ranks(), archive.order()[:best]
+    random = [k for k in range(len(archive.genomes)) if k not in order][:RANDOM]
+    chosen = [*order[:FIRST], *random, *order[FIRST:]]
     return [(archive.genomes[k], float(ranks[k])) for k in chosen]
 
 
