@@ -25,7 +25,7 @@ log = logging.getLogger("evotune")
 
 #: Genomes of the start: the best of the archive, and behind the first of them some random ones. A
 #: generation, which cannot give its start up, has fewer of the best.
-BEST, RANDOM, FIRST, BEST_OF_GENERATION = 10, 3, 3, 6
+BEST, RANDOM, FIRST, BEST_OF_GENERATION = 10, 3, 3, 8
 #: How often a gene is changed to tell whether the proxies see it.
 CHANGES = 2
 #: Entries of a proposal's note: its rank, larger is better; and, of the first proposal, all genomes
