@@ -119,7 +119,7 @@ def test_agreement_is_said_and_kept(make, caplog):
     found = study.algorithm.agreement
     assert found.correlation > 0.7
     assert found.low <= found.high <= 1.0
-    assert found.trials == (9 if make is MAKERS["Genetic"] else 13)
+    assert found.trials == (11 if make is MAKERS["Genetic"] else 13)
     assert f"agree with the results: {found}" in caplog.text
 
 
@@ -134,7 +134,7 @@ def test_proxies_upside_down_are_noticed(make, caplog):
 def test_a_start_that_results_speak_against_is_given_up():
     """Where trials may depend on each other: generations end what they began."""
     upside_down = {"proxies": lambda params: {"first": -hopeful(params)["first"]}}
-    for name, trials in (("Hybrid", 6), ("ageing", 6), ("Genetic", 9)):
+    for name, trials in (("Hybrid", 6), ("ageing", 6), ("Genetic", 11)):
         study = study_of(MAKERS[name](**upside_down))
         study.run(value, trials=20)
         assert study.algorithm.agreement.trials == trials
@@ -172,7 +172,7 @@ def test_seeds_come_first():
         study = study_of(make(proxies=hopeful, seeds=[seed]))
         study.run(value, trials=14)
         assert study.trials[0].params == seed
-        assert study.algorithm.agreement.trials == (9 if make is MAKERS["Genetic"] else 13)
+        assert study.algorithm.agreement.trials == (11 if make is MAKERS["Genetic"] else 13)
 
 
 def test_failed_trials_of_the_start_do_not_count():

@@ -25,7 +25,7 @@ log = logging.getLogger("evotune")
 
 #: Genomes of the start: the best of the archive, and behind the first of them some random ones. A
 #: generation, which cannot give its start up, has fewer of the best.
-BEST, RANDOM, FIRST, BEST_OF_GENERATION = 10, 3, 3, 6
+BEST, RANDOM, FIRST, BEST_OF_GENERATION = 10, 3, 3, 8
 #: How often a gene is changed to tell whether the proxies see it.
 CHANGES = 2
 #: Entries of a proposal's note: its rank, larger is better; and, of the first proposal, all genomes
@@ -42,7 +42,8 @@ class ProxyStart:
         space: What may be searched.
         proxies: Function of params that returns scores by name.
         gives_up: End the start as soon as the first of the best and the random ones speak against
-            the proxies; not for a generation whose trials must not depend on each other.
+            the proxies, by more than a standard error; not for a generation, whose trials must not
+            depend on each other.
 
     Attributes:
         agreement: Of proxies and results, once all trials of the start have ended.
@@ -110,7 +111,7 @@ class ProxyStart:
         self._ended[trial.number] = trial
         found = agreement_of(list(self._ended.values()))
         is_told = self._gives_up and len(self._ended) >= FIRST + RANDOM
-        if len(self._ended) == len(self._picks) or (is_told and found and found.correlation < 0):
+        if len(self._ended) == len(self._picks) or (is_told and found and found.high < 0):
             self._is_over, self.agreement = True, found
             say(found)
 
