@@ -1,3 +1,5 @@
+import pytest
+
 from evotune.algorithms import recipes
 from evotune.algorithms.auto import auto
 from evotune.algorithms.evolution_strategy import EvolutionStrategy
@@ -33,7 +35,10 @@ class TestGrid(AlgorithmContract):
         return Grid(space, points=3)
 
 
+@pytest.mark.usefixtures("quick")
 class TestAuto(AlgorithmContract):
+    improves = False  # it is `Hybrid` here, whose tests show that it does
+
     def make(self, space: Space) -> Algorithm:
         return auto(space, trials=50)
 

@@ -11,21 +11,10 @@ from evotune.protocols import Algorithm
 from evotune.seeding import generator
 from evotune.space import Bool, Choice, Fixed, Float, Int, Ordinal, Space
 from evotune.study.study import Study
-from evotune.surrogates import candidates as pool
-from evotune.surrogates import gaussian_process
 from evotune.testing.algorithms import SPACES, AlgorithmContract, Rehearsal, foreign_trials, sphere
 
 MIXED = SPACES["mixed"]
 CUBE = Space({f"x{k}": Float(0.0, 1.0) for k in range(5)})
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Less work for a proposal, where its quality does not matter."""
-    monkeypatch.setattr(pool, "FIRST", 48)
-    monkeypatch.setattr(pool, "LATER", 1)
-    monkeypatch.setattr(pool, "CANDIDATES", 24)
-    monkeypatch.setattr(gaussian_process, "STEPS", 2)
 
 
 @pytest.mark.usefixtures("quick")

@@ -16,7 +16,6 @@ from evotune.errors import AlgorithmError
 from evotune.proxies import archive
 from evotune.space import Choice, Float, Int, Space
 from evotune.study.study import Study
-from evotune.surrogates import candidates, gaussian_process
 from evotune.testing.algorithms import AlgorithmContract, Rehearsal, sphere
 
 SPACE = Space(a=Int(1, 200), b=Float(0.0, 1.0), kind=Choice("x", "y", "z"))
@@ -43,15 +42,6 @@ def any_params(params):
 
 def value(trial):
     return {"value": trial.params["a"] + 10.0 * trial.params["b"]}
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Less work for a proposal, where its quality does not matter."""
-    monkeypatch.setattr(candidates, "FIRST", 48)
-    monkeypatch.setattr(candidates, "LATER", 1)
-    monkeypatch.setattr(candidates, "CANDIDATES", 24)
-    monkeypatch.setattr(gaussian_process, "STEPS", 2)
 
 
 @pytest.mark.usefixtures("quick")

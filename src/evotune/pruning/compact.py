@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
+from evotune.proxies.watching import ACTIVATIONS
+
 log = logging.getLogger("evotune")
 
 _CONVS = (nn.Conv1d, nn.Conv2d)
@@ -30,14 +32,9 @@ _POINTWISE = (
     *(nn.Tanh, nn.Sigmoid, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Softplus, nn.Softsign),
     *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.LogSigmoid),
 )
-_POINTWISE_CALLS = frozenset(
-    name + end
-    for name in (
-        *("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "tanh"),
-        *("sigmoid", "hardtanh", "hardswish", "hardsigmoid", "softplus", "softsign", "neg", "abs"),
-        *("dropout", "contiguous", "clone", "float", "logsigmoid", "clamp", "exp", "square"),
-    )
-    for end in ("", "_")
+#: Without prelu, which may have a parameter for each channel.
+_POINTWISE_CALLS = (ACTIVATIONS - {"prelu"}) | frozenset(
+    ["dropout", "contiguous", "clone", "float", "clamp", "exp", "square", "abs", "neg"]
 )
 _SHAPES = frozenset(
     ["view", "reshape", "flatten", "permute", "transpose", "movedim", "squeeze", "unsqueeze"]

@@ -13,18 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from evotune.proxies.watching import ACTIVATIONS
 from evotune.pruning.layers import Layer, watched
 
-_ACTIVATIONS = frozenset(
-    name + end
-    for name in (
-        *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu"),
-        *("mish", "tanh", "sigmoid", "hardtanh", "hardswish", "hardsigmoid", "softplus"),
-        *("softsign", "tanhshrink", "softshrink", "hardshrink", "logsigmoid", "threshold"),
-        *("softmax", "log_softmax", "dropout"),
-    )
-    for end in ("", "_")
-)
+_BENDING = ACTIVATIONS | {"softmax", "log_softmax", "dropout", "dropout_"}
 _SAMEWISE = frozenset(["layer_norm", "group_norm", "instance_norm", "rms_norm"])
 _EVERYTHING = 2**62
 
@@ -55,7 +47,7 @@ class _Straight(TorchFunctionMode):
     ) -> Any:
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
-        if name in _ACTIVATIONS:
+        if name in _BENDING:
             return _named("input", 0, args, kwargs)
         if name == "batch_norm":
             return _scaled(args, kwargs)

@@ -1,0 +1,14 @@
+"""What tests of algorithms share."""
+
+import pytest
+
+from evotune.surrogates import candidates, gaussian_process
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Less work for a proposal of a surrogate, where its quality does not matter."""
+    monkeypatch.setattr(candidates, "FIRST", 48)
+    monkeypatch.setattr(candidates, "LATER", 1)
+    monkeypatch.setattr(candidates, "CANDIDATES", 24)
+    monkeypatch.setattr(gaussian_process, "STEPS", 2)
