@@ -5,6 +5,7 @@ layers that can be watched and changed; `pieces` says which of their weights are
 original layer's, so that masks and weights get back.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ class Piece:
     bias: str | None = None
 
 
-class Lowered(nn.Module):
+class Lowered(nn.Module, ABC):
     """A layer written with linear ones.
 
     Attributes:
@@ -47,9 +48,9 @@ class Lowered(nn.Module):
     flowing = False
 
     @property
+    @abstractmethod
     def pieces(self) -> list[Piece]:
         """Where its weights come from."""
-        raise NotImplementedError
 
     def _gate(self, gate: Tensor, value: Tensor) -> Tensor:
         return (gate + value) / 2 if self.flowing else gate * value
