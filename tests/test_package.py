@@ -83,6 +83,7 @@ PAGES = [
     "docs/comparison.md",
     "docs/decisions.md",
     "docs/faults.md",
+    "docs/guide.md",
     "docs/pruning.md",
     "docs/structures.md",
     "docs/references.md",
