@@ -37,11 +37,7 @@ def test_rows_that_do_not_divide_stay_dense():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_channels_of_every_kind_of_network(name):
     model, inputs = made(name)
-    try:
-        result = et.prune(model, 0.5, data=inputs, structure="channels")
-    except TaskError as error:  # where there is one layer that counts, or too few channels
-        assert "channels" in str(error)
-        return
+    result = et.prune(model, 0.5, data=inputs, structure="channels")
     assert result.sparsity >= 0.5
     small = result.compact()
     with torch.no_grad():
