@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from os import PathLike
 from typing import Any
 
 import torch
@@ -11,12 +12,14 @@ from torch import Tensor, nn
 from evotune.checks import did_you_mean, option, seconds
 from evotune.errors import TaskError
 from evotune.pruning import fine_tuning, refinement
+from evotune.pruning.checkpoint import Checkpoint, identity, named
 from evotune.pruning.examples import Examples, examples_of
 from evotune.pruning.methods import METHODS, Method, Rounds, convolutional
 from evotune.pruning.result import Pruned
 from evotune.pruning.rounds import Pruning
 from evotune.pruning.search import Searched
-from evotune.pruning.working import Working, copied
+from evotune.pruning.working import Working, as_float, copied
+from evotune.training.data import each
 
 log = logging.getLogger("evotune")
 
@@ -40,6 +43,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
     examples: int | None = None,
     seed: int = 0,
     budget: float | None = None,
+    checkpoint: str | PathLike[str] | None = None,
 ) -> Pruned:
     """Remove most weights of a trained network; the network itself stays as it is.
 
@@ -64,50 +68,64 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         examples: Most examples that are looked at.
         seed: Of all draws: the same arguments give the same masks.
         budget: Seconds after which refinement ends.
+        checkpoint: A file in which the refinement is kept every few seconds: the same call, after
+            whatever ended this one, goes on from there and comes to the same end.
 
     Returns:
         What is left: ``result.model`` is a module like the given one.
 
     Raises:
         TaskError: Something cannot be pruned or done; the words say what to write.
+        CheckpointError: The checkpoint cannot be written or read, or is of another pruning.
 
     Example::
 
         result = et.prune(model, sparsity=0.98, data=(x, y))
         result.model(x)
     """
-    option("sparsity", sparsity, "(0, 1)", error_type=TaskError)
+    sparsity = option("sparsity", sparsity, "(0, 1)", error_type=TaskError)
     steps = int(option("refine", refine, "[0, inf)", whole=True, error_type=TaskError))
     epochs = int(option("fine_tune", fine_tune, "[0, inf)", whole=True, error_type=TaskError))
-    is_over = _clock(budget)
+    began, is_over = time.monotonic(), _clock(budget)
+    asked = {"sparsity": sparsity, "method": method, "seed": seed, "examples": examples}
     model = copied(model)
     found = examples_of(data, labels, loss)
     if epochs and found.targets is None:
         raise TaskError("fine_tune= trains on labels: write data=(inputs, labels)")
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    of = {} if checkpoint is None else identity(model, found, asked | {"loss": loss})
+    saved = Checkpoint(checkpoint, of, device)
     working, pruning = _ready(model, found, examples, seed, device)
+    dense_loss = pruning.measured()
     keep = _kept(sparsity, pruning.size)
-    chosen = _method(method, sparsity, pruning)
-    if method == "search":
-        chosen = Searched(_ready(model, found, OF_SEARCH, seed, device)[1], seed)
-    chosen(pruning, keep)
-    if not isinstance(chosen, Rounds | Searched):
-        pruning.masks = pruning.live()
-        pruning.compensate()
-    losses: tuple[float, ...] = ()
-    if steps:
+    state = saved.load(steps)
+    if state is None:
+        chosen = _method(method, sparsity, pruning)
+        if method == "search":
+            chosen = Searched(_ready(model, found, OF_SEARCH, seed, device)[1], seed)
+        chosen(pruning, keep)
+        if not isinstance(chosen, Rounds | Searched):
+            pruning.masks = pruning.live()
+            pruning.compensate()
         state = refinement.begin(pruning, keep)
-        refinement.refine(pruning, state, keep, steps, seed, is_over)
-        losses = state.losses
+        saved.save(state)
+    refinement.refine(pruning, state, keep, steps, seed, is_over, saved.after)
+    saved.save(state)
     if not all(mask.any() for mask in pruning.masks.values()):
         log.warning("at sparsity %g nothing flows through the network any more", sparsity)
     result = working.finished(pruning.masks)
     if epochs:
         source = found.source(device)
         fine_tuning.fine_tune(result, source, found.loss, epochs, seed, device)
+    loss_now = _loss(result, pruning) if epochs else state.loss
     result.train(model.training)
     masks, few = working.masks(pruning.masks), found.some(4, seed, device).inputs
-    return Pruned(result, masks, pruning.size, few, dict(working.left_dense), losses)
+    few = each(lambda part, given: part.to(given.dtype), few, found.inputs)  # halves again
+    asked |= {"refine": steps, "fine_tune": epochs, "examples": pruning.examples}
+    asked |= {"method": named(method), "labels": found.targets is not None}
+    taken = {"dense_loss": dense_loss, "loss": loss_now, "seconds": time.monotonic() - began}
+    left = dict(working.left_dense)
+    return Pruned(result, masks, pruning.size, few, left, state.losses, asked, taken)
 
 
 def _ready(
@@ -122,6 +140,12 @@ def _ready(
     some = examples.some(most or (OF_IMAGES if is_image else EXAMPLES), seed, device)
     goal = some.goal(working.network, seed)
     return working, Pruning(working.network, working.layers, some.inputs, goal)
+
+
+def _loss(result: nn.Module, pruning: Pruning) -> float:
+    """Return the loss on the calibration examples, which are no halves."""
+    with torch.no_grad():
+        return float(pruning.goal.loss(as_float(copied(result)).eval()(pruning.inputs)))
 
 
 def _kept(sparsity: float, size: int) -> int:

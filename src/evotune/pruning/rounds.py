@@ -1,5 +1,6 @@
 """Pruning in rounds: score, keep the best, refit, and score again on the refitted weights."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from evotune.pruning.goals import Goal
 from evotune.pruning.layers import Layer, watched
 from evotune.pruning.scores import Activity, Score
 from evotune.training.data import count
+
+log = logging.getLogger("evotune")
 
 Masks = dict[str, Tensor]
 
@@ -172,3 +175,4 @@ def prune_in_rounds(pruning: Pruning, score: Score, keep: int, rounds: int, star
         pruning.masks = keep_best(scores, pruning.masks, min(count, pruning.size))
         pruning.masks = pruning.live()
         pruning.compensate()
+        log.info("round %d of %d: %d of %d weights", number, rounds, count, pruning.size)
