@@ -25,7 +25,7 @@ class Pruned:
         losses: The loss on the calibration examples after each step of refinement.
         asked: The options of `prune` that made it, by name.
         measured: ``dense_loss`` and ``loss`` on the calibration examples, before and after, and the
-            ``seconds`` that it took.
+            ``seconds`` that the call took.
     """
 
     model: nn.Module
