@@ -202,7 +202,7 @@ def _quality(quality: Quality) -> Section:
         (form, *(number(float(metrics[n])) if n in metrics else "–" for n in names))
         for form, metrics in quality.items()
     )
-    caption = "Measured on the data that were given, all of them; they were also pruned with."
+    caption = "Measured on all of the data that were given, on some of which it was pruned."
     return Section("quality", "Quality", caption, table=Table(("network", *names), tuple(rows)))
 
 
@@ -237,7 +237,7 @@ def _layers(rows: list[LayerRow], pruned: Any) -> Table:
             " × ".join(map(str, row.shape)),
             f"{row.size:,}",
             f"{row.kept:,}",
-            percent(row.density),
+            f"{100 * row.density:.4g} %",
             str(row.rows),
             str(row.columns),
         )
