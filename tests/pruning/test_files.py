@@ -91,7 +91,7 @@ def test_modes_half_precision_and_names_of_inputs(tmp_path):
     loaded = et.Pruned.load(path, perceptron().bfloat16().eval())
     assert loaded.model.training
     assert torch.equal(outputs(loaded.model, x.bfloat16()), outputs(result.model, x.bfloat16()))
-    with pytest.raises(CheckpointError, match="of bfloat16 there and .* of float32 here"):
+    with pytest.raises(CheckpointError, match=r"of bfloat16 there and .* of float32 here"):
         et.Pruned.load(path, perceptron())
 
 

@@ -37,7 +37,7 @@ def load_network(spec: str, weights: str | None) -> nn.Module:
     model = factory if isinstance(factory, nn.Module) else _called(spec, factory)
     if not isinstance(model, nn.Module):
         raise ConfigError(
-            f"{spec} returned a {type(model).__name__}; a function is needed that returns an nn.Module"
+            f"{spec} must return an nn.Module; what it returned is of class {type(model).__name__}"
         )
     if weights is not None:
         path = user_path(weights, CheckpointError)
