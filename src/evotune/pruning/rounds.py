@@ -1,5 +1,6 @@
 """Pruning in rounds: score, keep the best, refit, and score again on the refitted weights."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,8 @@ from evotune.pruning.goals import Goal
 from evotune.pruning.layers import Layer, watched
 from evotune.pruning.scores import Activity, Score
 from evotune.training.data import count
+
+log = logging.getLogger("evotune")
 
 #: Which weights stay, by the name of the layer, ``(groups, rows, columns)``.
 Masks = dict[str, Tensor]
@@ -227,3 +230,4 @@ def prune_in_rounds(pruning: Pruning, score: Score, keep: int, rounds: int, star
         pruning.masks = pruning.keep(scores, min(count, pruning.size))
         pruning.masks = pruning.live()
         pruning.compensate()
+        log.info("round %d of %d: %d of %d weights", number, rounds, count, pruning.size)
