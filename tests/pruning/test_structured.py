@@ -15,7 +15,7 @@ def convolutional():
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * 4, 3)), torch.randn(40, 4, 6, 6)
 
 
-@pytest.mark.parametrize("method", ["auto", "magnitude", "lamp", "synflow", "search"])
+@pytest.mark.parametrize("method", ["auto", "magnitude", "lamp", "synflow"])
 def test_so_many_of_each_group_of_neighbours(method):
     """Neighbours read neighbouring channels at one place of the kernel."""
     model, x = convolutional()

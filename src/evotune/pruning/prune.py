@@ -1,10 +1,12 @@
 """Most weights of a trained network removed, so that what is left does what all of them did."""
 
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +16,13 @@ from evotune.errors import TaskError
 from evotune.pruning import fine_tuning, refinement
 from evotune.pruning.calibration import OF_SEARCH, device_of, kept_of, ready
 from evotune.pruning.checkpoint import Checkpoint, identity, named
-from evotune.pruning.examples import examples_of
+from evotune.pruning.examples import Examples, examples_of
 from evotune.pruning.methods import METHODS, Method, Rounds, convolutional
 from evotune.pruning.result import Pruned
 from evotune.pruning.rounds import Pruning
-from evotune.pruning.search import Searched
+from evotune.pruning.search import Searched, refitted
 from evotune.pruning.structured import Structure, structure_of
+from evotune.pruning.sweep import Sweep
 from evotune.pruning.working import as_float, copied
 from evotune.training.data import each
 
@@ -31,7 +34,8 @@ DEFAULT = 0.98
 EXTREME = 0.97
 
 
-def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
+@overload
+def prune(
     model: nn.Module,
     sparsity: float | None = None,
     *,
@@ -46,7 +50,40 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
     seed: int = 0,
     budget: float | None = None,
     checkpoint: str | PathLike[str] | None = None,
-) -> Pruned:
+) -> Pruned: ...
+@overload
+def prune(
+    model: nn.Module,
+    sparsity: Sequence[float],
+    *,
+    data: Any,
+    labels: Any = None,
+    loss: str | Callable[..., Tensor] | None = None,
+    method: str | Method = "auto",
+    refine: int = 0,
+    fine_tune: int = 0,
+    structure: str | None = None,
+    examples: int | None = None,
+    seed: int = 0,
+    budget: float | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+) -> Sweep: ...
+def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
+    model: nn.Module,
+    sparsity: float | Sequence[float] | None = None,
+    *,
+    data: Any,
+    labels: Any = None,
+    loss: str | Callable[..., Tensor] | None = None,
+    method: str | Method = "auto",
+    refine: int = 0,
+    fine_tune: int = 0,
+    structure: str | None = None,
+    examples: int | None = None,
+    seed: int = 0,
+    budget: float | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+) -> Pruned | Sweep:
     """Remove most weights of a trained network; the network itself stays as it is.
 
     Weights go in rounds by how much flows through them, and after each round those that are left
@@ -56,7 +93,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         model: The trained network.
         sparsity: The share of the weights that go, in (0, 1), of linear and convolutional layers,
             recurrent layers and attention; biases, norms and embeddings stay. By default 0.98, or
-            what the structure says.
+            what the structure says. A list of several gives a `Sweep`: the network pruned to each.
         data: Examples as the network takes them: a tensor or array ``(examples, ...)``, a dict of
             them, or a pair (inputs, labels). A thousand are enough, and labels are not needed.
         labels: Labels ``(examples, ...)``, where they are not in data.
@@ -73,7 +110,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
             makes a smaller network. None: single weights, which loses least.
         examples: Most examples that are looked at.
         seed: Of all draws: the same arguments give the same masks.
-        budget: Seconds after which refinement ends.
+        budget: Seconds after which refinement ends, of each sparsity.
         checkpoint: A file in which the refinement is kept every few seconds: the same call, after
             whatever ended this one, goes on from there and comes to the same end.
 
@@ -89,54 +126,103 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         result = et.prune(model, sparsity=0.98, data=(x, y))
         result.model(x)
     """
-    steps = int(option("refine", refine, "[0, inf)", whole=True, error_type=TaskError))
-    epochs = int(option("fine_tune", fine_tune, "[0, inf)", whole=True, error_type=TaskError))
     pattern = structure_of(structure)
-    if pattern is not None and (steps or method in ("erk", "uniform")):
-        what = "refine= moves single weights" if steps else f"method={method!r} fills layers"
+    asked = Asked(
+        method,
+        int(option("refine", refine, "[0, inf)", whole=True, error_type=TaskError)),
+        int(option("fine_tune", fine_tune, "[0, inf)", whole=True, error_type=TaskError)),
+        structure,
+        examples,
+        seed,
+        None if budget is None else seconds("budget", budget, "(0, inf]", TaskError),
+    )
+    if pattern is not None and (asked.refine or method in ("erk", "uniform")):
+        what = "refine= moves single weights" if refine else f"method={method!r} fills layers"
         raise TaskError(f"{what}, which structure={structure!r} does not allow; leave one out")
-    wanted = _wanted(sparsity, pattern)
-    began, is_over = time.monotonic(), _clock(budget)
-    asked = {"sparsity": wanted, "method": method, "seed": seed, "examples": examples}
-    asked |= {} if structure is None else {"structure": structure}
-    model = copied(model)
+    given = copied(model)
     found = examples_of(data, labels, loss)
-    if epochs and found.targets is None:
+    if asked.fine_tune and found.targets is None:
         raise TaskError("fine_tune= trains on labels: write data=(inputs, labels)")
-    device = device_of(model)
-    of = {} if checkpoint is None else identity(model, found, asked | {"loss": loss})
-    saved = Checkpoint(checkpoint, of, device)
-    working, pruning = ready(model, found, examples, seed, pattern)
+    if isinstance(sparsity, str) or not isinstance(sparsity, Iterable):
+        wanted = _wanted(sparsity, pattern)
+        of: dict[str, Any] = {
+            "sparsity": wanted,
+            "method": method,
+            "seed": seed,
+            "examples": examples,
+        }
+        of |= {"loss": loss, "structure": structure}
+        of = {} if checkpoint is None else identity(given, found, of)
+        return _pruned(given, found, asked, wanted, Checkpoint(checkpoint, of, device_of(given)))
+    if checkpoint is not None:
+        raise TaskError("checkpoint= is a file of one sparsity; prune to each by itself")
+    several = [_wanted(each, pattern) for each in sparsity]
+    if not several:
+        raise TaskError("sparsity=[] names none; write such as [0.8, 0.9, 0.95, 0.98]")
+    nowhere = Checkpoint(None, {}, device_of(given))
+    return Sweep(tuple(_pruned(given, found, asked, wanted, nowhere) for wanted in several))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Options of `prune`, checked."""
+
+    method: str | Method
+    refine: int
+    fine_tune: int
+    structure: str | None
+    examples: int | None
+    seed: int
+    budget: float | None
+
+
+def _pruned(
+    model: nn.Module, found: Examples, asked: Asked, sparsity: float, saved: Checkpoint
+) -> Pruned:
+    """Return what is left of a network at one sparsity."""
+    began, is_over = time.monotonic(), _clock(asked.budget)
+    seed, device = asked.seed, device_of(model)
+    pattern = structure_of(asked.structure)
+    working, pruning = ready(model, found, asked.examples, seed, pattern)
     dense_loss = pruning.measured()
-    keep = kept_of(wanted, pruning.size)
-    state = saved.load(steps)
+    keep = kept_of(sparsity, pruning.size)
+    state = saved.load(asked.refine)
     if state is None:
-        chosen = _method(method, wanted, pruning)
-        if method == "search":
+        chosen = _method(asked.method, sparsity, pruning)
+        if asked.method == "search":
             chosen = Searched(ready(model, found, OF_SEARCH, seed, pattern)[1], seed)
         chosen(pruning, keep)
         if not isinstance(chosen, Rounds | Searched):
-            pruning.masks = pruning.live()
-            pruning.compensate()
+            refitted(pruning)
         state = refinement.begin(pruning, keep)
         saved.save(state)
-    refinement.refine(pruning, state, keep, steps, seed, is_over, saved.after)
+    refinement.refine(pruning, state, keep, asked.refine, seed, is_over, saved.after)
     saved.save(state)
     if not all(mask.any() for mask in pruning.masks.values()):
-        log.warning("at sparsity %g nothing flows through the network any more", wanted)
+        log.warning("at sparsity %g nothing flows through the network any more", sparsity)
     result = working.finished(pruning.masks)
-    if epochs:
+    if asked.fine_tune:
         source = found.source(device)
-        fine_tuning.fine_tune(result, source, found.loss, epochs, seed, device)
-    loss_now = _loss(result, pruning) if epochs else state.loss
+        fine_tuning.fine_tune(result, source, found.loss, asked.fine_tune, seed, device)
+    loss = _loss(result, pruning) if asked.fine_tune else state.loss
     result.train(model.training)
-    masks, few = working.masks(pruning.masks), found.some(4, seed, device).inputs
+    few = found.some(4, seed, device).inputs
     few = each(lambda part, given: part.to(given.dtype), few, found.inputs)  # halves again
-    asked |= {"refine": steps, "fine_tune": epochs, "examples": pruning.examples}
-    asked |= {"method": named(method), "labels": found.targets is not None}
-    taken = {"dense_loss": dense_loss, "loss": loss_now, "seconds": time.monotonic() - began}
-    left = dict(working.left_dense)
-    return Pruned(result, masks, pruning.size, few, left, state.losses, asked, taken)
+    options: dict[str, Any] = {"sparsity": sparsity, "method": named(asked.method), "seed": seed}
+    options |= {"refine": asked.refine, "fine_tune": asked.fine_tune}
+    options |= {"examples": pruning.examples, "labels": found.targets is not None}
+    options |= {} if asked.structure is None else {"structure": asked.structure}
+    taken = {"dense_loss": dense_loss, "loss": loss, "seconds": time.monotonic() - began}
+    return Pruned(
+        result,
+        working.masks(pruning.masks),
+        pruning.size,
+        few,
+        dict(working.left_dense),
+        state.losses,
+        options,
+        taken,
+    )
 
 
 def _loss(result: nn.Module, pruning: Pruning) -> float:
@@ -177,7 +263,5 @@ def _method(method: str | Method, sparsity: float, pruning: Pruning) -> Method:
 
 def _clock(budget: float | None) -> Callable[[], bool]:
     """Return a function that tells whether so many seconds have passed."""
-    if budget is None:
-        return lambda: False
-    end = time.monotonic() + seconds("budget", budget, "(0, inf]", TaskError)
+    end = math.inf if budget is None else time.monotonic() + budget
     return lambda: time.monotonic() >= end
