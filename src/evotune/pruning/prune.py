@@ -16,8 +16,9 @@ from evotune.pruning.checkpoint import Checkpoint, identity, named
 from evotune.pruning.examples import Examples, examples_of
 from evotune.pruning.methods import METHODS, Method, Rounds, convolutional
 from evotune.pruning.result import Pruned
-from evotune.pruning.rounds import Pruning
+from evotune.pruning.rounds import Pruning, keep_best
 from evotune.pruning.search import Searched
+from evotune.pruning.structured import Channels, InGroups, structure_of
 from evotune.pruning.working import Working, as_float, copied
 from evotune.training.data import each
 
@@ -32,7 +33,7 @@ EXTREME = 0.97
 
 def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
     model: nn.Module,
-    sparsity: float = 0.98,
+    sparsity: float | None = None,
     *,
     data: Any,
     labels: Any = None,
@@ -40,6 +41,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
     method: str | Method = "auto",
     refine: int = 0,
     fine_tune: int = 0,
+    structure: str | None = None,
     examples: int | None = None,
     seed: int = 0,
     budget: float | None = None,
@@ -53,7 +55,8 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
     Args:
         model: The trained network.
         sparsity: The share of the weights that go, in (0, 1), of linear and convolutional layers,
-            recurrent layers and attention; biases, norms and embeddings stay.
+            recurrent layers and attention; biases, norms and embeddings stay. By default 0.98, or
+            what the structure says.
         data: Examples as the network takes them: a tensor or array ``(examples, ...)``, a dict of
             them, or a pair (inputs, labels). A thousand are enough, and labels are not needed.
         labels: Labels ``(examples, ...)``, where they are not in data.
@@ -65,6 +68,9 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
             (`evotune.pruning.rounds.Pruning`, number of weights that stay).
         refine: Steps of an evolution that drops and grows connections; 300 are a good number.
         fine_tune: Epochs of training afterwards, on all of the data; they need labels.
+        structure: ``"2:4"``, or other such numbers: at most 2 of each 4 neighbouring weights of a
+            row stay. ``"channels"``: whole features and channels go, so that `Pruned.compact`
+            makes a smaller network. None: single weights, which loses least.
         examples: Most examples that are looked at.
         seed: Of all draws: the same arguments give the same masks.
         budget: Seconds after which refinement ends.
@@ -83,11 +89,16 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         result = et.prune(model, sparsity=0.98, data=(x, y))
         result.model(x)
     """
-    sparsity = option("sparsity", sparsity, "(0, 1)", error_type=TaskError)
     steps = int(option("refine", refine, "[0, inf)", whole=True, error_type=TaskError))
     epochs = int(option("fine_tune", fine_tune, "[0, inf)", whole=True, error_type=TaskError))
+    pattern = structure_of(structure)
+    sparsity = _wanted(sparsity, pattern)
+    if pattern is not None and (refine or method in ("erk", "uniform")):
+        what = "refine= moves single weights" if refine else f"method={method!r} fills layers"
+        raise TaskError(f"{what}, which structure={structure!r} does not allow; leave one out")
     began, is_over = time.monotonic(), _clock(budget)
-    asked = {"sparsity": sparsity, "method": method, "seed": seed, "examples": examples}
+    asked = {"sparsity": sparsity, "method": method, "structure": structure, "seed": seed}
+    asked["examples"] = examples
     model = copied(model)
     found = examples_of(data, labels, loss)
     if epochs and found.targets is None:
@@ -95,14 +106,14 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     of = {} if checkpoint is None else identity(model, found, asked | {"loss": loss})
     saved = Checkpoint(checkpoint, of, device)
-    working, pruning = _ready(model, found, examples, seed, device)
+    working, pruning = _ready(model, found, examples, seed, device, pattern)
     dense_loss = pruning.measured()
     keep = _kept(sparsity, pruning.size)
     state = saved.load(steps)
     if state is None:
         chosen = _method(method, sparsity, pruning)
         if method == "search":
-            chosen = Searched(_ready(model, found, OF_SEARCH, seed, device)[1], seed)
+            chosen = Searched(_ready(model, found, OF_SEARCH, seed, device, pattern)[1], seed)
         chosen(pruning, keep)
         if not isinstance(chosen, Rounds | Searched):
             pruning.masks = pruning.live()
@@ -129,17 +140,40 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
 
 
 def _ready(
-    model: nn.Module, examples: Examples, most: int | None, seed: int, device: torch.device
+    model: nn.Module,
+    examples: Examples,
+    most: int | None,
+    seed: int,
+    device: torch.device,
+    structure: InGroups | Channels | None = None,
 ) -> tuple[Working, Pruning]:
     """Return a copy of a network that may be pruned, on some examples."""
     if most is not None:
         most = int(option("examples", most, "[2, inf)", whole=True, error_type=TaskError))
     few = examples.some(2, seed, device).inputs
     working = Working(model, few, seed)
+    if structure is not None:
+        working.leave(structure.why_not)
     is_image = any(not isinstance(layer.module, nn.Linear) for layer in working.layers)
     some = examples.some(most or (OF_IMAGES if is_image else EXAMPLES), seed, device)
     goal = some.goal(working.network, seed)
-    return working, Pruning(working.network, working.layers, some.inputs, goal)
+    return working, Pruning(
+        working.network, working.layers, some.inputs, goal, structure or keep_best
+    )
+
+
+def _wanted(sparsity: float | None, structure: InGroups | Channels | None) -> float:
+    """Return the sparsity that is wanted."""
+    own = None if structure is None else structure.sparsity
+    if sparsity is None:
+        return 0.98 if own is None else own
+    option("sparsity", sparsity, "(0, 1)", error_type=TaskError)
+    if own is not None and abs(sparsity - own) > 0.005:
+        raise TaskError(
+            f"sparsity={sparsity:g} is not that of the structure, which is {own:g}; leave "
+            "sparsity= out"
+        )
+    return float(sparsity)
 
 
 def _loss(result: nn.Module, pruning: Pruning) -> float:
