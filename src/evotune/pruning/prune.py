@@ -12,21 +12,21 @@ from torch import Tensor, nn
 from evotune.checks import did_you_mean, option, seconds
 from evotune.errors import TaskError
 from evotune.pruning import fine_tuning, refinement
+from evotune.pruning.calibration import OF_SEARCH, device_of, kept_of, ready
 from evotune.pruning.checkpoint import Checkpoint, identity, named
-from evotune.pruning.examples import Examples, examples_of
+from evotune.pruning.examples import examples_of
 from evotune.pruning.methods import METHODS, Method, Rounds, convolutional
 from evotune.pruning.result import Pruned
-from evotune.pruning.rounds import Pruning, keep_best
+from evotune.pruning.rounds import Pruning
 from evotune.pruning.search import Searched
-from evotune.pruning.structured import Channels, InGroups, structure_of
-from evotune.pruning.working import Working, as_float, copied
+from evotune.pruning.structured import Structure, structure_of
+from evotune.pruning.working import as_float, copied
 from evotune.training.data import each
 
 log = logging.getLogger("evotune")
 
-#: Most calibration examples, where the user names no other number: of networks without and with
-#: convolutions, and for each evaluation of a search.
-EXAMPLES, OF_IMAGES, OF_SEARCH = 1024, 500, 384
+#: The sparsity, where none is named.
+DEFAULT = 0.98
 #: Above this sparsity the score that also looks at examples is the better one.
 EXTREME = 0.97
 
@@ -92,28 +92,28 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
     steps = int(option("refine", refine, "[0, inf)", whole=True, error_type=TaskError))
     epochs = int(option("fine_tune", fine_tune, "[0, inf)", whole=True, error_type=TaskError))
     pattern = structure_of(structure)
-    sparsity = _wanted(sparsity, pattern)
-    if pattern is not None and (refine or method in ("erk", "uniform")):
-        what = "refine= moves single weights" if refine else f"method={method!r} fills layers"
+    if pattern is not None and (steps or method in ("erk", "uniform")):
+        what = "refine= moves single weights" if steps else f"method={method!r} fills layers"
         raise TaskError(f"{what}, which structure={structure!r} does not allow; leave one out")
+    wanted = _wanted(sparsity, pattern)
     began, is_over = time.monotonic(), _clock(budget)
-    asked = {"sparsity": sparsity, "method": method, "structure": structure, "seed": seed}
+    asked = {"sparsity": wanted, "method": method, "structure": structure, "seed": seed}
     asked["examples"] = examples
     model = copied(model)
     found = examples_of(data, labels, loss)
     if epochs and found.targets is None:
         raise TaskError("fine_tune= trains on labels: write data=(inputs, labels)")
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     of = {} if checkpoint is None else identity(model, found, asked | {"loss": loss})
     saved = Checkpoint(checkpoint, of, device)
-    working, pruning = _ready(model, found, examples, seed, device, pattern)
+    working, pruning = ready(model, found, examples, seed, pattern)
     dense_loss = pruning.measured()
-    keep = _kept(sparsity, pruning.size)
+    keep = kept_of(wanted, pruning.size)
     state = saved.load(steps)
     if state is None:
-        chosen = _method(method, sparsity, pruning)
+        chosen = _method(method, wanted, pruning)
         if method == "search":
-            chosen = Searched(_ready(model, found, OF_SEARCH, seed, device, pattern)[1], seed)
+            chosen = Searched(ready(model, found, OF_SEARCH, seed, pattern)[1], seed)
         chosen(pruning, keep)
         if not isinstance(chosen, Rounds | Searched):
             pruning.masks = pruning.live()
@@ -123,7 +123,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
     refinement.refine(pruning, state, keep, steps, seed, is_over, saved.after)
     saved.save(state)
     if not all(mask.any() for mask in pruning.masks.values()):
-        log.warning("at sparsity %g nothing flows through the network any more", sparsity)
+        log.warning("at sparsity %g nothing flows through the network any more", wanted)
     result = working.finished(pruning.masks)
     if epochs:
         source = found.source(device)
@@ -139,34 +139,17 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
     return Pruned(result, masks, pruning.size, few, left, state.losses, asked, taken)
 
 
-def _ready(
-    model: nn.Module,
-    examples: Examples,
-    most: int | None,
-    seed: int,
-    device: torch.device,
-    structure: InGroups | Channels | None = None,
-) -> tuple[Working, Pruning]:
-    """Return a copy of a network that may be pruned, on some examples."""
-    if most is not None:
-        most = int(option("examples", most, "[2, inf)", whole=True, error_type=TaskError))
-    few = examples.some(2, seed, device).inputs
-    working = Working(model, few, seed)
-    if structure is not None:
-        working.leave(structure.why_not)
-    is_image = any(not isinstance(layer.module, nn.Linear) for layer in working.layers)
-    some = examples.some(most or (OF_IMAGES if is_image else EXAMPLES), seed, device)
-    goal = some.goal(working.network, seed)
-    return working, Pruning(
-        working.network, working.layers, some.inputs, goal, structure or keep_best
-    )
+def _loss(result: nn.Module, pruning: Pruning) -> float:
+    """Return the loss on the calibration examples, which are no halves."""
+    with torch.no_grad():
+        return float(pruning.goal.loss(as_float(copied(result)).eval()(pruning.inputs)))
 
 
-def _wanted(sparsity: float | None, structure: InGroups | Channels | None) -> float:
+def _wanted(sparsity: float | None, structure: Structure | None) -> float:
     """Return the sparsity that is wanted."""
     own = None if structure is None else structure.sparsity
     if sparsity is None:
-        return 0.98 if own is None else own
+        return DEFAULT if own is None else own
     option("sparsity", sparsity, "(0, 1)", error_type=TaskError)
     if own is not None and abs(sparsity - own) > 0.005:
         raise TaskError(
@@ -174,21 +157,6 @@ def _wanted(sparsity: float | None, structure: InGroups | Channels | None) -> fl
             "sparsity= out"
         )
     return float(sparsity)
-
-
-def _loss(result: nn.Module, pruning: Pruning) -> float:
-    """Return the loss on the calibration examples, which are no halves."""
-    with torch.no_grad():
-        return float(pruning.goal.loss(as_float(copied(result)).eval()(pruning.inputs)))
-
-
-def _kept(sparsity: float, size: int) -> int:
-    keep = round((1 - sparsity) * size)
-    if keep < 1:
-        raise TaskError(
-            f"sparsity={sparsity:g} leaves none of {size} weights; write at most {1 - 1 / size:.6g}"
-        )
-    return keep
 
 
 def _method(method: str | Method, sparsity: float, pruning: Pruning) -> Method:

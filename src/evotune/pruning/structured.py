@@ -116,7 +116,10 @@ class Channels:
         return None
 
 
-def structure_of(text: str | None) -> InGroups | Channels | None:
+Structure = InGroups | Channels
+
+
+def structure_of(text: str | None) -> Structure | None:
     """Return what chooses weights of a structure; None for single weights.
 
     Args:
