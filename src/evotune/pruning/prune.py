@@ -217,6 +217,7 @@ def _pruned(
         state.losses,
         options,
         taken,
+        working.scores(pruning.scores),
     )
 
 
