@@ -262,10 +262,7 @@ def steps_in(source: Source, size: int) -> int | None:
     """
     if isinstance(_dataset(source), IterableDataset):
         return None
-    try:
-        examples = len(source)  # type: ignore[arg-type]
-    except TypeError:  # a sampler may have no length
-        return None
+    examples = len(source)  # type: ignore[arg-type]
     if isinstance(source, DataLoader):
         return examples
     return -(-(examples - _left_out(examples, size)) // size)

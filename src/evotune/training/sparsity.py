@@ -170,8 +170,7 @@ class Sparsifier:
 
     def before_step(self, gradients: Sequence[Tensor | None]) -> None:
         """Take the gradients of removed weights away, after some came back where there is room."""
-        if self._spare:
-            self.grow(gradients)
+        self.grow(gradients)
         pairs = [(g, m) for g, m in zip(gradients, self.masks, strict=True) if g is not None]
         if pairs:
             multiply(*zip(*pairs, strict=True))
@@ -179,6 +178,11 @@ class Sparsifier:
     def after_step(self) -> None:
         """Make removed weights zero again: momentum and weight decay move them, too."""
         multiply([weight.detach() for weight in self.weights], self.masks)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more weights may stay than there are, so that some come back in the next step."""
+        return self._spare > 0
 
     def grow(self, gradients: Sequence[Tensor | None]) -> None:
         """Let weights come back for which there is room, those with the largest gradients."""
@@ -227,7 +231,7 @@ class Sparsifier:
             weight.detach().copy_(last * mask)
 
     def _set(self, stays: Tensor) -> None:
-        parts = stays.split([mask.numel() for mask in self.masks])
+        parts = torch.split(stays, [mask.numel() for mask in self.masks])
         for mask, part in zip(self.masks, parts, strict=True):
             mask.copy_(part.view(mask.shape))
 

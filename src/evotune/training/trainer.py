@@ -101,7 +101,9 @@ def train_epoch(setup: Setup, epoch: int) -> float:
 
 def update_masks(setup: Setup, epoch: int, step: int) -> None:
     """Make the masks of a step of an epoch, both from 0; of a stream, only those of the epoch."""
-    steps = steps_in(setup.data, setup.batch_size) if setup.sparsifiers else None
+    if not setup.sparsifiers:
+        return
+    steps = steps_in(setup.data, setup.batch_size)
     for sparsifier in setup.sparsifiers:
         sparsifier.update(epoch + min(step / steps, 1.0) if steps else epoch)
 
