@@ -2,6 +2,7 @@
 
 import copy
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import evotune as et
-from evotune.errors import TaskError
+from evotune.errors import ScheduleError, TaskError
 from evotune.schedules.schedule import Schedule, Segment
 from evotune.training.sparsity import Sparsifier, prunable, sparsity_of
 from evotune.training.stacked.together import Unstackable, train_together
@@ -50,6 +51,17 @@ def test_a_trained_network_has_exactly_the_wanted_sparsity(sparsity, epochs):
     task = blob_task(sparsity=sparsity, epochs=epochs)
     assert task(start())["sparsity"] == pytest.approx(1 - round((1 - sparsity) * SIZE) / SIZE)
     assert share(task.fit({})) == pytest.approx(1 - round((1 - sparsity) * SIZE) / SIZE)
+
+
+def test_the_example_of_the_docs_runs():
+    text = (Path(__file__).parents[2] / "docs/pruning.md").read_text()
+    code = text.split("## Sparsity while training")[1].split("```python")[1].split("```")[0]
+    names = {}
+    exec(code, names)
+    assert share(names["model"]) == pytest.approx(0.9, abs=1e-4)
+    assert names["study"].knee.metrics["sparsity"] == pytest.approx(
+        names["study"].knee.params["sparsity"], abs=1e-4
+    )
 
 
 def test_without_a_sparsity_nothing_is_removed_and_nothing_measured():
@@ -468,6 +480,23 @@ def test_a_metric_of_the_same_name_is_refused():
     with pytest.raises(TaskError, match="call your metric otherwise"):
         blob_task(metrics=metrics)(start({"sparsity": 0.5}))
     blob_task(metrics=metrics)(start())
+
+
+def test_a_cubic_schedule_is_that_of_the_paper():
+    """Zhu and Gupta (2017), equation 1."""
+    schedule = Schedule.cubic("sparsity", 0.8, epochs=4, initial=0.2)
+    values = [epoch["sparsity"] for epoch in schedule]
+    assert values == pytest.approx([0.8 - 0.6 * (1 - t / 4) ** 3 for t in range(5)])
+    assert schedule[99] == {"sparsity": 0.8}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"epochs": 2.5}, {"final": math.nan}, {"initial": "0"}]
+)
+def test_a_cubic_schedule_of_no_numbers_is_refused(wrong):
+    options = {"name": "sparsity", "final": 0.9, "epochs": 3} | wrong
+    with pytest.raises(ScheduleError):
+        Schedule.cubic(**options)
 
 
 def test_a_misspelt_gene_is_still_refused():
