@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from evotune.pruning import scores
 from evotune.pruning.layers import Layer
-from evotune.pruning.rounds import Masks, Pruning, keep_best, prune_in_rounds
+from evotune.pruning.rounds import Masks, Pruning, best_of, prune_in_rounds
 from evotune.pruning.scores import Score
 
 #: Chooses which weights stay; the masks of the network are set.
@@ -55,7 +55,7 @@ class Once:
     def __call__(self, pruning: Pruning, keep: int) -> None:
         """Set the masks."""
         scored = scores_of(pruning, self.score)
-        pruning.put(keep_best(scored, pruning.masks, keep))
+        pruning.put(pruning.keep(scored, keep))
 
 
 def scores_of(pruning: Pruning, score: Score) -> dict[str, Tensor]:
@@ -74,7 +74,7 @@ def lamp(pruning: Pruning, keep: int) -> None:
     Lee, Park, Mo, Ahn and Shin, "Layer-adaptive sparsity for the magnitude-based pruning" (2021),
     eq. 1: the square of a weight over the sum of the squares of all that are not smaller.
     """
-    pruning.put(keep_best({la.name: _lamp(la.dense) for la in pruning.layers}, pruning.masks, keep))
+    pruning.put(pruning.keep({la.name: _lamp(la.dense).log() for la in pruning.layers}, keep))
 
 
 def _lamp(weights: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ def by_layer(pruning: Pruning, counts: dict[str, int]) -> None:
     for layer in pruning.layers:
         own = {layer.name: layer.dense.abs()}
         every = {layer.name: torch.ones_like(layer.dense, dtype=torch.bool)}
-        masks |= keep_best(own, every, counts[layer.name])
+        masks |= best_of(own, every, counts[layer.name])
     pruning.put(masks)
 
 
@@ -149,7 +149,7 @@ def synflow(pruning: Pruning, keep: int, rounds: int = 100) -> None:
     for number in range(1, rounds + 1):
         count = round(pruning.size * (keep / pruning.size) ** (number / rounds))
         scored = scores_of(pruning, scores.SYNFLOW)
-        pruning.put(keep_best(scored, pruning.masks, count))
+        pruning.put(pruning.keep(scored, count))
 
 
 def snip(pruning: Pruning, keep: int, rounds: int = 1) -> None:
@@ -162,8 +162,8 @@ def snip(pruning: Pruning, keep: int, rounds: int = 1) -> None:
     for number in range(1, rounds + 1):
         count = round(pruning.size * (keep / pruning.size) ** (number / rounds))
         slopes = pruning.slopes()
-        scored = {la.name: (la.weights * slopes[la.name]).abs() for la in pruning.layers}
-        pruning.put(keep_best(scored, pruning.masks, count))
+        scored = {la.name: (la.weights * slopes[la.name]).abs().log() for la in pruning.layers}
+        pruning.put(pruning.keep(scored, count))
 
 
 def iterative_snip(pruning: Pruning, keep: int) -> None:

@@ -1,6 +1,8 @@
 """Pruning in rounds: score, keep the best, refit, and score again on the refitted weights."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,6 +15,9 @@ from evotune.pruning.layers import Layer, watched
 from evotune.pruning.scores import Activity, Score
 from evotune.training.data import count
 
+log = logging.getLogger("evotune")
+
+#: Which weights stay, by the name of the layer, ``(groups, rows, columns)``.
 Masks = dict[str, Tensor]
 
 
@@ -24,18 +29,26 @@ class Pruning:
         layers: Those that are pruned.
         inputs: The calibration examples, as the network takes them.
         goal: What is wanted of it.
+        choice: Function of (this, scores of all weights by layer, number of weights that stay)
+            that returns masks of the best of those that are left.
 
     Attributes:
-        masks: Which weights stay, by the name of the layer, ``(groups, rows, columns)``.
+        masks: Which weights stay.
         goals: What each layer of the dense network gives.
     """
 
     def __init__(
-        self, network: nn.Module, layers: Sequence[Layer], inputs: Any, goal: Goal
+        self,
+        network: nn.Module,
+        layers: Sequence[Layer],
+        inputs: Any,
+        goal: Goal,
+        choice: "Choice | None" = None,
     ) -> None:
         self.network = network
         self.layers = list(layers)
         self.inputs, self.goal = inputs, goal
+        self._choice = choice or keep_best
         self.examples = count(inputs)
         self.limit = POSITIONS * self.examples
         self._biases = [layer.module.bias for layer in self.layers]
@@ -69,10 +82,43 @@ class Pruning:
             {layer.name: layer.weights * self.masks[layer.name] for layer in self.layers}
         )
 
-    def live(self) -> Masks:
-        """Return the masks without weights that are on no path from input to output."""
-        flow = self._paths({name: mask.double() for name, mask in self.masks.items()})
-        return {name: mask & flow[name].live for name, mask in self.masks.items()}
+    def keep(self, scores: Mapping[str, Tensor], count: int) -> Masks:
+        """Return masks of the best weights of those that are left.
+
+        Args:
+            scores: Of the weights of each layer; larger stays.
+            count: How many weights stay.
+        """
+        return self._choice(self, scores, count)
+
+    def live(self, masks: Masks | None = None) -> Masks:
+        """Return masks, by default its own, without weights on no path from input to output."""
+        masks = self.masks if masks is None else masks
+        flow = self._paths({name: mask.double() for name, mask in masks.items()})
+        return {name: mask & flow[name].live for name, mask in masks.items()}
+
+    @cached_property
+    def hidden(self) -> frozenset[str]:
+        """The names of layers whose outputs another layer reads."""
+        given: list[Tensor] = []
+        outputs: list[tuple[str, Tensor]] = []
+
+        def note(layer: Layer, _: int, read: Tensor, output: Tensor) -> None:
+            given.append(read)
+            if not output.requires_grad:
+                output.requires_grad_()
+            outputs.append((layer.name, output))
+
+        with torch.enable_grad(), watched(self.layers, note):
+            self.network(self.inputs)
+        read_by_others = [part.sum() for part in given if part.requires_grad]
+        if not read_by_others:
+            return frozenset()
+        total = torch.stack(read_by_others).sum()
+        found = torch.autograd.grad(total, [each for _, each in outputs], allow_unused=True)
+        return frozenset(
+            name for (name, _), slope in zip(outputs, found, strict=True) if slope is not None
+        )
 
     def compensate(self, ridge: float = RIDGE) -> None:
         """Refit what is left to the dense network."""
@@ -136,8 +182,13 @@ class Pruning:
             return float(self.goal.loss(self.network(self.inputs)))
 
 
-def keep_best(scores: Mapping[str, Tensor], masks: Masks, count: int) -> Masks:
+def keep_best(pruning: Pruning, scores: Mapping[str, Tensor], count: int) -> Masks:
     """Return masks of exactly so many weights: the best of those that are left, over all layers."""
+    return best_of(scores, pruning.masks, count)
+
+
+def best_of(scores: Mapping[str, Tensor], masks: Masks, count: int) -> Masks:
+    """Return masks of exactly so many weights: the best of those that masks leave."""
     flat = torch.cat(
         [scores[name].masked_fill(~masks[name], -torch.inf).flatten() for name in masks]
     )
@@ -145,7 +196,14 @@ def keep_best(scores: Mapping[str, Tensor], masks: Masks, count: int) -> Masks:
     chosen = torch.zeros_like(flat, dtype=torch.bool)
     chosen[flat.topk(min(count, left)).indices] = True
     parts = torch.split(chosen, [mask.numel() for mask in masks.values()])
-    return {name: part.reshape(masks[name].shape) for name, part in zip(masks, parts, strict=True)}
+    return {
+        name: part.reshape(mask.shape) & mask
+        for (name, mask), part in zip(masks.items(), parts, strict=True)
+    }
+
+
+#: See `Pruning`.
+Choice = Callable[[Pruning, Mapping[str, Tensor], int], Masks]
 
 
 def prune_in_rounds(pruning: Pruning, score: Score, keep: int, rounds: int, start: float) -> None:
@@ -169,6 +227,7 @@ def prune_in_rounds(pruning: Pruning, score: Score, keep: int, rounds: int, star
             )
             for layer in pruning.layers
         }
-        pruning.masks = keep_best(scores, pruning.masks, min(count, pruning.size))
+        pruning.masks = pruning.keep(scores, min(count, pruning.size))
         pruning.masks = pruning.live()
         pruning.compensate()
+        log.info("round %d of %d: %d of %d weights", number, rounds, count, pruning.size)

@@ -1,7 +1,7 @@
 """A network made ready for pruning, and what comes of it put back into one like the given."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,11 @@ class Working:
         self._lower()
         self._norms: dict[str, str] = {}
         self.layers = self._surveyed(inputs, seed)
+        self._check()
+
+    def _check(self) -> None:
         if not self.layers:
+            model = self.model
             why = "; ".join(f"{name}: {reason}" for name, reason in self.left_dense.items())
             raise TaskError(
                 f"{type(model).__name__} has no layer that can be pruned"
@@ -112,6 +116,24 @@ class Working:
             elif isinstance(module, KINDS) and name not in wanted:
                 self.left_dense[name] = "its weights are made from others by a parametrization"
         return [Layer(name, modules[name], seed + k) for k, name in enumerate(names)]
+
+    def leave(self, why_not: Callable[[Layer, str], str | None]) -> None:
+        """Leave some layers dense.
+
+        Args:
+            why_not: Function of (layer, name of its module in the given network) that returns why;
+                None where it is pruned.
+
+        Raises:
+            TaskError: None is left.
+        """
+        modules = {place.layer: place.module for place in self.places}
+        for layer in list(self.layers):
+            why = why_not(layer, modules[layer.name])
+            if why is not None:
+                self.layers.remove(layer)
+                self.left_dense[layer.name] = why
+        self._check()
 
     def masks(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return masks of layers as masks of the parameters of the given network, by name.
