@@ -18,6 +18,7 @@ from helpers_stacked import Line, assert_same_training, double_task, examples
 from helpers_training import blob_task, blobs, mlp, start
 
 SIZE = 40  # of the weights of mlp()
+SPACE = {"lr": et.Float(0.01, 0.3, log=True), "sparsity": et.Float(0.3, 0.9)}
 
 
 def share(model):
@@ -92,18 +93,33 @@ def test_a_schedule_is_followed_to_the_epoch_at_which_a_trial_ends():
     assert found == [pytest.approx(0.1), 0.5, 0.75, 0.75]
 
 
-def test_the_reports_on_the_way_are_of_networks_that_are_ever_sparser():
-    seen = []
-
-    class Watched(nn.Sequential):
-        def eval(self):
-            seen.append(share(self))
-            return super().eval()
-
-    task = blob_task(model=lambda p: Watched(*mlp()), sparsity=0.9, epochs=8, validate_every=1)
-    task(start())
+def test_the_reports_on_the_way_tell_how_sparse_the_network_is_by_then():
+    trial = start()
+    blob_task(sparsity=0.9, epochs=8, validate_every=1)(trial)
+    seen = [report["sparsity"] for report in trial.reports]
     assert seen == sorted(seen)
     assert 0 < seen[0] < 0.9 == pytest.approx(seen[-1])
+
+
+def test_a_stopping_rule_ends_trials_of_a_search_for_sparsity():
+    class AfterTwo:
+        def fresh(self, objectives):
+            return self
+
+        def tell(self, trial):
+            pass
+
+        def bar(self):
+            return self
+
+        def stops(self, report):
+            return report["step"] >= 1
+
+    study = et.Study(et.RandomSearch(et.Space(**SPACE)), "max sparsity", seed=1)
+    study.run(blob_task(epochs=8), trials=2, stopping=AfterTwo())
+    assert [trial.state for trial in study.trials] == ["stopped"] * 2
+    for trial in study.trials:
+        assert 0 < trial.metrics["sparsity"] < trial.params["sparsity"]
 
 
 @pytest.mark.parametrize("form", ["stream", "loader", "dataset"])
@@ -333,8 +349,6 @@ def test_a_network_takes_over_the_weights_of_another_structure():
 
 
 # -- algorithms -----------------------------------------------------------------------------------
-
-SPACE = {"lr": et.Float(0.01, 0.3, log=True), "sparsity": et.Float(0.3, 0.9)}
 
 
 @pytest.mark.parametrize("executor", [None, et.StackedExecutor()])

@@ -160,7 +160,7 @@ class Sparsifier:
             self._keep(self._kept(self._at(time)))
 
     def finish(self) -> None:
-        """Bring the weights to the sparsity of the end of the training, stopped or not."""
+        """Bring the weights to the sparsity of the end, where no step was left to do so."""
         if not self._last:
             self._begin(0.0)
         if isinstance(self._wanted, float):

@@ -45,7 +45,7 @@ from evotune.training.optimizers import (
     is_factory,
 )
 from evotune.training.params import call, check_all_used, declared_names
-from evotune.training.sparsity import Sparsifier, check_sparsity, sparsity_of
+from evotune.training.sparsity import Sparsifier, check_sparsity
 from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
 from evotune.trial import RunningTrial, Trial
 
@@ -261,7 +261,8 @@ class SupervisedTask:
                 result["train_loss"] = train_epoch(setup, epoch)
             if every and (epoch + 1) % every == 0:
                 with timed(seconds, "evaluation_seconds"):
-                    trial.report(epoch, **result, **self._measure("validation", setup))
+                    scores = self._measure("validation", setup) | setup.sparsity()
+                    trial.report(epoch, **result, **scores)
         for sparsifier in setup.sparsifiers:
             sparsifier.finish()
         self.keep_weights(trial, state)
@@ -272,10 +273,7 @@ class SupervisedTask:
     def size(self, setup: Setup) -> dict[str, float]:
         """Return the number of trained parameters, the sparsity and the chosen costs of a model."""
         trainable = sum(p.numel() for p in setup.model.parameters() if p.requires_grad)
-        size: dict[str, float] = {"parameters": trainable}
-        if setup.sparsifiers:
-            weights = [w for sparsifier in setup.sparsifiers for w in sparsifier.weights]
-            size["sparsity"] = sparsity_of(weights)
+        size = {"parameters": trainable} | setup.sparsity()
         if not self.costs:
             return size
         source = self.source("validation", setup.device)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset
 from evotune.errors import TaskError
 from evotune.training.data import Pair, Part, Source, batches, count, each, steps_in
 from evotune.training.losses import Loss
-from evotune.training.sparsity import Sparsifier
+from evotune.training.sparsity import Sparsifier, sparsity_of
 from evotune.trial import Failed
 
 #: Steps between two checks of the loss, each of which makes the host wait for the device.
@@ -57,6 +57,11 @@ class Setup:
         """The objects whose state is kept for trials that inherit from this one."""
         state = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
         return {name: part for name, part in state.items() if part is not None}
+
+    def sparsity(self) -> dict[str, float]:
+        """Return the share of zeros in the weights that may go, by name; {} where none may."""
+        weights = [weight for sparsifier in self.sparsifiers for weight in sparsifier.weights]
+        return {"sparsity": sparsity_of(weights)} if weights else {}
 
     def examples(self) -> Part | None:
         """Return up to `EXAMPLES` inputs drawn from the training data; None where it is a stream.

@@ -125,6 +125,7 @@ class Run:
             def report(member: Member) -> None:
                 if member in due:
                     scores = self._scores(member, "validation", outputs)
+                    scores |= member.setup.sparsity()
                     member.handle.report(member.epoch, **member.scores, **scores)
 
             self._each(report)
