@@ -160,12 +160,14 @@ def test_it_goes_on_where_it_was(evotune, folder, monkeypatch):
     assert code == 130
     assert "run the same command to go on" in out
     assert not (folder / "parts/summary.json").exists()
+    code, out, _ = evotune(*command, "-o", "parts", "--refine", 5)
+    assert code == 0
+    assert "going on from parts/refinement.safetensors: 4 steps of refinement" in out
     monkeypatch.setattr(prune, "PAUSE", 0.0)
     code, out, _ = evotune(*command, "-o", "parts")
     assert code == 0
-    assert "4 steps of refinement" in out
-    assert "step 5 of 6" in out
-    assert "step 4 of 6" not in out
+    assert "step 6 of 6" in out
+    assert "step 5 of 6" not in out
     whole, parts = (
         et.Pruned.load(folder / name / "pruned.safetensors", perceptron())
         for name in ("whole", "parts")
@@ -175,6 +177,19 @@ def test_it_goes_on_where_it_was(evotune, folder, monkeypatch):
     code, _, err = evotune(*command, "-o", "parts", "--sparsity", 0.9)
     assert code == 1
     assert "another sparsity (0.8 there, 0.9 now)" in err
+
+
+def test_a_structure(evotune, folder):
+    command = ("prune", "net.py:net", *WEIGHTS, *DATA, "-o", "out", "--structure", "2:4")
+    code, _, err = evotune(*command)
+    assert (code, err) == (0, "")
+    summary = json.loads((folder / "out/summary.json").read_text())
+    assert summary["asked"]["structure"] == "2:4"
+    assert summary["asked"]["sparsity"] == 0.5
+    assert "<dt>structure</dt><dd>2:4</dd>" in (folder / "out/report.html").read_text()
+    code, _, err = evotune(*command[:-1], "channels")
+    assert code == 1
+    assert "another sparsity (0.5 there, 0.98 now), structure ('2:4' there, 'channels' now)" in err
 
 
 def test_warnings_and_what_was_left_dense_are_shown(evotune, folder):

@@ -258,6 +258,14 @@ def test_another_pruning_is_refused(tmp_path):
             et.prune(**options, checkpoint=path)
 
 
+def test_another_structure_of_the_same_sparsity_is_refused(tmp_path):
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+    given = {"data": torch.randn(20, 8), "checkpoint": tmp_path / "state.safetensors"}
+    et.prune(model, **given, structure="2:4")
+    with pytest.raises(CheckpointError, match=r"structure \('2:4' there, None now\)"):
+        et.prune(model, 0.5, **given)
+
+
 def test_a_checkpoint_that_is_none(tmp_path):
     model, x = made("perceptron")
     et.prune(model, 0.8, data=x).save(tmp_path / "n.safetensors")

@@ -153,7 +153,17 @@ def prune(  # noqa: PLR0913  (each option stands alone)
         str | None,
         typer.Option(help="Trained weights: .safetensors or .pt.", show_default=False),
     ] = None,
-    sparsity: Annotated[float, typer.Option(help="Share of the weights that go.")] = 0.98,
+    sparsity: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the weights that go; by default 0.98, or what the structure says.",
+            show_default=False,
+        ),
+    ] = None,
+    structure: Annotated[
+        str | None,
+        typer.Option(help="2:4, channels, ...; by default single weights.", show_default=False),
+    ] = None,
     method: Annotated[str, typer.Option(help="How they are chosen; see docs/pruning.md.")] = "auto",
     refine: Annotated[
         int, typer.Option(min=0, help="Steps of evolution; 300 are a good number.")
@@ -177,7 +187,8 @@ def prune(  # noqa: PLR0913  (each option stands alone)
     from evotune.cli.prune import prune
 
     options = {"sparsity": sparsity, "method": method, "refine": refine, "fine_tune": fine_tune}
-    options |= {"loss": loss, "examples": examples, "seed": seed, "budget": budget}
+    options |= {"structure": structure, "loss": loss, "examples": examples}
+    options |= {"seed": seed, "budget": budget}
     raise typer.Exit(prune(factory, output, data, weights, options))
 
 

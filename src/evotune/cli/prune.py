@@ -105,7 +105,7 @@ class _Shown(logging.Handler):
     def __init__(self, console: Console, status: Status | None) -> None:
         super().__init__(logging.INFO)
         self._console, self._status = console, status
-        self._last = time.monotonic()
+        self._last = -PAUSE
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()

@@ -145,13 +145,8 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         raise TaskError("fine_tune= trains on labels: write data=(inputs, labels)")
     if isinstance(sparsity, str) or not isinstance(sparsity, Iterable):
         wanted = _wanted(sparsity, pattern)
-        of: dict[str, Any] = {
-            "sparsity": wanted,
-            "method": method,
-            "seed": seed,
-            "examples": examples,
-        }
-        of |= {"loss": loss, "structure": structure}
+        of: dict[str, Any] = {"sparsity": wanted, "method": method, "structure": structure}
+        of |= {"loss": loss, "seed": seed, "examples": examples}
         of = {} if checkpoint is None else identity(given, found, of)
         return _pruned(given, found, asked, wanted, Checkpoint(checkpoint, of, device_of(given)))
     if checkpoint is not None:

@@ -122,7 +122,8 @@ def _facts(pruned: Any) -> dict[str, str]:
     facts = {}
     if "sparsity" in asked:
         facts["sparsity asked"] = percent(asked["sparsity"])
-    facts |= {name: str(asked[name]) for name in ("method", "seed") if name in asked}
+    known = [name for name in ("method", "structure", "seed") if asked.get(name) is not None]
+    facts |= {name: str(asked[name]) for name in known}
     if asked.get("refine"):
         facts["refinement"] = f"{len(pruned.losses)} of {count(asked['refine'], 'step')}"
     if asked.get("fine_tune"):
