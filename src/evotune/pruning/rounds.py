@@ -25,7 +25,7 @@ class Pruning:
     """A network under pruning, with its calibration examples.
 
     Args:
-        network: A network of layers of `evotune.pruning.layers.KINDS`; it is changed.
+        network: A network of layers of `evotune.training.sparsity.KINDS`; it is changed.
         layers: Those that are pruned.
         inputs: The calibration examples, as the network takes them.
         goal: What is wanted of it.

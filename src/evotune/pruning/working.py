@@ -11,8 +11,9 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from evotune.errors import TaskError
-from evotune.pruning.layers import KINDS, Layer
-from evotune.pruning.lowering import RECURRENT, Piece, lower
+from evotune.pruning.layers import Layer
+from evotune.pruning.lowering import Piece, lower
+from evotune.training.sparsity import KINDS, RECURRENT
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
