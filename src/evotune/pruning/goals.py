@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from evotune.errors import TaskError
 from evotune.training.losses import Loss
 
 
@@ -75,7 +76,17 @@ class Likeness:
 
 
 def parts_of(output: Any) -> list[Tensor]:
-    """Return the tensors of an output; of a tuple, as recurrent networks give it, the first."""
-    if isinstance(output, Mapping):
-        return list(output.values())
-    return [output[0] if isinstance(output, tuple | list) else output]
+    """Return the tensors of an output; of a tuple, as recurrent networks give it, the first.
+
+    Raises:
+        TaskError: There is none of numbers.
+    """
+    parts = list(output.values()) if isinstance(output, Mapping) else [output]
+    parts = [part[0] if isinstance(part, tuple | list) and part else part for part in parts]
+    found = [part for part in parts if isinstance(part, Tensor) and part.is_floating_point()]
+    if not found:
+        raise TaskError(
+            f"the network returns {type(output).__name__}, and needed is a tensor of numbers, a "
+            "dict of them, or a tuple that begins with one; wrap it in a module that returns this"
+        )
+    return found

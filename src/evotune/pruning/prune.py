@@ -99,7 +99,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         state = refinement.begin(pruning, keep)
         refinement.refine(pruning, state, keep, steps, seed, is_over)
         losses = state.losses
-    if not all(mask.any() for mask in pruning.masks.values()):
+    if pruning.is_cut():
         log.warning("at sparsity %g nothing flows through the network any more", sparsity)
     result = working.finished(pruning.masks)
     if epochs:
@@ -121,7 +121,12 @@ def _ready(
     is_image = any(not isinstance(layer.module, nn.Linear) for layer in working.layers)
     some = examples.some(most or (OF_IMAGES if is_image else EXAMPLES), seed, device)
     goal = some.goal(working.network, seed)
-    return working, Pruning(working.network, working.layers, some.inputs, goal)
+    pruning = Pruning(working.network, working.layers, some.inputs, goal)
+    if unclear := pruning.unclear():
+        working.leave(unclear, "how it reaches the outputs is not understood")
+        working.check()
+        pruning = Pruning(working.network, working.layers, some.inputs, goal)
+    return working, pruning
 
 
 def _kept(sparsity: float, size: int) -> int:

@@ -8,12 +8,18 @@ from torch import Tensor, nn
 
 from evotune.pruning.compensation import POSITIONS, RIDGE, compensate, targets_of
 from evotune.pruning.flow import Flow, Paths
-from evotune.pruning.goals import Goal
+from evotune.pruning.goals import Goal, parts_of
 from evotune.pruning.layers import Layer, watched
-from evotune.pruning.scores import Activity, Score
+from evotune.pruning.scores import SYNFLOW, Activity, Score
+from evotune.pruning.straight import Recorded
 from evotune.training.data import count
 
 Masks = dict[str, Tensor]
+
+#: How often a round puts others in place of weights that turn out to be on no path.
+REPLACED = 5
+#: Steps by flow alone, in a round after which nothing else would be on a path.
+STEPS = 30
 
 
 class Pruning:
@@ -44,6 +50,7 @@ class Pruning:
         self.reset()
         self.goals = targets_of(network, self.layers, inputs, self.limit)
         self._paths = Paths(network, self.layers, inputs)
+        self._varies = self._varying()
 
     @property
     def size(self) -> int:
@@ -74,6 +81,34 @@ class Pruning:
         flow = self._paths({name: mask.double() for name, mask in self.masks.items()})
         return {name: mask & flow[name].live for name, mask in self.masks.items()}
 
+    def unclear(self) -> set[str]:
+        """Return the layers through which nothing seems to flow, while the outputs need them.
+
+        A network may do what is not understood, such as to leave PyTorch for a while.
+        """
+        dead = {name for name, mask in self.live().items() if not mask.any()}
+        found: set[str] = set()
+        for layer in self.layers:
+            if layer.name in dead:
+                before, weights = self._answers(), layer.weights.clone()
+                layer.put(torch.zeros_like(weights))
+                after = self._answers()
+                layer.put(weights)
+                if not all(map(torch.equal, before, after)):
+                    found.add(layer.name)
+        return found
+
+    def is_cut(self) -> bool:
+        """Return whether the answers are the same for all examples, which they were not before."""
+        return self._varies and not self._varying()
+
+    def _varying(self) -> bool:
+        return any(bool((part != part[:1]).any()) for part in self._answers())
+
+    def _answers(self) -> list[Tensor]:
+        with torch.no_grad():
+            return parts_of(self.network(self.inputs))
+
     def compensate(self, ridge: float = RIDGE) -> None:
         """Refit what is left to the dense network."""
         compensate(
@@ -85,16 +120,18 @@ class Pruning:
         squares: dict[str, list[Tensor]] = {layer.name: [] for layer in self.layers}
         outputs: list[tuple[Layer, int, Tensor]] = []
 
-        def note(layer: Layer, call: int, given: Tensor, output: Tensor) -> None:
+        def note(layer: Layer, call: int, given: Tensor, output: Tensor) -> Any:
             squares[layer.name].append(
-                layer.inputs(given.detach(), self.limit, call).double().square().mean(0)
+                layer.inputs(given.data, self.limit, call).double().square().mean(0)
             )
             if gradients:
                 if not output.requires_grad:
                     output.requires_grad_()
                 outputs.append((layer, call, output))
+                return output.clone()  # which the network may change in place
+            return None
 
-        with torch.set_grad_enabled(gradients), watched(self.layers, note):
+        with torch.set_grad_enabled(gradients), watched(self.layers, note), Recorded():
             given = self.network(self.inputs)
         slopes: dict[str, Tensor] = {}
         if gradients:
@@ -119,7 +156,7 @@ class Pruning:
         for weight in wanted:
             weight.requires_grad_(True)
         try:
-            with torch.enable_grad():
+            with torch.enable_grad(), Recorded():
                 loss = self.goal.loss(self.network(self.inputs))
             found = torch.autograd.grad(loss, wanted, allow_unused=True)
         finally:
@@ -169,6 +206,35 @@ def prune_in_rounds(pruning: Pruning, score: Score, keep: int, rounds: int, star
             )
             for layer in pruning.layers
         }
-        pruning.masks = keep_best(scores, pruning.masks, min(count, pruning.size))
-        pruning.masks = pruning.live()
+        pruning.masks = _best_alive(pruning, scores, min(count, pruning.size))
         pruning.compensate()
+
+
+def _best_alive(pruning: Pruning, scores: Mapping[str, Tensor], count: int) -> Masks:
+    """Return masks of the best weights without those on no path, in whose place others come."""
+    before = candidates = dict(pruning.masks)
+    for _ in range(REPLACED):
+        pruning.masks = chosen = keep_best(scores, candidates, count)
+        pruning.masks = live = pruning.live()
+        dead = {name: mask & ~live[name] for name, mask in chosen.items()}
+        if not any(bool(mask.any()) for mask in dead.values()):
+            break
+        candidates = {name: mask & ~dead[name] for name, mask in candidates.items()}
+    if any(bool(mask.any()) for mask in live.values()):
+        return live
+    pruning.masks = before
+    return _by_flow(pruning, count)
+
+
+def _by_flow(pruning: Pruning, count: int) -> Masks:
+    """Return masks by synaptic flow in small steps, which leaves a path to the end."""
+    left = sum(int(mask.sum()) for mask in pruning.masks.values())
+    for number in range(1, STEPS + 1):
+        now = round(left * (count / left) ** (number / STEPS))
+        flow = pruning.flow()
+        scores = {
+            layer.name: SYNFLOW(layer.name, layer.weights, flow[layer.name], None)
+            for layer in pruning.layers
+        }
+        pruning.masks = keep_best(scores, pruning.masks, now)
+    return pruning.live()

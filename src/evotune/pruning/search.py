@@ -65,7 +65,7 @@ def tried(pruning: Pruning, method: Callable[[Pruning, int], None], keep: int) -
     """Return the loss of a network that a method has pruned, from the dense one on."""
     pruning.reset()
     method(pruning, keep)
-    if not all(mask.any() for mask in pruning.masks.values()):
+    if pruning.is_cut():
         return CUT
     found = pruning.measured()
     return found if math.isfinite(found) else CUT
