@@ -5,7 +5,7 @@ conserving synaptic flow" (2020): all weights are |w|, all inputs 1, and nothing
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ class Paths:
             total = torch.stack(
                 [part.sum() for part in parts_of(self._network(self._inputs))]
             ).sum()
-        gradients = [None] * len(ran)
+        gradients: Sequence[Tensor | None] = [None] * len(ran)
         if total.requires_grad:
             gradients = torch.autograd.grad(total, [last for *_, last in ran], allow_unused=True)
         into: dict[str, list[Tensor]] = {layer.name: [] for layer in self._layers}

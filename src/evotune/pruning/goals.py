@@ -75,6 +75,16 @@ class Likeness:
         return torch.stack(errors).mean()
 
 
+def check_finite(output: Any, whose: str, what: str) -> None:
+    """Check that outputs are finite.
+
+    Raises:
+        TaskError: They are not; the words say whose they are, and what to do.
+    """
+    if not all(bool(part.isfinite().all()) for part in parts_of(output)):
+        raise TaskError(f"{whose} gives NaN or infinite outputs for these examples; {what}")
+
+
 def parts_of(output: Any) -> list[Tensor]:
     """Return the tensors of an output; of a tuple, as recurrent networks give it, the first.
 
@@ -83,10 +93,19 @@ def parts_of(output: Any) -> list[Tensor]:
     """
     parts = list(output.values()) if isinstance(output, Mapping) else [output]
     parts = [part[0] if isinstance(part, tuple | list) and part else part for part in parts]
-    found = [part for part in parts if isinstance(part, Tensor) and part.is_floating_point()]
+    found = [
+        part
+        for part in parts
+        if isinstance(part, Tensor) and part.is_floating_point() and part.dim() and part.numel()
+    ]
     if not found:
+        kind = (
+            f"a tensor of {output.dtype} of shape {tuple(output.shape)}"
+            if isinstance(output, Tensor)
+            else type(output).__name__
+        )
         raise TaskError(
-            f"the network returns {type(output).__name__}, and needed is a tensor of numbers, a "
-            "dict of them, or a tuple that begins with one; wrap it in a module that returns this"
+            f"the network returns {kind}, and needed is a tensor of real numbers (examples, ...), "
+            "a dict of them, or a tuple that begins with one; wrap it in a module that returns it"
         )
     return found

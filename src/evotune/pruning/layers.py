@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 #: What can be pruned, once `lowered` has written recurrent layers and attention with them.
-KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d)
+KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class Layer:

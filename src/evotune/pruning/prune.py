@@ -51,7 +51,8 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         sparsity: The share of the weights that go, in (0, 1), of linear and convolutional layers,
             recurrent layers and attention; biases, norms and embeddings stay.
         data: Examples as the network takes them: a tensor or array ``(examples, ...)``, a dict of
-            them, or a pair (inputs, labels). A thousand are enough, and labels are not needed.
+            them, a pair (inputs, labels), or a Dataset or DataLoader of such pairs. A thousand are
+            enough, and labels are not needed. Floating inputs are turned into the network's type.
         labels: Labels ``(examples, ...)``, where they are not in data.
         loss: A name as in `SupervisedTask`, or a mean loss of (output, labels); by default
             "cross_entropy" for labels that are whole numbers, and "mse" for others.
@@ -76,12 +77,14 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         result = et.prune(model, sparsity=0.98, data=(x, y))
         result.model(x)
     """
-    option("sparsity", sparsity, "(0, 1)", error_type=TaskError)
+    sparsity = option("sparsity", sparsity, "(0, 1)", error_type=TaskError)
     steps = int(option("refine", refine, "[0, inf)", whole=True, error_type=TaskError))
     epochs = int(option("fine_tune", fine_tune, "[0, inf)", whole=True, error_type=TaskError))
+    seed = option("seed", seed, "[0, inf)", whole=True, error_type=TaskError) % 2**63
     is_over = _clock(budget)
     model = copied(model)
-    found = examples_of(data, labels, loss)
+    most = None if epochs else max(EXAMPLES, examples if isinstance(examples, int) else 0)
+    found = examples_of(data, labels, loss, most, seed).like(model)
     if epochs and found.targets is None:
         raise TaskError("fine_tune= trains on labels: write data=(inputs, labels)")
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -91,6 +94,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
     if method == "search":
         chosen = Searched(_ready(model, found, OF_SEARCH, seed, device)[1], seed)
     chosen(pruning, keep)
+    pruning.check(keep)
     if not isinstance(chosen, Rounds | Searched):
         pruning.masks = pruning.live()
         pruning.compensate()
@@ -106,7 +110,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         source = found.source(device)
         fine_tuning.fine_tune(result, source, found.loss, epochs, seed, device)
     result.train(model.training)
-    masks, few = working.masks(pruning.masks), found.some(4, seed, device).inputs
+    masks, few = working.masks(pruning.masks), found.some(4, seed, device).like(model).inputs
     return Pruned(result, masks, pruning.size, few, dict(working.left_dense), losses)
 
 

@@ -1,18 +1,22 @@
 """Pruning in rounds: score, keep the best, refit, and score again on the refitted weights."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from evotune.errors import TaskError
 from evotune.pruning.compensation import POSITIONS, RIDGE, compensate, targets_of
 from evotune.pruning.flow import Flow, Paths
-from evotune.pruning.goals import Goal, parts_of
+from evotune.pruning.goals import Goal, check_finite, parts_of
 from evotune.pruning.layers import Layer, watched
 from evotune.pruning.scores import SYNFLOW, Activity, Score
 from evotune.pruning.straight import Recorded
 from evotune.training.data import count
+
+log = logging.getLogger("evotune")
 
 Masks = dict[str, Tensor]
 
@@ -81,6 +85,24 @@ class Pruning:
         flow = self._paths({name: mask.double() for name, mask in self.masks.items()})
         return {name: mask & flow[name].live for name, mask in self.masks.items()}
 
+    def check(self, keep: int) -> None:
+        """Check that a method has left masks of all layers.
+
+        Raises:
+            TaskError: Something else is there.
+        """
+        shapes = {layer.name: layer.dense.shape for layer in self.layers}
+        found = self.masks if isinstance(self.masks, Mapping) else {}
+        if {n: m.shape for n, m in found.items() if getattr(m, "dtype", 0) == torch.bool} != shapes:
+            raise TaskError(
+                "the method leaves no masks in pruning.masks; needed are tensors of booleans by "
+                f"name, {', '.join(f'{name} {tuple(shape)}' for name, shape in shapes.items())}: "
+                "write pruning.put(masks)"
+            )
+        kept = sum(int(mask.sum()) for mask in self.masks.values())
+        if kept > keep:
+            log.warning("the method leaves %d weights, and wanted were %d", kept, keep)
+
     def unclear(self) -> set[str]:
         """Return the layers through which nothing seems to flow, while the outputs need them.
 
@@ -99,7 +121,15 @@ class Pruning:
         return found
 
     def is_cut(self) -> bool:
-        """Return whether the answers are the same for all examples, which they were not before."""
+        """Return whether the answers are the same for all examples, which they were not before.
+
+        Raises:
+            TaskError: They are not finite.
+        """
+        for part in self._answers():
+            check_finite(
+                part, "the pruned network", "give inputs of a usual scale, as from -1 to 1"
+            )
         return self._varies and not self._varying()
 
     def _varying(self) -> bool:
@@ -206,14 +236,16 @@ def prune_in_rounds(pruning: Pruning, score: Score, keep: int, rounds: int, star
             )
             for layer in pruning.layers
         }
-        pruning.masks = _best_alive(pruning, scores, min(count, pruning.size))
+        pruning.masks = _best_alive(
+            pruning, scores, min(count, pruning.size), REPLACED if number == rounds else 1
+        )
         pruning.compensate()
 
 
-def _best_alive(pruning: Pruning, scores: Mapping[str, Tensor], count: int) -> Masks:
+def _best_alive(pruning: Pruning, scores: Mapping[str, Tensor], count: int, times: int) -> Masks:
     """Return masks of the best weights without those on no path, in whose place others come."""
     before = candidates = dict(pruning.masks)
-    for _ in range(REPLACED):
+    for _ in range(times):
         pruning.masks = chosen = keep_best(scores, candidates, count)
         pruning.masks = live = pruning.live()
         dead = {name: mask & ~live[name] for name, mask in chosen.items()}

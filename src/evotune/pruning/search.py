@@ -65,10 +65,8 @@ def tried(pruning: Pruning, method: Callable[[Pruning, int], None], keep: int) -
     """Return the loss of a network that a method has pruned, from the dense one on."""
     pruning.reset()
     method(pruning, keep)
-    if pruning.is_cut():
-        return CUT
     found = pruning.measured()
-    return found if math.isfinite(found) else CUT
+    return found if math.isfinite(found) and not pruning.is_cut() else CUT
 
 
 def space_of(names: list[str]) -> Space:

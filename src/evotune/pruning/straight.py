@@ -32,7 +32,7 @@ _LAYERS = frozenset(["linear"]) | frozenset(
 _SUMS = frozenset(["add", "sub", "subtract", "rsub", "maximum", "minimum", "logaddexp"])
 _PRODUCTS = frozenset(["mul", "multiply", "matmul", "bmm", "mm", "einsum", "mv", "dot", "outer"])
 _QUOTIENTS = frozenset(["div", "divide", "true_divide", "rdiv"])
-_INVERSES = frozenset(["rsqrt", "reciprocal"])
+_INVERSES = frozenset(["rsqrt", "reciprocal", "pow"])
 _GAINS = frozenset(["layer_norm", "group_norm", "instance_norm", "rms_norm"])
 #: Where PyTorch is left; these take no tensors with gradients.
 _AWAY = frozenset(["numpy", "array", "__array__"])
@@ -76,36 +76,23 @@ def _passed(name: str, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return _named("input", 0, args, kwargs)
     if name in _AWAY:
         return func(args[0].detach(), *args[1:], **kwargs)
-    if name in _LAYERS:
-        weight, bias = _named("weight", 1, args, kwargs), _named("bias", 2, args, kwargs)
-        given = (_named("input", 0, args, kwargs), weight.abs(), bias if bias is None else bias * 0)
-        left = {k: v for k, v in kwargs.items() if k not in ("input", "weight", "bias")}
-        return func(*given, *args[3:], **left)
-    if name == "batch_norm":
-        return _scaled(args, kwargs)
-    if name in _GAINS:
-        return _gained(name, args, kwargs)
+    special = _SPECIAL.get(name)
     if "max_pool" in name:
         return _averaged(name, args, kwargs)
-    if name == "scaled_dot_product_attention":
-        return _attended(*(_named(n, k, args, kwargs) for k, n in enumerate(_ATTENDED)))
+    if special is not None:
+        return special(name, func, args, kwargs)
     flows = [arg for arg in _tensors(args, kwargs) if arg.requires_grad]
     if not flows:
         return func(*args, **kwargs)
     if name in _SUMS | _PRODUCTS | _QUOTIENTS | {"where"}:
         return _joined(name, func, args, kwargs, len(flows))
-    if name in _INVERSES or (name == "pow" and not _is_positive(args, kwargs)):
-        return func(*args, **kwargs).detach()
-    if name == "pow":
-        return flows[0]
-    if name == "amax":
-        return torch.mean(*args, **kwargs)
     if name == "glu":
         return sum(flows[0].chunk(2, _named("dim", 1, args, kwargs, -1))) / 2
-    return func(*args, **kwargs)
-
-
-_ATTENDED = ("query", "key", "value")
+    if name == "pow" and _is_positive(args, kwargs):
+        return flows[0]
+    if name in _INVERSES:
+        return func(*args, **kwargs).detach()
+    return (torch.mean if name == "amax" else func)(*args, **kwargs)
 
 
 def _tensors(args: Any, kwargs: Mapping[str, Any]) -> list[Tensor]:
@@ -156,21 +143,33 @@ def _constant(arg: Any) -> Any:
     return arg
 
 
-def _attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    joined = query.mean(-1, keepdim=True) if query.shape[-1] != value.shape[-1] else query
-    if key.shape[-3:-2] != query.shape[-3:-2]:  # several heads of queries share one of keys
+def _weighted(_: str, func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
+    """Return what a layer makes of the flow, by the sizes of its weights and without its bias."""
+    weight, bias = _named("weight", 1, args, kwargs), _named("bias", 2, args, kwargs)
+    given = (_named("input", 0, args, kwargs), weight.abs(), bias if bias is None else bias * 0)
+    others = {k: part for k, part in kwargs.items() if k not in ("input", "weight", "bias")}
+    return func(*given, *args[3:], **others)
+
+
+def _attended(_: str, __: Any, args: Any, kwargs: Mapping[str, Any]) -> Tensor:
+    """Return what attention makes of the flow; several heads of queries may share one of keys."""
+    query, key, value = (
+        _named(n, k, args, kwargs) for k, n in enumerate(("query", "key", "value"))
+    )
+    if query.shape[-3:-2] != key.shape[-3:-2]:
         times = query.shape[-3] // key.shape[-3]
         key, value = (part.repeat_interleave(times, -3) for part in (key, value))
     if key.shape[-1] != value.shape[-1]:
-        key = key.mean(-1, keepdim=True)
-    return joined + (key + value).mean(-2, keepdim=True)
+        query, key = (part.mean(-1, keepdim=True) for part in (query, key))
+    joined: Tensor = query + (key + value).mean(-2, keepdim=True)
+    return joined
 
 
 def _named(name: str, place: int, args: Any, kwargs: Mapping[str, Any], default: Any = None) -> Any:
     return args[place] if len(args) > place else kwargs.get(name, default)
 
 
-def _scaled(args: Any, kwargs: Mapping[str, Any]) -> Tensor:
+def _scaled(_: str, __: Any, args: Any, kwargs: Mapping[str, Any]) -> Tensor:
     """Return what batch normalisation by its running variance does to positive flow."""
     inputs: Tensor = _named("input", 0, args, kwargs)
     variance = _named("running_var", 2, args, kwargs)
@@ -181,7 +180,7 @@ def _scaled(args: Any, kwargs: Mapping[str, Any]) -> Tensor:
     return inputs * scale.reshape(-1, *[1] * (inputs.dim() - 2))
 
 
-def _gained(name: str, args: Any, kwargs: Mapping[str, Any]) -> Tensor:
+def _gained(name: str, _: Any, args: Any, kwargs: Mapping[str, Any]) -> Tensor:
     inputs: Tensor = _named("input", 0, args, kwargs)
     gain = _named("weight", 3 if name == "instance_norm" else 2, args, kwargs)
     if gain is None:
@@ -203,3 +202,11 @@ def _averaged(name: str, args: Any, kwargs: Mapping[str, Any]) -> Any:
     padding = _named("padding", 3, args, kwargs, 0)
     ceil = bool(kwargs.get("ceil_mode", False))
     return pool(inputs, size, _named("stride", 2, args, kwargs), padding, ceil_mode=ceil)
+
+
+_SPECIAL: dict[str, Callable[..., Any]] = {
+    "batch_norm": _scaled,
+    "scaled_dot_product_attention": _attended,
+    **dict.fromkeys(_GAINS, _gained),
+    **dict.fromkeys(_LAYERS, _weighted),
+}

@@ -11,7 +11,8 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from evotune.errors import TaskError
-from evotune.pruning.goals import parts_of
+from evotune.pruning.compact import unmask
+from evotune.pruning.goals import check_finite, parts_of
 from evotune.pruning.layers import KINDS, Layer, watched
 from evotune.pruning.lowering import RECURRENT, Piece, lower
 
@@ -65,11 +66,12 @@ class Working:
     def check(self) -> None:
         """Check that something can be pruned."""
         if not self.layers:
-            why = "; ".join(f"{name}: {reason}" for name, reason in self.left_dense.items())
+            whole = "the network itself; write nn.Sequential(model)"
+            why = "; ".join(f"{n}: {why}" if n else whole for n, why in self.left_dense.items())
             raise TaskError(
                 f"{type(self.model).__name__} has no layer that can be pruned"
                 f"{' (' + why + ')' if why else ''}; those that can are nn.Linear, nn.Conv1d, "
-                "nn.Conv2d, recurrent layers and nn.MultiheadAttention"
+                "nn.Conv2d, nn.Conv3d, recurrent layers and nn.MultiheadAttention"
             )
 
     def _lower(self) -> None:
@@ -206,15 +208,18 @@ def _run(network: nn.Module, inputs: Any) -> tuple[list[str], dict[str, str]]:
     handles = [module.register_forward_hook(after) for module in network.modules()]
     try:
         with torch.no_grad():
-            network(inputs)
+            output = network(inputs)
     except Exception as error:
+        several = ", a dict as one argument" if isinstance(inputs, Mapping) else ""
         raise TaskError(
             f"{type(network).__name__} does not take these examples ({type(error).__name__}: "
-            f"{error}); data= holds inputs (examples, ...) as the network takes them"
+            f"{error}); data= holds inputs (examples, ...) as the network takes them{several}; one "
+            "of several arguments needs a module around it that takes a dict"
         ) from error
     finally:
         for handle in handles:
             handle.remove()
+    check_finite(output, type(network).__name__, "look at its weights and the scale of the inputs")
     return order, norms
 
 
@@ -316,8 +321,8 @@ def _shared(network: nn.Module) -> dict[str, str]:
     """Return the names of modules whose weight another module has too, and of one of those."""
     owners: dict[int, list[str]] = {}
     for name, module in network.named_modules():
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, Tensor):
+        weight = module._parameters.get("weight")
+        if weight is not None:
             owners.setdefault(id(weight), []).append(name)
     return {
         name: next(other for other in names if other != name)
@@ -336,18 +341,34 @@ def copied(model: nn.Module) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise TaskError(f"prune takes an nn.Module, got {model!r:.100}")
     model = getattr(model, "_orig_mod", model)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TaskError("a scripted network cannot be changed; give the network that was scripted")
+    if any(p.is_meta for p in model.parameters()):
+        raise TaskError(
+            f"{type(model).__name__} is on the meta device, where weights have no values"
+        )
     if any(is_lazy(p) for p in model.parameters()):
         raise TaskError(
             f"{type(model).__name__} has layers whose size is not known yet; call it on one batch "
             "before it is pruned"
         )
     try:
-        return copy.deepcopy(model)
+        return _bared(copy.deepcopy(model))
     except Exception as error:
         raise TaskError(
             f"{type(model).__name__} cannot be copied ({type(error).__name__}: {error}), and a "
             "copy is what is pruned; make copy.deepcopy(model) work"
         ) from error
+
+
+def _bared(model: nn.Module) -> nn.Module:
+    """Take masks of an earlier pruning off, in place; what they removed is zero."""
+    for module in list(model.modules()):
+        if parametrize.is_parametrized(module):
+            lists: Any = module.parametrizations
+            if all(isinstance(part, Masked) for parts in lists.values() for part in parts):
+                unmask(module)
+    return model
 
 
 def as_float(model: nn.Module) -> nn.Module:
