@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from evotune.pruning.goals import parts_of
 from evotune.pruning.layers import Layer, watched
 from evotune.pruning.straight import Straight
+from evotune.training.data import each
 
 _EVERYTHING = 2**62
 
@@ -51,17 +52,15 @@ class Paths:
         self._network = copy.deepcopy(network).double().requires_grad_(False)
         modules = dict(self._network.named_modules())
         self._layers = [Layer(layer.name, modules[layer.name]) for layer in layers]
-        self._inputs = (
-            {k: _ones(v) for k, v in inputs.items()}
-            if isinstance(inputs, Mapping)
-            else _ones(inputs)
-        )
+        self._inputs = each(_ones, inputs)
         with torch.no_grad():
             for name, parameter in self._network.named_parameters():
                 parameter.abs_() if parameter.dim() > 1 else None
                 if name.rpartition(".")[2].startswith("bias") or name.endswith("_bias"):
                     parameter.zero_()
         for part in self._network.modules():
+            if isinstance(part, nn.Embedding | nn.EmbeddingBag):
+                part.weight.requires_grad_()
             if hasattr(part, "flowing"):
                 part.flowing = True  # type: ignore[assignment] # see `lowered`
 
@@ -79,7 +78,7 @@ class Paths:
             layer.put(weights[layer.name].abs())
         with torch.enable_grad(), watched(self._layers, note), Straight():
             total = torch.stack(
-                [part.sum() for part in parts_of(self._network(self._inputs))]
+                [part.sum() for part in parts_of(self._network(each(_flowing, self._inputs)))]
             ).sum()
         gradients: Sequence[Tensor | None] = [None] * len(ran)
         if total.requires_grad:
@@ -99,3 +98,8 @@ class Paths:
 def _ones(tensor: Tensor) -> Tensor:
     one = tensor[:1]
     return torch.ones_like(one, dtype=torch.float64) if one.is_floating_point() else one
+
+
+def _flowing(tensor: Tensor) -> Tensor:
+    """Return a tensor that `Straight` takes for a flow, and the network may change in place."""
+    return tensor.requires_grad_().clone() if tensor.is_floating_point() else tensor

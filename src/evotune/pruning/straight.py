@@ -3,7 +3,7 @@
 What flows is positive, and depends on all that it is made of. So activations let it pass, what a
 network subtracts is added, what it multiplies by another flow becomes the mean of both (a closed
 gate would else cut off what it gates), and what it divides by only scales. Tensors that come from
-prunable layers require gradients; all others are constants.
+inputs, embeddings and prunable layers require gradients; all others are constants.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,6 +36,8 @@ _INVERSES = frozenset(["rsqrt", "reciprocal", "pow"])
 _GAINS = frozenset(["layer_norm", "group_norm", "instance_norm", "rms_norm"])
 #: Where PyTorch is left; these take no tensors with gradients.
 _AWAY = frozenset(["numpy", "array", "__array__"])
+#: Constants below it are those of masks.
+_MASK = -1e3
 _SHORTER = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -137,7 +139,7 @@ def _out_of_place(func: Any, is_in_place: bool) -> Callable[..., Any]:
 def _constant(arg: Any) -> Any:
     """Return a constant as a positive, finite one, and anything else as it is."""
     if isinstance(arg, Tensor) and arg.is_floating_point() and not arg.requires_grad:
-        return arg.abs().nan_to_num(0.0, 0.0, 0.0)
+        return arg.masked_fill(arg < _MASK, 0.0).abs().nan_to_num(0.0, 0.0, 0.0)
     if isinstance(arg, float | int) and not isinstance(arg, bool):
         return abs(arg) if abs(arg) < float("inf") else 0.0
     return arg
