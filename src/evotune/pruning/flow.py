@@ -26,7 +26,8 @@ class Flow:
 
     Attributes:
         into: Into each column, the mean over positions, ``(groups, columns)``.
-        out: Of each row to the outputs of the network, the sum over positions, ``(groups, rows)``.
+        out: Of each row to the outputs of the network, the sum over positions, ``(groups, rows)``;
+            of several calls see `_over_calls`.
     """
 
     into: Tensor
@@ -65,7 +66,22 @@ class Paths:
                 part.flowing = True  # type: ignore[assignment] # see `lowered`
 
     def __call__(self, weights: Mapping[str, Tensor]) -> dict[str, Flow]:
-        """Return the flow of each layer for weights ``(groups, rows, columns)``, masked ones 0."""
+        """Return the flow of each layer for weights ``(groups, rows, columns)``, masked ones 0.
+
+        Where it exceeds all numbers, rows that sum to one at most take the place of the weights.
+        """
+        found = self._flowing({name: part.abs().double() for name, part in weights.items()})
+        if all(bool((f.into.sum() + f.out.sum()).isfinite()) for f in found.values()):
+            return found
+        sums = {name: part.abs().double().sum(2, keepdim=True) for name, part in weights.items()}
+        return self._flowing(
+            {
+                name: part.abs() / sums[name].max().clamp_min(1e-300)
+                for name, part in weights.items()
+            }
+        )
+
+    def _flowing(self, weights: Mapping[str, Tensor]) -> dict[str, Flow]:
         ran: list[tuple[Layer, int, Tensor, Tensor]] = []
 
         def note(layer: Layer, call: int, given: Tensor, output: Tensor) -> Tensor:
@@ -75,7 +91,7 @@ class Paths:
             return output.clone()  # which the network may change in place
 
         for layer in self._layers:
-            layer.put(weights[layer.name].abs())
+            layer.put(weights[layer.name])
         with torch.enable_grad(), watched(self._layers, note), Straight():
             total = torch.stack(
                 [part.sum() for part in parts_of(self._network(each(_flowing, self._inputs)))]
@@ -89,10 +105,27 @@ class Paths:
             slope = torch.zeros_like(output) if gradient is None else gradient
             into[layer.name].append(layer.inputs(given.detach(), _EVERYTHING, call).mean(0))
             out[layer.name].append(layer.outputs(slope, _EVERYTHING).sum(0))
-        return {
-            name: Flow(torch.stack(into[name]).mean(0), torch.stack(out[name]).sum(0))
-            for name in into
-        }
+        return {name: _over_calls(into[name], out[name]) for name in into}
+
+
+def _over_calls(into: list[Tensor], out: list[Tensor]) -> Flow:
+    """Return the flow of a layer that runs several times, as a recurrent one does.
+
+    What flows through a weight is Σ_t in_tj out_ti over its calls t. The product of the vectors
+    returned has the same sums over rows and over columns; products of means would not, as flow in
+    grows from step to step by powers while flow out falls.
+    """
+    ins, outs = torch.stack(into), torch.stack(out)  # (calls, groups, columns or rows)
+    sizes = (_shares(ins), _shares(outs))
+    together = (sizes[0] * sizes[1]).sum()
+    found = torch.einsum("t,tgr->gr", sizes[0], outs) / (together if together > 0 else 1.0)
+    return Flow(torch.einsum("t,tgc->gc", sizes[1], ins), found)
+
+
+def _shares(parts: Tensor) -> Tensor:
+    sums = parts.flatten(1).sum(1)
+    total = sums.sum()
+    return sums / total if total > 0 else torch.full_like(sums, 1 / len(sums))
 
 
 def _ones(tensor: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from evotune.errors import TaskError
+from evotune.training.data import each
 from evotune.training.losses import Loss
 
 
@@ -19,6 +20,10 @@ class Goal(Protocol):
 
     def loss(self, output: Any) -> Tensor:
         """Return the mean loss over the examples; less is better."""
+        ...
+
+    def of(self, chosen: Tensor) -> "Goal":
+        """Return what is wanted on some of the examples, by their numbers."""
         ...
 
 
@@ -42,6 +47,10 @@ class Labels:
         """Return the mean loss."""
         return self._loss(output, self._targets)
 
+    def of(self, chosen: Tensor) -> "Labels":
+        """Return the labels of some examples."""
+        return Labels(each(lambda part: part[chosen], self._targets), self._loss, len(chosen))
+
 
 class Likeness:
     """The outputs of the dense network, where there are no labels.
@@ -56,6 +65,7 @@ class Likeness:
 
     def __init__(self, outputs: Any, seed: int) -> None:
         chance = torch.Generator().manual_seed(seed)
+        self._seed = seed
         self._outputs = [part.float() for part in parts_of(outputs)]
         self._directions = [
             torch.randn(part.shape, generator=chance).to(part.device) for part in self._outputs
@@ -73,6 +83,10 @@ class Likeness:
             for part, dense in zip(parts_of(output), self._outputs, strict=True)
         ]
         return torch.stack(errors).mean()
+
+    def of(self, chosen: Tensor) -> "Likeness":
+        """Return the outputs of the dense network for some examples."""
+        return Likeness({str(k): part[chosen] for k, part in enumerate(self._outputs)}, self._seed)
 
 
 def check_finite(output: Any, whose: str, what: str) -> None:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from evotune.pruning import scores
 from evotune.pruning.layers import Layer
 from evotune.pruning.rounds import Masks, Pruning, keep_best, prune_in_rounds
 from evotune.pruning.scores import Score
+from evotune.training.data import each
 
 #: Chooses which weights stay; the masks of the network are set.
 Method = Callable[[Pruning, int], None]
@@ -171,6 +173,53 @@ def iterative_snip(pruning: Pruning, keep: int) -> None:
     snip(pruning, keep, rounds=50)
 
 
+def grasp(pruning: Pruning, keep: int) -> None:
+    """Weights whose removal would lessen the gradient's norm most: the largest w (H g).
+
+    Wang, Zhang and Grosse, "Picking winning tickets before training by preserving gradient flow"
+    (2020), eq. 8, whose score, that of what goes, is -w (H g); H is the Hessian of the loss and g
+    its gradient. It is meant for networks that are not trained yet.
+    """
+    curved = pruning.curved_slopes()
+    scored = {layer.name: layer.weights * curved[layer.name] for layer in pruning.layers}
+    pruning.put(keep_best(scored, pruning.masks, keep))
+
+
+#: Of `soft_mask`: examples of a batch, Adam's learning rate, and how steep the sigmoid becomes.
+BATCH, RATE, STEEPEST = 64, 0.1, 200.0
+
+
+def soft_mask(pruning: Pruning, keep: int, epochs: int = 30) -> None:
+    """The weights whose mask σ(β s) gradients have opened most, over weights that do not change.
+
+    Savarese, Silva and Maire, "Winning the lottery with continuous sparsification" (2020), alg. 1,
+    with the weights left alone: β grows from 1 to 200, and masks cost as much as they are more than
+    wanted, as a share of what is wanted.
+    """
+    size = sum(layer.dense.numel() for layer in pruning.layers)
+    opened = {la.name: torch.zeros_like(la.dense, requires_grad=True) for la in pruning.layers}
+    optimizer = torch.optim.Adam(opened.values(), RATE)
+    chance = torch.Generator().manual_seed(0)
+    for epoch in range(epochs):
+        steep = STEEPEST ** (epoch / max(1, epochs - 1))
+        for chosen in torch.randperm(pruning.examples, generator=chance).split(BATCH):
+            masks = {name: (steep * s).sigmoid() for name, s in opened.items()}
+            weights = {
+                f"{layer.name}.weight".lstrip("."): (layer.dense * masks[layer.name]).reshape(
+                    layer.module.weight.shape
+                )
+                for layer in pruning.layers
+            }
+            inputs = each(lambda part, chosen=chosen: part[chosen], pruning.inputs)
+            output = functional_call(pruning.network, weights, (inputs,))
+            cost = torch.stack([mask.sum() for mask in masks.values()]).sum() / keep - 1
+            optimizer.zero_grad()
+            (pruning.goal.of(chosen).loss(output) + cost.relu() * keep / size).backward()
+            optimizer.step()
+    found = {name: s.detach().double() for name, s in opened.items()}
+    pruning.put(keep_best(found, pruning.masks, keep))
+
+
 #: By name: the method, and whether it leaves the weights refitted.
 METHODS: dict[str, Method] = {
     "flow": Rounds(scores.SYNFLOW),
@@ -184,4 +233,6 @@ METHODS: dict[str, Method] = {
     "synflow": synflow,
     "snip": snip,
     "iterative_snip": iterative_snip,
+    "grasp": grasp,
+    "soft_mask": soft_mask,
 }

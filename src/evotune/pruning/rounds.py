@@ -1,7 +1,7 @@
 """Pruning in rounds: score, keep the best, refit, and score again on the refitted weights."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -82,7 +82,8 @@ class Pruning:
 
     def live(self) -> Masks:
         """Return the masks without weights that are on no path from input to output."""
-        flow = self._paths({name: mask.double() for name, mask in self.masks.items()})
+        counts = {name: mask.sum(2, keepdim=True).clamp_min(1) for name, mask in self.masks.items()}
+        flow = self._paths({name: m.double() / counts[name] for name, m in self.masks.items()})
         return {name: mask & flow[name].live for name, mask in self.masks.items()}
 
     def check(self, keep: int) -> None:
@@ -139,11 +140,10 @@ class Pruning:
         with torch.no_grad():
             return parts_of(self.network(self.inputs))
 
-    def compensate(self, ridge: float = RIDGE) -> None:
-        """Refit what is left to the dense network."""
-        compensate(
-            self.network, self.layers, self.masks, self.inputs, self.goals, self.limit, ridge
-        )
+    def compensate(self, ridge: float = RIDGE, how: str = "refit") -> None:
+        """Refit what is left to the dense network, or do so in another way of `WAYS`."""
+        given = (self.network, self.layers, self.masks, self.inputs, self.goals, self.limit)
+        compensate(*given, ridge, how)
 
     def activity(self, *, gradients: bool) -> dict[str, Activity]:
         """Return what happens in each layer on the examples."""
@@ -182,19 +182,37 @@ class Pruning:
 
     def slopes(self) -> dict[str, Tensor]:
         """Return the gradient of the loss for all weights, removed ones too."""
-        wanted = [layer.module.weight for layer in self.layers]
-        for weight in wanted:
+        return self._derived(lambda gradient, _: gradient)
+
+    def curved_slopes(self) -> dict[str, Tensor]:
+        """Return the Hessian of the loss times its gradient, for all weights."""
+
+        def twice(gradient: list[Tensor], weights: list[Tensor]) -> list[Tensor | None]:
+            product = sum((g * g.detach()).sum() for g in gradient)
+            found: Any = torch.autograd.grad(product, weights, allow_unused=True)
+            return list(found)
+
+        return self._derived(twice, again=True)
+
+    def _derived(self, derive: Callable[..., Any], *, again: bool = False) -> dict[str, Tensor]:
+        """Return what is derived from (gradient, weights) of all layers, by the name of each."""
+        weights = [layer.module.weight for layer in self.layers]
+        for weight in weights:
             weight.requires_grad_(True)
         try:
             with torch.enable_grad(), Recorded():
                 loss = self.goal.loss(self.network(self.inputs))
-            found = torch.autograd.grad(loss, wanted, allow_unused=True)
+            found = torch.autograd.grad(loss, weights, create_graph=again, allow_unused=True)
+            gradient = [
+                torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)
+            ]
+            derived = derive(gradient, weights)
         finally:
-            for weight in wanted:
+            for weight in weights:
                 weight.requires_grad_(False)
         return {
-            layer.name: (torch.zeros_like(w) if g is None else g).reshape(layer.dense.shape)
-            for layer, w, g in zip(self.layers, wanted, found, strict=True)
+            layer.name: torch.zeros_like(layer.dense) if d is None else d.reshape(layer.dense.shape)
+            for layer, d in zip(self.layers, derived, strict=True)
         }
 
     def measured(self) -> float:
