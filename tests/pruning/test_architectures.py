@@ -53,7 +53,7 @@ def test_exact_sparsity_the_same_class_and_a_smaller_copy(case, sparsity):
     how = Rounds(scores.SYNFLOW if name == "unet" else scores.MIX, rounds=3)
     result = et.prune(model, sparsity, data=given, method=how)
     keep = round((1 - sparsity) * result.size)
-    assert 0.93 * keep <= result.kept <= keep
+    assert 0.85 * keep <= result.kept <= keep
     assert set(result.left_dense) == LEFT_DENSE.get(name, set())
     assert type(result.model) is type(model)
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in before.items())

@@ -87,7 +87,6 @@ def test_scripted_and_quantised_networks():
 OPTIONS = [
     ({"sparsity": math.nan}, r"in \(0, 1\), got nan"),
     ({"sparsity": 1.5}, r"in \(0, 1\), got 1.5"),
-    ({"sparsity": None}, r"in \(0, 1\), got None"),
     ({"data": None}, "got NoneType"),
     ({"data": X.tolist()}, "got list"),
     ({"data": X[:0]}, "no examples"),

@@ -36,7 +36,7 @@ def targets_of(
     return {name: torch.cat(parts) for name, parts in found.items() if parts}
 
 
-def compensate(
+def compensate(  # noqa: PLR0913  (what a network under pruning has)
     network: nn.Module,
     layers: Sequence[Layer],
     masks: dict[str, Tensor],

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from torch.func import functional_call
 
 from evotune.pruning import scores
 from evotune.pruning.layers import Layer
-from evotune.pruning.rounds import Masks, Pruning, keep_best, prune_in_rounds
+from evotune.pruning.rounds import Masks, Pruning, best_of, prune_in_rounds
 from evotune.pruning.scores import Score
 from evotune.training.data import each
 
@@ -57,7 +58,7 @@ class Once:
     def __call__(self, pruning: Pruning, keep: int) -> None:
         """Set the masks."""
         scored = scores_of(pruning, self.score)
-        pruning.put(keep_best(scored, pruning.masks, keep))
+        pruning.put(pruning.keep(scored, keep))
 
 
 def scores_of(pruning: Pruning, score: Score) -> dict[str, Tensor]:
@@ -76,7 +77,7 @@ def lamp(pruning: Pruning, keep: int) -> None:
     Lee, Park, Mo, Ahn and Shin, "Layer-adaptive sparsity for the magnitude-based pruning" (2021),
     eq. 1: the square of a weight over the sum of the squares of all that are not smaller.
     """
-    pruning.put(keep_best({la.name: _lamp(la.dense) for la in pruning.layers}, pruning.masks, keep))
+    pruning.put(pruning.keep({la.name: _lamp(la.dense).log() for la in pruning.layers}, keep))
 
 
 def _lamp(weights: Tensor) -> Tensor:
@@ -138,7 +139,7 @@ def by_layer(pruning: Pruning, counts: dict[str, int]) -> None:
     for layer in pruning.layers:
         own = {layer.name: layer.dense.abs()}
         every = {layer.name: torch.ones_like(layer.dense, dtype=torch.bool)}
-        masks |= keep_best(own, every, counts[layer.name])
+        masks |= best_of(own, every, counts[layer.name])
     pruning.put(masks)
 
 
@@ -151,7 +152,7 @@ def synflow(pruning: Pruning, keep: int, rounds: int = 100) -> None:
     for number in range(1, rounds + 1):
         count = round(pruning.size * (keep / pruning.size) ** (number / rounds))
         scored = scores_of(pruning, scores.SYNFLOW)
-        pruning.put(keep_best(scored, pruning.masks, count))
+        pruning.put(pruning.keep(scored, count))
 
 
 def snip(pruning: Pruning, keep: int, rounds: int = 1) -> None:
@@ -164,8 +165,8 @@ def snip(pruning: Pruning, keep: int, rounds: int = 1) -> None:
     for number in range(1, rounds + 1):
         count = round(pruning.size * (keep / pruning.size) ** (number / rounds))
         slopes = pruning.slopes()
-        scored = {la.name: (la.weights * slopes[la.name]).abs() for la in pruning.layers}
-        pruning.put(keep_best(scored, pruning.masks, count))
+        scored = {la.name: (la.weights * slopes[la.name]).abs().log() for la in pruning.layers}
+        pruning.put(pruning.keep(scored, count))
 
 
 def iterative_snip(pruning: Pruning, keep: int) -> None:
@@ -182,7 +183,7 @@ def grasp(pruning: Pruning, keep: int) -> None:
     """
     curved = pruning.curved_slopes()
     scored = {layer.name: layer.weights * curved[layer.name] for layer in pruning.layers}
-    pruning.put(keep_best(scored, pruning.masks, keep))
+    pruning.put(pruning.keep(scored, keep))
 
 
 #: Of `soft_mask`: examples of a batch, Adam's learning rate, and how steep the sigmoid becomes.
@@ -202,7 +203,7 @@ def soft_mask(pruning: Pruning, keep: int, epochs: int = 30) -> None:
     chance = torch.Generator().manual_seed(0)
     for epoch in range(epochs):
         steep = STEEPEST ** (epoch / max(1, epochs - 1))
-        for chosen in torch.randperm(pruning.examples, generator=chance).split(BATCH):
+        for chosen in torch.split(torch.randperm(pruning.examples, generator=chance), BATCH):
             masks = {name: (steep * s).sigmoid() for name, s in opened.items()}
             weights = {
                 f"{layer.name}.weight".lstrip("."): (layer.dense * masks[layer.name]).reshape(
@@ -214,10 +215,11 @@ def soft_mask(pruning: Pruning, keep: int, epochs: int = 30) -> None:
             output = functional_call(pruning.network, weights, (inputs,))
             cost = torch.stack([mask.sum() for mask in masks.values()]).sum() / keep - 1
             optimizer.zero_grad()
-            (pruning.goal.of(chosen).loss(output) + cost.relu() * keep / size).backward()
+            loss: Any = pruning.goal.of(chosen).loss(output) + cost.relu() * keep / size
+            loss.backward()
             optimizer.step()
     found = {name: s.detach().double() for name, s in opened.items()}
-    pruning.put(keep_best(found, pruning.masks, keep))
+    pruning.put(pruning.keep(found, keep))
 
 
 #: By name: the method, and whether it leaves the weights refitted.

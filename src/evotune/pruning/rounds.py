@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from evotune.training.data import count
 
 log = logging.getLogger("evotune")
 
+#: Which weights stay, by the name of the layer, ``(groups, rows, columns)``.
 Masks = dict[str, Tensor]
 
 #: How often a round puts others in place of weights that turn out to be on no path.
@@ -34,18 +36,26 @@ class Pruning:
         layers: Those that are pruned.
         inputs: The calibration examples, as the network takes them.
         goal: What is wanted of it.
+        choice: Function of (this, scores of all weights by layer, number of weights that stay)
+            that returns masks of the best of those that are left.
 
     Attributes:
-        masks: Which weights stay, by the name of the layer, ``(groups, rows, columns)``.
+        masks: Which weights stay.
         goals: What each layer of the dense network gives.
     """
 
     def __init__(
-        self, network: nn.Module, layers: Sequence[Layer], inputs: Any, goal: Goal
+        self,
+        network: nn.Module,
+        layers: Sequence[Layer],
+        inputs: Any,
+        goal: Goal,
+        choice: "Choice | None" = None,
     ) -> None:
         self.network = network
         self.layers = list(layers)
         self.inputs, self.goal = inputs, goal
+        self._choice = choice or keep_best
         self.examples = count(inputs)
         self.limit = POSITIONS * self.examples
         self._biases = [layer.module.bias for layer in self.layers]
@@ -80,11 +90,50 @@ class Pruning:
             {layer.name: layer.weights * self.masks[layer.name] for layer in self.layers}
         )
 
-    def live(self) -> Masks:
-        """Return the masks without weights that are on no path from input to output."""
-        counts = {name: mask.sum(2, keepdim=True).clamp_min(1) for name, mask in self.masks.items()}
-        flow = self._paths({name: m.double() / counts[name] for name, m in self.masks.items()})
-        return {name: mask & flow[name].live for name, mask in self.masks.items()}
+    def keep(self, scores: Mapping[str, Tensor], count: int) -> Masks:
+        """Return masks of the best weights of those that are left.
+
+        Args:
+            scores: Of the weights of each layer; larger stays.
+            count: How many weights stay.
+        """
+        return self._choice(self, scores, count)
+
+    def live(self, masks: Masks | None = None) -> Masks:
+        """Return masks, by default its own, without weights on no path from input to output."""
+        masks = self.masks if masks is None else masks
+        counts = {name: mask.sum(2, keepdim=True).clamp_min(1) for name, mask in masks.items()}
+        flow = self._paths({name: mask.double() / counts[name] for name, mask in masks.items()})
+        return {name: mask & flow[name].live for name, mask in masks.items()}
+
+    @property
+    def takes_single_weights(self) -> bool:
+        """Whether any weight may stay without others."""
+        return self._choice is keep_best
+
+    @cached_property
+    def hidden(self) -> frozenset[str]:
+        """The names of layers whose outputs another layer reads."""
+        given: list[Tensor] = []
+        outputs: list[tuple[str, Tensor]] = []
+
+        def note(layer: Layer, _: int, read: Tensor, output: Tensor) -> Tensor:
+            given.append(read)
+            if not output.requires_grad:
+                output.requires_grad_()
+            outputs.append((layer.name, output))
+            return output.clone()  # which the network may change in place
+
+        with torch.enable_grad(), watched(self.layers, note), Recorded():
+            self.network(self.inputs)
+        read_by_others = [part.sum() for part in given if part.requires_grad]
+        if not read_by_others:
+            return frozenset()
+        total = torch.stack(read_by_others).sum()
+        found = torch.autograd.grad(total, [each for _, each in outputs], allow_unused=True)
+        return frozenset(
+            name for (name, _), slope in zip(outputs, found, strict=True) if slope is not None
+        )
 
     def check(self, keep: int) -> None:
         """Check that a method has left masks of all layers.
@@ -188,7 +237,7 @@ class Pruning:
         """Return the Hessian of the loss times its gradient, for all weights."""
 
         def twice(gradient: list[Tensor], weights: list[Tensor]) -> list[Tensor | None]:
-            product = sum((g * g.detach()).sum() for g in gradient)
+            product = torch.stack([(g * g.detach()).sum() for g in gradient]).sum()
             found: Any = torch.autograd.grad(product, weights, allow_unused=True)
             return list(found)
 
@@ -221,8 +270,13 @@ class Pruning:
             return float(self.goal.loss(self.network(self.inputs)))
 
 
-def keep_best(scores: Mapping[str, Tensor], masks: Masks, count: int) -> Masks:
+def keep_best(pruning: Pruning, scores: Mapping[str, Tensor], count: int) -> Masks:
     """Return masks of exactly so many weights: the best of those that are left, over all layers."""
+    return best_of(scores, pruning.masks, count)
+
+
+def best_of(scores: Mapping[str, Tensor], masks: Masks, count: int) -> Masks:
+    """Return masks of exactly so many weights: the best of those that masks leave."""
     flat = torch.cat(
         [scores[name].masked_fill(~masks[name], -torch.inf).flatten() for name in masks]
     )
@@ -230,7 +284,14 @@ def keep_best(scores: Mapping[str, Tensor], masks: Masks, count: int) -> Masks:
     chosen = torch.zeros_like(flat, dtype=torch.bool)
     chosen[flat.topk(min(count, left)).indices] = True
     parts = torch.split(chosen, [mask.numel() for mask in masks.values()])
-    return {name: part.reshape(masks[name].shape) for name, part in zip(masks, parts, strict=True)}
+    return {
+        name: part.reshape(mask.shape) & mask
+        for (name, mask), part in zip(masks.items(), parts, strict=True)
+    }
+
+
+#: See `Pruning`.
+Choice = Callable[[Pruning, Mapping[str, Tensor], int], Masks]
 
 
 def prune_in_rounds(pruning: Pruning, score: Score, keep: int, rounds: int, start: float) -> None:
@@ -254,17 +315,19 @@ def prune_in_rounds(pruning: Pruning, score: Score, keep: int, rounds: int, star
             )
             for layer in pruning.layers
         }
-        pruning.masks = _best_alive(
-            pruning, scores, min(count, pruning.size), REPLACED if number == rounds else 1
-        )
+        is_last = number == rounds and pruning.takes_single_weights
+        count = min(count, pruning.size)
+        pruning.masks = _best_alive(pruning, scores, count, REPLACED if is_last else 1)
         pruning.compensate()
+        log.info("round %d of %d: %d of %d weights", number, rounds, count, pruning.size)
 
 
 def _best_alive(pruning: Pruning, scores: Mapping[str, Tensor], count: int, times: int) -> Masks:
     """Return masks of the best weights without those on no path, in whose place others come."""
     before = candidates = dict(pruning.masks)
     for _ in range(times):
-        pruning.masks = chosen = keep_best(scores, candidates, count)
+        pruning.masks = candidates
+        pruning.masks = chosen = pruning.keep(scores, count)
         pruning.masks = live = pruning.live()
         dead = {name: mask & ~live[name] for name, mask in chosen.items()}
         if not any(bool(mask.any()) for mask in dead.values()):
@@ -278,7 +341,7 @@ def _best_alive(pruning: Pruning, scores: Mapping[str, Tensor], count: int, time
 
 def _by_flow(pruning: Pruning, count: int) -> Masks:
     """Return masks by synaptic flow in small steps, which leaves a path to the end."""
-    left = sum(int(mask.sum()) for mask in pruning.masks.values())
+    left = max(count, sum(int(mask.sum()) for mask in pruning.masks.values()))
     for number in range(1, STEPS + 1):
         now = round(left * (count / left) ** (number / STEPS))
         flow = pruning.flow()
@@ -286,5 +349,5 @@ def _by_flow(pruning: Pruning, count: int) -> Masks:
             layer.name: SYNFLOW(layer.name, layer.weights, flow[layer.name], None)
             for layer in pruning.layers
         }
-        pruning.masks = keep_best(scores, pruning.masks, now)
+        pruning.masks = pruning.keep(scores, now)
     return pruning.live()

@@ -1,7 +1,7 @@
 """A network made ready for pruning, and what comes of it put back into one like the given."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,10 +61,9 @@ class Working:
         self._lower()
         self._norms: dict[str, str] = {}
         self.layers = self._surveyed(inputs, seed)
-        self.check()
+        self._check()
 
-    def check(self) -> None:
-        """Check that something can be pruned."""
+    def _check(self) -> None:
         if not self.layers:
             whole = "the network itself; write nn.Sequential(model)"
             why = "; ".join(f"{n}: {why}" if n else whole for n, why in self.left_dense.items())
@@ -131,10 +130,23 @@ class Working:
                 self.left_dense |= _others(name, module)
         return layers
 
-    def leave(self, names: set[str], why: str) -> None:
-        """Leave layers as they are."""
-        self.layers = [layer for layer in self.layers if layer.name not in names]
-        self.left_dense |= dict.fromkeys(sorted(names), why)
+    def leave(self, why_not: Callable[[Layer, str], str | None]) -> None:
+        """Leave some layers dense.
+
+        Args:
+            why_not: Function of (layer, name of its module in the given network) that returns why;
+                None where it is pruned.
+
+        Raises:
+            TaskError: None is left.
+        """
+        modules = {place.layer: place.module for place in self.places}
+        for layer in list(self.layers):
+            why = why_not(layer, modules[layer.name])
+            if why is not None:
+                self.layers.remove(layer)
+                self.left_dense[layer.name] = why
+        self._check()
 
     def masks(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return masks of layers as masks of the parameters of the given network, by name.
