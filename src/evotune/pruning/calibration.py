@@ -44,7 +44,12 @@ def ready(
     some = examples.some(most or (OF_IMAGES if is_image else EXAMPLES), seed, device)
     goal = some.goal(working.network, seed)
     choice = structure or keep_best
-    return working, Pruning(working.network, working.layers, some.inputs, goal, choice)
+    pruning = Pruning(working.network, working.layers, some.inputs, goal, choice)
+    if unclear := pruning.unclear():
+        why = "how it reaches the outputs is not understood"
+        working.leave(lambda layer, _: why if layer.name in unclear else None)
+        pruning = Pruning(working.network, working.layers, some.inputs, goal, choice)
+    return working, pruning
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from evotune.checks import did_you_mean, option, seconds
 from evotune.errors import TaskError
 from evotune.pruning import fine_tuning, refinement
-from evotune.pruning.calibration import OF_SEARCH, device_of, kept_of, ready
+from evotune.pruning.calibration import EXAMPLES, OF_SEARCH, device_of, kept_of, ready
 from evotune.pruning.checkpoint import Checkpoint, identity, named
+from evotune.pruning.compensation import WAYS
 from evotune.pruning.examples import Examples, examples_of
 from evotune.pruning.methods import METHODS, Method, Rounds, convolutional
 from evotune.pruning.result import Pruned
@@ -50,6 +51,7 @@ def prune(
     seed: int = 0,
     budget: float | None = None,
     checkpoint: str | PathLike[str] | None = None,
+    compensation: str = "refit",
 ) -> Pruned: ...
 @overload
 def prune(
@@ -67,6 +69,7 @@ def prune(
     seed: int = 0,
     budget: float | None = None,
     checkpoint: str | PathLike[str] | None = None,
+    compensation: str = "refit",
 ) -> Sweep: ...
 def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
     model: nn.Module,
@@ -83,6 +86,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
     seed: int = 0,
     budget: float | None = None,
     checkpoint: str | PathLike[str] | None = None,
+    compensation: str = "refit",
 ) -> Pruned | Sweep:
     """Remove most weights of a trained network; the network itself stays as it is.
 
@@ -95,14 +99,15 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
             recurrent layers and attention; biases, norms and embeddings stay. By default 0.98, or
             what the structure says. A list of several gives a `Sweep`: the network pruned to each.
         data: Examples as the network takes them: a tensor or array ``(examples, ...)``, a dict of
-            them, or a pair (inputs, labels). A thousand are enough, and labels are not needed.
+            them, a pair (inputs, labels), or a Dataset or DataLoader of such pairs. A thousand are
+            enough, and labels are not needed. Floating inputs are turned into the network's type.
         labels: Labels ``(examples, ...)``, where they are not in data.
         loss: A name as in `SupervisedTask`, or a mean loss of (output, labels); by default
             "cross_entropy" for labels that are whole numbers, and "mse" for others.
         method: "auto", one of "flow", "mix" and "search" (CMA-ES over the score), one of the
-            published "magnitude", "wanda", "diagonal", "lamp", "erk", "uniform", "synflow", "snip"
-            and "iterative_snip", each with one refit at the end, or a function of
-            (`evotune.pruning.rounds.Pruning`, number of weights that stay).
+            published "magnitude", "wanda", "diagonal", "lamp", "erk", "uniform", "synflow",
+            "snip", "iterative_snip", "grasp" and "soft_mask", each with one refit at the end, or a
+            function of (`evotune.pruning.rounds.Pruning`, number of weights that stay).
         refine: Steps of an evolution that drops and grows connections; 300 are a good number.
         fine_tune: Epochs of training afterwards, on all of the data; they need labels.
         structure: ``"2:4"``, or other such numbers: at most 2 of each 4 neighbouring weights of a
@@ -113,6 +118,9 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         budget: Seconds after which refinement ends, of each sparsity.
         checkpoint: A file in which the refinement is kept every few seconds: the same call, after
             whatever ended this one, goes on from there and comes to the same end.
+        compensation: How what is left takes over after a published method: "refit", "energy" (one
+            gain a layer), "variance" (one gain and mean an output) or "none". Macro F1 of a
+            perceptron on Digits at 98 %, ten seeds: LAMP 0.88, 0.14, 0.47 and 0.08.
 
     Returns:
         What is left: ``result.model`` is a module like the given one.
@@ -133,20 +141,24 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         int(option("fine_tune", fine_tune, "[0, inf)", whole=True, error_type=TaskError)),
         structure,
         examples,
-        seed,
+        option("seed", seed, "[0, inf)", whole=True, error_type=TaskError) % 2**63,
         None if budget is None else seconds("budget", budget, "(0, inf]", TaskError),
+        compensation,
     )
+    check_compensation(compensation, method, asked.refine)
     if pattern is not None and (asked.refine or method in ("erk", "uniform")):
         what = "refine= moves single weights" if refine else f"method={method!r} fills layers"
         raise TaskError(f"{what}, which structure={structure!r} does not allow; leave one out")
     given = copied(model)
-    found = examples_of(data, labels, loss)
+    most = None if asked.fine_tune else max(EXAMPLES, examples if isinstance(examples, int) else 0)
+    found = examples_of(data, labels, loss, most, asked.seed).like(given)
     if asked.fine_tune and found.targets is None:
         raise TaskError("fine_tune= trains on labels: write data=(inputs, labels)")
     if isinstance(sparsity, str) or not isinstance(sparsity, Iterable):
         wanted = _wanted(sparsity, pattern)
         of: dict[str, Any] = {"sparsity": wanted, "method": method, "structure": structure}
-        of |= {"loss": loss, "seed": seed, "examples": examples}
+        of |= {"loss": loss, "seed": asked.seed, "examples": examples}
+        of |= {} if compensation == "refit" else {"compensation": compensation}
         of = {} if checkpoint is None else identity(given, found, of)
         return _pruned(given, found, asked, wanted, Checkpoint(checkpoint, of, device_of(given)))
     if checkpoint is not None:
@@ -169,6 +181,7 @@ class Asked:
     examples: int | None
     seed: int
     budget: float | None
+    compensation: str
 
 
 def _pruned(
@@ -187,13 +200,14 @@ def _pruned(
         if asked.method == "search":
             chosen = Searched(ready(model, found, OF_SEARCH, seed, pattern)[1], seed)
         chosen(pruning, keep)
+        pruning.check(keep)
         if not isinstance(chosen, Rounds | Searched):
-            refitted(pruning)
+            refitted(pruning, asked.compensation)
         state = refinement.begin(pruning, keep)
         saved.save(state)
     refinement.refine(pruning, state, keep, asked.refine, seed, is_over, saved.after)
     saved.save(state)
-    if not all(mask.any() for mask in pruning.masks.values()):
+    if pruning.is_cut():
         log.warning("at sparsity %g nothing flows through the network any more", sparsity)
     result = working.finished(pruning.masks)
     if asked.fine_tune:
@@ -232,7 +246,7 @@ def _wanted(sparsity: float | None, structure: Structure | None) -> float:
     own = None if structure is None else structure.sparsity
     if sparsity is None:
         return DEFAULT if own is None else own
-    option("sparsity", sparsity, "(0, 1)", error_type=TaskError)
+    sparsity = option("sparsity", sparsity, "(0, 1)", error_type=TaskError)
     if own is not None and abs(sparsity - own) > 0.005:
         raise TaskError(
             f"sparsity={sparsity:g} is not that of the structure, which is {own:g}; leave "
@@ -255,6 +269,23 @@ def _method(method: str | Method, sparsity: float, pruning: Pruning) -> Method:
             f"{did_you_mean(method, known)}"
         )
     return METHODS[method]
+
+
+def check_compensation(given: str, method: str | Method, steps: int) -> None:
+    """Check a way of compensation, and that it has an effect."""
+    known = (*WAYS, "none")
+    if given not in known:
+        raise TaskError(
+            f"compensation={given!r} is not known; known are {', '.join(known)}"
+            f"{did_you_mean(given, known)}"
+        )
+    found = METHODS.get(method, method) if isinstance(method, str) else method
+    refits = isinstance(found, Rounds) or found in ("auto", "search")
+    if given != "refit" and (steps or refits):
+        raise TaskError(
+            f"compensation={given!r} has no effect here, as each round and each step of refine= "
+            'refits; name a published method such as method="lamp", without refine='
+        )
 
 
 def _clock(budget: float | None) -> Callable[[], bool]:

@@ -138,10 +138,11 @@ class MaskGenes:
         return chosen
 
 
-def refitted(pruning: Pruning) -> None:
-    """Drop weights on no path, and refit the others."""
+def refitted(pruning: Pruning, how: str = "refit") -> None:
+    """Drop weights on no path, and refit the others, or do so in another way of `WAYS`."""
     pruning.masks = pruning.live()
-    pruning.compensate()
+    if how != "none":
+        pruning.compensate(how=how)
 
 
 class Searched:
@@ -181,7 +182,5 @@ def tried(pruning: Pruning, method: Callable[[Pruning, int], None], keep: int) -
     """Return the loss of a network that a method has pruned, from the dense one on."""
     pruning.reset()
     method(pruning, keep)
-    if not all(mask.any() for mask in pruning.masks.values()):
-        return CUT
     found = pruning.measured()
-    return found if math.isfinite(found) else CUT
+    return found if math.isfinite(found) and not pruning.is_cut() else CUT

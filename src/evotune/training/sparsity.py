@@ -13,7 +13,7 @@ from evotune.schedules.schedule import Schedule, cubic
 
 #: Layers whose weights can be pruned, here as by `evotune.prune`, which also takes
 #: `torch.nn.MultiheadAttention` apart.
-KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d)
+KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
 CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 
