@@ -78,6 +78,22 @@ def test_flow_is_that_of_the_whole_network():
     assert study.trials[0].metrics["loss"] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_densities_of_the_largest_flow_keep_the_energy_of_each_layer(learned):
+    model, x, y = learned
+    how = {"over": "densities", "sparsity": 0.8, "compensation": "energy"}
+    task = et.PruningTask(model, data=(x, y), **how)
+    study = et.Study(et.recipes.evolutionary_pruning(task.space), "max synflow", seed=1)
+    study.run(task, trials=20)
+    flows = [trial.metrics["synflow"] for trial in study.trials]
+    assert max(flows) > flows[0]
+    result = task.pruned(study.best.params)
+    for name, mask in result.masks.items():  # weights are the given ones times one gain a layer
+        weight = result.model.get_submodule(name.rpartition(".")[0]).weight[mask]
+        gains = weight / model.get_parameter(name)[mask]
+        assert gains.min() > 0
+        assert gains.max() - gains.min() < 1e-4 * gains.max()
+
+
 def test_it_goes_to_other_processes(learned):
     model, x, y = learned
     task = et.PruningTask(model, data=(x, y))
