@@ -58,6 +58,7 @@ from evotune.objectives import Constraint as Constraint
 from evotune.objectives import Objective as Objective
 from evotune.objectives import WeightedSum as WeightedSum
 from evotune.proxies.task import ProxyTask as ProxyTask
+from evotune.pruning.compact import compact as compact
 from evotune.pruning.prune import prune as prune
 from evotune.pruning.result import Pruned as Pruned
 from evotune.pruning.sweep import Sweep as Sweep

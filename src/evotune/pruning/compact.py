@@ -274,9 +274,14 @@ def _last(value: Tensor, axis: int) -> Tensor:
 def compact(model: nn.Module, inputs: Any) -> nn.Module:
     """Return a smaller network with the same outputs; it warns where it stays as large.
 
+    Features and channels go that nobody reads, or that are constant, as all their weights are zero.
+
     Args:
         model: A network, also one with masks; it stays as it is.
         inputs: A few different examples, as it takes them.
+
+    Example:
+        ``small = et.compact(study.restore(), x[:8])``
     """
     plain = unmasked(copy.deepcopy(model)).eval()
     try:

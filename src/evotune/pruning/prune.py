@@ -231,6 +231,7 @@ def _pruned(
         state.losses,
         options,
         taken,
+        working.scores(pruning.scores),
     )
 
 

@@ -24,6 +24,8 @@ class Pruned:
         left_dense: Parts of the network with weights that stayed as they are, and why.
         losses: The loss on the calibration examples after each step of refinement.
         asked: The options of `prune` that made it, by name.
+        scores: By which weights were chosen in the last round, as masks are: larger stays, and what
+            had gone before has minus infinity. They are not written to files.
         measured: ``dense_loss`` and ``loss`` on the calibration examples, before and after, and the
             ``seconds`` that the call took.
     """
@@ -36,6 +38,7 @@ class Pruned:
     losses: tuple[float, ...] = ()
     asked: Mapping[str, Any] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def kept(self) -> int:
@@ -64,7 +67,9 @@ class Pruned:
         Raises:
             CheckpointError: The file cannot be written, or would end in another ending.
         """
-        return files.save(path, {each.name: getattr(self, each.name) for each in fields(self)})
+        return files.save(
+            path, {f.name: getattr(self, f.name) for f in fields(self) if f.name != "scores"}
+        )
 
     @classmethod
     def load(cls, path: str | PathLike[str], model: nn.Module) -> "Pruned":

@@ -32,7 +32,7 @@ class Pruning:
     """A network under pruning, with its calibration examples.
 
     Args:
-        network: A network of layers of `evotune.pruning.layers.KINDS`; it is changed.
+        network: A network of layers of `evotune.training.sparsity.KINDS`; it is changed.
         layers: Those that are pruned.
         inputs: The calibration examples, as the network takes them.
         goal: What is wanted of it.
@@ -41,6 +41,8 @@ class Pruning:
 
     Attributes:
         masks: Which weights stay.
+        scores: By which weights were chosen last, as masks are; those that had gone before have
+            minus infinity.
         goals: What each layer of the dense network gives.
     """
 
@@ -61,6 +63,7 @@ class Pruning:
         self._biases = [layer.module.bias for layer in self.layers]
         self._biases = [None if bias is None else bias.detach().clone() for bias in self._biases]
         self.masks: Masks = {}
+        self.scores: dict[str, Tensor] = {}
         self.reset()
         self.goals = targets_of(network, self.layers, inputs, self.limit)
         self._paths = Paths(network, self.layers, inputs)
@@ -97,6 +100,9 @@ class Pruning:
             scores: Of the weights of each layer; larger stays.
             count: How many weights stay.
         """
+        self.scores = {
+            name: scores[name].masked_fill(~mask, -torch.inf) for name, mask in self.masks.items()
+        }
         return self._choice(self, scores, count)
 
     def live(self, masks: Masks | None = None) -> Masks:

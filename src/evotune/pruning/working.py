@@ -13,8 +13,9 @@ from torch.nn.utils import parametrize
 from evotune.errors import TaskError
 from evotune.pruning.compact import unmask
 from evotune.pruning.goals import check_finite, parts_of
-from evotune.pruning.layers import KINDS, Layer, watched
-from evotune.pruning.lowering import RECURRENT, Piece, lower
+from evotune.pruning.layers import Layer, watched
+from evotune.pruning.lowering import Piece, lower
+from evotune.training.sparsity import KINDS, RECURRENT
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 #: How far a layer may be from what its weights say, as a share of its largest output.
@@ -154,18 +155,32 @@ class Working:
         Args:
             found: Masks ``(groups, rows, columns)`` by the name of the layer.
         """
+        return self._by_parameter(found, True, torch.bool)
+
+    def scores(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return scores of layers as scores of parameters; what was not scored has infinity.
+
+        Args:
+            found: Scores ``(groups, rows, columns)`` by the name of the layer.
+        """
+        return self._by_parameter(found, torch.inf, torch.float32)
+
+    def _by_parameter(
+        self, found: Mapping[str, Tensor], rest: float, dtype: torch.dtype
+    ) -> dict[str, Tensor]:
         given = dict(self.model.named_parameters())
-        masks: dict[str, Tensor] = {}
+        parameters: dict[str, Tensor] = {}
         for place in self.places:
             if place.layer not in found:
                 continue
             name = f"{place.module}.{place.piece.parameter}".lstrip(".")
-            mask = masks.setdefault(name, torch.ones_like(given[name], dtype=torch.bool))
+            whole = parameters.setdefault(name, torch.full_like(given[name], rest, dtype=dtype))
             part = found[place.layer].flatten(0, 1)[
                 slice(*place.piece.rows), slice(*place.piece.columns)
             ]
-            mask[slice(*place.piece.at)] = part.reshape(mask[slice(*place.piece.at)].shape)
-        return masks
+            at = slice(*place.piece.at)
+            whole[at] = part.reshape(whole[at].shape).to(dtype)
+        return parameters
 
     def finished(self, found: Mapping[str, Tensor]) -> nn.Module:
         """Return a network like the given one, with the weights of the copy under masks."""
