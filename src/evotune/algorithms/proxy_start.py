@@ -1,9 +1,8 @@
 """A search that begins with the networks which zero-cost proxies rank best.
 
 The proxies are evolved before anything is trained (`evotune.proxies.archive`). The best of the
-archive are trained first, and soon a few random ones among them. Where the best are no better than
-those, the proxies say nothing here, and every other trial is of the ordinary start; where they are
-worse, the proxies mislead, and their start ends.
+archive are trained first, and soon a few random ones among them. Where the best seem worse than
+those, every other trial is of the ordinary start; where they clearly are, the start ends.
 """
 
 import logging
@@ -42,10 +41,10 @@ class ProxyStart:
     Args:
         space: What may be searched.
         proxies: Function of params that returns scores by name.
-        gives_up: Behind the first of the best and the random ones, end the start where they speak
-            against the proxies by more than a standard error, and leave every other trial to the
-            ordinary start unless they speak for the proxies by as much; not for a generation,
-            whose trials must not depend on each other.
+        gives_up: Behind the first of the best and the random ones, leave every other trial to the
+            ordinary start where results speak against the proxies, and all of them where they do
+            so by more than a standard error; not for a generation, whose trials must not depend
+            on each other.
 
     Attributes:
         agreement: Of proxies and results, once it could be told.
@@ -123,7 +122,7 @@ class ProxyStart:
             return
         self.agreement = found
         self._is_over = is_complete or (found is not None and found.high < 0)
-        is_doubtful = found is None or found.low <= 0
+        is_doubtful = found is None or found.correlation < 0
         if self._is_over or is_doubtful != self._is_doubtful:
             say(found)
         self._is_doubtful = is_doubtful
@@ -188,7 +187,7 @@ def say(found: Agreement | None) -> None:
         log.info("proxies: too few different results to say how well they agree")
     elif found.high < 0:
         log.warning("proxies disagree with the results, and are used no further: %s", found)
-    elif found.low <= 0:
-        log.info("proxies may say nothing about the results: %s", found)
+    elif found.correlation < 0:
+        log.warning("proxies may mislead, and are used for every other trial: %s", found)
     else:
         log.info("proxies agree with the results: %s", found)
