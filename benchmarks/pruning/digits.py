@@ -37,6 +37,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "erk": {"method": "erk"},
     "synflow": {"method": "synflow"},
     "iterative_snip": {"method": "iterative_snip"},
+    "soft_mask": {"method": "soft_mask"},
+    "grasp": {"method": "grasp"},
 }
 
 

@@ -110,7 +110,7 @@ def test_several_sparsities(learned):
     model, x, y = learned
     sweep = et.prune(model, sparsity=[0.5, 0.8, 0.9, 0.97], data=(x, y))
     for each, wanted in zip(sweep, (0.5, 0.8, 0.9, 0.97), strict=True):
-        assert wanted <= each.sparsity < wanted + 0.05
+        assert wanted - 0.5 / each.size <= each.sparsity < wanted + 0.05  # to the nearest weight
     alone = et.prune(model, sparsity=0.9, data=(x, y))
     assert all(torch.equal(sweep[2].masks[name], mask) for name, mask in alone.masks.items())
     front = sweep.front
