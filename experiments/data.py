@@ -54,6 +54,27 @@ def fashion_mnist(directory: str | Path | None = None) -> Images:
     return _images("fashion_mnist", directory)
 
 
+def digits(seed: int, examples: int | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return scikit-learn's Digits in three parts: 60 % train, 20 % validate, 20 % test.
+
+    Args:
+        seed: Of the split, which keeps the shares of the classes.
+        examples: How many in all, for quick tests; None for all 1,797.
+
+    Returns:
+        Three pairs of pixels ``(examples, 64)``, float32 in [0, 1], and classes ``(examples,)``.
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    x, y = (bunch.data / 16).astype(np.float32)[:examples], bunch.target[:examples]
+    x, x_rest, y, y_rest = train_test_split(x, y, test_size=0.4, stratify=y, random_state=seed)
+    halves = train_test_split(x_rest, y_rest, test_size=0.5, stratify=y_rest, random_state=seed)
+    x_validation, x_test, y_validation, y_test = halves
+    return [(x, y), (x_validation, y_validation), (x_test, y_test)]
+
+
 def mnist(directory: str | Path | None = None) -> Images:
     """Return MNIST (LeCun et al., 1998), in the form of `fashion_mnist`."""
     return _images("mnist", directory)

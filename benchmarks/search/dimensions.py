@@ -1,19 +1,25 @@
-"""CMA-ES against Optuna's TPE as dimensions grow, and against Optuna's CMA-ES on mixed genes.
+"""CMA-ES beside Optuna's samplers and our other algorithms as dimensions grow, and on mixed genes.
 
-    python benchmarks/search/dimensions.py --quick      # 5 and 20 dimensions, 5 seeds
-    python benchmarks/search/dimensions.py              # 5, 20, 50 and 100 dimensions, 10 seeds
+    python benchmarks/search/dimensions.py              # 10, 40 and 100 dimensions, 5 seeds
+    python benchmarks/search/dimensions.py --full       # also 5 and 20, all functions, 10 seeds
+    python benchmarks/search/dimensions.py --per-dimension 50 --dimensions 20 40 100 --seeds 10 \
+        --kinds continuous --methods CmaEs "Optuna CMA-ES, bare"
 
 Hirianskyi and Bulakh (2026), "Effectiveness of evolutionary algorithms in neural network
-optimization tasks", find CMA-ES equal to TPE in quality and far cheaper in high dimensions. Two
-kinds of problem: *continuous*, the functions of `functions.py` as they are; *tuning*, where of each
-five genes two are on a log scale, one is a whole number, one a choice of four and one linear, their
-distances from the optimum are of different weight, some act together, and the values near the
-optimum are flat, as those of trained models. Each method has the same number of evaluations; the
-optimum lies elsewhere with every seed, at the same place for all methods.
+optimization tasks", find CMA-ES equal to TPE in quality and far cheaper in high dimensions. Three
+kinds of problem: *continuous*, the functions of `functions.py` as they are; *mixed*, the same with
+one third of the genes ordinal and one third unordered; *tuning*, where of each five genes two are
+on a log scale, one is a whole number, one a choice of four and one linear, their distances from the
+optimum are of different weight, some act together, and the values near the optimum are flat, as
+those of trained models. Each method has the same number of evaluations; the optimum lies elsewhere
+with every seed, at the same place for all methods.
 
 Quality is the best value found, relative to the median of the first 10 trials of random search.
 Wilcoxon is the signed-rank test over all pairs of runs (function × seed). Milliseconds are CPU
 time of this process a trial for asking and telling, the objective left out, on one thread.
+
+"Optuna CMA-ES, bare" is the optimizer of Optuna's CmaEsSampler with all its settings, driven
+without Optuna's storage: thousands of trials in 100 dimensions take Optuna minutes.
 """
 
 import argparse
@@ -27,15 +33,16 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import cmaes
 import numpy as np
 import optuna
-from functions import FUNCTIONS, Problem
+from functions import FUNCTIONS, Problem, continuous_space, mixed_space
 
 import evotune as et
 from evotune.analysis.statistics import signed_rank
 from evotune.seeding import generator
 
-CONTINUOUS = ("sphere", "Rosenbrock", "Ackley")
+FEW = ("sphere", "ellipsoid", "Rosenbrock", "Ackley")
 TUNING = ("separate", "coupled")
 
 Objective = Callable[[Mapping[str, Any]], float]
@@ -59,9 +66,19 @@ class Task:
 def continuous(name: str, dimensions: int, seed: int) -> Task:
     """Return a function of `functions.py`."""
     problem = Problem.make(name, dimensions, seed)
-    half = FUNCTIONS[name][1]
-    space = et.Space({f"x{k}": et.Float(-half, half) for k in range(dimensions)})
-    return Task(name, space, lambda p: float(problem.value(np.array([p[n] for n in space]))))
+    return _task(problem, continuous_space(problem))
+
+
+def mixed(name: str, dimensions: int, seed: int) -> Task:
+    """Return a function of `functions.py` with numbers, ordinals and choices."""
+    problem = Problem.make(name, dimensions, seed)
+    return _task(problem, mixed_space(problem))
+
+
+def _task(problem: Problem, space: et.Space) -> Task:
+    return Task(
+        problem.name, space, lambda p: float(problem.value(np.array([p[n] for n in space])))
+    )
 
 
 def tuning(name: str, dimensions: int, seed: int) -> Task:
@@ -153,7 +170,34 @@ def _distribution(domain: Any) -> Any:
         return optuna.distributions.FloatDistribution(domain.low, domain.high, log=domain.log)
     if isinstance(domain, et.Int):
         return optuna.distributions.IntDistribution(domain.low, domain.high, log=domain.log)
-    return optuna.distributions.CategoricalDistribution(domain.options)
+    return optuna.distributions.CategoricalDistribution(list(domain.values()))
+
+
+def bare(task: Task, trials: int, seed: int) -> Run:
+    """Run CMA-ES as Optuna sets it up, continuous genes only; the first trial is random."""
+    domains = list(task.space.domains.values())
+    box, rng = np.array([[0.0, 1.0]] * len(domains)), np.random.default_rng(seed)
+    optimizer = cmaes.CMA(
+        np.full(len(box), 0.5), 1 / 6, bounds=box, n_max_resampling=10 * len(box), seed=seed
+    )
+    best, spent, told = math.inf, 0.0, []
+    for number in range(trials):
+        began = time.process_time()
+        point = optimizer.ask() if number else rng.random(len(box))
+        spent += time.process_time() - began
+        genome = zip(
+            task.space, (d.from_unit(u) for d, u in zip(domains, point, strict=True)), strict=True
+        )
+        value = task.value(dict(genome))
+        best = min(best, value)
+        began = time.process_time()
+        if number:
+            told.append((point, value))
+        if len(told) == optimizer.population_size:
+            optimizer.tell(told)
+            told = []
+        spent += time.process_time() - began
+    return Run(best, 1e3 * spent / trials)
 
 
 METHODS: dict[str, Callable[[Task, int, int], Run]] = {
@@ -162,7 +206,18 @@ METHODS: dict[str, Callable[[Task, int, int], Run]] = {
     "Optuna CMA-ES": lambda *run: optunas(
         lambda seed: optuna.samplers.CmaEsSampler(seed=seed), *run
     ),
+    "Optuna CMA-ES, bare": bare,
+    "DE": lambda *run: own(et.DifferentialEvolution, *run),
+    "ES": lambda *run: own(et.EvolutionStrategy, *run),
+    "GA": lambda *run: own(et.Genetic, *run),
+    "PSO": lambda *run: own(et.ParticleSwarm, *run),
     "random": lambda *run: own(et.RandomSearch, *run),
+}
+BARE = "Optuna CMA-ES, bare"
+KINDS: dict[str, Callable[[str, int, int], Task]] = {
+    "continuous": continuous,
+    "mixed": mixed,
+    "tuning": tuning,
 }
 
 
@@ -174,9 +229,10 @@ def scale(task: Task) -> float:
 
 def compare(kind: str, dimensions: int, options: argparse.Namespace) -> None:
     """Print the table of one kind of problem and one number of dimensions."""
-    make, names = (continuous, CONTINUOUS) if kind == "continuous" else (tuning, TUNING)
-    trials = options.trials or 100 + 5 * dimensions
-    runs: dict[str, list[Run]] = {method: [] for method in options.methods}
+    make, names = KINDS[kind], TUNING if kind == "tuning" else options.functions
+    trials = options.trials or 100 + options.per_dimension * dimensions
+    methods = [m for m in options.methods if kind == "continuous" or m != BARE]
+    runs: dict[str, list[Run]] = {method: [] for method in methods}
     for name in names:
         for seed in range(options.seeds):
             task = make(name, dimensions, seed)
@@ -205,19 +261,24 @@ def _row(found: list[Run], ours: list[Run], functions: int) -> str:
 def main() -> None:
     """Print one table for each kind of problem and number of dimensions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="5 and 20 dimensions, 5 seeds")
-    parser.add_argument("--dimensions", type=int, nargs="+", help="by default 5 20 50 100")
-    parser.add_argument("--kinds", nargs="+", default=["continuous", "tuning"])
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    parser.add_argument("--seeds", type=int, help="by default 10")
-    parser.add_argument("--trials", type=int, help="by default 100 + 5 per dimension")
+    add = parser.add_argument
+    add("--full", action="store_true", help="all functions, 5 to 100 dimensions, 10 seeds")
+    add("--dimensions", type=int, nargs="+", help="by default 10 40 100")
+    add("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
+    add("--functions", nargs="+", choices=list(FUNCTIONS), help="by default four of them")
+    usual = [method for method in METHODS if method != BARE]
+    add("--methods", nargs="+", default=usual, choices=list(METHODS))
+    add("--seeds", type=int, help="by default 5")
+    add("--per-dimension", type=int, default=5, help="trials a dimension, beside 100")
+    add("--trials", type=int, help="trials in all, in place of that")
     options = parser.parse_args()
-    options.seeds = options.seeds or (5 if options.quick else 10)
+    options.seeds = options.seeds or (10 if options.full else 5)
+    options.functions = options.functions or (list(FUNCTIONS) if options.full else FEW)
     if "CmaEs" not in options.methods:
         options.methods.insert(0, "CmaEs")  # all others are compared with it
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    for dimensions in options.dimensions or ((5, 20) if options.quick else (5, 20, 50, 100)):
+    warnings.simplefilter("ignore")
+    for dimensions in options.dimensions or ((5, 20, 40, 100) if options.full else (10, 40, 100)):
         for kind in options.kinds:
             compare(kind, dimensions, options)
 

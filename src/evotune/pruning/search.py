@@ -1,7 +1,7 @@
 """What an evolution of masks may change: the score, the densities of layers, or single weights."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -84,7 +84,7 @@ class DensityGenes:
         )
 
     def method(self, params: Mapping[str, Any], *, quick: bool = True) -> Method:
-        """Return the largest weights of each layer, refitted once."""
+        """Return the largest weights of each layer."""
         shares = {n.removeprefix("density of "): float(v) for n, v in params.items()}
 
         def chosen(pruning: Pruning, keep: int) -> None:
@@ -94,7 +94,6 @@ class DensityGenes:
                 sizes = {layer.name: layer.dense.numel() for layer in pruning.layers}
                 counts = {name: max(1, round(shares[name] * n)) for name, n in sizes.items()}
             by_layer(pruning, counts)
-            refitted(pruning)
 
         return chosen
 
@@ -123,7 +122,7 @@ class MaskGenes:
         )
 
     def method(self, params: Mapping[str, Any], *, quick: bool = True) -> Method:
-        """Return the weights whose genes are true, refitted once."""
+        """Return the weights whose genes are true."""
 
         def chosen(pruning: Pruning, keep: int) -> None:
             masks = {}
@@ -133,7 +132,6 @@ class MaskGenes:
             if self._is_exact:
                 masks = best_of({la.name: la.dense.abs() for la in pruning.layers}, masks, keep)
             pruning.put(masks)
-            refitted(pruning)
 
         return chosen
 
@@ -178,9 +176,18 @@ class Searched:
         return study
 
 
-def tried(pruning: Pruning, method: Callable[[Pruning, int], None], keep: int) -> float:
-    """Return the loss of a network that a method has pruned, from the dense one on."""
+def tried(pruning: Pruning, method: Method, keep: int, how: str = "refit") -> float:
+    """Return the loss of a network that a method has pruned, from the dense one on.
+
+    Args:
+        pruning: The network.
+        method: The method.
+        keep: How many weights stay.
+        how: How they take over, where the method does not see to it.
+    """
     pruning.reset()
     method(pruning, keep)
+    if not isinstance(method, Rounds):
+        refitted(pruning, how)
     found = pruning.measured()
     return found if math.isfinite(found) and not pruning.is_cut() else CUT

@@ -11,7 +11,7 @@ from evotune.checks import did_you_mean, option
 from evotune.errors import TaskError
 from evotune.pruning.calibration import OF_SEARCH, kept_of, ready
 from evotune.pruning.examples import examples_of
-from evotune.pruning.prune import prune
+from evotune.pruning.prune import check_compensation, prune
 from evotune.pruning.result import Pruned
 from evotune.pruning.rounds import Pruning
 from evotune.pruning.search import DensityGenes, Genes, MaskGenes, ScoreGenes, tried
@@ -41,6 +41,7 @@ class PruningTask:
             it stays, in networks of at most 20,000.
         sparsity: The share of the weights that go, in (0, 1). None, for densities and masks: as
             many as the genes say, so that ``"kept"`` is an objective beside the loss.
+        compensation: How the weights that stay take over, as for `evotune.prune`; not of a score.
         examples: Most examples that are looked at.
         seed: Of the choice of examples.
 
@@ -64,6 +65,7 @@ class PruningTask:
     loss: str | Callable[..., Tensor] | None = None
     over: Literal["score", "densities", "masks"] = "score"
     sparsity: float | None = 0.98
+    compensation: str = "refit"
     examples: int = OF_SEARCH
     seed: int = 0
     space: Space = field(init=False, repr=False)
@@ -80,6 +82,7 @@ class PruningTask:
                 "a score says which weights are worth most, not how many stay: write sparsity= "
                 "too, or over='densities'"
             )
+        check_compensation(self.compensation, "auto" if self.over == "score" else "lamp", 0)
         self.space = self._ready()[1].space
 
     def _ready(self) -> tuple[Pruning, Genes]:
@@ -109,7 +112,7 @@ class PruningTask:
     def _tried(self, params: Mapping[str, Any]) -> dict[str, float]:
         pruning, genes = self._ready()
         keep = pruning.size if self.sparsity is None else kept_of(self.sparsity, pruning.size)
-        loss = tried(pruning, genes.method(params), keep)
+        loss = tried(pruning, genes.method(params), keep, self.compensation)
         kept = sum(int(mask.sum()) for mask in pruning.masks.values())
         flow = pruning.flow()
         first = pruning.layers[0]
@@ -136,4 +139,5 @@ class PruningTask:
             loss=self.loss,
             method=genes.method(params, quick=False),
             seed=self.seed,
+            compensation=self.compensation,
         )
