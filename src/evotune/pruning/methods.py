@@ -188,8 +188,8 @@ def grasp(pruning: Pruning, keep: int) -> None:
     pruning.put(pruning.keep(scored, keep))
 
 
-#: Of `soft_mask`: examples of a batch, Adam's learning rate, how steep the sigmoid becomes, and what
-#: masks cost that are all open. The last two: about the best of nine pairs on Digits, at 98 %.
+#: Of `soft_mask`: examples of a batch, Adam's learning rate, how steep the sigmoid becomes, and the
+#: cost of masks that are all open. The last two: about the best of nine pairs on Digits at 98 %.
 BATCH, RATE, STEEPEST, COST = 64, 0.1, 200.0, 10.0
 
 
