@@ -27,6 +27,9 @@ LISTED_AT_MOST = 1024
 #: optimum at a bound is amid the samples, and their spread does not vanish before it is reached.
 BEYOND = 0.02
 
+#: How often a sample is drawn anew because a continuous coordinate lies beyond that.
+REDRAWS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -50,7 +53,7 @@ class Layout:
 
     Attributes:
         continuous: Genes that come first in a sample's point; up to `BEYOND` outside the unit
-            interval lies the bound, and from there on space is mirrored, so that no draw is lost.
+            interval lies the bound, and from there on draws are repeated, at last mirrored.
         stepped: Discrete ordered genes, which come next; beyond the interval lies the end value.
         unordered: Genes with probabilities. Those with two values are always among them, as the
             margin of CatCMAwM is not made for such short ranges.
@@ -176,6 +179,10 @@ class Distribution:
             return Sample()
         self._optimizer.reseed_rng(seed)
         drawn = self._optimizer.ask()
+        for _ in range(REDRAWS):
+            if self._is_inside(drawn):
+                break
+            drawn = self._optimizer.ask()
         if not self._mixed:
             return Sample(self._folded(drawn))
         return Sample(
@@ -183,12 +190,18 @@ class Distribution:
             () if drawn.c is None else tuple(drawn.c.argmax(axis=1).tolist()),
         )
 
+    def _is_inside(self, drawn: Any) -> bool:
+        point = drawn._v_raw if self._mixed else drawn
+        first = len(self.layout.continuous)
+        return not first or bool((np.abs(point[:first] - 0.5) <= 0.5 + BEYOND).all())
+
     def _folded(self, point: Array) -> tuple[float, ...]:
         """Return a point whose continuous coordinates are folded back to near the unit interval.
 
-        It is the folded point that is told: told where they were drawn, steps that left the cube
-        would count as long although what was evaluated was near, and the step size stays too
-        large. In 100 dimensions most samples have some coordinate outside.
+        That is for the few that no redrawing has put there, as where the optimum lies in a corner.
+        The folded point is told: told where they were drawn, steps that left the cube would count
+        as long although what was evaluated was near, and the step size stays too large. In 100
+        dimensions most samples have some coordinate outside.
         """
         first, width = len(self.layout.continuous), 1 + 2 * BEYOND
         drawn = point[:first]
