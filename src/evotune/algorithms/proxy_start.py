@@ -24,8 +24,8 @@ from evotune.trial import Proposal, Trial
 log = logging.getLogger("evotune")
 
 #: Genomes of the start: the best of the archive, and behind the first of them some random ones. A
-#: generation, which cannot give its start up, has only the first of the best.
-BEST, RANDOM, FIRST = 10, 3, 3
+#: generation, which cannot give its start up, has fewer of the best.
+BEST, RANDOM, FIRST, BEST_OF_GENERATION = 10, 3, 3, 8
 #: How often a gene is changed to tell whether the proxies see it.
 CHANGES = 2
 #: Entries of a proposal's note: its rank, larger is better; and, of the first proposal, all genomes
@@ -107,7 +107,7 @@ class ProxyStart:
 
     @property
     def _best(self) -> int:
-        return BEST if self._gives_up else FIRST
+        return BEST if self._gives_up else BEST_OF_GENERATION
 
     def tell(self, trial: Trial) -> None:
         """Record a trial; the last one of the start says how well the proxies agree."""
