@@ -8,7 +8,7 @@ from evotune.pruning import scores
 from evotune.pruning.flow import Paths, _over_calls
 from evotune.pruning.goals import Likeness
 from evotune.pruning.layers import Layer
-from evotune.pruning.methods import METHODS, scores_of
+from evotune.pruning.methods import METHODS
 from evotune.pruning.rounds import Pruning
 from evotune.pruning.working import Working
 from helpers_pruning import NETWORKS, under_pruning
@@ -71,7 +71,7 @@ def test_published_scores_are_corners_of_the_formula():
     _, pruning, _ = under_pruning("perceptron")
     seen = pruning.activity(gradients=True)
     magnitude, wanda, diagonal = (
-        scores_of(pruning, score) for score in (scores.MAGNITUDE, scores.WANDA, scores.DIAGONAL)
+        pruning.scored(score) for score in (scores.MAGNITUDE, scores.WANDA, scores.DIAGONAL)
     )
     for layer in pruning.layers:
         now, size, name = seen[layer.name], layer.weights.double().abs(), layer.name

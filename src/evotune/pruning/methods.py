@@ -59,18 +59,8 @@ class Once:
 
     def __call__(self, pruning: Pruning, keep: int) -> None:
         """Set the masks."""
-        scored = scores_of(pruning, self.score)
+        scored = pruning.scored(self.score)
         pruning.put(pruning.keep(scored, keep))
-
-
-def scores_of(pruning: Pruning, score: Score) -> dict[str, Tensor]:
-    """Return the scores of the weights as they are."""
-    flow = pruning.flow() if score.flows else {}
-    seen = pruning.activity(gradients=bool(score.gradients)) if score.needs_activity else {}
-    return {
-        layer.name: score(layer.name, layer.weights, flow.get(layer.name), seen.get(layer.name))
-        for layer in pruning.layers
-    }
 
 
 def lamp(pruning: Pruning, keep: int) -> None:
@@ -153,7 +143,7 @@ def synflow(pruning: Pruning, keep: int, rounds: int = 100) -> None:
     """
     for number in range(1, rounds + 1):
         count = round(pruning.size * (keep / pruning.size) ** (number / rounds))
-        scored = scores_of(pruning, scores.SYNFLOW)
+        scored = pruning.scored(scores.SYNFLOW)
         pruning.put(pruning.keep(scored, count))
 
 

@@ -93,6 +93,15 @@ class Pruning:
             {layer.name: layer.weights * self.masks[layer.name] for layer in self.layers}
         )
 
+    def scored(self, score: Score) -> dict[str, Tensor]:
+        """Return the scores of the weights as they are."""
+        flow = self.flow() if score.flows else {}
+        seen = self.activity(gradients=bool(score.gradients)) if score.needs_activity else {}
+        return {
+            layer.name: score(layer.name, layer.weights, flow.get(layer.name), seen.get(layer.name))
+            for layer in self.layers
+        }
+
     def keep(self, scores: Mapping[str, Tensor], count: int) -> Masks:
         """Return masks of the best weights of those that are left.
 
@@ -313,14 +322,7 @@ def prune_in_rounds(pruning: Pruning, score: Score, keep: int, rounds: int, star
     first = pruning.size * start
     for number in range(1, rounds + 1):
         count = keep if number == rounds else round(first * (keep / first) ** (number / rounds))
-        flow = pruning.flow() if score.flows else {}
-        active = pruning.activity(gradients=bool(score.gradients)) if score.needs_activity else {}
-        scores = {
-            layer.name: score(
-                layer.name, layer.weights, flow.get(layer.name), active.get(layer.name)
-            )
-            for layer in pruning.layers
-        }
+        scores = pruning.scored(score)
         is_last = number == rounds and pruning.takes_single_weights
         count = min(count, pruning.size)
         pruning.masks = _best_alive(pruning, scores, count, REPLACED if is_last else 1)
