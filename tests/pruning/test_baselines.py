@@ -12,6 +12,7 @@ from evotune.pruning.goals import Labels
 from evotune.pruning.layers import Layer
 from evotune.pruning.methods import grasp, soft_mask
 from evotune.pruning.rounds import Pruning
+from helpers_pruning import made
 
 X = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
 
@@ -96,3 +97,14 @@ def test_compensation_of_a_call():
 def test_compensation_that_is_not_there(options, words):
     with pytest.raises(TaskError, match=words):
         et.prune(nn.Linear(4, 2), 0.5, data=X, **options)
+
+
+def test_wanda_compares_weights_within_their_row():
+    model, inputs = made("perceptron")
+    result = et.prune(model, 0.5, data=inputs, method="wanda")
+    first = result.scores["0.weight"]
+    size = model[0].weight.detach().abs() * inputs.square().mean(0).sqrt()
+    assert torch.equal(first.argsort(1), size.argsort(1))
+    for layer in (0, 2):
+        kept = (result.scores[f"{layer}.weight"] >= 0.5).sum(1)
+        assert kept.eq(model[layer].in_features // 2).all()

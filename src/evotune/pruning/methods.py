@@ -135,6 +135,22 @@ def by_layer(pruning: Pruning, counts: dict[str, int]) -> None:
     pruning.put(masks)
 
 
+def wanda(pruning: Pruning, keep: int) -> None:
+    """The weights times inputs that are largest in their row, equally many in all rows.
+
+    Sun, Liu, Bair and Kolter, "A simple and effective pruning approach for large language models"
+    (2024), eq. 1 and section 3: weights are compared within the row of an output.
+    """
+    found = pruning.scored(scores.WANDA)
+    pruning.put(pruning.keep({name: _places(part) for name, part in found.items()}, keep))
+
+
+def _places(values: Tensor) -> Tensor:
+    """Return the share of each row that is smaller, ``(groups, rows, columns)``."""
+    places = values.argsort(2).argsort(2).double() / values.shape[2]
+    return places + 1e-9 * values.clamp(-1e3, 1e3)  # among equal places the larger values stay
+
+
 def synflow(pruning: Pruning, keep: int, rounds: int = 100) -> None:
     """Synaptic flow as it was published: in rounds, on the dense weights.
 
@@ -220,7 +236,7 @@ METHODS: dict[str, Method] = {
     "flow": Rounds(scores.SYNFLOW),
     "mix": Rounds(scores.MIX),
     "magnitude": Once(scores.MAGNITUDE),
-    "wanda": Once(scores.WANDA),
+    "wanda": wanda,
     "diagonal": Once(scores.DIAGONAL),
     "lamp": lamp,
     "erk": erk,
