@@ -116,6 +116,12 @@ def test_what_cannot_be_done_says_so(learned, options, words):
         et.PruningTask(learned[0], data=learned[1], **options)
 
 
+def test_a_space_of_another_task_is_refused(learned):
+    task = et.PruningTask(learned[0], data=learned[1])
+    with pytest.raises(TaskError, match=r"no gene 'into'; search the task's own space"):
+        et.tune(task, et.Space(lr=et.Float(0.0, 1.0)), "min loss", trials=1)
+
+
 def test_too_many_masks():
     model = torch.nn.Linear(200, 200)
     with pytest.raises(TaskError, match="a gene of each of 40000 weights"):
@@ -138,6 +144,10 @@ def test_several_sparsities(learned):
     assert rows[0].parameters > rows[-1].parameters
     assert all(row.latency > 0 for row in rows)
     assert len(sweep[1:]) == 3
+    assert (
+        repr(sweep[1:2])
+        == "Sweep(results=(Pruned(Sequential, 65 of 324 weights, sparsity 0.7994),))"
+    )
 
 
 def test_no_sparsity_at_all(learned):

@@ -12,7 +12,7 @@ from evotune.pruning import files
 from evotune.pruning.compact import compact
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Pruned:
     """A pruned network.
 
@@ -38,7 +38,11 @@ class Pruned:
     losses: tuple[float, ...] = ()
     asked: Mapping[str, Any] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
-    scores: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    scores: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        kind = type(self.model).__name__
+        return f"Pruned({kind}, {self.kept} of {self.size} weights, sparsity {self.sparsity:.4g})"
 
     @property
     def kept(self) -> int:

@@ -1,7 +1,7 @@
 """A network pruned at several sparsities."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, overload
 
@@ -46,7 +46,7 @@ class Sweep(Sequence[Pruned]):
         sweep.knee.model
     """
 
-    results: tuple[Pruned, ...] = field(repr=False)
+    results: tuple[Pruned, ...]
 
     def __len__(self) -> int:
         return len(self.results)

@@ -111,6 +111,12 @@ class PruningTask:
 
     def _tried(self, params: Mapping[str, Any]) -> dict[str, float]:
         pruning, genes = self._ready()
+        missing = [name for name in genes.space.domains if name not in params]
+        if missing:
+            raise TaskError(
+                f"the trial has no gene {missing[0]!r}; search the task's own space, as in "
+                "et.tune(task, task.space, ...)"
+            )
         keep = pruning.size if self.sparsity is None else kept_of(self.sparsity, pruning.size)
         loss = tried(pruning, genes.method(params), keep, self.compensation)
         kept = sum(int(mask.sum()) for mask in pruning.masks.values())

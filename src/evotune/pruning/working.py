@@ -366,7 +366,10 @@ def copied(model: nn.Module) -> nn.Module:
         TaskError: It is no network, cannot be copied, or is not complete yet.
     """
     if not isinstance(model, nn.Module):
-        raise TaskError(f"prune takes an nn.Module, got {model!r:.100}")
+        hint = "; load a state dict into a network first" if isinstance(model, Mapping) else ""
+        if isinstance(model, type):
+            hint = f"; write {model.__name__}() with its arguments"
+        raise TaskError(f"prune takes an nn.Module, got {repr(model)[:60].splitlines()[0]}{hint}")
     model = getattr(model, "_orig_mod", model)
     if isinstance(model, torch.jit.ScriptModule):
         raise TaskError("a scripted network cannot be changed; give the network that was scripted")
