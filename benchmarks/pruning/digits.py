@@ -37,6 +37,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "erk": {"method": "erk"},
     "synflow": {"method": "synflow"},
     "iterative_snip": {"method": "iterative_snip"},
+    "soft_mask": {"method": "soft_mask"},
+    "grasp": {"method": "grasp"},
+    # As in the abstract of Hirianskyi and Bulakh (2026): see `et.recipes.evolutionary_pruning`.
+    "evolved flow, energy": {"evolved": "energy"},
+    "evolved flow, refit": {"evolved": "refit"},
 }
 
 
@@ -70,6 +75,16 @@ def score(network: nn.Module, x: Tensor, y: Tensor) -> float:
         return float(f1_score(y, network(x).argmax(1), average="macro"))
 
 
+def evolved(network: nn.Module, given: Any, sparsity: float, seed: int, how: str) -> et.Pruned:
+    """Return the network whose layers have the densities with the largest synaptic flow."""
+    task = et.PruningTask(
+        network, data=given, over="densities", sparsity=sparsity, compensation=how, seed=seed
+    )
+    algorithm = et.recipes.evolutionary_pruning(task.space)
+    study = et.tune(task, task.space, "max synflow", algorithm=algorithm, trials=200, seed=seed)
+    return task.pruned(study.best.params)
+
+
 def measured(
     network: nn.Module, parts: Sequence[Tensor], sparsity: float, seed: int, options: dict[str, Any]
 ) -> tuple[float, float]:
@@ -78,7 +93,10 @@ def measured(
     options = dict(options)
     given = (x, y) if options.pop("labels", True) else x
     began = time.process_time()
-    result = et.prune(network, sparsity, data=given, seed=seed, **options)
+    if "evolved" in options:
+        result = evolved(network, given, sparsity, seed, options["evolved"])
+    else:
+        result = et.prune(network, sparsity, data=given, seed=seed, **options)
     seconds = time.process_time() - began
     return score(result.model, test_x, test_y), seconds
 
@@ -114,7 +132,7 @@ def main() -> None:
         for sparsity in options.sparsity:
             for name in options.methods:
                 how = dict(METHODS[name])
-                if how.get("labels", True) and options.fine_tune:
+                if how.get("labels", True) and options.fine_tune and "evolved" not in how:
                     how["fine_tune"] = options.fine_tune
                 f1, seconds = measured(network, parts, sparsity, seed, how)
                 found.setdefault((name, sparsity), []).append(f1)

@@ -48,6 +48,7 @@ def main() -> None:
     """Measure, from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=10, help="the first seed")
     parser.add_argument("--names", nargs="+", default=list(et.proxies.FIVE))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -64,7 +65,7 @@ def main() -> None:
     regrets: dict[str, list[Any]] = {name: [] for name in arms}
     agreed: list[float] = []
     began = time.process_time()
-    for seed in range(options.seeds):
+    for seed in range(options.first, options.first + options.seeds):
         for name, make in arms.items():
             study = et.Study(make(make_space()), "max accuracy", seed=seed, fit=fit)
             study.run(lambda trial: surrogate(fitted(trial.params)), trials=TRIALS)
@@ -75,7 +76,7 @@ def main() -> None:
         print(f"# seed {seed}: {time.process_time() - began:.0f} s CPU", flush=True)
         for name in arms:
             rows = np.array(regrets[name])
-            error = rows.std(0, ddof=1) / len(rows) ** 0.5 if seed else rows[0] * 0
+            error = rows.std(0, ddof=1) / len(rows) ** 0.5 if len(rows) > 1 else rows[0] * 0
             cells = [f"{m:.3f} ± {e:.3f}" for m, e in zip(rows.mean(0), error, strict=True)]
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
     for name in ("Hybrid", "Genetic"):

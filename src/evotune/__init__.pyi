@@ -58,8 +58,11 @@ from evotune.objectives import Constraint as Constraint
 from evotune.objectives import Objective as Objective
 from evotune.objectives import WeightedSum as WeightedSum
 from evotune.proxies.task import ProxyTask as ProxyTask
+from evotune.pruning.compact import compact as compact
 from evotune.pruning.prune import prune as prune
 from evotune.pruning.result import Pruned as Pruned
+from evotune.pruning.sweep import Sweep as Sweep
+from evotune.pruning.task import PruningTask as PruningTask
 from evotune.report import figures as plot
 from evotune.schedules.schedule import Schedule as Schedule
 from evotune.space import Bool as Bool

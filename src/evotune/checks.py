@@ -175,12 +175,14 @@ def user_path(
     return found
 
 
-def write_whole(path: str | Path, text: str, error_type: type[EvotuneError] = StudyError) -> Path:
-    """Write a text file atomically and create missing folders.
+def write_whole(
+    path: str | Path, content: str | bytes, error_type: type[EvotuneError] = StudyError
+) -> Path:
+    """Write a file atomically and create missing folders.
 
     Args:
         path: Path of the file.
-        text: Its new content.
+        content: Its new content.
         error_type: Type of the error to raise.
 
     Returns:
@@ -194,7 +196,10 @@ def write_whole(path: str | Path, text: str, error_type: type[EvotuneError] = St
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            part.write_text(text, encoding="utf-8")
+            if isinstance(content, str):
+                part.write_text(content, encoding="utf-8")
+            else:
+                part.write_bytes(content)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)

@@ -133,6 +133,21 @@ def test_a_start_that_results_speak_against_is_given_up():
         assert (max(found[6:13]) > max(found[:6])) == (trials == 6)
 
 
+@pytest.mark.parametrize("name", ["Hybrid", "ageing"])
+def test_where_proxies_may_mislead_every_other_trial_is_of_the_ordinary_start(name, caplog):
+    caplog.set_level(logging.INFO, "evotune")
+    results = [1.0, 5.0, 3.0, 2.0, 6.0, 4.0]  # the best three and the random ones, mixed
+
+    def unrelated(trial):
+        return {"value": results[trial.number] if trial.number < 6 else 3.5}
+
+    study = study_of(MAKERS[name](proxies=hopeful))
+    study.run(unrelated, trials=12)
+    by_proxies = ["proxy_rank" in trial.note for trial in study.trials]
+    assert by_proxies == [True] * 6 + [True, False] * 3
+    assert "may mislead" in caplog.text
+
+
 @each_search
 @pytest.mark.parametrize("cut", [1, 6, 14])
 @pytest.mark.usefixtures("quick")

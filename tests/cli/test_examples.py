@@ -87,6 +87,18 @@ def test_a_search_that_begins_with_proxies(tmp_path):
     assert "over 13 trials" in process.stdout
 
 
+def test_a_network_is_pruned(tmp_path):
+    pytest.importorskip("torch")
+    process = run(tmp_path, str(EXAMPLES / "10_prune.py"))
+    assert process.returncode == 0, process.stderr
+    words = process.stdout.split()
+    dense, left = float(words[1].rstrip(",")), float(words[3])
+    assert dense > 0.9
+    assert left > dense - 0.03
+    assert (tmp_path / "pruned.safetensors").exists()
+    assert (tmp_path / "pruned.html").exists()
+
+
 def test_command_line(tmp_path):
     for name in ("03_command_line.toml", "03_train.py"):
         shutil.copy(EXAMPLES / name, tmp_path)

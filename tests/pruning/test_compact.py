@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import evotune as et
 from evotune.pruning.compact import compact
 from evotune.pruning.working import attach
 from helpers_pruning import NETWORKS, made, perceptron
@@ -110,3 +111,21 @@ def test_copies_of_a_masked_network_are_left_whole():
     compact(model, inputs[:4])
     with torch.no_grad():
         assert torch.equal(other(inputs), model(inputs))
+
+
+def test_a_network_trained_with_zeros_becomes_smaller():
+    torch.manual_seed(0)
+    x = torch.randn(200, 6)
+    task = et.SupervisedTask(
+        lambda params: perceptron(),
+        loss="cross_entropy",
+        optimizer="adam",
+        train=(x, (x[:, 0] > 0).long()),
+        validation=(x, (x[:, 0] > 0).long()),
+        sparsity=0.9,
+    )
+    model = task.fit({"lr": 0.01}, epochs=3)
+    small = et.compact(model, x)
+    assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in model.parameters())
+    with torch.no_grad():
+        torch.testing.assert_close(small(x), model(x), atol=1e-5, rtol=1e-5)

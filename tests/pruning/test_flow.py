@@ -5,9 +5,12 @@ import torch
 from torch import nn
 
 from evotune.pruning import scores
-from evotune.pruning.flow import Paths
+from evotune.pruning.flow import Paths, _over_calls
+from evotune.pruning.goals import Likeness
 from evotune.pruning.layers import Layer
 from evotune.pruning.methods import METHODS, scores_of
+from evotune.pruning.rounds import Pruning
+from evotune.pruning.working import Working
 from helpers_pruning import NETWORKS, under_pruning
 
 
@@ -90,3 +93,27 @@ def test_no_more_than_so_many_weights_stay(method):
     assert 0 < kept <= 77
     if method in ("magnitude", "lamp", "erk", "uniform", "snip", "wanda", "diagonal"):
         assert kept == 77
+
+
+def test_flow_of_several_calls_adds_up_over_rows_and_columns():
+    """Also where it grows by powers from call to call, as in a recurrent layer."""
+    into = [torch.rand(1, 4) * 10.0**k for k in range(6)]
+    out = [torch.rand(1, 3) * 10.0 ** (12 - 2 * k) for k in range(6)]
+    flow = _over_calls(into, out)
+    wanted = sum(o[0, :, None] * i[0] for i, o in zip(into, out, strict=True))
+    found = flow.out[0, :, None] * flow.into[0]
+    torch.testing.assert_close(found.sum(0), wanted.sum(0))
+    torch.testing.assert_close(found.sum(1), wanted.sum(1))
+
+
+def test_a_long_sequence_exceeds_no_numbers():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.LSTM(3, 40, batch_first=True))
+    with torch.no_grad():
+        model[0].weight_hh_l0.mul_(60)
+    working = Working(model, torch.randn(2, 250, 3))
+    inputs = torch.randn(2, 250, 3)
+    with torch.no_grad():
+        dense = working.network(inputs)
+    flow = Pruning(working.network, working.layers, inputs, Likeness(dense, 0)).flow()
+    assert all(bool((f.into.sum() + f.out.sum()).isfinite()) for f in flow.values())

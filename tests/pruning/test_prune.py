@@ -65,6 +65,18 @@ def test_what_is_left_knows_nearly_as_much():
     )
 
 
+def test_scores_say_why_weights_went():
+    model, x, y = task()
+    result = et.prune(model, 0.6, data=x, method="magnitude")
+    assert result.scores.keys() == result.masks.keys()
+    for name, mask in result.masks.items():
+        weights = model.get_parameter(name).detach()
+        torch.testing.assert_close(result.scores[name], weights.abs().log())
+        assert not mask.any() or result.scores[name][mask].min() > -3.0
+    in_rounds = et.prune(model, 0.9, data=(x, y)).scores
+    assert any(torch.isneginf(scores).any() for scores in in_rounds.values())
+
+
 def test_the_same_seed_gives_the_same():
     model, x, y = task()
     first, second = (et.prune(model, 0.9, data=(x, y), refine=5, seed=3) for _ in range(2))

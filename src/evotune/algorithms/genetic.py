@@ -71,7 +71,7 @@ class Genetic:
         start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
         seeds: Genomes, or params, that the first generation begins with.
         proxies: Function of params that returns zero-cost scores of their network by name; see
-            `Hybrid`. They choose 11 of the first generation, or the first 13 trials with
+            `Hybrid`. They choose 11 of the first generation, or up to 13 of the first trials with
             ``steady_state``; a smaller generation grows.
 
     Raises:

@@ -54,8 +54,9 @@ class Hybrid:
         proxies: Function of params that returns zero-cost scores of their network by name, such as
             `evotune.proxies.Proxies`: the first trials behind the seeds are then the 10 best of
             about a thousand networks, found by evolving the scores before any is trained, and 3
-            random ones; where these 3 and the first 3 speak against the proxies, the design goes
-            on instead. Genes that change no score, such as a learning rate, fill their ranges.
+            random ones. Where the first 3 seem worse than these, every other trial is of the
+            design; where they clearly are, all the others. Genes that change no score, such as a
+            learning rate, fill their ranges.
 
     Raises:
         AlgorithmError: A gene that has neither an order nor a list of values, or no start.

@@ -1,8 +1,8 @@
 """A search that begins with the networks which zero-cost proxies rank best.
 
 The proxies are evolved before anything is trained (`evotune.proxies.archive`). The best of the
-archive are trained first, and soon a few random ones among them: where the best are no better than
-those, the proxies say nothing here, or mislead.
+archive are trained first, and soon a few random ones among them. Where the best seem worse than
+those, every other trial is of the ordinary start; where they clearly are, the start ends.
 """
 
 import logging
@@ -41,12 +41,13 @@ class ProxyStart:
     Args:
         space: What may be searched.
         proxies: Function of params that returns scores by name.
-        gives_up: End the start as soon as the first of the best and the random ones speak against
-            the proxies, by more than a standard error; not for a generation, whose trials must not
-            depend on each other.
+        gives_up: Behind the first of the best and the random ones, leave every other trial to the
+            ordinary start where results speak against the proxies, and all of them where they do
+            so by more than a standard error; not for a generation, whose trials must not depend
+            on each other.
 
     Attributes:
-        agreement: Of proxies and results, once all trials of the start have ended.
+        agreement: Of proxies and results, once it could be told.
 
     Raises:
         AlgorithmError: The proxies are no function.
@@ -62,6 +63,7 @@ class ProxyStart:
         self._picks: list[Pick] = []
         self._ended: dict[int, Trial] = {}
         self._is_over = False
+        self._is_doubtful = False
 
     def propose(self, index: int, seed: int) -> Proposal | None:
         """Return a proposal of the start, with its rank in its note; None behind its end.
@@ -73,6 +75,11 @@ class ProxyStart:
         if self._is_over:
             return None
         picks = self._picks or self._evolved(seed)
+        if self._is_doubtful and index >= FIRST + RANDOM:
+            later, is_ordinary = divmod(index - FIRST - RANDOM, 2)
+            if is_ordinary:
+                return None
+            index = FIRST + RANDOM + later
         if index >= len(picks):
             return None
         genome, rank = picks[index]
@@ -110,10 +117,15 @@ class ProxyStart:
             return
         self._ended[trial.number] = trial
         found = agreement_of(list(self._ended.values()))
-        is_told = self._gives_up and len(self._ended) >= FIRST + RANDOM
-        if len(self._ended) == len(self._picks) or (is_told and found and found.high < 0):
-            self._is_over, self.agreement = True, found
+        is_complete = len(self._ended) == len(self._picks)
+        if not is_complete and not (self._gives_up and len(self._ended) >= FIRST + RANDOM):
+            return
+        self.agreement = found
+        self._is_over = is_complete or (found is not None and found.high < 0)
+        is_doubtful = found is None or found.correlation < 0
+        if self._is_over or is_doubtful != self._is_doubtful:
             say(found)
+        self._is_doubtful = is_doubtful
 
 
 def picked(archive: Archive, best: int = BEST) -> list[Pick]:
@@ -173,7 +185,9 @@ def say(found: Agreement | None) -> None:
     """Log whether the proxies agree with the results."""
     if found is None:
         log.info("proxies: too few different results to say how well they agree")
-    elif found.correlation < 0:
+    elif found.high < 0:
         log.warning("proxies disagree with the results, and are used no further: %s", found)
+    elif found.correlation < 0:
+        log.warning("proxies may mislead, and are used for every other trial: %s", found)
     else:
         log.info("proxies agree with the results: %s", found)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from evotune.algorithms.cma_es import CmaEs
 from evotune.algorithms.differential import DifferentialEvolution
 from evotune.algorithms.genetic import Genetic
 from evotune.algorithms.halving import Hyperband
@@ -428,3 +429,26 @@ class Nsga3(Genetic):
 
 
 _MULTI_OBJECTIVE = {"steady_state": True, "crossover": Uniform(), "mutation": Gaussian()}
+
+
+def evolutionary_pruning(space: Space, *, population_size: int | None = None) -> CmaEs:
+    """Return the search for a sparsity pattern of Hirianskyi and Bulakh (2026).
+
+    "Effectiveness of Evolutionary Algorithms in Neural Network Optimization Tasks: Unconditional
+    Minimization, Pruning, and Hyperparameter Optimization", abstract: CMA-ES whose fitness is the
+    synaptic flow through what is left of the network, without training, and energy compensation.
+    The abstract states no settings and not what the genes are; here they are the densities of
+    layers, whose largest weights stay::
+
+        task = et.PruningTask(
+            model, data=x, over="densities", sparsity=0.98, compensation="energy"
+        )
+        algorithm = et.recipes.evolutionary_pruning(task.space)
+        study = et.tune(task, task.space, "max synflow", algorithm=algorithm, trials=200)
+        result = task.pruned(study.best.params)
+
+    Args:
+        space: That of a `PruningTask`.
+        population_size: Members of a generation; None for 4 + 3 ln(genes).
+    """
+    return CmaEs(space, population_size=population_size)

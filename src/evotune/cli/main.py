@@ -133,6 +133,65 @@ def compare(
     raise typer.Exit(code)
 
 
+@app.command()
+def prune(  # noqa: PLR0913  (each option stands alone)
+    factory: Annotated[
+        str,
+        typer.Argument(
+            metavar="PYFILE:FACTORY", help="Class or function that makes the network: net.py:Net."
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE.npz|PYFILE:FUNCTION",
+            help="Examples: a file with x, and y for labels; or a function that returns x or x, y.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for what comes of it.")],
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Trained weights: .safetensors or .pt.", show_default=False),
+    ] = None,
+    sparsity: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the weights that go; by default 0.98, or what the structure says.",
+            show_default=False,
+        ),
+    ] = None,
+    structure: Annotated[
+        str | None,
+        typer.Option(help="2:4, channels, ...; by default single weights.", show_default=False),
+    ] = None,
+    method: Annotated[str, typer.Option(help="How they are chosen; see docs/pruning.md.")] = "auto",
+    refine: Annotated[
+        int, typer.Option(min=0, help="Steps of evolution; 300 are a good number.")
+    ] = 0,
+    fine_tune: Annotated[
+        int, typer.Option(min=0, help="Epochs of training afterwards; they need labels.")
+    ] = 0,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="Of labels: cross_entropy, mse, ...; by default the usual one."),
+    ] = None,
+    examples: Annotated[
+        int | None, typer.Option(min=2, help="Most examples that are looked at.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds after which refinement ends.")
+    ] = None,
+) -> None:
+    """Remove most weights of a trained network; repeat the same command to go on after a kill."""
+    from evotune.cli.prune import prune
+
+    options = {"sparsity": sparsity, "method": method, "refine": refine, "fine_tune": fine_tune}
+    options |= {"structure": structure, "loss": loss, "examples": examples}
+    options |= {"seed": seed, "budget": budget}
+    raise typer.Exit(prune(factory, output, data, weights, options))
+
+
 @app.command("list")
 def list_studies(source: Source) -> None:
     """List the studies in a storage."""

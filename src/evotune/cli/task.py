@@ -37,25 +37,37 @@ def make_task(table: Mapping[str, Any], folder: Path) -> Evaluate:
         task: Evaluate = build(CommandTask, {**table, "cwd": cwd})
         return task
     check_names("key", table, ["function"])
-    return _import_function(table["function"], folder)
+    function: Evaluate = import_function(table["function"], folder)
+    return function
 
 
-def _import_function(spec: Any, folder: Path) -> Evaluate:
-    where, _, name = spec.partition(":") if isinstance(spec, str) else ("", "", "")
-    if not where or not name:
+def import_function(spec: Any, folder: Path, what: str = "function", name: str = "train") -> Any:
+    """Return the function, or another callable, that a text such as ``train.py:train`` names.
+
+    Args:
+        spec: The text; in front of the colon a module or the path of a file.
+        folder: Where modules are searched, and where relative paths begin.
+        what: What the text is given as, for messages.
+        name: A name that such a function might have, for messages.
+
+    Raises:
+        ConfigError: It is no such text, or there is no such module or function.
+    """
+    example = f'"{name}:{name}" or "{name}.py:{name}"'
+    where, _, wanted = spec.partition(":") if isinstance(spec, str) else ("", "", "")
+    if not where or not wanted:
         raise ConfigError(
-            f'function must name a module and a function, got {spec!r}; write "train:train" or '
-            '"train.py:train"'
+            f"{what} must name a module and a function, got {spec!r}; write {example}"
         )
     module = (
         _import_file(folder / user_path(where, ConfigError))
         if where.endswith(".py")
         else _import(where, folder)
     )
-    function: Evaluate | None = getattr(module, name, None)
+    function = getattr(module, wanted, None)
     if not callable(function):
         names = [n for n, value in vars(module).items() if callable(value) and n[0] != "_"]
-        raise ConfigError(f"{where} has no function {name!r}{did_you_mean(name, names)}")
+        raise ConfigError(f"{where} has no function {wanted!r}{did_you_mean(wanted, names)}")
     return function
 
 

@@ -5,4 +5,5 @@
 - `compensation`, `rounds`: what is left takes over what went, after each round.
 - `search`, `refinement`: evolution of the score, and of single connections.
 - `fine_tuning`, `compact`: training under masks, and a smaller network with the same outputs.
+- `files`, `checkpoint`, `report`: what is left as a file, a refinement that goes on, and a page.
 """

@@ -4,7 +4,7 @@ Layer by layer in one forward pass, each layer on what the pruned and already re
 gives it, so that errors do not pile up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -36,7 +36,7 @@ def targets_of(
     return {name: torch.cat(parts) for name, parts in found.items() if parts}
 
 
-def compensate(
+def compensate(  # noqa: PLR0913  (what a network under pruning has)
     network: nn.Module,
     layers: Sequence[Layer],
     masks: dict[str, Tensor],
@@ -44,8 +44,9 @@ def compensate(
     targets: dict[str, Tensor],
     limit: int,
     ridge: float = RIDGE,
+    how: str = "refit",
 ) -> None:
-    """Refit the weights that masks leave, in place."""
+    """Let the weights that masks leave take over, in place; how is a name of `WAYS`."""
     done: set[str] = set()
     seen: dict[str, list[Tensor]] = {}
 
@@ -60,7 +61,7 @@ def compensate(
                 return None
             x = torch.cat(seen.pop(layer.name))
         done.add(layer.name)
-        layer.put(*refit(layer, masks[layer.name], x, targets[layer.name], ridge))
+        layer.put(*WAYS[how](layer, masks[layer.name], x, targets[layer.name], ridge))
         if layer.calls > 1:
             raise _Enough  # what it gave before was of the old weights
         return layer.module.forward(given)
@@ -144,3 +145,40 @@ def _solve(squares: Tensor, products: Tensor, mask: Tensor, penalty: Tensor) -> 
             flat_weights[part[:, None], support] = torch.where(real, solved, 0.0)
         width *= 2
     return flat_weights.reshape(products.shape)
+
+
+def energy(
+    layer: Layer, mask: Tensor, x: Tensor, z: Tensor, ridge: float = RIDGE
+) -> tuple[Tensor, Tensor | None]:
+    """Return the weights on a mask times √(Σ w² / Σ_mask w²), which keeps the layer's energy."""
+    left = layer.dense * mask
+    gain = layer.dense.norm() / left.norm() if left.any() else 1.0
+    bias = layer.module.bias
+    return left * gain, None if bias is None else bias.detach().reshape(layer.groups, -1)
+
+
+def variance(
+    layer: Layer, mask: Tensor, x: Tensor, z: Tensor, ridge: float = RIDGE
+) -> tuple[Tensor, Tensor | None]:
+    """Return the weights on a mask with one gain for each row, and the bias.
+
+    Each output has the deviation that it had in the dense network, and the mean where there is a
+    bias. (The mean alone, known as bias correction, is worse than nothing at high sparsity: all
+    answers become one class.)
+    """
+    left = layer.dense * mask
+    x, z = x.movedim(1, 0), z.movedim(1, 0)  # groups first
+    found = x @ left.mT
+    now, wanted = found.std(1, correction=0), z.std(1, correction=0)
+    gain = torch.where(now > 0, wanted / now.clamp_min(1e-12), torch.ones_like(now))
+    if layer.module.bias is None:
+        return left * gain.unsqueeze(2), None
+    return left * gain.unsqueeze(2), z.mean(1) - gain * found.mean(1)
+
+
+#: How what is left may take over what went, by name.
+WAYS: dict[str, Callable[..., tuple[Tensor, Tensor | None]]] = {
+    "refit": refit,
+    "energy": energy,
+    "variance": variance,
+}

@@ -1,5 +1,6 @@
 """Training what is left, under the masks."""
 
+import logging
 from typing import Any
 
 import torch
@@ -7,6 +8,8 @@ from torch import nn
 
 from evotune.training.data import Source, batches
 from evotune.training.losses import Loss
+
+log = logging.getLogger("evotune")
 
 #: Adam's learning rate at the start; much larger than for a dense network, which has more weights.
 LEARNING_RATE = 1e-2
@@ -34,11 +37,12 @@ def fine_tune(
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         model.train()
-        for _ in range(epochs):
+        for epoch in range(1, epochs + 1):
             for inputs, targets in batches(source, BATCH, device, chance):
                 optimizer.zero_grad()
                 found: Any = loss(model(inputs), targets)
                 found.backward()
                 optimizer.step()
             schedule.step()
+            log.info("fine-tuning: epoch %d of %d", epoch, epochs)
     model.eval()

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from evotune.errors import TaskError
+from evotune.training.data import each
 from evotune.training.losses import Loss
 
 
@@ -18,6 +20,10 @@ class Goal(Protocol):
 
     def loss(self, output: Any) -> Tensor:
         """Return the mean loss over the examples; less is better."""
+        ...
+
+    def of(self, chosen: Tensor) -> "Goal":
+        """Return what is wanted on some of the examples, by their numbers."""
         ...
 
 
@@ -41,6 +47,10 @@ class Labels:
         """Return the mean loss."""
         return self._loss(output, self._targets)
 
+    def of(self, chosen: Tensor) -> "Labels":
+        """Return the labels of some examples."""
+        return Labels(each(lambda part: part[chosen], self._targets), self._loss, len(chosen))
+
 
 class Likeness:
     """The outputs of the dense network, where there are no labels.
@@ -55,6 +65,7 @@ class Likeness:
 
     def __init__(self, outputs: Any, seed: int) -> None:
         chance = torch.Generator().manual_seed(seed)
+        self._seed = seed
         self._outputs = [part.float() for part in parts_of(outputs)]
         self._directions = [
             torch.randn(part.shape, generator=chance).to(part.device) for part in self._outputs
@@ -73,9 +84,42 @@ class Likeness:
         ]
         return torch.stack(errors).mean()
 
+    def of(self, chosen: Tensor) -> "Likeness":
+        """Return the outputs of the dense network for some examples."""
+        return Likeness({str(k): part[chosen] for k, part in enumerate(self._outputs)}, self._seed)
+
+
+def check_finite(output: Any, whose: str, what: str) -> None:
+    """Check that outputs are finite.
+
+    Raises:
+        TaskError: They are not; the words say whose they are, and what to do.
+    """
+    if not all(bool(part.isfinite().all()) for part in parts_of(output)):
+        raise TaskError(f"{whose} gives NaN or infinite outputs for these examples; {what}")
+
 
 def parts_of(output: Any) -> list[Tensor]:
-    """Return the tensors of an output; of a tuple, as recurrent networks give it, the first."""
-    if isinstance(output, Mapping):
-        return list(output.values())
-    return [output[0] if isinstance(output, tuple | list) else output]
+    """Return the tensors of an output; of a tuple, as recurrent networks give it, the first.
+
+    Raises:
+        TaskError: There is none of numbers.
+    """
+    parts = list(output.values()) if isinstance(output, Mapping) else [output]
+    parts = [part[0] if isinstance(part, tuple | list) and part else part for part in parts]
+    found = [
+        part
+        for part in parts
+        if isinstance(part, Tensor) and part.is_floating_point() and part.dim() and part.numel()
+    ]
+    if not found:
+        kind = (
+            f"a tensor of {output.dtype} of shape {tuple(output.shape)}"
+            if isinstance(output, Tensor)
+            else type(output).__name__
+        )
+        raise TaskError(
+            f"the network returns {kind}, and needed is a tensor of real numbers (examples, ...), "
+            "a dict of them, or a tuple that begins with one; wrap it in a module that returns it"
+        )
+    return found

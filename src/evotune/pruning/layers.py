@@ -13,9 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: What can be pruned, once `lowered` has written recurrent layers and attention with them.
-KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d)
-
 
 class Layer:
     """One layer of a network.

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from evotune.training.sparsity import CELLS, RECURRENT
+
 #: Rows or columns of a matrix.
 Range = tuple[int, int]
 
@@ -336,10 +338,6 @@ def _added(mask: Tensor, like: Tensor) -> Tensor:
     if mask.dtype == torch.bool:
         return torch.zeros_like(mask, dtype=like.dtype).masked_fill(mask, -torch.inf)
     return mask.to(like.dtype)
-
-
-RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
-CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 
 
 def lower(source: nn.Module) -> Lowered | None:

@@ -1,5 +1,6 @@
 """Evolutionary refinement: connections are dropped and others grown, and what is better stays."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor
 
 from evotune.pruning.rounds import Masks, Pruning
+
+log = logging.getLogger("evotune")
 
 #: The largest share of the kept weights that one step may swap.
 SWAPPED = 0.03
@@ -53,6 +56,7 @@ def refine(
     steps: int,
     seed: int,
     is_over: Callable[[], bool] = lambda: False,
+    after: Callable[[Refinement], None] = lambda state: None,
 ) -> None:
     """Drop and grow connections, and keep what lowers the loss.
 
@@ -63,6 +67,7 @@ def refine(
         steps: Up to which step.
         seed: Of the draws: each step has a stream of its own.
         is_over: Tells before each step whether time is up.
+        after: Is given the state after each step.
     """
     give_back(pruning, state)
     terms = None
@@ -88,6 +93,8 @@ def refine(
                 state.largest = max(1.0, state.largest * SHRINK)
             give_back(pruning, state)
         state.losses = (*state.losses, state.loss)
+        log.info("refinement: step %d of %d, loss %.4g", state.steps, steps, state.loss)
+        after(state)
 
 
 def taken(pruning: Pruning) -> dict[str, tuple[Tensor, Tensor | None]]:

@@ -1,14 +1,18 @@
-"""CMA-ES over the coefficients of the score and the offsets of its layers."""
+"""What an evolution of masks may change: the score, the densities of layers, or single weights."""
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
 
 from evotune.algorithms.cma_es import CmaEs
-from evotune.pruning.methods import Rounds
-from evotune.pruning.rounds import Pruning
+from evotune.errors import TaskError
+from evotune.pruning.layers import Layer
+from evotune.pruning.methods import Method, Rounds, by_layer, divided
+from evotune.pruning.rounds import Pruning, best_of
 from evotune.pruning.scores import MIX, SYNFLOW, Score
-from evotune.space import Float, Space
+from evotune.space import Bool, Float, Space
 from evotune.study.study import Study
 from evotune.trial import RunningTrial
 
@@ -19,6 +23,124 @@ ROUNDS, START = 5, 0.1
 #: Loss of a network through which nothing flows any more.
 CUT = 1000.0
 PRESETS = (SYNFLOW, MIX)
+#: The least density of a layer, and the most weights of which each is a gene.
+SPARSEST, MOST = 1e-3, 20_000
+
+
+class Genes(Protocol):
+    """What is evolved.
+
+    Attributes:
+        space: The genes.
+    """
+
+    space: Space
+
+    def method(self, params: Mapping[str, Any], *, quick: bool = True) -> Method:
+        """Return the method of params, a quick one where many are tried."""
+        ...
+
+
+class ScoreGenes:
+    """The coefficients of the score, and an offset of each layer but the last.
+
+    Args:
+        layers: Those that are pruned.
+    """
+
+    def __init__(self, layers: list[Layer]) -> None:
+        self._offsets = [layer.name for layer in layers[:-1]]
+        genes: dict[str, Any] = {name: Float(0.0, 1.5) for name in COEFFICIENTS}
+        self.space = Space(genes | {f"offset of {n}": Float(-3.0, 3.0) for n in self._offsets})
+
+    def method(self, params: Mapping[str, Any], *, quick: bool = True) -> Method:
+        """Return rounds by the score of params."""
+        return Rounds(score_of(params), ROUNDS, START) if quick else Rounds(score_of(params))
+
+    def params_of(self, score: Score) -> dict[str, float]:
+        """Return the params of a score."""
+        offsets = {f"offset of {name}": score.offsets.get(name, 0.0) for name in self._offsets}
+        return {name: getattr(score, name) for name in COEFFICIENTS} | offsets
+
+
+def score_of(params: Mapping[str, Any]) -> Score:
+    """Return the score of params."""
+    offsets = {n.removeprefix("offset of "): float(v) for n, v in params.items() if " " in n}
+    return Score(**{name: float(params[name]) for name in COEFFICIENTS}, offsets=offsets)
+
+
+class DensityGenes:
+    """The share of its weights that each layer keeps, the largest ones.
+
+    Args:
+        layers: Those that are pruned.
+        is_exact: Whether a number of weights stays in all, so that densities are shares of it.
+    """
+
+    def __init__(self, layers: list[Layer], *, is_exact: bool) -> None:
+        self._layers, self._is_exact = layers, is_exact
+        self.space = Space(
+            {f"density of {layer.name}": Float(SPARSEST, 1.0, log=True) for layer in layers}
+        )
+
+    def method(self, params: Mapping[str, Any], *, quick: bool = True) -> Method:
+        """Return the largest weights of each layer."""
+        shares = {n.removeprefix("density of "): float(v) for n, v in params.items()}
+
+        def chosen(pruning: Pruning, keep: int) -> None:
+            if self._is_exact:
+                counts = divided(pruning.layers, shares, keep)
+            else:
+                sizes = {layer.name: layer.dense.numel() for layer in pruning.layers}
+                counts = {name: max(1, round(shares[name] * n)) for name, n in sizes.items()}
+            by_layer(pruning, counts)
+
+        return chosen
+
+
+class MaskGenes:
+    """Each weight is a gene: whether it stays.
+
+    Args:
+        layers: Those that are pruned.
+        is_exact: Whether of more weights than should stay only the largest do.
+
+    Raises:
+        TaskError: There are too many weights.
+    """
+
+    def __init__(self, layers: list[Layer], *, is_exact: bool) -> None:
+        count = sum(layer.dense.numel() for layer in layers)
+        if count > MOST:
+            raise TaskError(
+                f"over='masks' makes a gene of each of {count} weights, and {MOST} is the most; "
+                "write over='densities' or over='score'"
+            )
+        self._layers, self._is_exact = layers, is_exact
+        self.space = Space(
+            {f"{la.name} {k}": Bool() for la in layers for k in range(la.dense.numel())}
+        )
+
+    def method(self, params: Mapping[str, Any], *, quick: bool = True) -> Method:
+        """Return the weights whose genes are true."""
+
+        def chosen(pruning: Pruning, keep: int) -> None:
+            masks = {}
+            for layer in pruning.layers:
+                flags = [bool(params[f"{layer.name} {k}"]) for k in range(layer.dense.numel())]
+                masks[layer.name] = torch.tensor(flags).reshape(layer.dense.shape)
+            if self._is_exact:
+                masks = best_of({la.name: la.dense.abs() for la in pruning.layers}, masks, keep)
+            pruning.put(masks)
+
+        return chosen
+
+
+def refitted(pruning: Pruning, how: str = "refit") -> None:
+    """Drop weights on no path, and refit the others, or do so in another way of `WAYS`."""
+    pruning.masks = pruning.live()
+    if how != "none":
+        pruning.compensate(how=how)
 
 
 class Searched:
@@ -35,55 +157,37 @@ class Searched:
 
     def __call__(self, pruning: Pruning, keep: int) -> None:
         """Prune by the best of the finalists: the best two of the search, and the presets."""
-        study = self._study(keep)
+        genes = ScoreGenes(self._quick.layers)
+        study = self._study(genes, keep)
         best = sorted(study.trials, key=lambda trial: trial.values or (math.inf,))[:2]
         finalists = [*(score_of(trial.params) for trial in best), *PRESETS]
-        losses = []
-        for score in finalists:
-            losses.append(self._full(pruning, score, keep))
-        self._full(pruning, finalists[losses.index(min(losses))], keep)
+        losses = [tried(pruning, Rounds(score), keep) for score in finalists]
+        tried(pruning, Rounds(finalists[losses.index(min(losses))]), keep)
 
-    def _study(self, keep: int) -> Study:
-        names = [layer.name for layer in self._quick.layers[:-1]]
-        space = space_of(names)
-        presets = [params_of(score, names) for score in PRESETS]
-        algorithm = CmaEs(space, population_size=POPULATION, step_size=0.15, seeds=presets)
+    def _study(self, genes: ScoreGenes, keep: int) -> Study:
+        presets = [genes.params_of(score) for score in PRESETS]
+        algorithm = CmaEs(genes.space, population_size=POPULATION, step_size=0.15, seeds=presets)
         study = Study(algorithm, "min loss", seed=self._seed)
 
         def evaluate(trial: RunningTrial) -> dict[str, float]:
-            method = Rounds(score_of(trial.params), ROUNDS, START)
-            return {"loss": tried(self._quick, method, keep)}
+            return {"loss": tried(self._quick, genes.method(trial.params), keep)}
 
         study.run(evaluate, trials=POPULATION * self._generations)
         return study
 
-    def _full(self, pruning: Pruning, score: Score, keep: int) -> float:
-        return tried(pruning, Rounds(score), keep)
 
+def tried(pruning: Pruning, method: Method, keep: int, how: str = "refit") -> float:
+    """Return the loss of a network that a method has pruned, from the dense one on.
 
-def tried(pruning: Pruning, method: Callable[[Pruning, int], None], keep: int) -> float:
-    """Return the loss of a network that a method has pruned, from the dense one on."""
+    Args:
+        pruning: The network.
+        method: The method.
+        keep: How many weights stay.
+        how: How they take over, where the method does not see to it.
+    """
     pruning.reset()
     method(pruning, keep)
-    if not all(mask.any() for mask in pruning.masks.values()):
-        return CUT
+    if not isinstance(method, Rounds):
+        refitted(pruning, how)
     found = pruning.measured()
-    return found if math.isfinite(found) else CUT
-
-
-def space_of(names: list[str]) -> Space:
-    """Return the space of scores: coefficients, and an offset of each of some layers."""
-    genes: dict[str, Any] = {name: Float(0.0, 1.5) for name in COEFFICIENTS}
-    return Space(genes | {f"offset of {name}": Float(-3.0, 3.0) for name in names})
-
-
-def score_of(params: Mapping[str, Any]) -> Score:
-    """Return the score of params."""
-    offsets = {n.removeprefix("offset of "): float(v) for n, v in params.items() if " " in n}
-    return Score(**{name: float(params[name]) for name in COEFFICIENTS}, offsets=offsets)
-
-
-def params_of(score: Score, names: list[str]) -> dict[str, float]:
-    """Return the params of a score."""
-    offsets = {f"offset of {name}": score.offsets.get(name, 0.0) for name in names}
-    return {name: getattr(score, name) for name in COEFFICIENTS} | offsets
+    return found if math.isfinite(found) and not pruning.is_cut() else CUT

@@ -117,6 +117,33 @@ class Schedule:
         log = tuple(name for name, domain in (space_json or {}).items() if domain.get("log"))
         return cls(tuple(segments), study=study, trial=last.number if last else None, log=log)
 
+    @classmethod
+    def cubic(cls, name: str, final: float, *, epochs: int, initial: float = 0.0) -> "Schedule":
+        """Return one gene that changes fast at first and ever more slowly, then stays.
+
+        In epoch t it is final + (initial - final)·(1 - t/epochs)³. Source: Zhu and Gupta, "To
+        prune, or not to prune: exploring the efficacy of pruning for model compression" (2017),
+        equation 1, for which write ``Schedule.cubic("sparsity", 0.9, epochs=20)``.
+
+        Args:
+            name: The gene.
+            final: Its value from epoch ``epochs`` on.
+            epochs: How many epochs it changes, from 1 up.
+            initial: Its value in epoch 0.
+
+        Raises:
+            ScheduleError: ``final`` or ``initial`` is no number, or ``epochs`` no whole number.
+        """
+        for given, value in (("final", final), ("initial", initial)):
+            if not is_number(value) or not math.isfinite(value):
+                raise ScheduleError(f"{given} of a schedule must be a number, got {value!r}")
+        if not _is_whole(epochs, 1):
+            raise ScheduleError(
+                f"a schedule changes for a whole number of epochs from 1 up, got {epochs!r}"
+            )
+        values = [cubic(initial, final, epoch / epochs) for epoch in range(int(epochs) + 1)]
+        return cls(tuple(Segment(1, {name: value}) for value in values))
+
     # -- reading ------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -313,6 +340,14 @@ class Schedule:
         from evotune.schedules.torch import GeneScheduler  # torch takes long to import
 
         return GeneScheduler(optimizer, self, model=model, last_epoch=last_epoch)
+
+
+def cubic(initial: float, final: float, passed: float) -> float:
+    """Return a value between two, by the share of the time that has passed; see `Schedule.cubic`.
+
+    Source: Zhu and Gupta (2017), equation 1.
+    """
+    return float(final + (initial - final) * (1 - min(max(passed, 0.0), 1.0)) ** 3)
 
 
 def _is_whole(value: Any, least: int) -> bool:

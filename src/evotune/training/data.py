@@ -253,6 +253,21 @@ def epoch_order(examples: int, size: int, shuffle: torch.Generator) -> Tensor:
     return order[: examples - _left_out(examples, size)]
 
 
+def steps_in(source: Source, size: int) -> int | None:
+    """Return the number of batches of an epoch, shuffled; None where only its end tells.
+
+    Args:
+        source: The result of `load`.
+        size: Examples per batch; a DataLoader has its own.
+    """
+    if isinstance(_dataset(source), IterableDataset):
+        return None
+    examples = len(source)  # type: ignore[arg-type]
+    if isinstance(source, DataLoader):
+        return examples
+    return -(-(examples - _left_out(examples, size)) // size)
+
+
 def _left_out(examples: int, size: int) -> int:
     return 1 if examples > 1 and examples % size == 1 else 0
 

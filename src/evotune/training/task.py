@@ -3,7 +3,7 @@
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from evotune.checks import is_number, option
 from evotune.errors import CheckpointError, TaskError
 from evotune.protocols import TaskTraits
 from evotune.reading import ReadParams
+from evotune.schedules.schedule import Schedule
 from evotune.training.costs import measured_costs, names_of_costs
 from evotune.training.data import (
     Data,
@@ -44,6 +45,7 @@ from evotune.training.optimizers import (
     is_factory,
 )
 from evotune.training.params import call, check_all_used, declared_names
+from evotune.training.sparsity import Sparsifier, check_sparsity
 from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
 from evotune.trial import RunningTrial, Trial
 
@@ -64,9 +66,9 @@ class SupervisedTask:
 
     Genes take effect by their names. Those named like an argument of the optimizer (``lr``,
     ``learning_rate``, ``momentum``, ``weight_decay``, ``beta1``, ...) are passed to it;
-    ``optimizer``, ``batch_size`` and ``epochs`` replace the task's arguments; all others are for
-    the factories, which receive the trial's params. An active gene that nothing has read when
-    training starts is an error.
+    ``optimizer``, ``batch_size``, ``epochs`` and ``sparsity`` replace the task's arguments; all
+    others are for the factories, which receive the trial's params. An active gene that nothing has
+    read when training starts is an error.
 
     If trials inherit weights, a trial continues from its donor's model, optimizer and scheduler,
     with its own genes. A model of a template may have other layers than the donor's: the donor's
@@ -117,6 +119,15 @@ class SupervisedTask:
             ``"memory"`` (bytes) and ``"latency"`` (median seconds of a forward pass on the task's
             device, measured in about half a second; trials that run beside it disturb it). See
             `evotune.cost`.
+        sparsity: Share of weights, in [0, 1), that are removed while the network is trained: a
+            number, which is reached by three quarters of the trial's epochs along a cubic curve, or
+            a `Schedule` of the gene ``sparsity`` over the epochs of the line of weights, such as
+            ``Schedule.cubic("sparsity", 0.9, epochs=20)``. The smallest weights of linear,
+            convolutional and recurrent layers and attention go, over all layers together; biases,
+            norms, embeddings and what is not trained stay. The networks of an ensemble are pruned
+            each by itself. What is measured and kept is a plain network with zeros, and the metric
+            ``sparsity`` is the exact share of zeros in these weights. Weights that are taken over
+            are pruned further, or come back from zero. See `evotune.training.sparsity.Sparsifier`.
         keep: ``"best"``: the study keeps the weights of its best trial, for `Study.restore`,
             whatever the algorithm. None: only weights that other trials start from are kept.
 
@@ -147,6 +158,7 @@ class SupervisedTask:
     genes: str | Sequence[str] = ()
     costs: str | Sequence[str] = ()
     keep: Literal["best"] | None = "best"
+    sparsity: float | Schedule | None = None
     _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -172,6 +184,9 @@ class SupervisedTask:
             )
         if not (self.robustness is None or callable(self.robustness)):
             _check_noise(self.robustness)
+        if self.sparsity is not None:
+            object.__setattr__(self, "sparsity", check_sparsity(self.sparsity))
+            _check_free(metrics)
         if self.keep not in ("best", None):
             raise TaskError(f'keep= is "best" or None, got {self.keep!r}')
         if self.fidelity not in ("epochs", "data"):
@@ -195,7 +210,8 @@ class SupervisedTask:
             The chosen metrics and ``loss`` on the validation data, ``train_loss`` of the last
             epoch, ``parameters`` (number of trained parameters), ``train_seconds`` and
             ``evaluation_seconds`` (spent on all metrics); with test data the same metrics as
-            ``test_...``; with ``robustness=`` also ``robustness``; and the ``costs``.
+            ``test_...``; with ``robustness=`` also ``robustness``; with a sparsity ``sparsity``
+            (share of zeros in the weights that may be removed); and the ``costs``.
 
         Raises:
             TaskError: A gene has no effect, or the set-up would make every trial fail.
@@ -245,20 +261,24 @@ class SupervisedTask:
                 result["train_loss"] = train_epoch(setup, epoch)
             if every and (epoch + 1) % every == 0:
                 with timed(seconds, "evaluation_seconds"):
-                    trial.report(epoch, **result, **self._measure("validation", setup))
+                    scores = self._measure("validation", setup) | setup.sparsity()
+                    trial.report(epoch, **result, **scores)
+        for sparsifier in setup.sparsifiers:
+            sparsifier.finish()
         self.keep_weights(trial, state)
         with timed(seconds, "evaluation_seconds"):
             result |= self._measure_all(setup)
         return result | self.size(setup) | seconds
 
     def size(self, setup: Setup) -> dict[str, float]:
-        """Return the number of trained parameters, and the chosen costs, of a model."""
+        """Return the number of trained parameters, the sparsity and the chosen costs of a model."""
         trainable = sum(p.numel() for p in setup.model.parameters() if p.requires_grad)
+        size = {"parameters": trainable} | setup.sparsity()
         if not self.costs:
-            return {"parameters": trainable}
+            return size
         source = self.source("validation", setup.device)
         inputs, _ = next(iter(batches(source, self.evaluation_batch_size, setup.device)))
-        return {"parameters": trainable} | measured_costs(self.costs, setup.model, inputs)
+        return size | measured_costs(self.costs, setup.model, inputs)
 
     def keep_weights(self, trial: RunningTrial, state: Mapping[str, Any]) -> None:
         """Keep all that a trial which inherits needs, or only the model, for the best trial."""
@@ -296,6 +316,8 @@ class SupervisedTask:
             setup = self.set_up(trial, device)
             for epoch in trial.epochs(default=setup.epochs):
                 train_epoch(setup, epoch)
+            for sparsifier in setup.sparsifiers:
+                sparsifier.finish()
         return setup.model.eval()
 
     def _share(self, trial: RunningTrial) -> float:
@@ -335,6 +357,8 @@ class SupervisedTask:
             scheduler = call(self.scheduler, optimizer, ReadParams(trial.params, used))
         counts = self._counts(trial, data)
         self._check_genes(trial, used, optimizer, counts)
+        epochs = counts["epochs"] if trial.budget is None else _epochs(trial.budget)
+        sparsifiers = self._sparsifiers(trial, model, epochs)
         reseed(data, trial.seed)
         return Setup(
             model=model,
@@ -343,10 +367,24 @@ class SupervisedTask:
             scheduler=scheduler,
             data=data,
             batch_size=counts.get("batch_size", self.batch_size),
-            epochs=counts["epochs"] if trial.budget is None else _epochs(trial.budget),
+            epochs=epochs,
             device=device,
             shuffle=torch.Generator().manual_seed(trial.seed),
+            sparsifiers=sparsifiers,
         )
+
+    def _sparsifiers(
+        self, trial: RunningTrial, model: nn.Module, epochs: int
+    ) -> tuple[Sparsifier, ...]:
+        """Return what prunes the networks of a model, if the gene or the task says so."""
+        given = trial.params.get("sparsity", self.sparsity)
+        if given is None:
+            return ()
+        wanted = check_sparsity(given)
+        _check_free(find_metrics(self.metrics, self.loss))
+        networks = model.networks if isinstance(model, Ensemble) else [model]
+        inherited = bool(trial.record.donors)
+        return tuple(Sparsifier(net, wanted, epochs, inherited=inherited) for net in networks)
 
     def _build(self, trial: RunningTrial, used: set[str]) -> nn.Module:
         models = [self.model(ReadParams(trial.params, used)) for _ in range(trial.networks)]
@@ -376,7 +414,7 @@ class SupervisedTask:
         by_name = () if is_factory(self.optimizer) else ("optimizer", *gene_names(type(optimizer)))
         takers = {
             f"the optimizer {type(optimizer).__name__}": by_name,
-            "the task": tuple(counts),
+            "the task": (*counts, "sparsity"),
             "the functions given to the task": sorted(used.difference(by_name)),
         }
 
@@ -387,7 +425,7 @@ class SupervisedTask:
                 return "; the algorithm gives every trial a budget of epochs, which goes before it"
             return hint_for(gene, optimizer)
 
-        check_all_used(trial.params, used.union(counts), takers, hint)
+        check_all_used(trial.params, used.union(counts, ["sparsity"]), takers, hint)
 
     def _measure(
         self, name: str, setup: Setup, change: Callable[[Tensor], Tensor] | None = None
@@ -458,6 +496,14 @@ def _check_new(number: int, models: Sequence[nn.Module]) -> None:
 def _memory(parameter: nn.Parameter) -> StorageWeakRef:
     """Return what names the memory of a parameter for as long as it lives."""
     return StorageWeakRef(parameter.untyped_storage())  # type: ignore[no-untyped-call]
+
+
+def _check_free(metrics: Collection[str]) -> None:
+    if "sparsity" in metrics:
+        raise TaskError(
+            "metrics= has the name 'sparsity', which this task measures by itself: the share of "
+            "zeros; call your metric otherwise"
+        )
 
 
 def _whole(name: str, value: Any) -> int:

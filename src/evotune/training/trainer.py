@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from evotune.errors import TaskError
-from evotune.training.data import Pair, Part, Source, batches, count, each
+from evotune.training.data import Pair, Part, Source, batches, count, each, steps_in
 from evotune.training.losses import Loss
+from evotune.training.sparsity import Sparsifier, sparsity_of
 from evotune.trial import Failed
 
 #: Steps between two checks of the loss, each of which makes the host wait for the device.
@@ -37,6 +38,7 @@ class Setup:
         epochs: Number of epochs to train.
         device: Device of the model.
         shuffle: Generator that draws the order of the examples.
+        sparsifiers: What removes weights, one for each network of the model; none if none goes.
     """
 
     model: nn.Module
@@ -48,12 +50,18 @@ class Setup:
     epochs: int
     device: torch.device
     shuffle: torch.Generator
+    sparsifiers: tuple[Sparsifier, ...] = ()
 
     @property
     def state(self) -> dict[str, Any]:
         """The objects whose state is kept for trials that inherit from this one."""
         state = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
         return {name: part for name, part in state.items() if part is not None}
+
+    def sparsity(self) -> dict[str, float]:
+        """Return the share of zeros in the weights that may go, by name; {} where none may."""
+        weights = [weight for sparsifier in self.sparsifiers for weight in sparsifier.weights]
+        return {"sparsity": sparsity_of(weights)} if weights else {}
 
     def examples(self) -> Part | None:
         """Return up to `EXAMPLES` inputs drawn from the training data; None where it is a stream.
@@ -85,7 +93,8 @@ def train_epoch(setup: Setup, epoch: int) -> float:
     Raises:
         Failed: The loss became NaN or infinite.
     """
-    loss = _mean_loss(setup, batches(setup.data, setup.batch_size, setup.device, setup.shuffle))
+    examples = batches(setup.data, setup.batch_size, setup.device, setup.shuffle)
+    loss = _mean_loss(setup, examples, epoch)
     if not math.isfinite(loss):
         raise Failed(f"the training loss became {loss} in epoch {epoch + 1} of {setup.epochs}")
     if isinstance(setup.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
@@ -95,16 +104,30 @@ def train_epoch(setup: Setup, epoch: int) -> float:
     return loss
 
 
-def _mean_loss(setup: Setup, examples: Iterable[Pair]) -> float:
+def update_masks(setup: Setup, epoch: int, step: int) -> None:
+    """Make the masks of a step of an epoch, both from 0; of a stream, only those of the epoch."""
+    if not setup.sparsifiers:
+        return
+    steps = steps_in(setup.data, setup.batch_size)
+    for sparsifier in setup.sparsifiers:
+        sparsifier.update(epoch + min(step / steps, 1.0) if steps else epoch)
+
+
+def _mean_loss(setup: Setup, examples: Iterable[Pair], epoch: int) -> float:
     model, loss, optimizer = setup.model, setup.loss, setup.optimizer
     model.train()
     total, examples_seen = 0.0, 0
     pending: list[Tensor] = []
-    for inputs, targets in examples:
+    for step, (inputs, targets) in enumerate(examples):
+        update_masks(setup, epoch, step)
         optimizer.zero_grad(set_to_none=True)
         value = loss(_output(model, inputs), targets)
         value.backward()  # type: ignore[no-untyped-call]
+        for sparsifier in setup.sparsifiers:
+            sparsifier.before_step([weight.grad for weight in sparsifier.weights])
         optimizer.step()
+        for sparsifier in setup.sparsifiers:
+            sparsifier.after_step()
         pending.append(value.detach() * count(targets))
         examples_seen += count(targets)
         if len(pending) == STEPS_PER_LOOK:

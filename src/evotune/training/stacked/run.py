@@ -51,6 +51,7 @@ class Run:
         # Where members cannot have a random stream of their own they share this one.
         torch.manual_seed(self._members[0].handle.seed)
         self._train()
+        self._each(_end_pruning)
         self._stack.hand_back()
         self._each(self._keep)
         with self._timed("evaluation_seconds"):
@@ -124,6 +125,7 @@ class Run:
             def report(member: Member) -> None:
                 if member in due:
                     scores = self._scores(member, "validation", outputs)
+                    scores |= member.setup.sparsity()
                     member.handle.report(member.epoch, **member.scores, **scores)
 
             self._each(report)
@@ -169,6 +171,11 @@ class Run:
 
     def _finish(self, member: Member) -> None:
         member.result = member.scores | self._task.size(member.setup) | self._seconds
+
+
+def _end_pruning(member: Member) -> None:
+    for sparsifier in member.setup.sparsifiers:
+        sparsifier.finish()
 
 
 def _end_epoch(member: Member) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from evotune.training.data import InMemory, epoch_order
 from evotune.training.stacked.groups import Member, numbers
+from evotune.training.stacked.masks import StackedMasks
 from evotune.training.stacked.model import StackedModel
 from evotune.training.stacked.optimizer import StackedOptimizer
 from evotune.training.trainer import STEPS_PER_LOOK
@@ -44,6 +45,7 @@ class Stack:
         self._parameters |= {name: _parameter_stack(models, name) for name in others}
         self._buffers = _buffer_stacks(models)
         self._optimizer = StackedOptimizer(optimizers, order, matrix)
+        self._masks = StackedMasks(members, self._parameters, trained)
         self._model: StackedModel | None = None
 
     @property
@@ -75,9 +77,12 @@ class Stack:
         generators = [member.generator for member in self.members]
         totals, count = [0.0] * len(self.members), 0
         pending: list[Tensor] = []
-        for inputs, targets in self._batches(data):
+        for step, (inputs, targets) in enumerate(self._batches(data)):
+            self._masks.update(step)
             losses = self.model.losses(setup.loss, inputs, targets, generators)
-            self._optimizer.step(torch.autograd.grad(losses.sum(), self._trained))
+            gradients = torch.autograd.grad(losses.sum(), self._trained)
+            self._optimizer.step(self._masks.before_step(gradients))
+            self._masks.after_step()
             pending.append(losses.detach() * targets.shape[1])
             count += targets.shape[1]
             if len(pending) == STEPS_PER_LOOK:
