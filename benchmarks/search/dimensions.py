@@ -1,7 +1,7 @@
 """CMA-ES beside Optuna's samplers and our other algorithms as dimensions grow, and on mixed genes.
 
-    python benchmarks/search/dimensions.py              # 10, 40 and 100 dimensions, 5 seeds
-    python benchmarks/search/dimensions.py --full       # also 5 and 20, all functions, 10 seeds
+    python benchmarks/search/dimensions.py          # mixed in 10, continuous in 40 and 100: 10 min
+    python benchmarks/search/dimensions.py --full   # 5 to 100 dimensions, all functions: hours
     python benchmarks/search/dimensions.py --per-dimension 50 --dimensions 20 40 100 --seeds 10 \
         --kinds continuous --methods CmaEs "Optuna CMA-ES, bare"
 
@@ -213,6 +213,9 @@ METHODS: dict[str, Callable[[Task, int, int], Run]] = {
     "PSO": lambda *run: own(et.ParticleSwarm, *run),
     "random": lambda *run: own(et.RandomSearch, *run),
 }
+#: What is run by default, and in full.
+SMALL = (("mixed", (10,)), ("continuous", (40, 100)))
+FULL = tuple((kind, (5, 10, 20, 40, 100)) for kind in ("continuous", "mixed", "tuning"))
 BARE = "Optuna CMA-ES, bare"
 KINDS: dict[str, Callable[[str, int, int], Task]] = {
     "continuous": continuous,
@@ -262,24 +265,27 @@ def main() -> None:
     """Print one table for each kind of problem and number of dimensions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--full", action="store_true", help="all functions, 5 to 100 dimensions, 10 seeds")
-    add("--dimensions", type=int, nargs="+", help="by default 10 40 100")
-    add("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
+    add(
+        "--full", action="store_true", help="all functions and kinds, 5 to 100 dimensions, 10 seeds"
+    )
+    add("--dimensions", type=int, nargs="+", help="by default those of the kind")
+    add("--kinds", nargs="+", choices=list(KINDS), help="by default mixed and continuous")
     add("--functions", nargs="+", choices=list(FUNCTIONS), help="by default four of them")
     usual = [method for method in METHODS if method != BARE]
     add("--methods", nargs="+", default=usual, choices=list(METHODS))
-    add("--seeds", type=int, help="by default 5")
+    add("--seeds", type=int, help="by default 3, in full 10")
     add("--per-dimension", type=int, default=5, help="trials a dimension, beside 100")
     add("--trials", type=int, help="trials in all, in place of that")
     options = parser.parse_args()
-    options.seeds = options.seeds or (10 if options.full else 5)
+    options.seeds = options.seeds or (10 if options.full else 3)
     options.functions = options.functions or (list(FUNCTIONS) if options.full else FEW)
     if "CmaEs" not in options.methods:
         options.methods.insert(0, "CmaEs")  # all others are compared with it
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
-    for dimensions in options.dimensions or ((5, 20, 40, 100) if options.full else (10, 40, 100)):
-        for kind in options.kinds:
+    usual_dimensions = dict(FULL if options.full or options.kinds else SMALL)
+    for kind in options.kinds or usual_dimensions:
+        for dimensions in options.dimensions or usual_dimensions[kind]:
             compare(kind, dimensions, options)
 
 
