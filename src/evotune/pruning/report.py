@@ -216,8 +216,11 @@ def _densities(rows: list[LayerRow], pruned: Any) -> go.Figure:
         y=places,
         orientation="h",
         marker={"color": BLUE},
-        customdata=[f"{row.kept:,} of {row.size:,} weights" for row in rows],
-        hovertemplate="%{x:.4g} %: %{customdata}<extra></extra>",
+        hoverinfo="text",
+        hovertext=[
+            f"{share:.4g} %: {row.kept:,} of {row.size:,} weights"
+            for share, row in zip(shares, rows, strict=True)
+        ],
     )
     figure.add_vline(100 * pruned.kept / max(1, pruned.size), line={"color": GREY, "dash": "dash"})
     names = [label(row.name) for row in rows]
@@ -256,7 +259,7 @@ def _curve(losses: tuple[float, ...]) -> go.Figure:
         y=list(losses),
         mode=line_mode(len(losses)),
         line={"color": ORANGE, "width": 2, "shape": "hv"},
-        hovertemplate="step %{x}: %{y:.5g}<extra></extra>",
+        hoverinfo="x+y",
     )
     axes = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": "loss"}}}
     return finish(figure, height=300, **axes)
