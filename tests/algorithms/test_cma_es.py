@@ -358,7 +358,9 @@ class TestOptions:
         trials = Rehearsal(CmaEs(SQUARE, step_size=0.01)).run(6).trials
         assert all(abs(trial.genome["x"]) < 0.1 for trial in trials)
 
-    @pytest.mark.parametrize(("genes", "step"), [(2, 0.2), (14, 0.2), (25, 0.15), (100, 0.075)])
+    @pytest.mark.parametrize(
+        ("genes", "step"), [(2, 0.2), (14, 0.2), (25, 0.15), (100, 0.075), (900, 0.05)]
+    )
     def test_the_first_step_is_shorter_with_many_genes(self, genes, step):
         assert CmaEs(box(genes)).step_size == pytest.approx(step)
 

@@ -40,8 +40,9 @@ class CmaEs:
         space: What may be searched.
         population_size: Trials of a generation; by default 4 + ⌊3·ln(genes)⌋.
         step_size: First standard deviation, relative to each gene's range; by default 0.2, and
-            0.75/√n from n = 15 numeric genes on: the best step towards a point grows with the
-            distance over n, and from the middle of the box that distance grows with √n.
+            0.75/√n from n = 15 to 225 numeric genes, 0.05 with more: the best step towards a
+            point grows with the distance over n, and from the middle of the box that distance
+            grows with √n.
         restarts: What happens once a run has converged, or has found nothing better for long:
             ``"ipop"`` restarts elsewhere with twice the population, ``"bipop"`` alternates that
             with short runs of small populations and steps, None goes on.
@@ -72,7 +73,8 @@ class CmaEs:
         if population_size is None:
             population_size = 4 + math.floor(3 * math.log(max(self._layout.size, 1)))  # eq. 48
         if step_size is None:
-            step_size = min(0.2, 0.75 / math.sqrt(max(len(self._layout.numbers), 1)))
+            shrunk = 0.75 / math.sqrt(max(len(self._layout.numbers), 1))
+            step_size = min(0.2, max(shrunk, 0.05))
         self.population_size = population_size
         self.step_size = step_size
         self.restarts = restarts
