@@ -364,8 +364,10 @@ class TestOptions:
     def test_the_first_step_is_shorter_with_many_genes(self, genes, step):
         assert CmaEs(box(genes)).step_size == pytest.approx(step)
 
-    def test_what_has_no_numbers_needs_no_step(self):
-        assert CmaEs(Space(a=Bool(), b=Choice(*"xyz"))).step_size == 0.2
+    def test_a_mixed_space_keeps_the_first_step(self):
+        assert (
+            CmaEs(Space({f"x{k}": Float(0.0, 1.0) for k in range(40)}, a=Bool())).step_size == 0.2
+        )
 
     def test_it_begins_around_the_middle_of_the_box(self):
         algorithm = CmaEs(box(30))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evotune.space import Domain, Space
-from evotune.space.folding import reflect_all
+from evotune.space.folding import reflect, reflect_all
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -23,11 +23,11 @@ Kind = Literal["full", "separable", "adaptive"]
 #: Discrete numbers with more values than this are searched as if they were continuous.
 LISTED_AT_MOST = 1024
 
-#: How far beyond the unit interval continuous coordinates may lie; all that is the bound. So an
-#: optimum at a bound is amid the samples, and their spread does not vanish before it is reached.
+#: How far beyond the unit interval coordinates may lie where all genes are continuous; all that is
+#: the bound. So an optimum at a bound is amid the samples, and their spread does not vanish early.
 BEYOND = 0.02
 
-#: How often a sample is drawn anew because a continuous coordinate lies beyond that.
+#: How often a sample is drawn anew because a coordinate lies beyond that.
 REDRAWS = 5
 
 
@@ -36,8 +36,8 @@ class Sample:
     """One draw.
 
     Attributes:
-        point: Gaussian coordinates: continuous ones at most `BEYOND` beyond the unit interval,
-            stepped ones as they were drawn.
+        point: Gaussian coordinates: at most `BEYOND` outside the unit cube where all genes are
+            continuous, and otherwise as they were drawn.
         choices: Index of the value of each unordered gene.
     """
 
@@ -52,8 +52,8 @@ class Layout:
         space: What may be searched.
 
     Attributes:
-        continuous: Genes that come first in a sample's point; up to `BEYOND` outside the unit
-            interval lies the bound, and from there on draws are repeated, at last mirrored.
+        continuous: Genes that come first in a sample's point. Where others are beside them, the
+            cube is mirrored at its bounds; where there are none, just outside lies the bound.
         stepped: Discrete ordered genes, which come next; beyond the interval lies the end value.
         unordered: Genes with probabilities. Those with two values are always among them, as the
             margin of CatCMAwM is not made for such short ranges.
@@ -75,6 +75,11 @@ class Layout:
         self._constant = {n: next(d.values()) for n, d in space.domains.items() if n not in kinds}
 
     @property
+    def is_mixed(self) -> bool:
+        """True where some genes are discrete."""
+        return bool(self.stepped or self.unordered)
+
+    @property
     def numbers(self) -> list[str]:
         """Genes that are Gaussian coordinates, in order."""
         return [*self.continuous, *self.stepped]
@@ -89,7 +94,8 @@ class Layout:
         domains, values = self.space.domains, self.values
         found = dict(self._constant)
         for name, unit in zip(self.continuous, sample.point, strict=False):
-            found[name] = domains[name].from_unit(min(max(unit, 0.0), 1.0))
+            inside = reflect(unit) if self.is_mixed else min(max(unit, 0.0), 1.0)
+            found[name] = domains[name].from_unit(inside)
         for name, unit in zip(self.stepped, sample.point[len(self.continuous) :], strict=True):
             found[name] = values[name][bisect_left(self._limits[name], unit)]
         for name, index in zip(self.unordered, sample.choices, strict=True):
@@ -143,7 +149,7 @@ class Distribution:
         kind: Kind = "full",
     ) -> None:
         self.layout = layout
-        self._mixed = bool(layout.stepped or layout.unordered)
+        self._mixed = layout.is_mixed
         settings = {"population_size": population_size, "sigma": step_size}
         self._optimizer: Any = None
         if self._mixed:
@@ -179,35 +185,29 @@ class Distribution:
             return Sample()
         self._optimizer.reseed_rng(seed)
         drawn = self._optimizer.ask()
-        for _ in range(REDRAWS):
-            if self._is_inside(drawn):
-                break
-            drawn = self._optimizer.ask()
         if not self._mixed:
-            return Sample(self._folded(drawn))
+            return Sample(tuple(self._brought_inside(drawn).tolist()))
         return Sample(
-            () if drawn._v_raw is None else self._folded(drawn._v_raw),
+            () if drawn._v_raw is None else tuple(drawn._v_raw.tolist()),
             () if drawn.c is None else tuple(drawn.c.argmax(axis=1).tolist()),
         )
 
-    def _is_inside(self, drawn: Any) -> bool:
-        point = drawn._v_raw if self._mixed else drawn
-        first = len(self.layout.continuous)
-        return not first or bool((np.abs(point[:first] - 0.5) <= 0.5 + BEYOND).all())
+    def _brought_inside(self, point: Array) -> Array:
+        """Return a point in the unit cube or just outside: drawn anew, and at last folded.
 
-    def _folded(self, point: Array) -> tuple[float, ...]:
-        """Return a point whose continuous coordinates are folded back to near the unit interval.
-
-        That is for the few that no redrawing has put there, as where the optimum lies in a corner.
-        The folded point is told: told where they were drawn, steps that left the cube would count
-        as long although what was evaluated was near, and the step size stays too large. In 100
-        dimensions most samples have some coordinate outside.
+        In 100 dimensions most draws have some coordinate outside. Folded alone and told where they
+        were drawn, their steps would count as long although what was evaluated was near: the step
+        size stays too large. Where the optimum lies in a corner no redrawing helps, so the few
+        that are still outside are folded, and the folded point is told.
         """
-        first, width = len(self.layout.continuous), 1 + 2 * BEYOND
-        drawn = point[:first]
-        folded = reflect_all((drawn + BEYOND) / width) * width - BEYOND
-        near = np.abs(drawn - 0.5) <= width / 2
-        return (*np.where(near, drawn, folded).tolist(), *point[first:].tolist())
+        width = 1 + 2 * BEYOND
+        for _ in range(REDRAWS):
+            if (np.abs(point - 0.5) <= width / 2).all():
+                break
+            point = self._optimizer.ask()
+        outside = np.abs(point - 0.5) > width / 2
+        folded = reflect_all((point + BEYOND) / width) * width - BEYOND
+        return np.where(outside, folded, point)
 
     def update(self, samples: Sequence[Sample], genomes: Sequence[Mapping[str, Any]]) -> None:
         """Move towards the better samples of a generation.

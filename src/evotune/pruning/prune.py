@@ -21,7 +21,7 @@ from evotune.pruning.examples import Examples, examples_of
 from evotune.pruning.methods import METHODS, Method, Rounds, convolutional
 from evotune.pruning.result import Pruned
 from evotune.pruning.rounds import Pruning
-from evotune.pruning.search import Searched, refitted
+from evotune.pruning.search import Searched
 from evotune.pruning.structured import Structure, structure_of
 from evotune.pruning.sweep import Sweep
 from evotune.pruning.working import as_float, copied
@@ -135,7 +135,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         result.model(x)
     """
     pattern = structure_of(structure)
-    asked = Asked(
+    asked = _Asked(
         method,
         int(option("refine", refine, "[0, inf)", whole=True, error_type=TaskError)),
         int(option("fine_tune", fine_tune, "[0, inf)", whole=True, error_type=TaskError)),
@@ -171,7 +171,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class _Asked:
     """Options of `prune`, checked."""
 
     method: str | Method
@@ -185,7 +185,7 @@ class Asked:
 
 
 def _pruned(
-    model: nn.Module, found: Examples, asked: Asked, sparsity: float, saved: Checkpoint
+    model: nn.Module, found: Examples, asked: _Asked, sparsity: float, saved: Checkpoint
 ) -> Pruned:
     """Return what is left of a network at one sparsity."""
     began, is_over = time.monotonic(), _clock(asked.budget)
@@ -202,7 +202,7 @@ def _pruned(
         chosen(pruning, keep)
         pruning.check(keep)
         if not isinstance(chosen, Rounds | Searched):
-            refitted(pruning, asked.compensation)
+            pruning.settle(asked.compensation)
         state = refinement.begin(pruning, keep)
         saved.save(state)
     refinement.refine(pruning, state, keep, asked.refine, seed, is_over, saved.after)

@@ -209,6 +209,12 @@ class Pruning:
         given = (self.network, self.layers, self.masks, self.inputs, self.goals, self.limit)
         compensate(*given, ridge, how)
 
+    def settle(self, how: str = "refit") -> None:
+        """Drop weights on no path; those that are left take over, where ``how`` is not "none"."""
+        self.masks = self.live()
+        if how != "none":
+            self.compensate(how=how)
+
     def activity(self, *, gradients: bool) -> dict[str, Activity]:
         """Return what happens in each layer on the examples."""
         squares: dict[str, list[Tensor]] = {layer.name: [] for layer in self.layers}

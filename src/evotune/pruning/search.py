@@ -136,13 +136,6 @@ class MaskGenes:
         return chosen
 
 
-def refitted(pruning: Pruning, how: str = "refit") -> None:
-    """Drop weights on no path, and refit the others, or do so in another way of `WAYS`."""
-    pruning.masks = pruning.live()
-    if how != "none":
-        pruning.compensate(how=how)
-
-
 class Searched:
     """A method: the best score that CMA-ES finds, by the loss after quick rounds.
 
@@ -188,6 +181,6 @@ def tried(pruning: Pruning, method: Method, keep: int, how: str = "refit") -> fl
     pruning.reset()
     method(pruning, keep)
     if not isinstance(method, Rounds):
-        refitted(pruning, how)
+        pruning.settle(how)
     found = pruning.measured()
     return found if math.isfinite(found) and not pruning.is_cut() else CUT
