@@ -16,9 +16,9 @@ from evotune.errors import TaskError
 from evotune.pruning import fine_tuning, refinement
 from evotune.pruning.calibration import EXAMPLES, OF_SEARCH, device_of, kept_of, ready
 from evotune.pruning.checkpoint import Checkpoint, identity, named
-from evotune.pruning.compensation import WAYS
+from evotune.pruning.compensation import WAYS, check_biases
 from evotune.pruning.examples import Examples, examples_of
-from evotune.pruning.methods import METHODS, Method, Rounds, convolutional
+from evotune.pruning.methods import METHODS, Method, convolutional, leaves_weights
 from evotune.pruning.result import Pruned
 from evotune.pruning.rounds import Pruning
 from evotune.pruning.search import Searched
@@ -106,7 +106,8 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
             "cross_entropy" for labels that are whole numbers, and "mse" for others.
         method: "auto", one of "flow", "mix" and "search" (CMA-ES over the score), one of the
             published "magnitude", "wanda", "diagonal", "lamp", "erk", "uniform", "synflow",
-            "snip", "iterative_snip", "grasp" and "soft_mask", each with one refit at the end, or a
+            "snip", "iterative_snip", "grasp" and "soft_mask", each with one refit at the end,
+            "soft_mask_joint", whose weights stay as they were trained with their masks, or a
             function of (`evotune.pruning.rounds.Pruning`, number of weights that stay).
         refine: Steps of an evolution that drops and grows connections; 300 are a good number.
         fine_tune: Epochs of training afterwards, on all of the data; they need labels.
@@ -119,8 +120,9 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         checkpoint: A file in which the refinement is kept every few seconds: the same call, after
             whatever ended this one, goes on from there and comes to the same end.
         compensation: How what is left takes over after a published method: "refit", "energy" (one
-            gain a layer), "variance" (one gain and mean an output) or "none". Macro F1 of a
-            perceptron on Digits at 98 %, ten seeds: LAMP 0.88, 0.14, 0.47 and 0.08.
+            gain a layer), "variance" (one gain and mean an output), "bias" (one mean an output) or
+            "none". Macro F1 of a perceptron on Digits at 98 %, ten seeds: LAMP 0.88, 0.14, 0.47,
+            BIAS and 0.08.
 
     Returns:
         What is left: ``result.model`` is a module like the given one.
@@ -192,6 +194,7 @@ def _pruned(
     seed, device = asked.seed, device_of(model)
     pattern = structure_of(asked.structure)
     working, pruning = ready(model, found, asked.examples, seed, pattern)
+    check_biases(pruning.layers, asked.compensation)
     dense_loss = pruning.measured()
     keep = kept_of(sparsity, pruning.size)
     state = saved.load(asked.refine)
@@ -201,7 +204,7 @@ def _pruned(
             chosen = Searched(ready(model, found, OF_SEARCH, seed, pattern)[1], seed)
         chosen(pruning, keep)
         pruning.check(keep)
-        if not isinstance(chosen, Rounds | Searched):
+        if not (leaves_weights(chosen) or isinstance(chosen, Searched)):
             pruning.settle(asked.compensation)
         state = refinement.begin(pruning, keep)
         saved.save(state)
@@ -279,12 +282,15 @@ def check_compensation(given: str, method: str | Method, steps: int) -> None:
             f"compensation={given!r} is not known; known are {', '.join(known)}"
             f"{did_you_mean(given, known)}"
         )
-    found = METHODS.get(method, method) if isinstance(method, str) else method
-    refits = isinstance(found, Rounds) or found in ("auto", "search")
-    if given != "refit" and (steps or refits):
+    found: Any = METHODS.get(method, method) if isinstance(method, str) else method
+    has_own = found in ("auto", "search") or leaves_weights(found)
+    if given != "refit" and (steps or has_own):
+        why = "each round and each step of refine= refits"
+        if method == "soft_mask_joint":
+            why = "its weights stay as they were trained with the masks"
         raise TaskError(
-            f"compensation={given!r} has no effect here, as each round and each step of refine= "
-            'refits; name a published method such as method="lamp", without refine='
+            f"compensation={given!r} has no effect here, as {why}; name another published method, "
+            'such as method="lamp", without refine='
         )
 
 

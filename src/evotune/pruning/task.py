@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from evotune.checks import did_you_mean, option
 from evotune.errors import TaskError
 from evotune.pruning.calibration import OF_SEARCH, kept_of, ready
+from evotune.pruning.compensation import check_biases
 from evotune.pruning.examples import examples_of
 from evotune.pruning.prune import check_compensation, prune
 from evotune.pruning.result import Pruned
@@ -90,6 +91,7 @@ class PruningTask:
         if self._made is None:
             found = examples_of(self.data, self.labels, self.loss)
             pruning = ready(self.model, found, self.examples, self.seed)[1]
+            check_biases(pruning.layers, self.compensation)
             if self.sparsity is not None:
                 option("sparsity", self.sparsity, "(0, 1)", error_type=TaskError)
                 kept_of(self.sparsity, pruning.size)
