@@ -224,6 +224,7 @@ def _pruned(
     options |= {"refine": asked.refine, "fine_tune": asked.fine_tune}
     options |= {"examples": pruning.examples, "labels": found.targets is not None}
     options |= {} if asked.structure is None else {"structure": asked.structure}
+    options |= {} if asked.compensation == "refit" else {"compensation": asked.compensation}
     taken = {"dense_loss": dense_loss, "loss": loss, "seconds": time.monotonic() - began}
     return Pruned(
         result,
