@@ -197,8 +197,8 @@ def grasp(pruning: Pruning, keep: int) -> None:
 #: Of `soft_mask`: examples of a batch, Adam's learning rate, how steep the sigmoid becomes, and the
 #: cost of masks that are all open. The last two: about the best of nine pairs on Digits at 98 %.
 BATCH, RATE, STEEPEST, COST = 64, 0.1, 200.0, 10.0
-#: Of `soft_mask_joint`: Adam's learning rates of masks, and of weights and biases; the best of
-#: eight settings on Digits at 98 and 99.5 %.
+#: Of `soft_mask_joint`: Adam's learning rates of masks, and of weights and biases; the best of a
+#: dozen settings on Digits at 98 and 99.5 %.
 JOINT_RATE, WEIGHT_RATE = 0.03, 0.02
 
 #: Share of the epochs of `soft_mask_joint` after which masks are only open or closed.

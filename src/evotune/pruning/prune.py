@@ -121,8 +121,8 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
             whatever ended this one, goes on from there and comes to the same end.
         compensation: How what is left takes over after a published method: "refit", "energy" (one
             gain a layer), "variance" (one gain and mean an output), "bias" (one mean an output) or
-            "none". Macro F1 of a perceptron on Digits at 98 %, ten seeds: LAMP 0.88, 0.14, 0.47,
-            BIAS and 0.08.
+            "none". Macro F1 of a perceptron on Digits at 98 %, ten seeds: SynFlow 0.77, 0.24, 0.46,
+            0.02 and 0.22. "bias" needs a layer that has one.
 
     Returns:
         What is left: ``result.model`` is a module like the given one.
