@@ -111,7 +111,8 @@ class PruningTask:
         """Return the metrics of a trial."""
         return self._tried(trial.params)
 
-    def _tried(self, params: Mapping[str, Any]) -> dict[str, float]:
+    def _of(self, params: Mapping[str, Any]) -> tuple[Pruning, Genes]:
+        """Return the network, and what becomes of genes, for params that have all of them."""
         pruning, genes = self._ready()
         missing = [name for name in genes.space.domains if name not in params]
         if missing:
@@ -119,6 +120,10 @@ class PruningTask:
                 f"the trial has no gene {missing[0]!r}; search the task's own space, as in "
                 "et.tune(task, task.space, ...)"
             )
+        return pruning, genes
+
+    def _tried(self, params: Mapping[str, Any]) -> dict[str, float]:
+        pruning, genes = self._of(params)
         keep = pruning.size if self.sparsity is None else kept_of(self.sparsity, pruning.size)
         loss = tried(pruning, genes.method(params), keep, self.compensation)
         kept = sum(int(mask.sum()) for mask in pruning.masks.values())
@@ -134,11 +139,22 @@ class PruningTask:
         }
 
     def pruned(self, params: Mapping[str, Any]) -> Pruned:
-        """Return the network pruned by params, on as many examples as `evotune.prune` takes."""
-        genes = self._ready()[1]
+        """Return the network pruned by params, on as many examples as `evotune.prune` takes.
+
+        Raises:
+            TaskError: Params lack a gene, or leave no weight.
+        """
+        pruning, genes = self._of(params)
         sparsity = self.sparsity
         if sparsity is None:
-            sparsity = min(max(self._tried(params)["sparsity"], 1e-9), 1 - 1e-9)
+            pruning.reset()
+            genes.method(params)(pruning, pruning.size)
+            kept = sum(int(mask.sum()) for mask in pruning.masks.values())
+            if not kept:
+                raise TaskError(
+                    "these params leave no weight; take a trial that keeps more, such as study.knee"
+                )
+            sparsity = max(1 - kept / pruning.size, 1e-9)
         return prune(
             self.model,
             sparsity,
