@@ -20,7 +20,6 @@ from digits import data, score, trained
 
 import evotune as et
 from evotune.evolution.hypervolume import hypervolume
-from evotune.pruning.search import CUT
 
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995)
 METHODS = ("auto", "magnitude", "uniform", "erk", "lamp")
@@ -41,14 +40,13 @@ def searched(network: Any, parts: Any, trials: int, seed: int) -> tuple[list[Poi
     x, y, test_x, test_y = parts
     task = et.PruningTask(network, data=(x, y), over="densities", sparsity=None, seed=seed)
     study = et.tune(task, task.space, ["min loss", "min kept"], trials=trials, seed=seed)
-    front = [trial for trial in study.front if trial.metrics["loss"] < CUT]
     points: dict[int, Point] = {}
-    for trial in front:
+    for trial in study.front:
         found = task.pruned(trial.params)
         points[trial.number] = found.sparsity, score(found.model, test_x, test_y)
     at = []
     for sparsity in SPARSITIES:
-        enough = [t for t in front if t.metrics["sparsity"] >= sparsity]
+        enough = [t for t in study.front if t.metrics["sparsity"] >= sparsity]
         best = min(enough, key=lambda t: t.metrics["loss"], default=None)
         at.append(points[best.number] if best else (np.nan, np.nan))
     return list(points.values()), at

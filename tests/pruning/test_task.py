@@ -72,6 +72,11 @@ def test_densities_of_which_no_path_is_left(learned, caplog):
         study.enqueue(params)
         study.run(task, trials=1)
         assert task.pruned(params).kept == study.trials[0].metrics["kept"]
+        if density == 0.01:
+            assert study.trials[0].metrics["kept"] == 0
+            with torch.no_grad():
+                loss = torch.nn.functional.cross_entropy(task.pruned(params).model(x), y)
+            assert study.trials[0].metrics["loss"] == pytest.approx(float(loss), rel=1e-3)
     assert "wanted were" not in caplog.text
     masks = et.PruningTask(model, data=(x, y), over="masks", sparsity=None)
     with pytest.raises(TaskError, match="leave no weight; take a trial that keeps more"):

@@ -15,7 +15,7 @@ from evotune.pruning.examples import examples_of
 from evotune.pruning.prune import check_compensation, prune
 from evotune.pruning.result import Pruned
 from evotune.pruning.rounds import Pruning
-from evotune.pruning.search import DensityGenes, Genes, MaskGenes, ScoreGenes, tried
+from evotune.pruning.search import CUT, DensityGenes, Genes, MaskGenes, ScoreGenes, tried
 from evotune.space import Space
 from evotune.trial import RunningTrial
 
@@ -26,10 +26,10 @@ _KINDS = ("score", "densities", "masks")
 class PruningTask:
     """An evaluate function that prunes a trained network by the genes of a trial.
 
-    Metrics of a trial, on the calibration examples: ``loss`` (1,000 where nothing flows through the
-    network any more), ``kept`` (weights), ``sparsity``, and ``synflow``, the logarithm of the
-    synaptic flow through the whole network (Tanaka et al., "Pruning neural networks without any
-    data by iteratively conserving synaptic flow" (2020), eq. 1).
+    Metrics of a trial, on the calibration examples: ``loss`` (at a given sparsity 1,000 where
+    nothing flows through the network any more), ``kept`` (weights), ``sparsity``, and ``synflow``,
+    the logarithm of the synaptic flow through the whole network (Tanaka et al., "Pruning neural
+    networks without any data by iteratively conserving synaptic flow" (2020), eq. 1).
 
     Args:
         model: The trained network; it stays as it is.
@@ -126,6 +126,8 @@ class PruningTask:
         pruning, genes = self._of(params)
         keep = pruning.size if self.sparsity is None else kept_of(self.sparsity, pruning.size)
         loss = tried(pruning, genes.method(params), keep, self.compensation)
+        if loss == CUT and self.sparsity is None:
+            loss = min(CUT, pruning.measured())  # an end of the front, which 1,000 would stretch
         kept = sum(int(mask.sum()) for mask in pruning.masks.values())
         flow = pruning.flow()
         first = pruning.layers[0]
