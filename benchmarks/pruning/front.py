@@ -6,8 +6,9 @@ The network is that of `digits.py`: 64-256-128-10. NSGA-II lessens loss and weig
 calibration examples (`et.PruningTask(over="densities", sparsity=None)`); a sweep prunes to each of
 eight sparsities by one method. All have one refit of their weights, "auto" one after each round.
 At each sparsity: macro F1 of the test images, of the searched front that of the network with the
-least loss which is no denser. Hypervolume: of 1 - F1 and the share of the range from all weights to
-.1 % (by logarithms), of networks that are best in both; it is 1 where F1 is 1 at .1 %.
+least loss which is no denser. Hypervolume, of these eight networks: of 1 - F1 and the logarithm of
+the weights left, from all to those of the last sparsity; it is 1 where F1 is 1 there. What is
+sparser counts as if it were as dense as that.
 """
 
 import argparse
@@ -35,26 +36,30 @@ def swept(network: Any, parts: Any, method: str, seed: int) -> list[Point]:
     return [(each.sparsity, score(each.model, test_x, test_y)) for each in sweep]
 
 
-def searched(network: Any, parts: Any, trials: int, seed: int) -> tuple[list[Point], list[Point]]:
-    """Return the networks of the front, and those of it at each sparsity."""
+def searched(network: Any, parts: Any, trials: int, seed: int) -> list[Point]:
+    """Return those of the front at each sparsity."""
     x, y, test_x, test_y = parts
     task = et.PruningTask(network, data=(x, y), over="densities", sparsity=None, seed=seed)
     study = et.tune(task, task.space, ["min loss", "min kept"], trials=trials, seed=seed)
-    points: dict[int, Point] = {}
-    for trial in study.front:
-        found = task.pruned(trial.params)
-        points[trial.number] = found.sparsity, score(found.model, test_x, test_y)
     at = []
     for sparsity in SPARSITIES:
         enough = [t for t in study.front if t.metrics["sparsity"] >= sparsity]
         best = min(enough, key=lambda t: t.metrics["loss"], default=None)
-        at.append(points[best.number] if best else (np.nan, np.nan))
-    return list(points.values()), at
+        found = None if best is None else task.pruned(best.params)
+        at.append(
+            (found.sparsity, score(found.model, test_x, test_y)) if found else (np.nan, np.nan)
+        )
+    return at
 
 
 def volume(points: list[Point]) -> float:
     """Return the hypervolume of 1 - F1 and logarithms of the weights left."""
-    values = [(1 - f1, 1 + np.log10(max(1 - sparsity, 1e-3)) / 3) for sparsity, f1 in points]
+    least = 1 - SPARSITIES[-1]
+    values = [
+        (1 - f1, 1 - np.log(max(1 - sparsity, least)) / np.log(least))
+        for sparsity, f1 in points
+        if not np.isnan(f1)  # a sparsity that is not reached
+    ]
     return hypervolume(np.array(values), (1.0, 1.0))
 
 
@@ -75,13 +80,13 @@ def main() -> None:
         for name in ("NSGA-II", *METHODS):
             began = time.process_time()
             if name == "NSGA-II":
-                points, at = searched(network, parts, options.trials, seed)
+                at = searched(network, parts, options.trials, seed)
             else:
-                points = at = swept(network, parts, name, seed)
+                at = swept(network, parts, name, seed)
             taken.setdefault(name, []).append(time.process_time() - began)
             f1.setdefault(name, []).append([each for _, each in at])
-            volumes.setdefault(name, []).append(volume(points))
-            print(f"# seed {seed}, {name}: {len(points)} networks, {at}", flush=True)
+            volumes.setdefault(name, []).append(volume(at))
+            print(f"# seed {seed}, {name}: {at}", flush=True)
     print(f"| method | {' | '.join(f'{s:.1%}' for s in SPARSITIES)} | hypervolume | CPU s |")
     print("|---" * (len(SPARSITIES) + 3) + "|")
     for name, found in f1.items():
