@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from evotune.architectures.blocks import Shape
 from evotune.architectures.build import build_chain
+from evotune.architectures.families.common import Shape
 from evotune.architectures.templates.base import Template, sizes, whole
 from evotune.errors import TaskError
 from evotune.space.layers import WIDTHS

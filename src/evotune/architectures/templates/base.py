@@ -3,13 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evotune.architectures.blocks import Shape, find_block, receive_blocks, sent_blocks
+from evotune.architectures.blocks import find_block, receive_blocks, sent_blocks
+from evotune.architectures.families.common import Shape
 from evotune.architectures.fit import Limits, check_limits, fit
 from evotune.architectures.network import Network
 from evotune.architectures.templates.inputs import check_inputs
@@ -112,7 +113,37 @@ class Template(ABC):
         """
         read = {name: _plain(params[name]) for name in self.genes if name in params}
         structure = {"template": self.name, "options": self.options(), "params": read}
-        return Network(self.parts(read), structure)
+        return Network(self.parts(read), structure, type(self).rebuild)
+
+    @classmethod
+    def of(cls, structure: Mapping[str, Any]) -> Self:
+        """Return the template that a structure of its kind was built by.
+
+        Args:
+            structure: What `Network.structure` is, also from JSON.
+
+        Raises:
+            TaskError: It has options that this version does not know.
+        """
+        given = structure["options"].items()
+        options: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in given}
+        try:
+            return cls(**options)
+        except TypeError as error:  # an option that another version has
+            raise TaskError(
+                f"the options of template {cls.name!r} in this structure are not those of this "
+                f"version of evotune: {error}; install the version that trained the network, or a "
+                "later one"
+            ) from error
+
+    @classmethod
+    def rebuild(cls, structure: Mapping[str, Any]) -> Network:
+        """Build the network of a structure of its kind, with new weights.
+
+        Raises:
+            TaskError: Options or a block are not known here.
+        """
+        return cls.of(structure)(structure["params"])
 
     @property
     def unused(self) -> Mapping[str, str]:

@@ -7,9 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from torch import nn
 
-from evotune.architectures.blocks import Shape
 from evotune.architectures.build import build_chain
-from evotune.architectures.families.common import one_of
+from evotune.architectures.families.common import Shape, one_of
 from evotune.architectures.templates.base import Template, sizes, whole
 
 Pooling = Literal["flatten", "average"]

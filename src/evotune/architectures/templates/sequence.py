@@ -9,9 +9,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from evotune.architectures.blocks import Shape
 from evotune.architectures.build import Built, build_chain
-from evotune.architectures.families.common import one_of
+from evotune.architectures.families.common import Shape, one_of
 from evotune.architectures.parts import LastStep, MeanOfSteps, Positions
 from evotune.architectures.templates.base import Template, sizes, whole
 from evotune.checks import flag

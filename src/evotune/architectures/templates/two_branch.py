@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from evotune.architectures.blocks import Shape
 from evotune.architectures.build import build_chain
-from evotune.architectures.families.common import in_order, one_of
+from evotune.architectures.families.common import Shape, in_order, one_of
 from evotune.architectures.parts import Branches, EachFrame, Fusion
 from evotune.architectures.templates.base import Template, sizes, whole
 from evotune.architectures.templates.sequence import embedded, reader
