@@ -1,9 +1,10 @@
 """What all templates share: params to a network, limits, and blocks of a user's own that travel."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Self
+from functools import wraps
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,36 @@ from evotune.checks import option
 from evotune.errors import TaskError
 from evotune.protocols import Genome
 from evotune.space import Space
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: What a trial measures, so that it cannot be a limit, and an example of each (seconds, bytes).
+MEASURED = {"latency": "0.002", "memory": "10_000_000"}
+
+
+def limited_by_size(make: Callable[P, T]) -> Callable[P, T]:
+    """Let a function that makes a template refuse limits on what is only measured.
+
+    Raises:
+        TaskError: It is called with ``latency=`` or ``memory=``.
+    """
+
+    @wraps(make)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name, example in MEASURED.items():
+            if name in kwargs:
+                raise TaskError(
+                    f"{make.__name__}: {name}={kwargs[name]!r} cannot be a limit of a template: "
+                    "limits are met before a trial, by counting, so that a study resumes exactly, "
+                    f"and {name} is measured on the network of a trial. Write "
+                    f'SupervisedTask(..., costs=("{name}",)) and give the study '
+                    f'constraints=Constraint("{name}", at_most={example}), or the objective '
+                    f'"min {name}"; limits are parameters= and multiply_adds='
+                )
+        return make(*args, **kwargs)
+
+    return checked
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:

@@ -10,7 +10,7 @@ from torch import nn
 from evotune.architectures.build import build_chain
 from evotune.architectures.families.common import in_order
 from evotune.architectures.parts import EncoderDecoder
-from evotune.architectures.templates.base import Template, sizes, whole
+from evotune.architectures.templates.base import Template, limited_by_size, sizes, whole
 from evotune.architectures.templates.sequence import RECURRENT, embedded
 from evotune.errors import TaskError
 from evotune.space import Space
@@ -75,6 +75,7 @@ class SequenceToSequence(Template):
         return {"translator": network}
 
 
+@limited_by_size
 def sequence_to_sequence(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
     source_vocabulary: int,
     target_vocabulary: int,

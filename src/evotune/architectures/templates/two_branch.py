@@ -11,7 +11,7 @@ from torch import nn
 from evotune.architectures.build import build_chain
 from evotune.architectures.families.common import Shape, in_order, one_of
 from evotune.architectures.parts import Branches, EachFrame, Fusion
-from evotune.architectures.templates.base import Template, sizes, whole
+from evotune.architectures.templates.base import Template, limited_by_size, sizes, whole
 from evotune.architectures.templates.sequence import embedded, reader
 
 Kind = Literal["concat", "sum", "gate"]
@@ -68,6 +68,7 @@ class TwoBranch(Template):
         }
 
 
+@limited_by_size
 def two_branch(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
     shape: Shape,
     length: int,
