@@ -308,9 +308,9 @@ class _Fitting:
         )
         return (
             f"the limit {limits} cannot be met: with the smallest widths, and the layers and "
-            f"settings that help, the network still has {least}. Raise the limit, or give the chains "
-            f"{', '.join(map(repr, self.chains))} smaller widths or more layers that make their "
-            "input smaller, such as a pool"
+            f"settings that help, the network still has {least}. Raise the limit, or give the "
+            f"chains {', '.join(map(repr, self.chains))} smaller widths, or more layers that make "
+            "their input smaller, such as a pool"
         )
 
 
