@@ -651,3 +651,12 @@ class TestStructures:
         with pytest.raises(TaskError, match="does not use a chain 'head'"):
             et.tabular(6, 2).check(et.Space(layers=dense, head=dense))
         et.tabular(6, {"a": 2, "b": 2}).check(et.Space(layers=dense, head=dense))
+
+
+def test_a_chain_whose_conditions_do_not_hold_is_said():
+    space = et.Space(
+        kind=et.Choice("image", "none"),
+        features=et.Chain(1, 2, conv={"filters": et.Int(2, 4)}, when={"kind": "image"}),
+    )
+    with pytest.raises(TaskError, match=r"conditions \(when=\) do not hold"):
+        et.image_classifier((1, 8, 8), 2)(space.params(space.complete({"kind": "none"})))

@@ -266,7 +266,8 @@ class Template(ABC):
         if chain not in params:
             raise TaskError(
                 f"{self.name} needs a chain {chain!r}: write Space({chain}=Chain(1, 5, ...)); the "
-                "params have none"
+                "params have none, as the space has no such chain, or as its conditions (when=) do "
+                "not hold"
             )
         if not isinstance(params[chain], list | tuple):
             raise TaskError(
