@@ -1,6 +1,6 @@
 """What the surrogate should see of a chain: rank correlation on networks held out.
 
-    OMP_NUM_THREADS=1 python benchmarks/structures/features.py     # a quarter of a minute on one core
+    OMP_NUM_THREADS=1 python benchmarks/structures/features.py   # 13 s on one core
 
 The Gaussian processes of `Hybrid` learn the accuracies of 30, 60 and 120 of the networks that
 `train_random.py` has trained, from the slots alone, from the summary alone, and from both; they
