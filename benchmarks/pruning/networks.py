@@ -67,7 +67,7 @@ class Scale:
 
 
 SCALES = {
-    "small": Scale(10_000, 2_000, 8, 2, 8, METHODS),
+    "small": Scale(10_000, 2_000, 8, 8, 8, METHODS),
     "full": Scale(10_000, 10_000, 30, 10, 16, METHODS + MORE_METHODS),
 }
 
@@ -115,17 +115,18 @@ def resnet(scale: Scale) -> nn.Module:
 
 
 class Forecaster(nn.Module):
-    """A GRU over the last hours, which forecasts how the temperature changes in the next 24."""
+    """A GRU over the last hours, which forecasts how all seven series change in the next 24."""
 
     def __init__(self, scale: Scale) -> None:
         super().__init__()
         self.layer = nn.GRU(7, 8 * scale.width, batch_first=True)
-        self.output = nn.Linear(8 * scale.width, 24)
+        self.output = nn.Linear(8 * scale.width, 24 * 7)
 
     def forward(self, hours: Tensor) -> Tensor:
-        """Return temperatures ``(examples, 24)`` from hours ``(examples, hours, 7)``."""
-        states, _ = self.layer(hours - hours[:, -1:])
-        found: Tensor = hours[:, -1:, -1] + self.output(states[:, -1])
+        """Return the next hours ``(examples, 24, 7)`` from hours ``(examples, hours, 7)``."""
+        last = hours[:, -1:]
+        states, _ = self.layer(hours - last)
+        found: Tensor = last + self.output(states[:, -1]).unflatten(1, (24, 7))
         return found
 
 
@@ -180,7 +181,7 @@ def hours(_: int, scale: Scale) -> Parts:
     for begin, end in ((HOURS, 8640), (11_520, 14_400)):
         now = range(begin, end - 24 + 1, every)
         found.append(torch.stack([values[k - HOURS : k] for k in now]))
-        found.append(torch.stack([values[k : k + 24, -1] for k in now]))
+        found.append(torch.stack([values[k : k + 24] for k in now]))
     return found[0], found[1], found[2], found[3]
 
 
@@ -214,7 +215,7 @@ def accuracy(output: Tensor, labels: Tensor) -> float:
 
 
 def squared_error(output: Tensor, labels: Tensor) -> float:
-    """Return the mean squared error, of standardised temperatures."""
+    """Return the mean squared error, of standardised series."""
     return float(functional.mse_loss(output, labels))
 
 
@@ -287,6 +288,14 @@ def score(case: Case, network: nn.Module, parts: Parts) -> float:
     return case.score(output, parts[3])
 
 
+def tuned(case: Case, network: nn.Module, parts: Parts, scale: Scale, seed: int) -> float:
+    """Return the score after fine-tuning, which is the same for all."""
+    network, device = copy.deepcopy(network), torch.device("cpu")
+    source = load("data", parts[:2], device)
+    fine_tune(network, source, find_loss(case.loss), scale.tuned, seed, device)
+    return score(case, network, parts)
+
+
 def latency(network: nn.Module, x: Tensor, repeats: int = 15) -> float:
     """Return the seconds of a forward pass on 256 examples, the median."""
     taken = []
@@ -318,13 +327,9 @@ def measured(
     result = et.prune(network, sparsity, data=(x, y), loss=case.loss, method=method, seed=seed)
     seconds = time.process_time() - began
     small = result.compact()
-    tuned = copy.deepcopy(result.model)
-    device = torch.device("cpu")
-    loss = find_loss(case.loss)
-    fine_tune(tuned, load("data", (x, y), device), loss, scale.tuned, seed, device)
     return {
         "score": score(case, result.model, parts),
-        "tuned": score(case, tuned, parts),
+        "tuned": tuned(case, result.model, parts, scale, seed),
         "sparsity": result.sparsity,
         "seconds": seconds,
         "dead": sum(not bool(mask.any()) for mask in result.masks.values()),
@@ -361,11 +366,13 @@ def run(options: argparse.Namespace, path: Path) -> None:
             kept = path.with_name(f"{name}-{options.scale}-{seed}.pt")
             network = trained(case, parts, seed, scale, kept)
             if (name, seed, 0, "dense") not in done:
-                found = {"score": score(case, network, parts), "size": size(network)}
-                wait = {"latency": latency(network, parts[0])}
-                _note(
-                    path, {"case": name, "seed": seed, "asked": 0, "method": "dense"} | found | wait
-                )
+                found = {
+                    "score": score(case, network, parts),
+                    "tuned": tuned(case, network, parts, scale, seed),
+                    "size": size(network),
+                    "latency": latency(network, parts[0]),
+                }
+                _note(path, {"case": name, "seed": seed, "asked": 0, "method": "dense"} | found)
             for sparsity, method in wanted:
                 found = measured(case, network, parts, sparsity, method, scale, seed)
                 key = {"case": name, "seed": seed, "asked": sparsity, "method": method}
@@ -391,7 +398,10 @@ def tables(found: Sequence[dict[str, Any]], names: Sequence[str]) -> Iterator[st
         dense = [row for row in own if row["method"] == "dense"]
         seeds = sorted({row["seed"] for row in own})
         yield f"### {name}: {case.metric}, seeds {', '.join(map(str, seeds))}"
-        yield f"Dense: {_spread([row['score'] for row in dense], case.digits)}."
+        before, after = (
+            _spread([row[k] for row in dense], case.digits) for k in ("score", "tuned")
+        )
+        yield f"Dense: {before}; fine-tuned as the others: {after}."
         for metric, title in (("score", "without fine-tuning"), ("tuned", "with fine-tuning")):
             yield _table(own, metric, title, case.digits)
         yield _costs(own, dense)

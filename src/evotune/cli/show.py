@@ -132,9 +132,11 @@ def _space_table(space: Space) -> Table:
 
 
 def _range_text(domain: Domain) -> str:
-    axis, step = domain.axis(), domain.to_json().get("step")
+    axis, data = domain.axis(), domain.to_json()
+    step, weights = data.get("step"), data.get("weights")
     if axis.values:
-        return ", ".join(number(value) for value in axis.values)
+        text = ", ".join(number(value) for value in axis.values)
+        return text + (f" (weights {', '.join(map(number, weights))})" if weights else "")
     text = f"{number(axis.low)} to {number(axis.high)}"
     return text + (", log" if axis.log else "") + (f", step {number(step)}" if step else "")
 

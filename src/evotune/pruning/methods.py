@@ -10,6 +10,7 @@ from torch.func import functional_call
 
 from evotune.pruning import scores
 from evotune.pruning.layers import Layer
+from evotune.pruning.lowering import Cell
 from evotune.pruning.rounds import Masks, Pruning, best_of, prune_in_rounds
 from evotune.pruning.scores import Score
 from evotune.training.data import each
@@ -45,6 +46,15 @@ class Rounds:
 def convolutional(pruning: Pruning) -> bool:
     """Return whether a network has convolutions."""
     return any(not isinstance(layer.module, nn.Linear) for layer in pruning.layers)
+
+
+def recurrent(pruning: Pruning) -> bool:
+    """Return whether a network has recurrent layers, through which nothing flows evenly.
+
+    From step to step the flow turns to the few states that it grows in most, so that scores with
+    flow choose those alone: on a GRU, "mix" loses to magnitudes.
+    """
+    return any(isinstance(part, Cell) for part in pruning.network.modules())
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +309,7 @@ def _open(
 METHODS: dict[str, Method] = {
     "flow": Rounds(scores.SYNFLOW),
     "mix": Rounds(scores.MIX),
+    "fisher": Rounds(scores.DIAGONAL),
     "magnitude": Once(scores.MAGNITUDE),
     "wanda": wanda,
     "diagonal": Once(scores.DIAGONAL),

@@ -18,7 +18,7 @@ from evotune.pruning.calibration import EXAMPLES, OF_SEARCH, device_of, kept_of,
 from evotune.pruning.checkpoint import Checkpoint, identity, named
 from evotune.pruning.compensation import WAYS, check_biases
 from evotune.pruning.examples import Examples, examples_of
-from evotune.pruning.methods import METHODS, Method, convolutional, leaves_weights
+from evotune.pruning.methods import METHODS, Method, leaves_weights, recurrent
 from evotune.pruning.result import Pruned
 from evotune.pruning.rounds import Pruning
 from evotune.pruning.search import Searched
@@ -31,8 +31,6 @@ log = logging.getLogger("evotune")
 
 #: The sparsity, where none is named.
 DEFAULT = 0.98
-#: Above this sparsity the score that also looks at examples is the better one.
-EXTREME = 0.97
 
 
 @overload
@@ -104,11 +102,12 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         labels: Labels ``(examples, ...)``, where they are not in data.
         loss: A name as in `SupervisedTask`, or a mean loss of (output, labels); by default
             "cross_entropy" for labels that are whole numbers, and "mse" for others.
-        method: "auto", one of "flow", "mix" and "search" (CMA-ES over the score), one of the
-            published "magnitude", "wanda", "diagonal", "lamp", "erk", "uniform", "synflow",
-            "snip", "iterative_snip", "grasp" and "soft_mask", each with one refit at the end,
-            "soft_mask_joint", whose weights stay as they were trained with their masks, or a
-            function of (`evotune.pruning.rounds.Pruning`, number of weights that stay).
+        method: "auto", which is "fisher" for networks with recurrent layers and "mix" for others;
+            "flow", or "search" (CMA-ES over the score); one of the published "magnitude", "wanda",
+            "diagonal", "lamp", "erk", "uniform", "synflow", "snip", "iterative_snip", "grasp" and
+            "soft_mask", each with one refit at the end; "soft_mask_joint", whose weights stay as
+            they were trained with their masks; or a function of
+            (`evotune.pruning.rounds.Pruning`, number of weights that stay).
         refine: Steps of an evolution that drops and grows connections; 300 are a good number.
         fine_tune: Epochs of training afterwards, on all of the data; they need labels.
         structure: ``"2:4"``, or other such numbers: at most 2 of each 4 neighbouring weights of a
@@ -199,7 +198,7 @@ def _pruned(
     keep = kept_of(sparsity, pruning.size)
     state = saved.load(asked.refine)
     if state is None:
-        chosen = _method(asked.method, sparsity, pruning)
+        chosen = _method(asked.method, pruning)
         if asked.method == "search":
             chosen = Searched(ready(model, found, OF_SEARCH, seed, pattern)[1], seed)
         chosen(pruning, keep)
@@ -259,13 +258,13 @@ def _wanted(sparsity: float | None, structure: Structure | None) -> float:
     return float(sparsity)
 
 
-def _method(method: str | Method, sparsity: float, pruning: Pruning) -> Method:
+def _method(method: str | Method, pruning: Pruning) -> Method:
     if not isinstance(method, str):
         if not callable(method):
             raise TaskError(f"method= is a name or a function of (pruning, keep), got {method!r}")
         return method
     if method in ("auto", "search"):
-        return METHODS["mix" if sparsity > EXTREME or convolutional(pruning) else "flow"]
+        return METHODS["fisher" if recurrent(pruning) else "mix"]
     if method not in METHODS:
         known = ("auto", "search", *METHODS)
         raise TaskError(
