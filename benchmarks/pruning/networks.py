@@ -1,6 +1,7 @@
 """Pruning networks of several kinds, beside published methods, with and without fine-tuning.
 
     python benchmarks/pruning/networks.py --cases lenet-mnist --seeds 3     # some minutes
+    python benchmarks/pruning/networks.py --scale tiny --cases lstm-rows    # a minute a seed
     python benchmarks/pruning/networks.py --scale full                      # all: hours
 
 Each result is a line of a file in --runs, and each dense network is kept there, so that the same
@@ -67,6 +68,7 @@ class Scale:
 
 
 SCALES = {
+    "tiny": Scale(4_000, 2_000, 8, 3, 8, METHODS),
     "small": Scale(10_000, 2_000, 8, 8, 8, METHODS),
     "full": Scale(10_000, 10_000, 30, 10, 16, METHODS + MORE_METHODS),
 }
@@ -150,6 +152,52 @@ class Language(nn.Module):
         return found
 
 
+class Rows(nn.Module):
+    """A recurrent layer over the rows of images of 14 × 14."""
+
+    def __init__(self, kind: type[nn.LSTM] | type[nn.GRU], both: bool) -> None:
+        super().__init__()
+        width = 32 if both else 64
+        self.layer = kind(14, width, batch_first=True, bidirectional=both)
+        self.output = nn.Linear(64, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits ``(examples, 10)``."""
+        states, _ = self.layer(images.squeeze(1))
+        found: Tensor = self.output(states.mean(1) if self.layer.bidirectional else states[:, -1])
+        return found
+
+
+class Attending(nn.Module):
+    """A transformer of two layers over the rows of images of 14 × 14."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.places = nn.Linear(14, 32), nn.Parameter(0.02 * torch.randn(14, 32))
+        layer = nn.TransformerEncoderLayer(32, 4, 96, 0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2)
+        self.output = nn.Linear(32, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits ``(examples, 10)``."""
+        rows = self.embedding(images.squeeze(1)) + self.places
+        found: Tensor = self.output(self.encoder(rows).mean(1))
+        return found
+
+
+def convolutions(_: Scale) -> nn.Module:
+    """Return three convolutions with batch norm, for images of 14 × 14."""
+
+    def layer(inputs: int, outputs: int) -> list[nn.Module]:
+        made = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        return [made, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+    return nn.Sequential(
+        *(*layer(1, 16), *layer(16, 16), nn.MaxPool2d(2)),
+        *(*layer(16, 32), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(288, 10)),
+    )
+
+
 # -- data -----------------------------------------------------------------------------------------
 
 #: Characters of a piece of text, and hours that are looked back.
@@ -170,6 +218,12 @@ def images(read: Callable[[], stored.Images], seed: int, scale: Scale) -> Parts:
 def _image(part: Any) -> Tensor:
     found = torch.tensor(np.asarray(part)).float()
     return found.unsqueeze(1) if found.dim() == 3 else found.movedim(-1, 1)
+
+
+def halved(seed: int, scale: Scale) -> Parts:
+    """Return FashionMNIST at 14 × 14."""
+    x, y, test_x, test_y = images(stored.fashion_mnist, seed, scale)
+    return functional.avg_pool2d(x, 2), y, functional.avg_pool2d(test_x, 2), test_y
 
 
 def hours(_: int, scale: Scale) -> Parts:
@@ -254,6 +308,10 @@ CASES = {
         resnet, functools.partial(images, stored.cifar10), accuracy, "accuracy, %"
     ),
     "gru-etth1": Case(Forecaster, hours, squared_error, "MSE", "mse", 4),
+    "lstm-rows": Case(lambda _: Rows(nn.LSTM, False), halved, macro_f1, "macro F1, %"),
+    "bigru-rows": Case(lambda _: Rows(nn.GRU, True), halved, macro_f1, "macro F1, %"),
+    "transformer-rows": Case(lambda _: Attending(), halved, macro_f1, "macro F1, %"),
+    "convolutions": Case(convolutions, halved, macro_f1, "macro F1, %"),
     "transformer-source": Case(Language, source, bits, "bits per character", digits=3),
 }
 
