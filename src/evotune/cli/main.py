@@ -266,7 +266,7 @@ def schedule(
 
 @app.command()
 def export(source: Source, name: Name = None, output: Output = None) -> None:
-    """Write a whole study, definition and trials, as JSON."""
+    """Write a whole study as JSON, or with -o trials.csv or .parquet a table of its trials."""
     from evotune.cli.write import export
 
     export(source, name, output)
