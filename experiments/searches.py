@@ -251,8 +251,15 @@ class Script:
     name: str
     scales: Mapping[str, Any]
 
-    def begin(self, arguments: Sequence[str] | None) -> tuple[argparse.Namespace, Any]:
-        """Read a command line, and return it with the scale that it names."""
+    def begin(
+        self, arguments: Sequence[str] | None, *, picks: bool = False
+    ) -> tuple[argparse.Namespace, Any]:
+        """Read a command line, and return it with the scale that it names.
+
+        Args:
+            arguments: What was given; None for what the program was started with.
+            picks: Whether `--only` may name the searches that are run.
+        """
         parser = argparse.ArgumentParser(description=f"{self.name}; see experiments/README.md")
         add = parser.add_argument
         add("--scale", choices=self.scales, default=next(iter(self.scales)), help="how much")
@@ -260,6 +267,8 @@ class Script:
         add("--data", help="directory of the data; see experiments/data.py")
         add("--runs", type=Path, default=RUNS, help="where the studies are kept")
         add("--markdown", type=Path, help="file whose section is replaced or added")
+        if picks:
+            add("--only", nargs="+", metavar="SEARCH", help="run these searches alone")
         options = parser.parse_args(arguments)
         options.runs.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(1)

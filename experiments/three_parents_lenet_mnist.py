@@ -205,7 +205,7 @@ def _stepper(model: nn.Module, train: Examples, params: Mapping[str, Any]) -> An
 
 
 SCALES = {
-    "small": Scale(3, 3, 8, 2, Limit(25.0, least=600, loss=1.0)),
+    "small": Scale(3, 3, 8, 2, Limit(60.0, least=600, loss=1.0)),
     "full": Scale(10, 10, 2_000, 10, Limit(60.0, least=600, loss=1.0)),
 }
 ABOUT = (

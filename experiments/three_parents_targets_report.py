@@ -278,16 +278,25 @@ def run(script: Script, make: Any, arguments: Sequence[str] | None = None) -> No
         make: Makes the experiment from the scale and the directory of the data.
         arguments: What was given; by default what the program was started with.
     """
-    options, scale = script.begin(arguments)
+    options, scale = script.begin(arguments, picks=True)
     if options.seeds is not None:
         scale = replace(scale, searches=options.seeds)
-    target = make(scale, options.data)
+    target = _picked(make(scale, options.data), options.only)
     storage = script.storage(options)
     runs = run_settings(target, scale, storage)
     found = run_searches(target, scale, storage)
     runs += fresh_runs(target, scale, found, storage, target.settings[0].limit)
     text = section(target, scale, runs, found, script.command(arguments))
     script.end(options, target.title, text)
+
+
+def _picked(target: Target, names: Sequence[str] | None) -> Target:
+    known = [each.name for each in target.searches]
+    unknown = set(names or ()) - set(known)
+    if unknown:
+        raise SystemExit(f"--only: no search is called {unknown.pop()!r}; there are {known}")
+    chosen = [each for each in target.searches if each.name in (names or known)]
+    return replace(target, searches=chosen)
 
 
 def section(

@@ -2,11 +2,12 @@
 
     python benchmarks/pruning/digits.py                     # ten seeds, a table
     python benchmarks/pruning/digits.py --fine-tune 10      # with ten epochs of training afterwards
+    python benchmarks/pruning/digits.py --methods synflow magnitude --compensation none bias refit
 
 The network is 64-256-128-10, 30 epochs of Adam on 1,347 images; 450 other images are the test.
 Macro F1 of the test images, mean ± standard deviation over seeds; each method is compared with
-"auto" by Wilcoxon's test, paired by seed. Published methods are refitted once at the end. CPU
-seconds are of pruning alone.
+"auto" by Wilcoxon's test, paired by seed. Published methods are refitted once at the end, if no
+other compensation is named. CPU seconds are of pruning alone.
 """
 
 import argparse
@@ -38,6 +39,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "synflow": {"method": "synflow"},
     "iterative_snip": {"method": "iterative_snip"},
     "soft_mask": {"method": "soft_mask"},
+    "soft_mask_joint": {"method": "soft_mask_joint"},
     "grasp": {"method": "grasp"},
     # As in the abstract of Hirianskyi and Bulakh (2026): see `et.recipes.evolutionary_pruning`.
     "evolved flow, energy": {"evolved": "energy"},
@@ -120,7 +122,15 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, nargs="+", default=[0.9, 0.95, 0.98, 0.995])
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--fine-tune", type=int, default=0)
+    parser.add_argument("--compensation", nargs="+", help="ways, each after each method")
     options = parser.parse_args()
+    arms = {name: METHODS[name] for name in options.methods}
+    if options.compensation:
+        arms = {
+            f"{name}, {way}": how | {"compensation": way}
+            for name, how in arms.items()
+            for way in options.compensation
+        }
     torch.set_num_threads(1)
     found: dict[tuple[str, float], list[float]] = {}
     taken: dict[tuple[str, float], list[float]] = {}
@@ -130,8 +140,8 @@ def main() -> None:
         network = trained(seed, *parts[:2])
         dense.append(score(network, *parts[2:]))
         for sparsity in options.sparsity:
-            for name in options.methods:
-                how = dict(METHODS[name])
+            for name, how in arms.items():
+                how = dict(how)
                 if how.get("labels", True) and options.fine_tune and "evolved" not in how:
                     how["fine_tune"] = options.fine_tune
                 f1, seconds = measured(network, parts, sparsity, seed, how)
@@ -143,7 +153,7 @@ def main() -> None:
     print(f"dense: {np.mean(dense):.3f} ± {np.std(dense, ddof=1):.3f}")
     print(f"| method | {' | '.join(f'{s:.1%}' for s in options.sparsity)} | CPU s at the last |")
     print("|---" * (len(options.sparsity) + 2) + "|")
-    for name in options.methods:
+    for name in arms:
         cells = [_cell(found, name, sparsity) for sparsity in options.sparsity]
         print(
             f"| {name} | {' | '.join(cells)} | {np.mean(taken[name, options.sparsity[-1]]):.1f} |"

@@ -1,6 +1,7 @@
 """Pruning networks of several kinds, beside published methods, with and without fine-tuning.
 
     python benchmarks/pruning/networks.py --cases lenet-mnist --seeds 3     # some minutes
+    python benchmarks/pruning/networks.py --scale tiny --cases lstm-rows    # a minute a seed
     python benchmarks/pruning/networks.py --scale full                      # all: hours
 
 Each result is a line of a file in --runs, and each dense network is kept there, so that the same
@@ -67,7 +68,8 @@ class Scale:
 
 
 SCALES = {
-    "small": Scale(10_000, 2_000, 8, 2, 8, METHODS),
+    "tiny": Scale(4_000, 2_000, 8, 3, 8, METHODS),
+    "small": Scale(10_000, 2_000, 8, 8, 8, METHODS),
     "full": Scale(10_000, 10_000, 30, 10, 16, METHODS + MORE_METHODS),
 }
 
@@ -115,17 +117,18 @@ def resnet(scale: Scale) -> nn.Module:
 
 
 class Forecaster(nn.Module):
-    """A GRU over the last hours, which forecasts how the temperature changes in the next 24."""
+    """A GRU over the last hours, which forecasts how all seven series change in the next 24."""
 
     def __init__(self, scale: Scale) -> None:
         super().__init__()
         self.layer = nn.GRU(7, 8 * scale.width, batch_first=True)
-        self.output = nn.Linear(8 * scale.width, 24)
+        self.output = nn.Linear(8 * scale.width, 24 * 7)
 
     def forward(self, hours: Tensor) -> Tensor:
-        """Return temperatures ``(examples, 24)`` from hours ``(examples, hours, 7)``."""
-        states, _ = self.layer(hours - hours[:, -1:])
-        found: Tensor = hours[:, -1:, -1] + self.output(states[:, -1])
+        """Return the next hours ``(examples, 24, 7)`` from hours ``(examples, hours, 7)``."""
+        last = hours[:, -1:]
+        states, _ = self.layer(hours - last)
+        found: Tensor = last + self.output(states[:, -1]).unflatten(1, (24, 7))
         return found
 
 
@@ -147,6 +150,52 @@ class Language(nn.Module):
         later = torch.triu(torch.ones(steps, steps, dtype=torch.bool), 1)
         found: Tensor = self.head(self.encoder(x, later)).transpose(1, 2)
         return found
+
+
+class Rows(nn.Module):
+    """A recurrent layer over the rows of images of 14 × 14."""
+
+    def __init__(self, kind: type[nn.LSTM] | type[nn.GRU], both: bool) -> None:
+        super().__init__()
+        width = 32 if both else 64
+        self.layer = kind(14, width, batch_first=True, bidirectional=both)
+        self.output = nn.Linear(64, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits ``(examples, 10)``."""
+        states, _ = self.layer(images.squeeze(1))
+        found: Tensor = self.output(states.mean(1) if self.layer.bidirectional else states[:, -1])
+        return found
+
+
+class Attending(nn.Module):
+    """A transformer of two layers over the rows of images of 14 × 14."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.places = nn.Linear(14, 32), nn.Parameter(0.02 * torch.randn(14, 32))
+        layer = nn.TransformerEncoderLayer(32, 4, 96, 0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2)
+        self.output = nn.Linear(32, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits ``(examples, 10)``."""
+        rows = self.embedding(images.squeeze(1)) + self.places
+        found: Tensor = self.output(self.encoder(rows).mean(1))
+        return found
+
+
+def convolutions(_: Scale) -> nn.Module:
+    """Return three convolutions with batch norm, for images of 14 × 14."""
+
+    def layer(inputs: int, outputs: int) -> list[nn.Module]:
+        made = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        return [made, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+    return nn.Sequential(
+        *(*layer(1, 16), *layer(16, 16), nn.MaxPool2d(2)),
+        *(*layer(16, 32), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(288, 10)),
+    )
 
 
 # -- data -----------------------------------------------------------------------------------------
@@ -171,6 +220,12 @@ def _image(part: Any) -> Tensor:
     return found.unsqueeze(1) if found.dim() == 3 else found.movedim(-1, 1)
 
 
+def halved(seed: int, scale: Scale) -> Parts:
+    """Return FashionMNIST at 14 × 14."""
+    x, y, test_x, test_y = images(stored.fashion_mnist, seed, scale)
+    return functional.avg_pool2d(x, 2), y, functional.avg_pool2d(test_x, 2), test_y
+
+
 def hours(_: int, scale: Scale) -> Parts:
     """Return windows of ETTh1: 12 months train, and 4 months, which come later, are the test."""
     values = torch.from_numpy(stored.transformer())
@@ -180,7 +235,7 @@ def hours(_: int, scale: Scale) -> Parts:
     for begin, end in ((HOURS, 8640), (11_520, 14_400)):
         now = range(begin, end - 24 + 1, every)
         found.append(torch.stack([values[k - HOURS : k] for k in now]))
-        found.append(torch.stack([values[k : k + 24, -1] for k in now]))
+        found.append(torch.stack([values[k : k + 24] for k in now]))
     return found[0], found[1], found[2], found[3]
 
 
@@ -214,7 +269,7 @@ def accuracy(output: Tensor, labels: Tensor) -> float:
 
 
 def squared_error(output: Tensor, labels: Tensor) -> float:
-    """Return the mean squared error, of standardised temperatures."""
+    """Return the mean squared error, of standardised series."""
     return float(functional.mse_loss(output, labels))
 
 
@@ -253,6 +308,10 @@ CASES = {
         resnet, functools.partial(images, stored.cifar10), accuracy, "accuracy, %"
     ),
     "gru-etth1": Case(Forecaster, hours, squared_error, "MSE", "mse", 4),
+    "lstm-rows": Case(lambda _: Rows(nn.LSTM, False), halved, macro_f1, "macro F1, %"),
+    "bigru-rows": Case(lambda _: Rows(nn.GRU, True), halved, macro_f1, "macro F1, %"),
+    "transformer-rows": Case(lambda _: Attending(), halved, macro_f1, "macro F1, %"),
+    "convolutions": Case(convolutions, halved, macro_f1, "macro F1, %"),
     "transformer-source": Case(Language, source, bits, "bits per character", digits=3),
 }
 
@@ -287,6 +346,14 @@ def score(case: Case, network: nn.Module, parts: Parts) -> float:
     return case.score(output, parts[3])
 
 
+def tuned(case: Case, network: nn.Module, parts: Parts, scale: Scale, seed: int) -> float:
+    """Return the score after fine-tuning, which is the same for all."""
+    network, device = copy.deepcopy(network), torch.device("cpu")
+    source = load("data", parts[:2], device)
+    fine_tune(network, source, find_loss(case.loss), scale.tuned, seed, device)
+    return score(case, network, parts)
+
+
 def latency(network: nn.Module, x: Tensor, repeats: int = 15) -> float:
     """Return the seconds of a forward pass on 256 examples, the median."""
     taken = []
@@ -318,13 +385,9 @@ def measured(
     result = et.prune(network, sparsity, data=(x, y), loss=case.loss, method=method, seed=seed)
     seconds = time.process_time() - began
     small = result.compact()
-    tuned = copy.deepcopy(result.model)
-    device = torch.device("cpu")
-    loss = find_loss(case.loss)
-    fine_tune(tuned, load("data", (x, y), device), loss, scale.tuned, seed, device)
     return {
         "score": score(case, result.model, parts),
-        "tuned": score(case, tuned, parts),
+        "tuned": tuned(case, result.model, parts, scale, seed),
         "sparsity": result.sparsity,
         "seconds": seconds,
         "dead": sum(not bool(mask.any()) for mask in result.masks.values()),
@@ -361,11 +424,13 @@ def run(options: argparse.Namespace, path: Path) -> None:
             kept = path.with_name(f"{name}-{options.scale}-{seed}.pt")
             network = trained(case, parts, seed, scale, kept)
             if (name, seed, 0, "dense") not in done:
-                found = {"score": score(case, network, parts), "size": size(network)}
-                wait = {"latency": latency(network, parts[0])}
-                _note(
-                    path, {"case": name, "seed": seed, "asked": 0, "method": "dense"} | found | wait
-                )
+                found = {
+                    "score": score(case, network, parts),
+                    "tuned": tuned(case, network, parts, scale, seed),
+                    "size": size(network),
+                    "latency": latency(network, parts[0]),
+                }
+                _note(path, {"case": name, "seed": seed, "asked": 0, "method": "dense"} | found)
             for sparsity, method in wanted:
                 found = measured(case, network, parts, sparsity, method, scale, seed)
                 key = {"case": name, "seed": seed, "asked": sparsity, "method": method}
@@ -391,7 +456,10 @@ def tables(found: Sequence[dict[str, Any]], names: Sequence[str]) -> Iterator[st
         dense = [row for row in own if row["method"] == "dense"]
         seeds = sorted({row["seed"] for row in own})
         yield f"### {name}: {case.metric}, seeds {', '.join(map(str, seeds))}"
-        yield f"Dense: {_spread([row['score'] for row in dense], case.digits)}."
+        before, after = (
+            _spread([row[k] for row in dense], case.digits) for k in ("score", "tuned")
+        )
+        yield f"Dense: {before}; fine-tuned as the others: {after}."
         for metric, title in (("score", "without fine-tuning"), ("tuned", "with fine-tuning")):
             yield _table(own, metric, title, case.digits)
         yield _costs(own, dense)

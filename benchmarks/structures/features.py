@@ -1,10 +1,11 @@
 """What the surrogate should see of a chain: rank correlation on networks held out.
 
-    OMP_NUM_THREADS=1 python benchmarks/structures/features.py     # some minutes on one core
+    OMP_NUM_THREADS=1 python benchmarks/structures/features.py   # 13 s on one core
 
 The Gaussian processes of `Hybrid` learn the accuracies of 30, 60 and 120 of the networks that
 `train_random.py` has trained, from the slots alone, from the summary alone, and from both; they
-predict those of the others. Means and standard errors over random splits.
+predict those of the others. Means and standard errors over random splits; the last line is of the
+differences on the same splits.
 """
 
 import argparse
@@ -59,6 +60,13 @@ def correlation(seen: Array, layout: Layout, errors: Array, size: int, seed: int
     return float(spearmanr(predicted, errors[held])[0])
 
 
+def cells(table: Array) -> list[str]:
+    """Return mean and standard error of each row as a text."""
+    errors = np.std(table, axis=1, ddof=1) / table.shape[1] ** 0.5
+    pairs = zip(table.mean(axis=1), errors, strict=True)
+    return [f"{value:.3f} ± {error:.3f}" for value, error in pairs]
+
+
 def main() -> None:
     """Measure, from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -68,13 +76,16 @@ def main() -> None:
     matrix, errors = known(rows)
     print(f"{len(errors)} networks, {given.splits} splits, learned from {SIZES}")
     seen = Features(rows)(matrix, rows.active(matrix))
+    found = {}
     for name, (features, layout) in views(rows, seen).items():
-        cells = []
-        for size in SIZES:
-            found = [correlation(features, layout, errors, size, s) for s in range(given.splits)]
-            error = np.std(found, ddof=1) / len(found) ** 0.5
-            cells.append(f"{np.mean(found):.3f} ± {error:.3f}")
-        print(f"{name:8}", *cells, sep="   ", flush=True)
+        found[name] = np.array(
+            [
+                [correlation(features, layout, errors, size, s) for s in range(given.splits)]
+                for size in SIZES
+            ]
+        )
+        print(f"{name:12}", *cells(found[name]), sep="   ", flush=True)
+    print(f"{'both-summary':12}", *cells(found["both"] - found["summary"]), sep="   ")
 
 
 if __name__ == "__main__":

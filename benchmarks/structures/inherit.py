@@ -1,6 +1,6 @@
 """Children of a trained network: weights inherited, only their common corner, or none.
 
-    python benchmarks/structures/inherit.py                 # all changes, 3 seeds, about 5 minutes
+    python benchmarks/structures/inherit.py                 # all changes, 3 seeds, about 10 minutes
     python benchmarks/structures/inherit.py --seeds 5 --only lstm
 
 Fashion-MNIST, 1,500 training images averaged to 14 × 14, accuracy on 4,000 test images. A
@@ -115,18 +115,52 @@ def changes() -> Iterator[Change]:
     small = cnn(conv(16), pool, conv(32), pool, dense=())
     yield Change("first dense", images, small, base)
     for a in ("tanh", "gelu"):
-        layers = (conv(16, 3, a), pool, conv(32, 3, a))
-        yield Change(f"+ conv, {a}", images, cnn(*layers, pool), cnn(*layers, conv(32, 3, a), pool))
-    stream = {"block": "conv1d", "filters": 32}
+        yield from curved(a)
+    yield from streams()
 
-    def attention(heads: int, feed_forward: int) -> Params:
-        sizes = {"heads": heads, "head_size": 16, "feed_forward": feed_forward}
+
+def curved(a: str) -> Iterator[Change]:
+    """Return changes of a network with an activation that is not ReLU."""
+    pool = {"block": "pool"}
+
+    def net(*filters: int, kernel: int = 3, dense: tuple[int, ...] = (64,)) -> Params:
+        first, *others = (conv(n, kernel, a) for n in filters)
+        found = cnn(first, pool, *others, pool, dense=dense)
+        return found | {"head": [layer | {"activation": a} for layer in found["head"]]}
+
+    children = {
+        "conv ×1.5": net(24, 48),
+        "dense ×2": net(16, 32, dense=(128,)),
+        "kernel 3→5": net(16, 32, kernel=5),
+        "+ conv": net(16, 32, 32),
+        "+ dense": net(16, 32, dense=(64, 64)),
+    }
+    for name, child in children.items():
+        yield Change(f"{name}, {a}", images, net(16, 32), child)
+
+
+def streams() -> Iterator[Change]:
+    """Return changes of attention on a stream of convolved rows."""
+
+    def attention(heads: int = 2, size: int = 16, feed_forward: int = 64) -> Params:
+        sizes = {"heads": heads, "head_size": size, "feed_forward": feed_forward}
         return {"block": "attention", **sizes}
 
-    parent = {"time": [stream, attention(2, 64)]}
-    yield Change("heads 2→3, 64→96", rows, parent, {"time": [stream, attention(3, 96)]}, (6, 3))
-    deeper = {"time": [stream, attention(2, 64), attention(2, 64)]}
-    yield Change("+ attention", rows, parent, deeper, (6, 3))
+    def net(*layers: Params, width: int = 32, kernel: int = 3) -> Params:
+        return {"time": [{"block": "conv1d", "filters": width, "kernel": kernel}, *layers]}
+
+    children = {
+        "heads 2→3": net(attention(heads=3)),
+        "head size 16→24": net(attention(size=24)),
+        "feed-forward ×1.5": net(attention(feed_forward=96)),
+        "heads 2→3, 64→96": net(attention(heads=3, feed_forward=96)),
+        "+ attention": net(attention(), attention()),
+        "conv1d kernel 3→5, attention": net(attention(), kernel=5),
+        "stream ×1.5, attention": net(attention(), width=48),
+        "stream ×2, attention": net(attention(), width=64),
+    }
+    for name, child in children.items():
+        yield Change(name, rows, net(attention()), child, (6, 3))
 
 
 def read(folder: Path, part: str, count: int) -> tuple[Tensor, Tensor]:
@@ -177,6 +211,7 @@ def accuracy(network: nn.Module, data: tuple[Tensor, Tensor]) -> float:
 parents: dict[tuple[str, int, int], tuple[nn.Module, float]] = {}  # many changes share one
 COLUMNS = (
     "parent",
+    "lost at once",
     "inherited, at once",
     "+ epochs",
     "common corner, at once",
@@ -212,10 +247,10 @@ def measure(
     return found + train(fresh(change.child), data, test, (second, first + second), seed)
 
 
-def cell(values: list[float]) -> str:
+def cell(values: list[float], digits: int = 1) -> str:
     """Return mean and standard deviation as a text."""
-    spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{mean(values):.1f}{spread}"
+    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{spread}"
 
 
 def main() -> None:
@@ -234,11 +269,13 @@ def main() -> None:
         if options.only.lower() not in change.name.lower():
             continue
         runs = [measure(change, seed, data, test) for seed in range(options.seeds)]
+        lost = [run[0] - run[1] for run in runs]
         row = [cell(list(column)) for column in zip(*runs, strict=True)]
+        row.insert(1, cell(lost, 2))
         table.add_row(change.name, *row)
         gains += [(run[2] - run[5], run[4] - run[5], run[2] - run[6]) for run in runs]
         if "×.75" not in change.name:
-            losses.append((mean(run[0] - run[1] for run in runs), change.name))
+            losses.append((mean(lost), change.name))
         seconds = f"{time.process_time() - start:.0f} s"
         console.print(" | ".join([change.name, *row, seconds]), style="dim")
     console.print(table)

@@ -185,6 +185,37 @@ def test_an_impossible_limit_is_refused_and_names_the_smallest_size(name):
         template(**{name: size - 1}).fit(searched, genome)
 
 
+KERNELS = {"filters": et.Int(4, 8), "kernel": et.Ordinal(1, 3, 5)}
+ONLY_SETTINGS = {
+    "kernels": (
+        lambda: et.image_classifier((1, 5, 5), 3, parameters=380),
+        et.Space(features=et.Chain(2, 2, conv=KERNELS)),
+    ),
+    "directions": (
+        lambda: et.sequence_model((6, 3), 2, parameters=200),
+        et.Space(time=et.Chain(1, 1, lstm={"units": et.Int(4, 8), "bidirectional": et.Bool()})),
+    ),
+    "a gene of the template": (
+        lambda: et.image_classifier((1, 9, 9), 3, parameters=200),
+        et.Space(
+            pooling=et.Choice("flatten", "average", weights=(3, 1)),
+            features=et.Chain(1, 1, conv={"filters": et.Int(4, 8)}),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ONLY_SETTINGS)
+def test_where_no_layer_helps_other_settings_change(name):
+    make, searched = ONLY_SETTINGS[name]
+    model = make()
+    for before in samples(searched, 20):
+        after = model.fit(searched, before)
+        searched.check(after)
+        assert et.cost(searched.params(after), model=model).parameters <= model.parameters
+        assert model.fit(searched, after) == after
+
+
 UNITS = {"units": et.Int(8, 128, log=True)}
 RNN = {"lstm": UNITS, "gru": UNITS}
 STREAM = {"heads": et.Int(1, 4), "head_size": et.Ordinal(8, 16), "feed_forward": et.Int(32, 256)}

@@ -1,18 +1,22 @@
 """Every template: wider and deeper children are their parents, any child of any parent runs."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from evotune.architectures.inherit import inherit
+from evotune.architectures.network import Network
 from evotune.architectures.templates.autoencoder import autoencoder
+from evotune.architectures.templates.image import image_classifier
 from evotune.architectures.templates.sequence import sequence_model
 from evotune.architectures.templates.tabular import tabular
 from evotune.architectures.templates.translation import sequence_to_sequence
 from evotune.architectures.templates.two_branch import two_branch
+from evotune.errors import TaskError
 from helpers_inherit import POOL, double, layer, lively
 
 __all__ = ["double"]
@@ -153,3 +157,25 @@ def test_words_that_only_the_parent_knows_are_left_out():
     large, small = (sequence_model((6,), 4, vocabulary=n)({"time": LSTM}) for n in (9, 7))
     assert not inherit(small, large).whole
     assert torch.equal(small.embedding.weight, large.embedding.weight[:7])
+
+
+def test_a_network_that_was_copied_or_sent_still_takes_weights_over():
+    parent, child = (image_params(width) for width in (4, 6))
+    template = image_classifier((1, 8, 8), 3)
+    trained = template(parent)
+    for copied in (copy.deepcopy(template(child)), pickle.loads(pickle.dumps(template(child)))):
+        said = copied.take_over(trained.structure, trained.state_dict(), None, 1)
+        assert "conv1" in said
+        x = torch.rand(2, 1, 8, 8)
+        assert torch.allclose(copied.eval()(x), trained.eval()(x), atol=1e-9)
+
+
+def test_a_network_of_no_template_takes_nothing_over():
+    parent = image_classifier((1, 8, 8), 3)(image_params(4))
+    child = Network({"output": nn.Linear(2, 2)}, {"params": {}})
+    with pytest.raises(TaskError, match="image_classifier and one of no template have no layers"):
+        child.take_over(parent.structure, parent.state_dict(), None, 1)
+
+
+def image_params(filters):
+    return {"features": [{"block": "conv", "filters": filters}]}

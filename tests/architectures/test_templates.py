@@ -475,6 +475,16 @@ class TestTraining:
         assert "batch_size=2 or more" in said
 
 
+MAKERS = [
+    et.image_classifier,
+    et.sequence_model,
+    et.tabular,
+    et.sequence_to_sequence,
+    et.autoencoder,
+    et.two_branch,
+]
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("make", "words"),
@@ -507,6 +517,13 @@ class TestRefused:
     def test_what_makes_no_network(self, make, words):
         with pytest.raises(TaskError, match=words):
             make()
+
+    @pytest.mark.parametrize("name", ["latency", "memory"])
+    @pytest.mark.parametrize("make", MAKERS)
+    def test_a_limit_on_what_is_measured_says_what_to_write(self, make, name):
+        written = rf'costs=\("{name}",\).*Constraint\("{name}", at_most=.*"min {name}"'
+        with pytest.raises(TaskError, match=rf"{make.__name__}: {name}=0.5 .*{written}"):
+            make(1, 2, **{name: 0.5})
 
     def test_a_missing_chain(self):
         with pytest.raises(TaskError, match=r"needs a chain 'features': write Space\(features="):
@@ -634,3 +651,12 @@ class TestStructures:
         with pytest.raises(TaskError, match="does not use a chain 'head'"):
             et.tabular(6, 2).check(et.Space(layers=dense, head=dense))
         et.tabular(6, {"a": 2, "b": 2}).check(et.Space(layers=dense, head=dense))
+
+
+def test_a_chain_whose_conditions_do_not_hold_is_said():
+    space = et.Space(
+        kind=et.Choice("image", "none"),
+        features=et.Chain(1, 2, conv={"filters": et.Int(2, 4)}, when={"kind": "image"}),
+    )
+    with pytest.raises(TaskError, match=r"conditions \(when=\) do not hold"):
+        et.image_classifier((1, 8, 8), 2)(space.params(space.complete({"kind": "none"})))

@@ -110,6 +110,10 @@ def test_mistakes_in_a_chain_are_named(tmp_path, evotune, chain, message):
 def test_a_chain_under_a_condition_is_shown_with_it(tmp_path, evotune):
     (tmp_path / "net.py").write_text("def train(trial): return len(trial.params)")
     condition = "when = { lr = { low = 0.1 } }, blocks"
-    (tmp_path / "net.toml").write_text(FILE.replace("blocks", condition).replace("= 16", "= 8"))
+    weighted = '{ type = "choice", values = ["batch", "none"], weights = [3, 1] }'
+    file = FILE.replace("blocks", condition).replace('{ type = "bool" }', weighted)
+    (tmp_path / "net.toml").write_text(file.replace("= 16", "= 8"))
     assert evotune("run", "net.toml")[0] == 0
-    assert "0.1 <= lr" in evotune("show", tmp_path / "net.db")[1]
+    shown = evotune("show", tmp_path / "net.db")[1]
+    assert "0.1 <= lr" in shown
+    assert "norm batch, none (weights 3, 1)" in shown

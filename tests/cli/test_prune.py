@@ -192,6 +192,24 @@ def test_a_structure(evotune, folder):
     assert "another sparsity (0.5 there, 0.98 now), structure ('2:4' there, 'channels' now)" in err
 
 
+def test_another_compensation(evotune, folder):
+    command = ("prune", "net.py:net", *WEIGHTS, *DATA, "--sparsity", ".8", "-o", "out")
+    code, _, err = evotune(*command, "--method", "lamp", "--compensation", "bias")
+    assert (code, err) == (0, "")
+    asked = json.loads((folder / "out/summary.json").read_text())["asked"]
+    assert (asked["method"], asked["compensation"]) == ("lamp", "bias")
+    assert "compensation" in (folder / "out/report.html").read_text()
+    model = perceptron()
+    model.load_state_dict(torch.load("w.pt", weights_only=True))
+    found = et.Pruned.load("out/pruned.safetensors", perceptron())
+    mask = found.masks["0.weight"]
+    assert torch.equal(found.model[0].weight, model[0].weight * mask)
+    assert not torch.equal(found.model[0].bias, model[0].bias)
+    code, _, err = evotune(*command[:-1], "other", "--compensation", "bias")
+    assert code == 1
+    assert "has no effect here" in err
+
+
 def test_warnings_and_what_was_left_dense_are_shown(evotune, folder):
     (folder / "tokens.py").write_text(
         "import torch\nfrom helpers_pruning import Tokens\n\n"

@@ -134,6 +134,25 @@ def test_export(evotune, database, tmp_path):
     assert (tmp_path / "one.json").read_text() == out
 
 
+@pytest.mark.parametrize(("suffix", "read"), [("csv", pd.read_csv), ("parquet", pd.read_parquet)])
+def test_export_of_a_table(evotune, database, tmp_path, suffix, read):
+    code, out, _ = evotune("export", database, "one", "-o", tmp_path / f"one.{suffix}")
+    assert (code, out.strip()) == (0, str(tmp_path / f"one.{suffix}"))
+    found, trials = read(tmp_path / f"one.{suffix}"), read_study(str(database), "one").trials
+    assert found["number"].tolist() == [trial.number for trial in trials]
+    assert found["state"].tolist() == [trial.state for trial in trials]
+    done = [trial for trial in trials if trial.state == "done"]
+    name = next(iter(done[0].params))
+    assert found.set_index("number")[f"params_{name}"][done[0].number] == done[0].params[name]
+
+
+def test_export_to_a_file_of_another_kind(evotune, database, tmp_path):
+    code, _, err = evotune("export", database, "one", "-o", tmp_path / "one.xlsx")
+    assert code != 0
+    assert ".json, .csv, .parquet" in err
+    assert not list(tmp_path.glob("*.xlsx"))
+
+
 @pytest.mark.parametrize("form", ["{path}", "sqlite:///{path}", "runs.db"])
 def test_ways_to_name_a_storage(evotune, database, form):
     assert evotune("best", form.format(path=database), "one")[0] == 0
@@ -214,3 +233,17 @@ def read_or_none(file):
         return read_study(str(file)).trials
     except et.EvotuneError:  # between two steps of being created
         return None
+
+
+def test_show_counts_every_trial_of_a_search_without_generations(evotune, tmp_path):
+    """Hybrid begins with what looks like one generation."""
+    path = tmp_path / "hybrid.db"
+    with et.Study(
+        et.Hybrid(et.Space(x=et.Float(0.0, 1.0))), "min loss", storage=path, seed=1
+    ) as study:
+        study.run(lambda trial: (trial.params["x"] - 0.3) ** 2, trials=40)
+    _, out, _ = evotune("show", path)
+    part = out.split("progress")[1]
+    rows = [line.split() for line in part.splitlines() if line.strip()[:1].isdigit()]
+    assert sum(int(row[1]) for row in rows if len(row) == 4) == 40
+    assert "generation" not in out

@@ -233,9 +233,11 @@ def test_no_more_of_a_loader_is_read_than_is_needed():
 
 
 def test_few_examples_and_constant_ones():
+    torch.manual_seed(0)
     for data in (X[:2], X[:1].expand(2, -1), X * 0):
         result = et.prune(perceptron(), 0.5, data=data)
-        assert result.sparsity == 0.5
+        assert result.sparsity >= 0.5  # what reads constants does nothing, and may go too
+        assert all(not part.isnan().any() for part in result.scores.values())
         assert result.model(X).isfinite().all()
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from evotune.pruning.compensation import refit
+from evotune.pruning.compensation import WAYS, bias_correction, refit, targets_of
 from evotune.pruning.layers import Layer
 from evotune.pruning.methods import METHODS
 from helpers_pruning import NETWORKS, under_pruning
@@ -13,9 +13,11 @@ from helpers_pruning import NETWORKS, under_pruning
 @pytest.mark.parametrize("name", NETWORKS)
 def test_with_nothing_removed_nothing_changes(name):
     _, pruning, dense = under_pruning(name)
-    pruning.compensate()
-    with torch.no_grad():
-        torch.testing.assert_close(pruning.network(pruning.inputs), dense, atol=1e-4, rtol=1e-4)
+    for how in WAYS:
+        pruning.reset()
+        pruning.compensate(how=how)
+        with torch.no_grad():
+            torch.testing.assert_close(pruning.network(pruning.inputs), dense, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -49,6 +51,36 @@ def test_the_error_of_a_layer_is_the_least_on_its_mask(groups, has_bias):
             if has_bias:
                 found = torch.cat([found, bias[g, r, None]])
             torch.testing.assert_close(found.double(), wanted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["perceptron", "convolutions", "residual", "tokens"])
+def test_biases_give_each_unit_its_mean_again(name):
+    _, pruning, _ = under_pruning(name)
+    METHODS["uniform"](pruning, pruning.size // 3)
+    pruning.compensate(how="bias")
+    now = targets_of(pruning.network, pruning.layers, pruning.inputs, pruning.limit)
+    for layer in pruning.layers:
+        assert torch.equal(layer.weights, layer.dense * pruning.masks[layer.name])
+        wanted = pruning.goals[layer.name].mean(0)
+        torch.testing.assert_close(now[layer.name].mean(0), wanted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_the_error_of_a_layer_never_rises_with_its_biases(groups):
+    torch.manual_seed(0)
+    layer = Layer("one", nn.Conv2d(6, 9, 1, groups=groups).requires_grad_(False))
+    x = torch.randn(200, groups, 6 // groups) + 1
+    old = layer.module.bias.reshape(groups, -1)
+    z = torch.einsum("pgc,grc->pgr", x, layer.dense) + old
+    for density in (0.0, 0.1, 0.5, 0.9, 1.0):
+        mask = torch.rand(layer.dense.shape) < density
+        weights, bias = bias_correction(layer, mask, x, z)
+        lacking = z - torch.einsum("pgc,grc->pgr", x, layer.dense * mask)
+        before = (lacking - old).square().mean(0)
+        after = (lacking - bias).square().mean(0)
+        assert torch.equal(weights, layer.dense * mask)
+        assert (after <= before + 1e-6).all()
+        torch.testing.assert_close(after, lacking.var(0, correction=0))
 
 
 def test_columns_that_say_the_same_are_no_trouble():

@@ -77,6 +77,35 @@ def test_scores_say_why_weights_went():
     assert any(torch.isneginf(scores).any() for scores in in_rounds.values())
 
 
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+def test_recurrent_networks_keep_what_counts(kind):
+    """Flow turns to the states that it grows in most, and to few others."""
+    torch.manual_seed(0)
+    model = Summing(kind)
+    x = torch.randn(200, 8, 3)
+    y = x[:, :, 0].cumsum(1)[:, ::2].tanh()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(100):
+        optimizer.zero_grad()
+        functional.mse_loss(model(x), y).backward()
+        optimizer.step()
+    losses = {}
+    for method in ("auto", "flow", "lamp"):
+        pruned = et.prune(model, 0.9, data=(x, y), method=method).model
+        with torch.no_grad():
+            losses[method] = float(functional.mse_loss(pruned(x), y))
+    assert losses["auto"] < 0.8 * min(losses["flow"], losses["lamp"])
+
+
+class Summing(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.inside, self.head = kind(3, 16, batch_first=True), nn.Linear(16, 4)
+
+    def forward(self, steps):
+        return self.head(self.inside(steps)[0][:, -1])
+
+
 def test_the_same_seed_gives_the_same():
     model, x, y = task()
     first, second = (et.prune(model, 0.9, data=(x, y), refine=5, seed=3) for _ in range(2))
@@ -87,7 +116,7 @@ def test_the_same_seed_gives_the_same():
 
 def test_refinement_lowers_the_loss_and_ends_in_time():
     model, x, y = task()
-    result = et.prune(model, 0.93, data=(x, y), refine=20)
+    result = et.prune(model, 0.93, data=(x, y), method="flow", refine=20)
     assert len(result.losses) == 20
     assert list(result.losses) == sorted(result.losses, reverse=True)
     assert result.losses[-1] < result.losses[0]

@@ -62,6 +62,29 @@ def test_several_objectives_give_a_front(learned):
     assert result.kept == study.knee.metrics["kept"]
 
 
+def test_densities_of_which_no_path_is_left(learned, caplog):
+    """The largest weights of each layer need not meet; what was asked for is what genes say."""
+    model, x, y = learned
+    task = et.PruningTask(model, data=(x, y), over="densities", sparsity=None)
+    for density in (0.01, 0.05, 1.0):
+        params = dict.fromkeys(task.space.domains, density)
+        study = et.Study(et.RandomSearch(task.space), ["min loss", "min kept"], seed=1)
+        study.enqueue(params)
+        study.run(task, trials=1)
+        assert task.pruned(params).kept == study.trials[0].metrics["kept"]
+        if density == 0.01:
+            assert study.trials[0].metrics["kept"] == 0
+            with torch.no_grad():
+                loss = torch.nn.functional.cross_entropy(task.pruned(params).model(x), y)
+            assert study.trials[0].metrics["loss"] == pytest.approx(float(loss), rel=1e-3)
+    assert "wanted were" not in caplog.text
+    masks = et.PruningTask(model, data=(x, y), over="masks", sparsity=None)
+    with pytest.raises(TaskError, match="leave no weight; take a trial that keeps more"):
+        masks.pruned(dict.fromkeys(masks.space.domains, False))
+    with pytest.raises(TaskError, match="no gene 'density of 0'"):
+        task.pruned({})
+
+
 def test_flow_is_that_of_the_whole_network():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1))
     with torch.no_grad():

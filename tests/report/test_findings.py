@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+import evotune as et
 from evotune.analysis.data import prepare
 from evotune.report.findings import findings
 from evotune.space import Float, Space
@@ -58,3 +59,18 @@ def test_a_settled_search_is_noticed() -> None:
 def test_a_short_study_is_called_short_and_an_empty_one_empty() -> None:
     assert "Only 5 trials finished" in told(scatter(SPACE, 5))
     assert told([]) == "No trial is done yet, so there is nothing to draw."
+
+
+def test_advice_is_for_searches_with_a_population(tmp_path):
+    """Hybrid has neither a mutation nor a population that could be larger."""
+    space = et.Space(a=et.Float(0.0, 1.0), b=et.Choice("x", "y"))
+    study = et.tune(
+        lambda trial: (trial.params["a"] - 0.3) ** 2 + (trial.params["b"] == "x"),
+        space,
+        "min loss",
+        trials=60,
+        algorithm=et.Hybrid(space),
+        seed=3,
+    )
+    page = study.report(tmp_path / "page.html").read_text()
+    assert "larger population" not in page

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import evotune as et
 from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.analysis.data import prepare
 from evotune.analysis.lineage import weights_line
@@ -77,3 +78,18 @@ def test_the_orange_line_of_a_population_is_that_of_its_weights(tmp_path: Path) 
     assert "line of its weights" in texts(root)
     orange = [p for p in root.iter(f"{SVG}polyline") if p.attrib["class"] == "best"][-1]
     assert len(orange.attrib["points"].split()) == len(line)
+
+
+def test_a_short_search_is_drawn_by_trials(tmp_path):
+    """The first trials of Hybrid look like one generation; a line shows how it improved."""
+    study = et.tune(
+        lambda trial: (trial.params["x"] - 0.3) ** 2,
+        et.Space(x=et.Float(0.0, 1.0)),
+        "min loss",
+        trials=12,
+        seed=1,
+    )
+    picture = study.report(tmp_path / "page.svg").read_text()
+    assert ">trial<" in picture
+    assert ">generation<" not in picture
+    assert "generations" not in study.report(tmp_path / "page.html").read_text().split("<script")[0]

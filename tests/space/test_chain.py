@@ -203,7 +203,10 @@ class TestLists:
             ([{"filters": 32}], "has the block None"),
             ([{"block": "pool", "filters": 3}], "'pool' has no 'filters', only its name"),
             ([{"block": "conv", "filter": 3}], "did you mean 'filters'"),
-            ([{"block": "conv", "filters": 32}], "'features.1.kernel' is active but missing"),
+            (
+                [{"block": "conv", "filters": 32}],
+                "'kernel' of layer 1 of chain 'features', gene 'features.1.kernel', is active but",
+            ),
             ([{"block": "conv", "filters": 999, "kernel": 3}], "'features.1.filters' is 999"),
             ([{"block": "conv", "filters": "32", "kernel": 3}], "a text and not a number"),
         ],
@@ -436,3 +439,17 @@ def test_a_condition_may_name_the_depth_of_a_chain_but_not_the_chain():
     space = Space(f=chain, lr=Float(0.0, 1.0, when={"f.depth": [1, 2]}))
     assert "lr" not in space.params(space.complete({"f": [{"units": 4}] * 3}))
     assert "lr" in space.params(space.complete({"f": [{"units": 4}] * 2, "lr": 0.5}))
+
+
+def test_weights_of_a_setting_hold_in_every_layer_and_are_shown():
+    kind = Choice("relu", "tanh", weights=(9, 1))
+    space = Space(net=Chain(1, 3, conv={"act": kind}, residual={"act": kind}, pool={}))
+    again = Space.from_json(json.loads(json.dumps(space.to_json())))
+    rng = np.random.default_rng(0)
+    drawn = [again.params(again.sample(rng))["net"] for _ in range(200)]
+    kinds = [layer["act"] for layers in drawn for layer in layers if "act" in layer]
+    assert 0.85 < kinds.count("relu") / len(kinds) < 0.95
+    assert "Choice('relu', 'tanh', weights=(9.0, 1.0))" in repr(again.chains["net"])
+    evenly = {"act": Choice("relu", "tanh")}
+    other = Space(net=Chain(1, 1, conv={"act": kind}, residual=evenly))
+    assert "net.1.residual.act" in other.names  # other weights are another domain

@@ -280,3 +280,13 @@ def test_another_space_under_the_same_name_shows_the_difference(tmp_path):
         et.Study(et.Genetic(small_space()), "max loss", storage=url, name="a")
     with pytest.raises(StudyMismatchError, match="seed: 1 -> 2"):
         et.Study(et.Genetic(small_space()), "min loss", storage=url, name="a", seed=2)
+
+
+def test_tune_takes_each_option_of_a_study(tmp_path):
+    space = et.Space(x=et.Float(0.0, 1.0))
+    study = et.tune(
+        lambda trial: trial.params["x"], space, "min loss", trials=2, checkpoints=tmp_path / "kept"
+    )
+    assert study.counts["done"] == 2
+    with pytest.raises(et.EvotuneError, match="checkpoints"):
+        et.tune(lambda trial: 0.0, space, "min loss", trials=2, checkpoint=tmp_path)

@@ -38,19 +38,28 @@ class Groups:
 
 
 def group(trials: Sequence[Trial]) -> Groups:
-    """Group trials by generation, or in about twenty blocks where most trials have none.
+    """Group trials by generation, or in about twenty blocks where they have no generations.
 
     Args:
         trials: In the order of their numbers.
     """
     numbers = np.array([trial.number for trial in trials], dtype=np.int64)
-    given = [trial.origin.generation for trial in trials]
-    if sum(g is not None for g in given) * 2 > len(given):
-        return _by_generation(given)
+    if has_generations(trials):
+        return _by_generation([trial.origin.generation for trial in trials])
     size = _round_up(len(trials) / BLOCKS)
     firsts = numbers[np.arange(len(numbers)) // size * size]
     name = "trial" if size == 1 else f"trial, in blocks of {size}"
     return Groups(firsts, name, numbers, "trial")
+
+
+def has_generations(trials: Sequence[Trial]) -> bool:
+    """Return whether a search goes by generations: most trials have one, and there are several.
+
+    One alone may be how another search begins, and shows nothing over time.
+    """
+    given = [trial.origin.generation for trial in trials]
+    known = [generation for generation in given if generation is not None]
+    return len(known) * 2 > len(given) and len(set(known)) > 1
 
 
 def _by_generation(given: Sequence[int | None]) -> Groups:

@@ -11,16 +11,15 @@ import inspect
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import cloudpickle
 
+from evotune.architectures.families import image, sequence, vector
 from evotune.checks import did_you_mean
 from evotune.errors import TaskError
 from evotune.space.chain import BLOCK
 
-Shape = tuple[int, ...]
 Build = Callable[..., Any]
 
 #: Where the blocks that come with the package are defined, by name.
@@ -37,6 +36,7 @@ SHIPPED = {
     "pool1d": "sequence",
     "dense": "vector",
 }
+_HOMES = {"image": image, "sequence": sequence, "vector": vector}
 #: What the blocks of each family work on, and the form of one example.
 FAMILIES = {
     "image": ("images", "(channels, height, width)"),
@@ -230,8 +230,7 @@ def find_block(name: str, where: str = "") -> Block:
         TaskError: There is none.
     """
     if name in SHIPPED:
-        family = import_module(f"evotune.architectures.families.{SHIPPED[name]}")
-        return Block(name, getattr(family, name))
+        return Block(name, getattr(_HOMES[SHIPPED[name]], name))
     if name not in _own:
         known = (*SHIPPED, *_own)
         raise TaskError(

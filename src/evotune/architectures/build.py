@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from evotune.architectures.blocks import Shape, find_block
+from evotune.architectures.blocks import find_block
+from evotune.architectures.families.common import Shape
 from evotune.errors import TaskError
 from evotune.space.chain import BLOCK
 

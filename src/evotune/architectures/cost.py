@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from evotune.architectures.blocks import Shape
 from evotune.architectures.counting import Counter
+from evotune.architectures.families.common import Shape
 from evotune.architectures.network import Network
 from evotune.architectures.templates import template_of
 from evotune.architectures.templates.base import Template

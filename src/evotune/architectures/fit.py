@@ -77,9 +77,11 @@ def fit(template: Buildable, limits: Limits, space: Space, genome: Genome) -> di
     settings named in `evotune.space.layers.WIDTHS`) are scaled by √(limit/size), by one
     step at least. Where even the smallest widths are too much, one layer at a time is taken away,
     changed into another block, or added (such as a pool), whichever makes the network smallest.
+    Where no layer helps any more, one other setting at a time is changed, such as a kernel, or a
+    gene of the template, such as ``pooling``.
 
     It is a pure function: no randomness, and what it returns it returns as it is. Only active
-    genes of the template's chains change. Networks are built without memory for their weights.
+    genes that the template reads change. Networks are built without memory for their weights.
 
     Args:
         template: The template.
@@ -255,19 +257,20 @@ class _Fitting:
     # -- other structures ---------------------------------------------------------------------
 
     def smaller(self, genome: dict[str, Any]) -> dict[str, Any]:
-        """Return the genome with the one change of a layer that makes its network smallest.
+        """Return the genome with the one change that makes its network smallest.
 
         Raises:
             TaskError: No change makes it smaller.
         """
         excess = self.excess(self.narrowest(genome))
-        found = [(self.excess(self.narrowest(g)), g) for g in self._neighbours(genome)]
-        least, best = min(found, key=lambda each: each[0], default=(excess, genome))
-        if least >= excess:
-            raise TaskError(self._impossible(genome))
-        return best
+        for changed in (self._other_layers(genome), self._other_settings(genome)):
+            found = [(self.excess(self.narrowest(g)), g) for g in changed]
+            least, best = min(found, key=lambda each: each[0], default=(excess, genome))
+            if least < excess:
+                return best
+        raise TaskError(self._impossible(genome))
 
-    def _neighbours(self, genome: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _other_layers(self, genome: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield genomes with a layer less, another block, or a layer more."""
         for name, depth in self.depths(genome).items():
             changed = [self._without(genome, name, k) for k in range(1, depth + 1)]
@@ -280,6 +283,22 @@ class _Fitting:
                 ]
             yield from (each for each in changed if each is not None)
 
+    def _other_settings(self, genome: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield genomes with another value of one gene that is neither a width nor a layer."""
+        active = self.space.active(genome)
+        slots = [
+            gene
+            for name, depth in self.depths(genome).items()
+            for k in range(1, depth + 1)
+            for gene in self.chains[name].slot(name, k)
+            if not gene.endswith(f".{BLOCK}")
+        ]
+        for gene in (*slots, *self.template.genes):
+            if gene in active and gene in self.space.domains:
+                domain = self.space[gene]
+                values = domain.ends() or domain.values()
+                yield from (genome | {gene: v} for v in values if v != active[gene])
+
     def _impossible(self, genome: dict[str, Any]) -> str:
         size = self.size(self.narrowest(genome))
         given = {n: getattr(self.limits, n) for n in ("parameters", "multiply_adds")}
@@ -288,10 +307,10 @@ class _Fitting:
             f"{getattr(size, n):,} {n.replace('_', '-')}" for n, v in given.items() if v is not None
         )
         return (
-            f"the limit {limits} cannot be met: with the smallest widths, and the fewest layers "
-            f"that help, the network still has {least}. Raise the limit, or give the chains "
-            f"{', '.join(map(repr, self.chains))} smaller widths or more layers that make their "
-            "input smaller, such as a pool"
+            f"the limit {limits} cannot be met: with the smallest widths, and the layers and "
+            f"settings that help, the network still has {least}. Raise the limit, or give the "
+            f"chains {', '.join(map(repr, self.chains))} smaller widths, or more layers that make "
+            "their input smaller, such as a pool"
         )
 
 

@@ -165,6 +165,10 @@ def prune(  # noqa: PLR0913  (each option stands alone)
         typer.Option(help="2:4, channels, ...; by default single weights.", show_default=False),
     ] = None,
     method: Annotated[str, typer.Option(help="How they are chosen; see docs/pruning.md.")] = "auto",
+    compensation: Annotated[
+        str,
+        typer.Option(help="After a published method: refit, energy, variance, bias or none."),
+    ] = "refit",
     refine: Annotated[
         int, typer.Option(min=0, help="Steps of evolution; 300 are a good number.")
     ] = 0,
@@ -188,6 +192,7 @@ def prune(  # noqa: PLR0913  (each option stands alone)
 
     options = {"sparsity": sparsity, "method": method, "refine": refine, "fine_tune": fine_tune}
     options |= {"structure": structure, "loss": loss, "examples": examples}
+    options |= {"compensation": compensation}
     options |= {"seed": seed, "budget": budget}
     raise typer.Exit(prune(factory, output, data, weights, options))
 
@@ -261,7 +266,7 @@ def schedule(
 
 @app.command()
 def export(source: Source, name: Name = None, output: Output = None) -> None:
-    """Write a whole study, definition and trials, as JSON."""
+    """Write a whole study as JSON, or with -o trials.csv or .parquet a table of its trials."""
     from evotune.cli.write import export
 
     export(source, name, output)

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evotune import finite
+from evotune.analysis.generations import Groups, group
 from evotune.analysis.steps import Step, latest
 from evotune.analysis.text import constraint_text, number
 from evotune.cli.console import make_console, print_next
@@ -66,8 +67,9 @@ def show(source: str, name: str | None) -> None:
     record = read_study(source, name)
     console = make_console()
     parts = [_facts(record), _space_table(record.space)]
-    if any(trial.origin.generation is not None for trial in record.trials):
-        parts.append(_generations_table(record))
+    found = group(record.trials) if record.trials else None
+    if found is not None and len(set(found.of.tolist())) < len(record.trials):
+        parts.append(_progress_table(record, found))
     members = latest(list(record.steps.values()))
     if record.inherits and members:
         parts.append(_members_table(record, members, console.width))
@@ -132,9 +134,11 @@ def _space_table(space: Space) -> Table:
 
 
 def _range_text(domain: Domain) -> str:
-    axis, step = domain.axis(), domain.to_json().get("step")
+    axis, data = domain.axis(), domain.to_json()
+    step, weights = data.get("step"), data.get("weights")
     if axis.values:
-        return ", ".join(number(value) for value in axis.values)
+        text = ", ".join(number(value) for value in axis.values)
+        return text + (f" (weights {', '.join(map(number, weights))})" if weights else "")
     text = f"{number(axis.low)} to {number(axis.high)}"
     return text + (", log" if axis.log else "") + (f", step {number(step)}" if step else "")
 
@@ -160,22 +164,27 @@ def _when_text(when: Mapping[str, Any]) -> str:
     return ", ".join(one(gene, allowed) for gene, allowed in when.items())
 
 
-def _generations_table(record: Record) -> Table:
+def _progress_table(record: Record, found: Groups) -> Table:
+    """Return best and median of each generation, or of each block of trials."""
     names = [objective.metric for objective in record.objectives.objectives]
     columns = [f">{which}\n{name}" for name in names for which in ("best", "median")]
+    of, head, many = (
+        (found.born, ">generation", "generations")
+        if found.born_name == "generation"
+        else (found.of, ">from trial", "blocks")
+    )
     groups: dict[int, list[Trial]] = {}
-    for trial in record.trials:
-        generation = trial.origin.generation
-        if generation is not None:
-            groups.setdefault(generation, []).append(trial)
-    made = table(">generation", ">trials", *columns, ">failed", title="generations")
+    for trial, first in zip(record.trials, of.tolist(), strict=True):
+        groups.setdefault(first, []).append(trial)
+    title = "generations" if many == "generations" else "progress"
+    made = table(head, ">trials", *columns, ">failed", title=title)
     shown = list(groups.items())[-GENERATIONS_AT_MOST:]
     if len(shown) < len(groups):
-        made.title = f"the last {len(shown)} of {len(groups)} generations"
-    for generation, members in shown:
+        made.title = f"the last {len(shown)} of {len(groups)} {many}"
+    for first, members in shown:
         failed = sum(trial.state == "failed" for trial in members)
         cells = _best_and_median(members, record.objectives)
-        made.add_row(str(generation), str(len(members)), *cells, str(failed or ""))
+        made.add_row(str(first), str(len(members)), *cells, str(failed or ""))
     return made
 
 

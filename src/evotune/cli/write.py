@@ -1,14 +1,17 @@
 """``evotune report`` and ``export``: recorded studies as files."""
 
 import re
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
 from evotune import __version__
+from evotune.analysis.frame import to_frame
 from evotune.checks import write_whole
 from evotune.cli.results import to_json
-from evotune.cli.source import open_source, read_study
+from evotune.cli.source import Record, open_source, read_study
+from evotune.errors import EvotuneError
 from evotune.printing import printable
 from evotune.report.page import write
 from evotune.study.controls import find_comparison
@@ -27,11 +30,41 @@ def report(source: str, name: str | None, output: Path | None) -> None:
 
 
 def export(source: str, name: str | None, output: Path | None) -> None:
-    """Write a study as JSON to a file, or to the standard output."""
+    """Write a study to a file, as its suffix says, or as JSON to the standard output."""
+    if output is not None and output.suffix not in _WRITERS:
+        raise EvotuneError(
+            f"cannot write {output.name!r}: the suffix says the format; write one of "
+            f"{', '.join(_WRITERS)}"
+        )
     record = read_study(source, name)
-    study = asdict(record.definition) | {"trials": [asdict(trial) for trial in record.trials]}
-    text = to_json({"evotune": __version__, "study": study})
     if output is None:
-        print(text)
+        print(_as_json(record))
     else:
-        print(printable(str(write_whole(output, text + "\n"))))
+        text = _WRITERS[output.suffix](record)
+        print(printable(str(write_whole(output, text))))
+
+
+def _as_json(record: Record) -> str:
+    study = asdict(record.definition) | {"trials": [asdict(trial) for trial in record.trials]}
+    return to_json({"evotune": __version__, "study": study})
+
+
+def _as_csv(record: Record) -> str:
+    return to_frame(record.trials).to_csv(index=False, lineterminator="\n")
+
+
+def _as_parquet(record: Record) -> bytes:
+    try:
+        return to_frame(record.trials).to_parquet(index=False)
+    except ImportError as error:
+        raise EvotuneError(
+            "Parquet needs the package pyarrow, which is not installed; run "
+            "pip install 'evotune[parquet]', or write a .csv"
+        ) from error
+
+
+_WRITERS: dict[str, Callable[[Record], str | bytes]] = {
+    ".json": lambda record: _as_json(record) + "\n",
+    ".csv": _as_csv,
+    ".parquet": _as_parquet,
+}

@@ -4,13 +4,17 @@ Layer by layer in one forward pass, each layer on what the pruned and already re
 gives it, so that errors do not pile up.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from evotune.errors import TaskError
 from evotune.pruning.layers import Layer, _Enough, watched
+
+log = logging.getLogger("evotune")
 
 #: Share of the mean square of the inputs that is added to each, against badly determined weights.
 RIDGE = 0.01
@@ -163,8 +167,7 @@ def variance(
     """Return the weights on a mask with one gain for each row, and the bias.
 
     Each output has the deviation that it had in the dense network, and the mean where there is a
-    bias. (The mean alone, known as bias correction, is worse than nothing at high sparsity: all
-    answers become one class.)
+    bias.
     """
     left = layer.dense * mask
     x, z = x.movedim(1, 0), z.movedim(1, 0)  # groups first
@@ -176,9 +179,45 @@ def variance(
     return left * gain.unsqueeze(2), z.mean(1) - gain * found.mean(1)
 
 
+def bias_correction(
+    layer: Layer, mask: Tensor, x: Tensor, z: Tensor, ridge: float = RIDGE
+) -> tuple[Tensor, Tensor | None]:
+    """Return the weights on a mask as they were, and a bias with which each output has its mean.
+
+    Nagel, van Baalen, Blankevoort and Welling, "Data-free quantization through weight equalization
+    and bias correction" (2019), appendix D, with removed weights in the place of rounded ones: the
+    mean of what an output lacks is added to its bias, over examples and, of a convolution, over
+    positions. No other bias has a smaller squared error, so that it never rises. A layer without a
+    bias stays as it is; see `check_biases`.
+    """
+    left = layer.dense * mask
+    if layer.module.bias is None:
+        return left, None
+    x, z = x.movedim(1, 0), z.movedim(1, 0)  # groups first
+    return left, (z - x @ left.mT).mean(1)
+
+
+def check_biases(layers: Sequence[Layer], how: str) -> None:
+    """Say in the log which layers have no bias that could be corrected.
+
+    Raises:
+        TaskError: None has, where nothing but biases is to move.
+    """
+    without = [layer.name for layer in layers if layer.module.bias is None]
+    if how != "bias" or not without:
+        return
+    if len(without) == len(layers):
+        raise TaskError(
+            "compensation='bias' moves biases alone, and no layer that is pruned has one; write "
+            "'refit', or make the layers with bias=True"
+        )
+    log.warning("compensation='bias' leaves layers without a bias alone: %s", ", ".join(without))
+
+
 #: How what is left may take over what went, by name.
 WAYS: dict[str, Callable[..., tuple[Tensor, Tensor | None]]] = {
     "refit": refit,
     "energy": energy,
     "variance": variance,
+    "bias": bias_correction,
 }

@@ -122,7 +122,11 @@ def _facts(pruned: Any) -> dict[str, str]:
     facts = {}
     if "sparsity" in asked:
         facts["sparsity asked"] = percent(asked["sparsity"])
-    known = [name for name in ("method", "structure", "seed") if asked.get(name) is not None]
+    known = [
+        name
+        for name in ("method", "compensation", "structure", "seed")
+        if asked.get(name) is not None
+    ]
     facts |= {name: str(asked[name]) for name in known}
     if asked.get("refine"):
         facts["refinement"] = f"{len(pruned.losses)} of {count(asked['refine'], 'step')}"

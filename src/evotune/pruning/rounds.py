@@ -214,6 +214,9 @@ class Pruning:
         self.masks = self.live()
         if how != "none":
             self.compensate(how=how)
+            return
+        for layer in self.layers:
+            layer.put(layer.weights * self.masks[layer.name])
 
     def activity(self, *, gradients: bool) -> dict[str, Activity]:
         """Return what happens in each layer on the examples."""

@@ -66,7 +66,7 @@ class Score:
         if flow is not None:
             score = score + self.into * _log(flow.into).unsqueeze(1)
             score = score + self.out * _log(flow.out).unsqueeze(2)
-        if activity is not None and self.inputs:
+        if activity is not None and self.inputs and bool(activity.inputs.any()):
             seen = _log(activity.inputs.double())
             seen = seen - seen[activity.inputs > 0].mean()  # some pixels are always dark
             score = score + self.inputs * seen.unsqueeze(1)

@@ -9,7 +9,7 @@ import torch
 from evotune.algorithms.cma_es import CmaEs
 from evotune.errors import TaskError
 from evotune.pruning.layers import Layer
-from evotune.pruning.methods import Method, Rounds, by_layer, divided
+from evotune.pruning.methods import Method, Rounds, by_layer, divided, leaves_weights
 from evotune.pruning.rounds import Pruning, best_of
 from evotune.pruning.scores import MIX, SYNFLOW, Score
 from evotune.space import Bool, Float, Space
@@ -180,7 +180,7 @@ def tried(pruning: Pruning, method: Method, keep: int, how: str = "refit") -> fl
     """
     pruning.reset()
     method(pruning, keep)
-    if not isinstance(method, Rounds):
+    if not leaves_weights(method):
         pruning.settle(how)
     found = pruning.measured()
     return found if math.isfinite(found) and not pruning.is_cut() else CUT

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from evotune.checks import did_you_mean, option
 from evotune.errors import TaskError
 from evotune.pruning.calibration import OF_SEARCH, kept_of, ready
+from evotune.pruning.compensation import check_biases
 from evotune.pruning.examples import examples_of
 from evotune.pruning.prune import check_compensation, prune
 from evotune.pruning.result import Pruned
 from evotune.pruning.rounds import Pruning
-from evotune.pruning.search import DensityGenes, Genes, MaskGenes, ScoreGenes, tried
+from evotune.pruning.search import CUT, DensityGenes, Genes, MaskGenes, ScoreGenes, tried
 from evotune.space import Space
 from evotune.trial import RunningTrial
 
@@ -25,10 +26,10 @@ _KINDS = ("score", "densities", "masks")
 class PruningTask:
     """An evaluate function that prunes a trained network by the genes of a trial.
 
-    Metrics of a trial, on the calibration examples: ``loss`` (1,000 where nothing flows through the
-    network any more), ``kept`` (weights), ``sparsity``, and ``synflow``, the logarithm of the
-    synaptic flow through the whole network (Tanaka et al., "Pruning neural networks without any
-    data by iteratively conserving synaptic flow" (2020), eq. 1).
+    Metrics of a trial, on the calibration examples: ``loss`` (at a given sparsity 1,000 where
+    nothing flows through the network any more), ``kept`` (weights), ``sparsity``, and ``synflow``,
+    the logarithm of the synaptic flow through the whole network (Tanaka et al., "Pruning neural
+    networks without any data by iteratively conserving synaptic flow" (2020), eq. 1).
 
     Args:
         model: The trained network; it stays as it is.
@@ -90,6 +91,7 @@ class PruningTask:
         if self._made is None:
             found = examples_of(self.data, self.labels, self.loss)
             pruning = ready(self.model, found, self.examples, self.seed)[1]
+            check_biases(pruning.layers, self.compensation)
             if self.sparsity is not None:
                 option("sparsity", self.sparsity, "(0, 1)", error_type=TaskError)
                 kept_of(self.sparsity, pruning.size)
@@ -109,7 +111,8 @@ class PruningTask:
         """Return the metrics of a trial."""
         return self._tried(trial.params)
 
-    def _tried(self, params: Mapping[str, Any]) -> dict[str, float]:
+    def _of(self, params: Mapping[str, Any]) -> tuple[Pruning, Genes]:
+        """Return the network, and what becomes of genes, for params that have all of them."""
         pruning, genes = self._ready()
         missing = [name for name in genes.space.domains if name not in params]
         if missing:
@@ -117,8 +120,14 @@ class PruningTask:
                 f"the trial has no gene {missing[0]!r}; search the task's own space, as in "
                 "et.tune(task, task.space, ...)"
             )
+        return pruning, genes
+
+    def _tried(self, params: Mapping[str, Any]) -> dict[str, float]:
+        pruning, genes = self._of(params)
         keep = pruning.size if self.sparsity is None else kept_of(self.sparsity, pruning.size)
         loss = tried(pruning, genes.method(params), keep, self.compensation)
+        if loss == CUT and self.sparsity is None:
+            loss = min(CUT, pruning.measured())  # an end of the front, which 1,000 would stretch
         kept = sum(int(mask.sum()) for mask in pruning.masks.values())
         flow = pruning.flow()
         first = pruning.layers[0]
@@ -132,11 +141,22 @@ class PruningTask:
         }
 
     def pruned(self, params: Mapping[str, Any]) -> Pruned:
-        """Return the network pruned by params, on as many examples as `evotune.prune` takes."""
-        genes = self._ready()[1]
+        """Return the network pruned by params, on as many examples as `evotune.prune` takes.
+
+        Raises:
+            TaskError: Params lack a gene, or leave no weight.
+        """
+        pruning, genes = self._of(params)
         sparsity = self.sparsity
         if sparsity is None:
-            sparsity = min(max(self._tried(params)["sparsity"], 1e-9), 1 - 1e-9)
+            pruning.reset()
+            genes.method(params)(pruning, pruning.size)
+            kept = sum(int(mask.sum()) for mask in pruning.masks.values())
+            if not kept:
+                raise TaskError(
+                    "these params leave no weight; take a trial that keeps more, such as study.knee"
+                )
+            sparsity = max(1 - kept / pruning.size, 1e-9)
         return prune(
             self.model,
             sparsity,

@@ -121,8 +121,12 @@ def alarms(data: StudyData) -> Iterator[str]:
     yield (
         f"Diversity has collapsed in {genes}: until the end, {unit} {last}, the spread over the "
         f"population stayed below {percent(LIMIT)} of its initial value, which leaves nothing to "
-        "select. A search that has converged well looks the same; if it was too early, use a "
-        "larger mutation, a larger population, or Islands."
+        "select. A search that has converged well looks the same"
+        + (
+            "; if it was too early, use a larger mutation, a larger population, or Islands."
+            if unit == "generation"
+            else "."
+        )
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from evotune import finite
 from evotune.analysis.data import StudyData
+from evotune.analysis.generations import has_generations
 from evotune.analysis.steps import Step
 from evotune.analysis.text import constraint_text, count, duration, number, shorten
 from evotune.objectives import AnyObjective
@@ -50,8 +51,8 @@ def tiles(data: StudyData) -> tuple[Tile, ...]:
         total = finite.limited(sum(step.trial.budget or 0.0 for step in data.steps))
         note = f"{total:,g} of all members together"
         found.append(Tile("epochs of a member", f"{longest:g}", note))
-    generations = {t.origin.generation for t in data.trials} - {None}
-    if generations:
+    if has_generations(data.trials):
+        generations = {t.origin.generation for t in data.trials} - {None}
         each = count(round(len(data.trials) / len(generations)), "trial")
         found.append(Tile("generations", f"{len(generations):,}", f"about {each} each"))
     return tuple(found)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from evotune.checks import did_you_mean, is_number
 from evotune.errors import GenomeError, SpaceError
-from evotune.space.chain import DEPTH, KIND, Chain
+from evotune.space.chain import KIND, Chain
 from evotune.space.conditions import Range, When, in_common, in_order
 from evotune.space.domains import Domain, domain_from_json
 from evotune.space.domains.lattice import FINE
@@ -304,7 +304,12 @@ class Space:
 
     def _called(self, gene: str) -> str:
         chain = self._chain_of.get(gene)
-        return f"chain {chain!r}" if gene == f"{chain}.{DEPTH}" else f"gene {gene!r}"
+        if chain is None:
+            return f"gene {gene!r}"
+        place, _, setting = gene.removeprefix(f"{chain}.").partition(".")
+        if not setting:
+            return f"chain {chain!r}"
+        return f"{setting!r} of layer {place} of chain {chain!r}, gene {gene!r},"
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """Draw a genome, every gene uniformly on its own scale."""

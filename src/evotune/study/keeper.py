@@ -206,7 +206,7 @@ class Keeper:
                 "not say how it is built, as networks of templates do; build the model and write "
                 f"study.restore({trial.number}, model=model)"
             )
-        from evotune.architectures.heritage import trained  # imports torch
+        from evotune.architectures.templates import trained  # imports torch
 
         networks = {name: trained(structure, state[name]) for name, structure in found.items()}
         return networks if len(networks) > 1 else next(iter(networks.values()))

@@ -315,7 +315,8 @@ class Study:
         if number is None:
             raise NoResultError(
                 f"no trial of study {self.name!r} has kept its weights; a SupervisedTask keeps "
-                "those of the best trial, a function of your own calls trial.keep(model=model)"
+                "those of the best trial unless keep=None, and a function of your own calls "
+                "trial.keep(model=model)"
             )
         trial = self._record(number)
         if trial.checkpoint is None:

@@ -14,7 +14,6 @@ from evotune.space import Space
 from evotune.study.run import check_executor
 from evotune.study.study import Study
 
-_OF_STUDY = ("constraints", "duplicates", "take_over", "fit")
 _RENAMED = {
     "n_trials": "; write trials=",
     "n_jobs": "; write workers=",
@@ -45,8 +44,8 @@ def tune(  # noqa: PLR0913  (each option stands alone; users see them as keyword
         storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` on disk.
         name: Name of the study in its storage.
         seed: Seed of all random streams.
-        **options: Further options of `Study` (constraints, duplicates, take_over, fit) and of
-            `Study.run` (timeout, workers, callbacks, ...).
+        **options: Further options of `Study` (constraints, checkpoints, ...) and of `Study.run`
+            (timeout, workers, callbacks, ...).
 
     Returns:
         The study, with ``best``, ``front``, ``trials`` and ``report(path)``.
@@ -58,7 +57,8 @@ def tune(  # noqa: PLR0913  (each option stands alone; users see them as keyword
         raise StudyError(
             f"tune() needs a space, such as Space(lr=Float(1e-4, 1.0, log=True)); got {space!r}"
         )
-    known = inspect.signature(Study.run).parameters.keys() | set(_OF_STUDY)
+    own = inspect.signature(Study).parameters.keys() - inspect.signature(tune).parameters.keys()
+    known = inspect.signature(Study.run).parameters.keys() | own
     for option in options:
         if option not in known:
             hint = _RENAMED.get(option) or did_you_mean(option, known) or ""
@@ -68,7 +68,7 @@ def tune(  # noqa: PLR0913  (each option stands alone; users see them as keyword
         algorithm = (
             _auto(space, objectives, trials, options) if is_auto else named(algorithm, space)
         )
-    of_study = {name: options.pop(name) for name in _OF_STUDY if name in options}
+    of_study = {name: options.pop(name) for name in own if name in options}
     study = Study(algorithm, objectives, storage=storage, name=name, seed=seed, **of_study)
     study.run(evaluate, trials, **options)
     if study.counts.keys() == {"failed"} and options.get("max_failures", 0.5) < 1:

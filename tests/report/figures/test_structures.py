@@ -151,3 +151,15 @@ def test_importance_has_a_bar_for_all_genes_of_a_chain(study):
     shares = study.importance.by_entry(SPACE)
     assert total == pytest.approx(100 * shares["features"], abs=0.5)
     assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_without_a_layer_on_either_side_no_change_is_drawn_and_the_report_is_written(tmp_path):
+    space = et.Space(lr=et.Float(0, 1), net=et.Chain(0, 2, pool={}))
+    study = study_of({"lr": 0.1, "net": []}, {"lr": 0.2, "net": []}, space=space, parents=(0,))
+    with pytest.raises(NoResultError, match="needs layers in trial 1 or its parents"):
+        et.plot.structure_changes(study)
+    searched = et.Study(et.Genetic(space, population_size=4), "max lr", seed=1)
+    searched.run(lambda trial: {"lr": trial.params["lr"] - len(trial.params["net"])}, trials=40)
+    assert searched.best.parents
+    assert searched.best.params["net"] == []
+    assert searched.report(str(tmp_path / "report.html"))

@@ -9,6 +9,9 @@ from torch import nn
 from evotune.checks import did_you_mean, option
 from evotune.errors import TaskError
 
+#: The shape of one example, without the batch.
+Shape = tuple[int, ...]
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,

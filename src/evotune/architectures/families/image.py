@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from evotune.architectures.blocks import Shape
 from evotune.architectures.families.common import (
+    Shape,
     activation_named,
     counts,
     dropped,

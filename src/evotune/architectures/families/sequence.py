@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from evotune.architectures.blocks import Shape
 from evotune.architectures.families.common import (
+    Shape,
     activation_named,
     counts,
     dropped,

@@ -7,8 +7,7 @@ from torch import nn
 
 from evotune.architectures.inherit.maps import ChannelMap, joined, unknown
 from evotune.architectures.inherit.rules import Target, Walk, fresh, read, take, write
-from evotune.architectures.parts import Branches, EachFrame, Fusion, Positions
-from evotune.architectures.templates.translation import EncoderDecoder
+from evotune.architectures.parts import Branches, EachFrame, EncoderDecoder, Fusion, Positions
 
 
 @take.register

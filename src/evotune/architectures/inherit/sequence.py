@@ -23,16 +23,6 @@ from evotune.architectures.inherit.rules import (
     take,
     write,
 )
-from evotune.architectures.network import Network
-
-
-@take.register
-def take_network(
-    child: Network, parent: nn.Module, way: ChannelMap, walk: Walk, out: Target | None = None
-) -> ChannelMap:
-    """Carry a whole network over, part by part; parts belong together by their names."""
-    mine, theirs = ([name for name, _ in part.named_children()] for part in (child, parent))
-    return follow(child, parent, align(mine, theirs), way, walk, out)
 
 
 @take.register

@@ -4,27 +4,34 @@
 """
 
 from collections.abc import Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from evotune.architectures import network
+from evotune.architectures.network import Network
+from evotune.architectures.templates.autoencoder import Autoencoder
+from evotune.architectures.templates.base import Template
+from evotune.architectures.templates.image import ImageClassifier
+from evotune.architectures.templates.sequence import SequenceModel
+from evotune.architectures.templates.tabular import Tabular
+from evotune.architectures.templates.translation import SequenceToSequence
+from evotune.architectures.templates.two_branch import TwoBranch
 from evotune.errors import TaskError
 
-if TYPE_CHECKING:
-    from evotune.architectures.network import Network
-    from evotune.architectures.templates.base import Template
-
-#: Where each template is defined, by name.
-TEMPLATES = {
-    "image_classifier": "image.ImageClassifier",
-    "sequence_model": "sequence.SequenceModel",
-    "tabular": "tabular.Tabular",
-    "sequence_to_sequence": "translation.SequenceToSequence",
-    "autoencoder": "autoencoder.Autoencoder",
-    "two_branch": "two_branch.TwoBranch",
+#: Each template by its name.
+TEMPLATES: dict[str, type[Template]] = {
+    kind.name: kind
+    for kind in (
+        ImageClassifier,
+        SequenceModel,
+        Tabular,
+        SequenceToSequence,
+        Autoencoder,
+        TwoBranch,
+    )
 }
 
 
-def rebuild(structure: Mapping[str, Any]) -> "Network":
+def rebuild(structure: Mapping[str, Any]) -> Network:
     """Build the network of a structure, with new weights.
 
     Args:
@@ -36,7 +43,21 @@ def rebuild(structure: Mapping[str, Any]) -> "Network":
     return template_of(structure)(structure["params"])
 
 
-def template_of(structure: Mapping[str, Any]) -> "Template":
+def trained(structure: Mapping[str, Any], state: Mapping[str, Any]) -> Network:
+    """Return the network of a structure with the weights of a state, in evaluation mode.
+
+    Args:
+        structure: What `Network.structure` was, also from JSON.
+        state: Its state dict.
+
+    Raises:
+        TaskError: The template or a block is not known here, or the state is not that of this
+            structure.
+    """
+    return network.trained(rebuild, structure, state)
+
+
+def template_of(structure: Mapping[str, Any]) -> Template:
     """Return the template that a structure was built by.
 
     Args:
@@ -60,14 +81,4 @@ def template_of(structure: Mapping[str, Any]) -> "Template":
             f"there is no template {name!r} in this version of evotune, only "
             f"{', '.join(TEMPLATES)}; install the version that trained the network, or a later one"
         )
-    module, kind = TEMPLATES[name].split(".")
-    options = {n: tuple(v) if isinstance(v, list) else v for n, v in structure["options"].items()}
-    home = import_module(f"evotune.architectures.templates.{module}")
-    try:
-        template: Template = getattr(home, kind)(**options)
-    except TypeError as error:  # an option that another version has
-        raise TaskError(
-            f"the options of template {name!r} in this structure are not those of this version of "
-            f"evotune: {error}; install the version that trained the network, or a later one"
-        ) from error
-    return template
+    return TEMPLATES[name].of(structure)

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from evotune.architectures.blocks import Shape
 from evotune.architectures.build import build_chain
-from evotune.architectures.templates.base import Template, sizes, whole
+from evotune.architectures.families.common import Shape
+from evotune.architectures.templates.base import Template, limited_by_size, sizes, whole
 from evotune.errors import TaskError
 from evotune.space.layers import WIDTHS
 
@@ -96,6 +96,7 @@ def _output(shape: Shape, wanted: Shape) -> dict[str, nn.Module]:
     return grow | {"output": nn.Conv2d(shape[0], wanted[0], 3, padding=1)}
 
 
+@limited_by_size
 def autoencoder(
     shape: Shape,
     code: int,

@@ -1,15 +1,17 @@
 """What all templates share: params to a network, limits, and blocks of a user's own that travel."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from functools import wraps
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evotune.architectures.blocks import Shape, find_block, receive_blocks, sent_blocks
+from evotune.architectures.blocks import find_block, receive_blocks, sent_blocks
+from evotune.architectures.families.common import Shape
 from evotune.architectures.fit import Limits, check_limits, fit
 from evotune.architectures.network import Network
 from evotune.architectures.templates.inputs import check_inputs
@@ -17,6 +19,36 @@ from evotune.checks import option
 from evotune.errors import TaskError
 from evotune.protocols import Genome
 from evotune.space import Space
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: What a trial measures, so that it cannot be a limit, and an example of each (seconds, bytes).
+MEASURED = {"latency": "0.002", "memory": "10_000_000"}
+
+
+def limited_by_size(make: Callable[P, T]) -> Callable[P, T]:
+    """Let a function that makes a template refuse limits on what is only measured.
+
+    Raises:
+        TaskError: It is called with ``latency=`` or ``memory=``.
+    """
+
+    @wraps(make)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name, example in MEASURED.items():
+            if name in kwargs:
+                raise TaskError(
+                    f"{make.__name__}: {name}={kwargs[name]!r} cannot be a limit of a template: "
+                    "limits are met before a trial, by counting, so that a study resumes exactly, "
+                    f"and {name} is measured on the network of a trial. Write "
+                    f'SupervisedTask(..., costs=("{name}",)) and give the study '
+                    f'constraints=Constraint("{name}", at_most={example}), or the objective '
+                    f'"min {name}"; limits are parameters= and multiply_adds='
+                )
+        return make(*args, **kwargs)
+
+    return checked
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:
@@ -112,7 +144,37 @@ class Template(ABC):
         """
         read = {name: _plain(params[name]) for name in self.genes if name in params}
         structure = {"template": self.name, "options": self.options(), "params": read}
-        return Network(self.parts(read), structure)
+        return Network(self.parts(read), structure, type(self).rebuild)
+
+    @classmethod
+    def of(cls, structure: Mapping[str, Any]) -> Self:
+        """Return the template that a structure of its kind was built by.
+
+        Args:
+            structure: What `Network.structure` is, also from JSON.
+
+        Raises:
+            TaskError: It has options that this version does not know.
+        """
+        given = structure["options"].items()
+        options: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in given}
+        try:
+            return cls(**options)
+        except TypeError as error:  # an option that another version has
+            raise TaskError(
+                f"the options of template {cls.name!r} in this structure are not those of this "
+                f"version of evotune: {error}; install the version that trained the network, or a "
+                "later one"
+            ) from error
+
+    @classmethod
+    def rebuild(cls, structure: Mapping[str, Any]) -> Network:
+        """Build the network of a structure of its kind, with new weights.
+
+        Raises:
+            TaskError: Options or a block are not known here.
+        """
+        return cls.of(structure)(structure["params"])
 
     @property
     def unused(self) -> Mapping[str, str]:
@@ -204,7 +266,8 @@ class Template(ABC):
         if chain not in params:
             raise TaskError(
                 f"{self.name} needs a chain {chain!r}: write Space({chain}=Chain(1, 5, ...)); the "
-                "params have none"
+                "params have none, as the space has no such chain, or as its conditions (when=) do "
+                "not hold"
             )
         if not isinstance(params[chain], list | tuple):
             raise TaskError(

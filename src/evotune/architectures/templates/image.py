@@ -7,10 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from torch import nn
 
-from evotune.architectures.blocks import Shape
 from evotune.architectures.build import build_chain
-from evotune.architectures.families.common import one_of
-from evotune.architectures.templates.base import Template, sizes, whole
+from evotune.architectures.families.common import Shape, one_of
+from evotune.architectures.templates.base import Template, limited_by_size, sizes, whole
 
 Pooling = Literal["flatten", "average"]
 POOLINGS = ("flatten", "average")
@@ -49,6 +48,7 @@ class ImageClassifier(Template):
         }
 
 
+@limited_by_size
 def image_classifier(
     shape: Shape,
     classes: int,

@@ -9,11 +9,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from evotune.architectures.blocks import Shape
 from evotune.architectures.build import Built, build_chain
-from evotune.architectures.families.common import one_of
+from evotune.architectures.families.common import Shape, one_of
 from evotune.architectures.parts import LastStep, MeanOfSteps, Positions
-from evotune.architectures.templates.base import Template, sizes, whole
+from evotune.architectures.templates.base import Template, limited_by_size, sizes, whole
 from evotune.checks import flag
 from evotune.errors import TaskError
 from evotune.space import Space
@@ -141,6 +140,7 @@ def embedded(
     return parts, (shape[0], channels)
 
 
+@limited_by_size
 def sequence_model(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
     shape: Shape,
     outputs: int,

@@ -8,7 +8,7 @@ from torch import nn
 
 from evotune.architectures.build import build_chain
 from evotune.architectures.parts import Heads
-from evotune.architectures.templates.base import Template, whole
+from evotune.architectures.templates.base import Template, limited_by_size, whole
 from evotune.errors import TaskError
 
 
@@ -56,6 +56,7 @@ def _check_tasks(outputs: Mapping[str, int]) -> None:
             )
 
 
+@limited_by_size
 def tabular(
     features: int,
     outputs: int | Mapping[str, int],

@@ -5,91 +5,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from evotune.architectures.build import build_chain
 from evotune.architectures.families.common import in_order
-from evotune.architectures.templates.base import Template, sizes, whole
+from evotune.architectures.parts import EncoderDecoder
+from evotune.architectures.templates.base import Template, limited_by_size, sizes, whole
 from evotune.architectures.templates.sequence import RECURRENT, embedded
 from evotune.errors import TaskError
 from evotune.space import Space
 from evotune.space.chain import BLOCK
-
-
-class EncoderDecoder(nn.Module):
-    """Reads a sequence, then predicts each token of another from those before it.
-
-    Where the decoder looks in the source is learned: the general score of Luong et al., "Effective
-    approaches to attention-based neural machine translation" (2015), eq. 7 and 8.
-
-    Args:
-        source: Embedding of the source's tokens, with their positions.
-        encoder: Layers on it.
-        target: Embedding of the target's tokens.
-        decoder: Recurrent layers on it, beside the mean of what the encoder gives.
-        widths: Channels behind the encoder and behind the decoder.
-    """
-
-    def __init__(
-        self,
-        source: nn.Module,
-        encoder: nn.Module,
-        target: nn.Embedding,
-        decoder: nn.Module,
-        widths: tuple[int, int],
-    ) -> None:
-        super().__init__()
-        self.source = source
-        self.encoder = encoder
-        self.target = target
-        self.decoder = decoder
-        self.score = nn.Linear(widths[1], widths[0], bias=False)
-        self.output = nn.Linear(sum(widths), target.num_embeddings)
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the scores of the next tokens.
-
-        Args:
-            inputs: ``source``, ``(batch, source length)``, and ``target``, ``(batch, target
-                length)``: the tokens before those to predict, as teacher forcing gives them.
-
-        Returns:
-            ``(batch, tokens, target length)``: the form that cross-entropy needs.
-        """
-        read = self.encoder(self.source(inputs["source"]))
-        return self._scores(read, inputs["target"]).transpose(1, 2)
-
-    def _scores(self, read: Tensor, tokens: Tensor) -> Tensor:
-        summary = read.mean(dim=1, keepdim=True).expand(-1, tokens.shape[1], -1)
-        states = self.decoder(torch.cat((self.target(tokens), summary), dim=-1))
-        weights = (self.score(states) @ read.transpose(1, 2)).softmax(dim=-1)
-        scores: Tensor = self.output(torch.cat((weights @ read, states), dim=-1))
-        return scores
-
-    @torch.no_grad()
-    def translate(self, source: Tensor, start: int, end: int, longest: int = 100) -> Tensor:
-        """Write the likeliest next token again and again.
-
-        Args:
-            source: ``(batch, source length)``.
-            start: The token that the target begins with.
-            end: The token that ends it.
-            longest: Most tokens.
-
-        Returns:
-            ``(batch, tokens)`` without the start; behind an end there are further ends.
-        """
-        read = self.encoder(self.source(source))
-        tokens = torch.full((len(source), 1), start, device=source.device)
-        ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
-        for _ in range(longest):
-            following = self._scores(read, tokens)[:, -1].argmax(dim=-1)
-            following = torch.where(ended, end, following)
-            tokens = torch.cat((tokens, following[:, None]), dim=1)
-            ended = ended | (following == end)
-            if ended.all():
-                break
-        return tokens[:, 1:]
 
 
 @dataclass(frozen=True)
@@ -150,6 +75,7 @@ class SequenceToSequence(Template):
         return {"translator": network}
 
 
+@limited_by_size
 def sequence_to_sequence(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
     source_vocabulary: int,
     target_vocabulary: int,

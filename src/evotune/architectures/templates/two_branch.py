@@ -8,11 +8,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from evotune.architectures.blocks import Shape
 from evotune.architectures.build import build_chain
-from evotune.architectures.families.common import in_order, one_of
+from evotune.architectures.families.common import Shape, in_order, one_of
 from evotune.architectures.parts import Branches, EachFrame, Fusion
-from evotune.architectures.templates.base import Template, sizes, whole
+from evotune.architectures.templates.base import Template, limited_by_size, sizes, whole
 from evotune.architectures.templates.sequence import embedded, reader
 
 Kind = Literal["concat", "sum", "gate"]
@@ -69,6 +68,7 @@ class TwoBranch(Template):
         }
 
 
+@limited_by_size
 def two_branch(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
     shape: Shape,
     length: int,

@@ -168,7 +168,8 @@ def structure_changes(study: Recorded, trial: int | None = None) -> go.Figure:
         trial: Number of the child; the best trial by default.
 
     Raises:
-        NoResultError: The space has no chain, no trial is done, or this one has no parents.
+        NoResultError: The space has no chain, no trial is done, or this one has no parents, or
+            neither it nor they have a layer.
         StudyError: There is no trial of this number.
     """
     data, child = _chosen(study, trial, "structure_changes")
@@ -177,6 +178,7 @@ def structure_changes(study: Recorded, trial: int | None = None) -> go.Figure:
     rows = [_pairs(data, parent, child) for parent in parents]
     names = [_title(data, t) for parent in parents for t in (parent, child)]
     count = max(map(len, rows))
+    require(data, count > 0, "structure_changes", f"layers in trial {child.number} or its parents")
     figure = make_subplots(1, len(parents), horizontal_spacing=0.08)
     drawn: set[str] = set()
     for column, pairs in enumerate(rows, start=1):

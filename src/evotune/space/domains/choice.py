@@ -40,6 +40,11 @@ class Choice(Listed):
             total = sum(chances)
             self._cumulative = [sum(chances[:k]) / total for k in range(1, len(chances) + 1)]
 
+    def __repr__(self) -> str:
+        if self.weights is None:
+            return super().__repr__()
+        return f"{super().__repr__()[:-1]}, weights={self.weights!r})"
+
     def chances(self) -> list[float]:
         if self.weights is None:
             return super().chances()
