@@ -1,6 +1,7 @@
 """Smaller networks have the same outputs, and stay as large where they are not understood."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -129,3 +130,20 @@ def test_a_network_trained_with_zeros_becomes_smaller():
     assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in model.parameters())
     with torch.no_grad():
         torch.testing.assert_close(small(x), model(x), atol=1e-5, rtol=1e-5)
+
+
+def test_it_has_ordinary_layers_that_go_where_layers_go():
+    model, inputs = pruned_at_random("perceptron", 0.9)
+    small = compact(model, inputs[:4])
+    assert {type(module) for module in small} == {nn.Linear, nn.ReLU}
+    assert size(small) < size(model)
+    wanted = small(inputs)
+    for other in (copy.deepcopy(small), pickle.loads(pickle.dumps(small))):
+        assert torch.equal(other(inputs), wanted)
+        other.load_state_dict(small.state_dict())
+    compiled = torch.compile(small, backend="eager", fullgraph=True)
+    exported = torch.export.export(small, (inputs,)).module()
+    for graph in (compiled, exported, torch.fx.symbolic_trace(small)):
+        torch.testing.assert_close(graph(inputs), wanted, atol=1e-6, rtol=1e-5)
+    wanted.sum().backward()
+    assert all(parameter.grad is not None for parameter in small.parameters())

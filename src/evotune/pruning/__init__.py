@@ -5,7 +5,6 @@
   are chosen.
 - `compensation`, `rounds`: what is left takes over what went, after each round.
 - `search`, `refinement`: evolution of the score, and of single connections; `task`: any search.
-- `fine_tuning`, `compact`, `features_first`: training under masks, and a smaller network with the
-  same outputs, faster on a CPU.
+- `fine_tuning`, `compact`: training under masks, and a smaller network with the same outputs.
 - `files`, `checkpoint`, `report`: what is left as a file, a refinement that goes on, and a page.
 """

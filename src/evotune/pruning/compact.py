@@ -18,7 +18,6 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from evotune.proxies.watching import ACTIVATIONS
-from evotune.pruning import features_first
 
 log = logging.getLogger("evotune")
 
@@ -122,12 +121,6 @@ class _Tracing(fx.Interpreter):
             if named is not None:
                 self.units.pin(named)
 
-    def is_pointwise(self, node: fx.Node) -> bool:
-        """Tell whether a node works number by number."""
-        if node.op == "call_module":
-            return isinstance(self.fetch_attr(str(node.target)), _POINTWISE)
-        return node.op in ("call_function", "call_method") and _called(node) in _POINTWISE_CALLS
-
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
         named = self._named(n, result)
@@ -144,7 +137,8 @@ class _Tracing(fx.Interpreter):
             if node.op == "call_module":
                 return self._of_module(node, result)
             if node.op in ("call_function", "call_method"):
-                found = self._of_call(_called(node), node, result)
+                name = node.target if node.op == "call_method" else node.target.__name__  # type: ignore[union-attr]
+                found = self._of_call(str(name), node, result)
                 if found is not None or not given:
                     return found
         except (TypeError, RuntimeError, ValueError, IndexError):
@@ -255,10 +249,6 @@ class _Tracing(fx.Interpreter):
         return first.clone()
 
 
-def _called(node: fx.Node) -> str:
-    return str(getattr(node.target, "__name__", node.target))
-
-
 def _along(named: Tensor, axis: int) -> Tensor:
     """Return the units along an axis.
 
@@ -285,8 +275,6 @@ def compact(model: nn.Module, inputs: Any) -> nn.Module:
     """Return a smaller network with the same outputs; it warns where it stays as large.
 
     Features and channels go that nobody reads, or that are constant, as all their weights are zero.
-    Linear layers that read one another are then `features_first.FeaturesFirst`, which is faster on
-    a CPU, with the state dict of an ordinary layer.
 
     Args:
         model: A network, also one with masks; it stays as it is.
@@ -295,10 +283,9 @@ def compact(model: nn.Module, inputs: Any) -> nn.Module:
     Example:
         ``small = et.compact(study.restore(), x[:8])``
     """
-    plain = features_first.taken_out(unmasked(copy.deepcopy(model))).eval()
+    plain = unmasked(copy.deepcopy(model)).eval()
     try:
-        graph = fx.symbolic_trace(plain)
-        tracing = _Tracing(graph, _Units())
+        tracing = _Tracing(fx.symbolic_trace(plain), _Units())
         with torch.no_grad():
             wanted = tracing.run(inputs)
     except Exception as error:  # of the user's network, or of a graph that cannot be drawn
@@ -312,8 +299,6 @@ def compact(model: nn.Module, inputs: Any) -> nn.Module:
         return _as_it_is(plain, model, f"a smaller one does not run ({_words(error)})")
     if not _same(found, wanted):
         return _as_it_is(plain, model, "a smaller one would have other outputs")
-    axes = {node: named.dim() for node, named in tracing.names.items() if named is not None}
-    features_first.put(small, graph, axes, tracing.is_pointwise)
     return small.train(model.training)
 
 
