@@ -147,3 +147,135 @@ def test_it_has_ordinary_layers_that_go_where_layers_go():
         torch.testing.assert_close(graph(inputs), wanted, atol=1e-6, rtol=1e-5)
     wanted.sum().backward()
     assert all(parameter.grad is not None for parameter in small.parameters())
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer between linear ones; what is read of it is named."""
+
+    def __init__(self, layer, read):
+        super().__init__()
+        self.before, self.layer, self.read = nn.Linear(3, 5), layer, read
+        self.head = nn.LazyLinear(2)
+
+    def forward(self, steps):
+        outputs, state = self.layer(torch.tanh(self.before(steps)))
+        return self.head(self.read(outputs, state))
+
+
+READ = {
+    "steps": lambda outputs, state: outputs,
+    "last": lambda outputs, state: outputs[:, -1],
+    "mean": lambda outputs, state: outputs.mean(1).relu(),
+    "state": lambda outputs, state: state[-1],
+    "all states": lambda outputs, state: state.transpose(0, 1).flatten(1),
+    "both": lambda outputs, state: torch.cat([state[-1], state[0]], 1),
+    "cell": lambda outputs, state: state[1][0],
+    "sum": lambda outputs, state: state[-1] + outputs[:, 0, :],
+}
+
+
+def thinned(build, read, options, gone):
+    """Return a recurrent network in float64, of which units are read only by themselves."""
+    torch.manual_seed(0)
+    model = Recurrent(build(5, 6, batch_first=True, **options), READ[read])
+    steps = torch.randn(9, 7, 3)
+    model(steps)
+    model.double().requires_grad_(False)
+    layer, size = model.layer, 6
+    for name, weight in layer.named_parameters():
+        if name.startswith("weight_hh"):
+            gates = weight.unflatten(0, (-1, size))
+            own = gates[:, gone, gone].clone()
+            gates[:, :, gone] = 0
+            gates[:, gone, gone] = own
+        elif name.startswith("weight_ih") and "_l0" not in name:
+            weight[:, [k for k in range(weight.shape[1]) if k % size in gone]] = 0
+    columns = model.head.weight.shape[1]
+    model.head.weight[:, [k for k in range(columns) if k % size in gone]] = 0
+    return model, steps.double()
+
+
+@pytest.mark.parametrize(
+    ("options", "reads"),
+    [
+        ({}, ["steps", "last", "mean", "state", "sum"]),
+        ({"bias": False}, ["last"]),
+        ({"num_layers": 2, "dropout": 0.3}, ["steps", "state", "all states", "both", "sum"]),
+        ({"bidirectional": True}, ["last", "both", "all states"]),
+        ({"num_layers": 3, "bidirectional": True}, ["mean", "both"]),
+    ],
+)
+@pytest.mark.parametrize("build", [nn.LSTM, nn.GRU, nn.RNN])
+def test_hidden_units_that_only_read_themselves_go(build, options, reads):
+    for read in reads:
+        if build is nn.LSTM and read in ("state", "all states", "both", "sum"):
+            continue
+        model, steps = thinned(build, read, options, [1, 4])
+        model.eval()
+        small = compact(model, steps[:4])
+        assert small.layer.hidden_size == 4, read
+        assert type(small.layer) is build
+        torch.testing.assert_close(small(steps), model(steps), rtol=0, atol=1e-12)
+        other = build(small.layer.input_size, 4, batch_first=True, **options).double()
+        other.load_state_dict(small.layer.state_dict())
+        inputs = torch.randn(3, 8, small.layer.input_size, dtype=torch.float64)
+        found, wanted = other.eval()(inputs)[0], small.layer(inputs)[0]
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+
+
+def test_the_cell_state_of_an_lstm_counts_as_read():
+    model, steps = thinned(nn.LSTM, "cell", {}, [1, 4])
+    small = compact(model.eval(), steps[:4])
+    assert small.layer.hidden_size == 4
+    torch.testing.assert_close(small(steps), model(steps), rtol=0, atol=1e-12)
+    model.head.weight[:, 1] = 1
+    small = compact(model, steps[:4])
+    assert small.layer.hidden_size == 5
+    torch.testing.assert_close(small(steps), model(steps), rtol=0, atol=1e-12)
+
+
+def test_recurrent_layers_stay_even_and_what_they_read_stays():
+    model, steps = thinned(nn.GRU, "last", {"bidirectional": True}, [1, 4])
+    model.head.weight[:, 6 + 4] = 1  # the reverse direction can spare one unit only
+    model.layer.weight_ih_l0[:, 2] = 0
+    model.layer.weight_ih_l0_reverse[:, [0, 2]] = 0
+    small = compact(model.eval(), steps[:4])
+    assert (small.layer.input_size, small.layer.hidden_size) == (4, 5)
+    torch.testing.assert_close(small(steps), model(steps), rtol=0, atol=1e-12)
+
+
+def test_a_recurrent_layer_that_nobody_reads_keeps_a_unit():
+    model, steps = thinned(nn.LSTM, "last", {}, list(range(6)))
+    small = compact(model.eval(), steps[:4])
+    assert (small.layer.input_size, small.layer.hidden_size) == (1, 1)
+    torch.testing.assert_close(small(steps), model(steps), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda layer, steps: layer(steps, torch.ones(1, len(steps), 6).to(steps))[0][:, -1],
+        lambda layer, steps: layer(layer(steps)[0][:, :, :5])[0][:, -1],
+        lambda layer, steps: layer(steps)[0][:, -1, :4],
+        lambda layer, steps: layer(steps)[0][:, -1].chunk(2, -1)[0],
+        lambda layer, steps: layer(steps)[0][..., -1, :],
+    ],
+)
+def test_recurrent_layers_of_other_uses_stay_as_wide(read):
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.head = nn.GRU(5, 6, batch_first=True), nn.LazyLinear(2)
+
+        def forward(self, steps):
+            return self.head(read(self.layer, steps))
+
+    torch.manual_seed(0)
+    model, steps = Odd(), torch.randn(9, 7, 5)
+    model(steps)
+    model.double().requires_grad_(False).eval()
+    model.layer.weight_hh_l0[:, 1] = 0
+    model.head.weight[:, 1] = 0
+    small = compact(model, steps[:4].double())
+    assert small.layer.hidden_size == 6
+    torch.testing.assert_close(small(steps.double()), model(steps.double()), rtol=0, atol=1e-12)

@@ -9,6 +9,7 @@ stay.
 
 import copy
 import logging
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +39,10 @@ _POINTWISE_CALLS = (ACTIVATIONS - {"prelu"}) | frozenset(
     ["dropout", "contiguous", "clone", "float", "clamp", "exp", "square", "abs", "neg"]
 )
 _SHAPES = frozenset(
-    ["view", "reshape", "flatten", "permute", "transpose", "movedim", "squeeze", "unsqueeze"]
+    [
+        *("view", "reshape", "flatten", "permute", "transpose", "movedim", "squeeze", "unsqueeze"),
+        "getitem",
+    ]
 )
 _POOL_CALLS = frozenset(
     f"{kind}{axes}d"
@@ -81,8 +85,12 @@ class _Units:
             a, b = self.root(one), self.root(other)
             self.parents[max(a, b)] = min(a, b)
 
-    def pin(self, units: Tensor) -> None:
-        self.pinned.update(torch.unique(units).tolist())
+    def pin(self, units: Any) -> None:
+        for part in units if isinstance(units, tuple) else (units,):
+            if isinstance(part, tuple):
+                self.pin(part)
+            else:
+                self.pinned.update(torch.unique(part).tolist())
 
 
 @dataclass(slots=True)
@@ -100,14 +108,37 @@ class _Use:
     value: Tensor | None
 
 
+@dataclass(slots=True)
+class _Cell:
+    """One layer and direction of a recurrent layer.
+
+    Attributes:
+        end: What the names of its parameters end with, such as ``"_l0"``.
+        inputs: The units that it reads; None where they have no names.
+        outputs: Its hidden units.
+    """
+
+    end: str
+    inputs: Tensor | None
+    outputs: Tensor
+
+
 class _Tracing(fx.Interpreter):
-    """Runs a network and names the unit of each number; None where it has none."""
+    """Runs a network and names the unit of each number; None where it has none.
+
+    Attributes:
+        names: The units of the numbers of a result; of a tuple, a tuple of such.
+        uses: How layers are used, by name.
+        cells: Those of recurrent layers, by name.
+    """
 
     def __init__(self, graph: fx.GraphModule, units: _Units) -> None:
         super().__init__(graph)
         self.units = units
-        self.names: dict[fx.Node, Tensor | None] = {}
+        self.names: dict[fx.Node, Any] = {}
         self.uses: dict[str, list[_Use]] = {}
+        self.cells: dict[str, list[_Cell]] = {}
+        self._states: list[Tensor] = []
 
     def pin_outputs(self) -> None:
         """Keep the units of what the network returns."""
@@ -130,7 +161,7 @@ class _Tracing(fx.Interpreter):
         self.names[n] = named
         return result
 
-    def _named(self, node: fx.Node, result: Any) -> Tensor | None:
+    def _named(self, node: fx.Node, result: Any) -> Any:
         """Return the units of a result, and pin those that something opaque looks at."""
         given = [arg for arg in node.all_input_nodes if self.names.get(arg) is not None]
         try:
@@ -141,12 +172,12 @@ class _Tracing(fx.Interpreter):
                 found = self._of_call(str(name), node, result)
                 if found is not None or not given:
                     return found
-        except (TypeError, RuntimeError, ValueError, IndexError):
+        except (TypeError, RuntimeError, ValueError, IndexError, AttributeError):
             pass
         self._pin(given)
         return None
 
-    def _of_module(self, node: fx.Node, result: Tensor) -> Tensor | None:
+    def _of_module(self, node: fx.Node, result: Any) -> Any:
         module = self.fetch_attr(str(node.target))
         source = node.args[0]
         named = self.names.get(source)  # type: ignore[arg-type]
@@ -155,6 +186,8 @@ class _Tracing(fx.Interpreter):
             return self._layer(node, module, named, value, result, -1)
         if isinstance(module, _CONVS) and module.groups == 1:
             return self._layer(node, module, named, value, result, 1)
+        if isinstance(module, nn.RNNBase):
+            return self._recurrent(node, module, named, value, result)
         if named is None:
             return None
         if isinstance(module, _NORMS) and module.running_mean is not None:
@@ -196,16 +229,63 @@ class _Tracing(fx.Interpreter):
         self.uses.setdefault(str(node.target), []).append(use)
         return _spread(use.outputs, result, axis)
 
-    def _of_call(self, name: str, node: fx.Node, result: Any) -> Tensor | None:
+    def _recurrent(
+        self, node: fx.Node, module: nn.RNNBase, named: Tensor | None, value: Any, result: Any
+    ) -> Any:
+        name = str(node.target)
+        for cell in self.cells.pop(name, []):  # it runs twice: the units of both would be one
+            self.units.pin(cell.outputs)
+            if cell.inputs is not None:
+                self.units.pin(cell.inputs)
+        is_plain = type(module) in (nn.LSTM, nn.GRU, nn.RNN) and not module.proj_size
+        if not is_plain or not isinstance(value, Tensor) or len(node.args) > 1 or node.kwargs:
+            raise ValueError("another form, or a first state that is given")
+        units = None if named is None else _along(named, -1)
+        cells = []
+        for layer in range(module.num_layers):
+            both = [
+                _Cell(f"_l{layer}{end}", units, self.units.new(module.hidden_size))
+                for end in ("", "_reverse")[: 1 + module.bidirectional]
+            ]
+            units = torch.cat([cell.outputs for cell in both])
+            cells += both
+        self.cells[name] = cells
+        outputs, state = result
+        stacked = torch.stack([cell.outputs for cell in cells])
+        like = state[0] if isinstance(state, tuple) else state
+        last = stacked if like.dim() == 2 else stacked.unsqueeze(1).expand(like.shape).clone()
+        self._states.append(last)
+        assert units is not None
+        return _spread(units, outputs, -1), (last, last) if isinstance(state, tuple) else last
+
+    def _moved(self, name: str, first: Any, node: fx.Node) -> Any:
+        args = fx.map_arg(node.args, lambda n: self.env[n])
+        if name == "getitem":
+            return self._picked(first, args[1])
+        kwargs = fx.map_arg(node.kwargs, lambda n: self.env[n])
+        function: Callable[..., Any] = getattr(torch.Tensor, name)
+        return function(first, *args[1:], **kwargs)
+
+    def _picked(self, first: Any, index: Any) -> Any:
+        """Return the units of an item or a slice, along axes where none of them can go."""
+        if isinstance(first, Tensor):
+            is_state = any(first is state for state in self._states)
+            for axis, part in enumerate(index if isinstance(index, tuple) else (index,)):
+                if not isinstance(part, int | slice):
+                    raise ValueError("an index of another kind")
+                is_free = axis == 0 and is_state  # one for each layer and direction
+                alike = first.narrow(axis, 0, 1).expand(first.shape)
+                if part != slice(None) and not is_free and not torch.equal(first, alike):
+                    raise ValueError("some units are picked")
+        return operator.getitem(first, index)
+
+    def _of_call(self, name: str, node: fx.Node, result: Any) -> Any:
         named = [self.names.get(arg) if isinstance(arg, fx.Node) else None for arg in node.args]
         first = named[0] if named else None
         if name in _POINTWISE_CALLS:
             return first
         if first is not None and name in _SHAPES:
-            args = fx.map_arg(node.args, lambda n: self.env[n])
-            kwargs = fx.map_arg(node.kwargs, lambda n: self.env[n])
-            function: Callable[..., Any] = getattr(torch.Tensor, name)
-            return function(first, *args[1:], **kwargs)  # type: ignore[no-any-return]
+            return self._moved(name, first, node)
         if first is not None and name in _POOL_CALLS:
             return _spread(_along(first, 1), result, 1)
         if first is not None and name in _REDUCED:
@@ -274,7 +354,10 @@ def _last(value: Tensor, axis: int) -> Tensor:
 def compact(model: nn.Module, inputs: Any) -> nn.Module:
     """Return a smaller network with the same outputs; it warns where it stays as large.
 
-    Features and channels go that nobody reads, or that are constant, as all their weights are zero.
+    Features and channels go that nobody reads, or that are constant, as all their weights are zero;
+    of recurrent layers (`torch.nn.LSTM`, `GRU`, `RNN`) those that no other unit reads, as many in
+    each layer and direction. Recurrent layers with projections, with a first state that is given,
+    or that run twice stay as wide.
 
     Args:
         model: A network, also one with masks; it stays as it is.
@@ -352,7 +435,7 @@ class _Cut:
 
     def __init__(self, model: nn.Module, tracing: _Tracing) -> None:
         self.model, self.units = model, tracing.units
-        self.uses = tracing.uses
+        self.uses, self.cells = tracing.uses, tracing.cells
         self.modules = dict(model.named_modules())
         for uses in self.uses.values():
             for other in uses[1:]:  # a module that runs twice has one set of units
@@ -379,6 +462,8 @@ class _Cut:
             gone = self._gone()
             for name, uses in self.uses.items():
                 self._slice(name, uses[0], gone)
+            for name, cells in self.cells.items():
+                self._slice_recurrent(name, cells, gone)
         return self.model
 
     def _own(self, *, read: bool) -> dict[int, bool]:
@@ -397,7 +482,26 @@ class _Cut:
                     self.units.roots(use.inputs), (columns != 0).any(0).tolist(), strict=True
                 ):
                     found[unit] = found.get(unit, False) or any_left
+        for name, cells in self.cells.items():
+            for cell in cells:
+                self._own_of(self.modules[name], cell, found, read=read)
         return found
+
+    def _own_of(self, module: Any, cell: _Cell, found: dict[int, bool], *, read: bool) -> None:
+        """Add what is true of the units of a recurrent layer, which may move without weights."""
+        own = self.units.roots(cell.outputs)
+        if not read:
+            found.update(dict.fromkeys(own, True))
+            return
+        hidden = getattr(module, f"weight_hh{cell.end}").unflatten(0, (-1, len(own))) != 0
+        hidden[:, range(len(own)), range(len(own))] = False  # what only it reads of itself
+        readers = [(own, hidden.any(1).any(0))]
+        if cell.inputs is not None:
+            inputs = (getattr(module, f"weight_ih{cell.end}") != 0).any(0)
+            readers.append((self.units.roots(cell.inputs), inputs))
+        for units, is_read in readers:
+            for unit, any_left in zip(units, is_read.tolist(), strict=True):
+                found[unit] = found.get(unit, False) or any_left
 
     def _fold(self) -> bool:
         """Move constants into the biases of those who read them; tell whether there were any."""
@@ -436,18 +540,67 @@ class _Cut:
                 if (module.weight[k] != 0).any():
                     module.weight[k] = 0
                     silenced = True
+        for name, cells in self.cells.items():
+            for cell in cells:
+                unread = [
+                    k
+                    for k, unit in enumerate(self.units.roots(cell.outputs))
+                    if unit not in self.pinned and not read.get(unit, False)
+                ]
+                for part in ("ih", "hh"):
+                    weight = getattr(self.modules[name], f"weight_{part}{cell.end}")
+                    gates = weight.unflatten(0, (-1, len(cell.outputs)))
+                    if (gates[:, unread] != 0).any():
+                        gates[:, unread] = 0
+                        silenced = True
         return silenced
 
     def _gone(self) -> set[int]:
         """Return the units that go: nobody reads them. A convolution keeps one, as it must."""
         read = self._own(read=True)
-        made = {u for _, (use, *_) in self._layers.items() for u in self.units.roots(use.outputs)}
+        made = {u for use, *_ in self._layers.values() for u in self.units.roots(use.outputs)}
+        made |= {u for own in self.cells.values() for c in own for u in self.units.roots(c.outputs)}
         gone = {unit for unit in made if unit not in self.pinned and not read.get(unit, False)}
         for name, (use, *_) in self._layers.items():
             own = self.units.roots(use.outputs)
             if isinstance(self.modules[name], _CONVS) and gone.issuperset(own):
                 gone.discard(own[0])
+        for first, *_ in self.cells.values():
+            if first.inputs is not None and gone.issuperset(self.units.roots(first.inputs)):
+                gone.discard(self.units.root(int(first.inputs[0])))
+        while self._kept_even(gone):
+            pass
         return gone
+
+    def _kept_even(self, gone: set[int]) -> bool:
+        """Keep more units where recurrent layers need as many in each of their layers."""
+        before = len(gone)
+        for cells in self.cells.values():
+            going = [[u for u in self.units.roots(c.outputs) if u in gone] for c in cells]
+            fewest = min(len(cells[0].outputs) - 1, *map(len, going))
+            for units in going:
+                if len(units) > fewest:
+                    gone.discard(units[0])
+        return len(gone) < before
+
+    def _slice_recurrent(self, name: str, cells: list[_Cell], gone: set[int]) -> None:
+        module: Any = self.modules[name]
+        size = module.hidden_size
+        for cell in cells:
+            stay = self._staying(cell.outputs, gone)
+            rows = torch.arange(len(getattr(module, f"weight_hh{cell.end}")))
+            rows = rows.reshape(-1, size)[:, stay].flatten()
+            columns = {"weight_hh": stay}
+            if cell.inputs is not None:
+                columns["weight_ih"] = self._staying(cell.inputs, gone)
+            for part in ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") * bool(module.bias))):
+                old = getattr(module, part + cell.end)
+                new = old[rows]
+                if part in columns:
+                    new = new[:, columns[part]]
+                setattr(module, part + cell.end, nn.Parameter(new.clone(), old.requires_grad))
+        module.hidden_size = len(stay)
+        module.input_size = getattr(module, f"weight_ih{cells[0].end}").shape[1]
 
     def _slice(self, name: str, use: _Use, gone: set[int]) -> None:
         """Give a module only the units that stay."""
