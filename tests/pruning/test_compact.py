@@ -256,6 +256,7 @@ def test_a_recurrent_layer_that_nobody_reads_keeps_a_unit():
     [
         lambda layer, steps: layer(steps, torch.ones(1, len(steps), 6).to(steps))[0][:, -1],
         lambda layer, steps: layer(layer(steps)[0][:, :, :5])[0][:, -1],
+        lambda layer, steps: layer(steps, layer(steps)[1])[0][:, -1] + layer(steps)[0][:, 0],
         lambda layer, steps: layer(steps)[0][:, -1, :4],
         lambda layer, steps: layer(steps)[0][:, -1].chunk(2, -1)[0],
         lambda layer, steps: layer(steps)[0][..., -1, :],
@@ -279,3 +280,24 @@ def test_recurrent_layers_of_other_uses_stay_as_wide(read):
     small = compact(model, steps[:4].double())
     assert small.layer.hidden_size == 6
     torch.testing.assert_close(small(steps.double()), model(steps.double()), rtol=0, atol=1e-12)
+
+
+def test_all_inputs_of_a_module_that_is_not_known_stay(caplog):
+    class Crossed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.query, self.memory = nn.Linear(6, 4), nn.Linear(6, 4)
+            self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+            self.inside, self.head = nn.Linear(4, 8), nn.Linear(8, 2)
+
+        def forward(self, x):
+            memory = self.memory(x)
+            return self.head(self.inside(self.attention(self.query(x), memory, memory)[0]).relu())
+
+    torch.manual_seed(0)
+    model, x = Crossed().requires_grad_(False).eval(), torch.randn(9, 5, 6)
+    model.head.weight[:, :3] = 0
+    small = compact(model, x[:4])
+    assert (small.memory.out_features, small.inside.out_features) == (4, 5)
+    torch.testing.assert_close(small(x), model(x), atol=1e-6, rtol=1e-5)
+    assert not caplog.text

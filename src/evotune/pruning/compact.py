@@ -189,6 +189,7 @@ class _Tracing(fx.Interpreter):
         if isinstance(module, nn.RNNBase):
             return self._recurrent(node, module, named, value, result)
         if named is None:
+            self._pin(node.all_input_nodes)
             return None
         if isinstance(module, _NORMS) and module.running_mean is not None:
             channels = _along(named, 1)
@@ -210,8 +211,7 @@ class _Tracing(fx.Interpreter):
         if isinstance(module, nn.Flatten | nn.Unflatten):
             found: Tensor = module(named)
             return found
-        self.units.pin(named)
-        return None
+        raise ValueError("a module that is not known, which may have several inputs")
 
     def _layer(
         self,
@@ -232,14 +232,11 @@ class _Tracing(fx.Interpreter):
     def _recurrent(
         self, node: fx.Node, module: nn.RNNBase, named: Tensor | None, value: Any, result: Any
     ) -> Any:
-        name = str(node.target)
-        for cell in self.cells.pop(name, []):  # it runs twice: the units of both would be one
-            self.units.pin(cell.outputs)
-            if cell.inputs is not None:
-                self.units.pin(cell.inputs)
+        runs = [n for n in node.graph.nodes if n.op == "call_module" and n.target == node.target]
         is_plain = type(module) in (nn.LSTM, nn.GRU, nn.RNN) and not module.proj_size
-        if not is_plain or not isinstance(value, Tensor) or len(node.args) > 1 or node.kwargs:
-            raise ValueError("another form, or a first state that is given")
+        has_state = len(node.args) > 1 or bool(node.kwargs)
+        if len(runs) > 1 or not is_plain or has_state or not isinstance(value, Tensor):
+            raise ValueError("not a plain recurrent layer that runs once, from zeros")
         units = None if named is None else _along(named, -1)
         cells = []
         for layer in range(module.num_layers):
@@ -249,7 +246,7 @@ class _Tracing(fx.Interpreter):
             ]
             units = torch.cat([cell.outputs for cell in both])
             cells += both
-        self.cells[name] = cells
+        self.cells[str(node.target)] = cells
         outputs, state = result
         stacked = torch.stack([cell.outputs for cell in cells])
         like = state[0] if isinstance(state, tuple) else state
