@@ -127,7 +127,8 @@ def examples_of(
     if not isinstance(data, Mapping) and not hasattr(data, "shape"):
         raise TaskError(
             "data= is a tensor or array of inputs (examples, ...), a dict of them, a pair (inputs, "
-            f"labels), or a Dataset or DataLoader of such pairs; got {type(data).__name__}"
+            "labels), or a Dataset or DataLoader of such pairs; got "
+            f"{type(data).__name__}{_SEVERAL}"
         )
     found: Any = load("data", (data, data if labels is None else labels), torch.device("cpu"))
     for part in _each(found.inputs):
@@ -138,6 +139,11 @@ def examples_of(
     targets = None if labels is None else found.targets
     return Examples(found.inputs, targets, find_loss(loss or _usual(targets)))
 
+
+_SEVERAL = (
+    "; a network of several inputs is called with one dict of them: write "
+    "def forward(self, parts): return self.net(parts['a'], parts['b'])"
+)
 
 #: Examples of a batch that is read from a Dataset.
 _BATCH = 64
@@ -157,7 +163,7 @@ def _read(data: Any, most: int | None, seed: int) -> Any:
         if len(parts) not in (1, 2):
             raise TaskError(
                 f"data= gives batches of {len(parts)} parts; needed are inputs, or pairs (inputs, "
-                "labels), of which inputs may be a dict"
+                f"labels), of which inputs may be a dict{_SEVERAL}"
             )
         found.append(parts)
         examples += count(parts[0])
