@@ -65,6 +65,7 @@ def test_without_a_known_number_of_trials(terminal):
 
 def test_failures_are_counted(terminal):
     written = terminal()
+
     def train(trial):
         if trial.number % 2:
             raise ValueError("no such file")

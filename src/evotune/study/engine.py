@@ -93,7 +93,7 @@ class Engine:
         self._unsaved: list[Trial] = []
         self._driver: Driver | None = None
         self._rescue: Path | None = None
-        self._refusal: StudyLockedError | StorageError | None = None
+        self._refusal: StudyLockedError | StorageError | StudyError | None = None
         self._superseded: set[tuple[int, float | None]] = set()  # starts of trials started again
         _engines.add(self)
         self._acquire(take_over)
@@ -159,6 +159,18 @@ class Engine:
         finally:
             self._driver = None
             self.keeper.store.close()
+
+    def only_read(self) -> None:
+        """Leave the study to another driver; from now on this one only reads."""
+        if self._driver is not None:
+            self._finalizer.detach()
+            self._give_up(self._driver)
+            self._driver = None
+        self._refusal = StudyError(
+            f"study {self.definition.name!r} was opened to be read; to go on with it, declare it "
+            f"as before: Study({self.definition.algorithm.split('(')[0]}(space, ...), objectives, "
+            f"storage=..., name={self.definition.name!r})"
+        )
 
     def _give_up(self, driver: Driver) -> None:
         try:
