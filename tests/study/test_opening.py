@@ -62,6 +62,7 @@ def test_nothing_can_change_it_and_another_process_may_drive_it(path):
             with pytest.raises(StudyError, match=r"opened to be read.*Study\(Genetic"):
                 change()
         with et.Study(et.Genetic(SPACE, population_size=4), "min loss", storage=path) as other:
+            assert len(et.open(path).trials) == 12
             other.run(loss, trials=16)
         assert len(study.trials) == 12
     assert len(et.open(path).trials) == 16

@@ -27,6 +27,7 @@ from evotune.study.fitting import Fitting
 from evotune.study.keeper import Keeper, default_folder
 from evotune.study.ledger import Ledger, judge
 from evotune.study.lock import one_at_a_time
+from evotune.study.recorded import Recorded
 from evotune.trial import Checkpoint, Failure, Outcome, Proposal, Trial
 
 log = logging.getLogger("evotune")
@@ -96,7 +97,14 @@ class Engine:
         self._refusal: StudyLockedError | StorageError | StudyError | None = None
         self._superseded: set[tuple[int, float | None]] = set()  # starts of trials started again
         _engines.add(self)
-        self._acquire(take_over)
+        if isinstance(algorithm, Recorded):
+            self._refusal = StudyError(
+                f"study {definition.name!r} was opened to be read; to go on with it, declare it as "
+                f"before: Study({definition.algorithm.split('(')[0]}(space, ...), objectives, "
+                f"storage=..., name={definition.name!r})"
+            )
+        else:
+            self._acquire(take_over)
         try:
             self._replay()
         except Exception:
@@ -159,18 +167,6 @@ class Engine:
         finally:
             self._driver = None
             self.keeper.store.close()
-
-    def only_read(self) -> None:
-        """Leave the study to another driver; from now on this one only reads."""
-        if self._driver is not None:
-            self._finalizer.detach()
-            self._give_up(self._driver)
-            self._driver = None
-        self._refusal = StudyError(
-            f"study {self.definition.name!r} was opened to be read; to go on with it, declare it "
-            f"as before: Study({self.definition.algorithm.split('(')[0]}(space, ...), objectives, "
-            f"storage=..., name={self.definition.name!r})"
-        )
 
     def _give_up(self, driver: Driver) -> None:
         try:

@@ -1,48 +1,15 @@
 """Opening a study as it was recorded, without declaring anything again."""
 
-from collections.abc import Collection
 from os import PathLike, fspath
 
-import numpy as np
-
 from evotune.objectives import Objectives
-from evotune.protocols import Storage, Traits
-from evotune.space import Space
+from evotune.protocols import Storage
 from evotune.storage import open_storage
 from evotune.storage.damage import located, space_of
 from evotune.storage.existing import check_file, choose
 from evotune.storage.sql import file_of, locate
+from evotune.study.recorded import Recorded
 from evotune.study.study import Study
-from evotune.trial import Proposal, Trial
-
-
-class Recorded:
-    """The place of an algorithm in a study that is only read.
-
-    Args:
-        space: The space of the study.
-        description: What its own algorithm calls itself.
-    """
-
-    traits = Traits(inherits=True)
-
-    def __init__(self, space: Space, description: str) -> None:
-        self.space = space
-        self._description = description
-
-    def __repr__(self) -> str:
-        return self._description
-
-    def ask(self, rng: np.random.Generator) -> Proposal | None:
-        """Propose nothing."""
-        return None
-
-    def tell(self, trial: Trial) -> None:
-        """Learn nothing."""
-
-    def donors(self) -> Collection[int]:
-        """Return no trials."""
-        return ()
 
 
 def open(  # noqa: A001  (read as et.open)
@@ -83,12 +50,10 @@ def open(  # noqa: A001  (read as et.open)
     finally:
         if found is not storage:
             found.close()
-    study = Study(
+    return Study(
         Recorded(space, definition.algorithm),
         list(objectives.objectives),
         constraints=objectives.constraints,
         storage=storage,
         name=definition.name,
     )
-    study.only_read()
-    return study

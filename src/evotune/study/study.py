@@ -689,10 +689,6 @@ class Study:
         if run is not None:
             run.stop("stopped")
 
-    def only_read(self) -> None:
-        """Leave the study to others: results stay, and whatever would change it raises an error."""
-        self._engine.only_read()
-
     def close(self) -> None:
         """Let another process drive the study; results stay readable. Repeated calls do nothing.
 
