@@ -77,6 +77,7 @@ from evotune.space import Space as Space
 from evotune.space import crossover as crossover
 from evotune.space import mutation as mutation
 from evotune.space import refine as refine
+from evotune.study.opening import open as open
 from evotune.study.study import Study as Study
 from evotune.study.tune import tune as tune
 from evotune.training.command import CommandTask as CommandTask

@@ -175,7 +175,7 @@ def _run(
                 if is_live(console):
                     run_watched(study, config.evaluate, console, config.log, **config.of_run)
                 else:
-                    study.run(config.evaluate, **config.of_run)
+                    study.run(config.evaluate, **config.of_run, progress=False)
             if study.stop_reason == "interrupted":
                 print_interrupted(console, study)
                 return None

@@ -1,23 +1,18 @@
 """Recorded studies, opened for reading only: nothing is created or locked."""
 
-import os
-import shlex
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote
 
 from evotune.analysis.steps import Step, inherits_weights, steps
-from evotune.checks import did_you_mean, user_path
-from evotune.errors import NoResultError, StorageError, StudyError
+from evotune.checks import user_path
+from evotune.errors import NoResultError, StorageError
 from evotune.objectives import Objectives
 from evotune.protocols import Driver, Storage, StudyDefinition, StudySummary
 from evotune.storage import open_storage
 from evotune.storage.damage import located, refuse_damage, space_of
+from evotune.storage.existing import check_file, choose
 from evotune.storage.sql import file_of, locate
-from evotune.storage.tables import METADATA
 from evotune.study.ledger import Ledger
 from evotune.trial import Trial
 
@@ -104,7 +99,7 @@ def open_source(source: str) -> tuple[Storage, str | None]:
         name, where = location(user_path(source, StorageError))
     file = file_of(locate(where))
     if file is not None:
-        _check_file(
+        check_file(
             where if isinstance(where, Path) else file,
             f"; create it with: evotune run {source}" if name else "",
         )
@@ -125,7 +120,7 @@ def read_study(source: str, name: str | None = None) -> Record:
     storage, own = open_source(source)
     try:
         found = {summary.definition.name: summary for summary in storage.studies()}
-        summary = found[_choose(source, list(found), name or own)]
+        summary = found[choose(source, list(found), name or own)]
         return read_record(storage, summary)
     finally:
         storage.close()
@@ -142,43 +137,3 @@ def read_record(storage: Storage, summary: StudySummary) -> Record:
         raise StorageError(f"study {name!r} is damaged, {summary.damage}")
     with located(storage):
         return Record(summary.definition, storage.trials(name), summary.driver)
-
-
-def _choose(source: str, names: Sequence[str], name: str | None) -> str:
-    if name is None:
-        # The studies of a comparison are named after the main study.
-        main = [n for n in names if not any(n.startswith(f"{other} · ") for other in names)]
-        if len(main) == 1:
-            return main[0]
-        if main:
-            raise StudyError(
-                f"{source} holds {len(main)} studies: {', '.join(main)}; name one of them, e.g. "
-                f"evotune show {shlex.quote(source)} {shlex.quote(main[0])}"
-            )
-    if name is None or name not in names:
-        which = "study yet" if name is None else f"study {name!r}"
-        hint = did_you_mean(name or "", names) or (f"; it has: {', '.join(names)}" if names else "")
-        raise StudyError(f"there is no {which} in {source}{hint}")
-    return name
-
-
-def _check_file(path: Path, hint: str) -> None:
-    """Refuse a missing file or one without studies, because opening it would create tables.
-
-    What is no database is left to whoever opens it, whose errors say more.
-    """
-    if os.path.isdir(path):  # noqa: PTH112  (False also where that can be no name)
-        files = ", ".join(map(str, sorted(path.glob("*.db"))))
-        raise StorageError(f"{path} is a folder{f'; name a file in it: {files}' if files else ''}")
-    if not os.path.exists(path):  # noqa: PTH110
-        raise StorageError(f"there is no file {path}{hint}")
-    if not path.is_file():
-        return
-    try:
-        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
-            found = connection.execute("SELECT name FROM sqlite_master").fetchall()
-    except sqlite3.Error:
-        return
-    if not METADATA.tables.keys() & {name for (name,) in found}:
-        raise StorageError(f"{path} holds no studies of evotune")

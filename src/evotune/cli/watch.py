@@ -54,13 +54,13 @@ def run_watched(
     limits = (options.get("trials"), options.get("timeout"), options.get("epochs"))
     progress = Progress(*limits, before, trained(steps(study.trials)))
     if not is_live(console):
-        study.run(evaluate, **options, callbacks=[Lines(progress, console)])
+        study.run(evaluate, **options, callbacks=[Lines(progress, console)], progress=False)
         return
     with output_to(log) as terminal:
         view = LiveView(study, progress, terminal)
         live = Live(get_renderable=view.render, console=terminal, transient=True)
         with live:
-            study.run(evaluate, **options, callbacks=[view.take])
+            study.run(evaluate, **options, callbacks=[view.take], progress=False)
     if log.exists():
         console.print(f"the output of the trials is in {log}", soft_wrap=True)
 

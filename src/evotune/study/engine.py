@@ -27,6 +27,7 @@ from evotune.study.fitting import Fitting
 from evotune.study.keeper import Keeper, default_folder
 from evotune.study.ledger import Ledger, judge
 from evotune.study.lock import one_at_a_time
+from evotune.study.recorded import Recorded
 from evotune.trial import Checkpoint, Failure, Outcome, Proposal, Trial
 
 log = logging.getLogger("evotune")
@@ -93,10 +94,17 @@ class Engine:
         self._unsaved: list[Trial] = []
         self._driver: Driver | None = None
         self._rescue: Path | None = None
-        self._refusal: StudyLockedError | StorageError | None = None
+        self._refusal: StudyLockedError | StorageError | StudyError | None = None
         self._superseded: set[tuple[int, float | None]] = set()  # starts of trials started again
         _engines.add(self)
-        self._acquire(take_over)
+        if isinstance(algorithm, Recorded):
+            self._refusal = StudyError(
+                f"study {definition.name!r} was opened to be read; to go on with it, declare it as "
+                f"before: Study({definition.algorithm.split('(')[0]}(space, ...), objectives, "
+                f"storage=..., name={definition.name!r})"
+            )
+        else:
+            self._acquire(take_over)
         try:
             self._replay()
         except Exception:

@@ -13,7 +13,6 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from evotune.analysis import text
 from evotune.checks import option, seconds
 from evotune.errors import (
     CheckpointError,
@@ -32,6 +31,7 @@ from evotune.protocols import Algorithm, Evaluate, Executor
 from evotune.storage.outages import pause
 from evotune.study import lock
 from evotune.study.engine import Engine
+from evotune.study.progress import line
 from evotune.trial import Bar, Failure, Outcome, Trial
 
 log = logging.getLogger("evotune")
@@ -539,21 +539,11 @@ def after_each(
 
     def call(trial: Trial) -> None:
         if log.isEnabledFor(logging.INFO):
-            log.info("%s", _line(study, trial))
+            log.info("%s", line(study, trial))
         for callback in callbacks:
             callback(study, trial)
 
     return call
-
-
-def _line(study: Any, trial: Trial) -> str:
-    """Return what became of a trial, and of which params."""
-    params = "  ".join(f"{name}={text.number(value)}" for name, value in trial.params.items())
-    if trial.failure is not None:
-        return f"trial {trial.number} failed  {text.shorten(trial.failure.message, 200)}  {params}"
-    metrics = [name for name in study.objectives.needed if name in trial.metrics]
-    scores = "  ".join(f"{name}={text.number(trial.metrics[name])}" for name in metrics)
-    return f"trial {trial.number} {trial.state}  {scores}  {params}"
 
 
 def executor_for(

@@ -32,6 +32,7 @@ from evotune.study.definition import check_new, open_definition, studied
 from evotune.study.engine import Duplicates, Engine
 from evotune.study.keeper import Keeper, default_folder, owner_of
 from evotune.study.ledger import Ledger, judge
+from evotune.study.progress import shown
 from evotune.study.run import Limits, Run, after_each, check_epochs, executor_for
 from evotune.trial import Failed, Failure, Outcome, Trial
 
@@ -538,6 +539,7 @@ class Study:
         deterministic: bool | None = None,
         max_failures: float = 0.5,
         callbacks: Callback | Sequence[Callback] = (),
+        progress: bool | None = None,
     ) -> Self:
         """Run trials until one of the limits is reached; repeat the same call to resume.
 
@@ -568,6 +570,9 @@ class Study:
                 the objectives need, and never ends well where all trials of the study failed.
             callbacks: One or several, called as ``callback(study, trial)`` after each result; may
                 call `stop`.
+            progress: Whether to show how far it is: a bar in notebooks and terminals, elsewhere one
+                line a trial on the standard error. By default only where someone looks: in a
+                notebook, or where the standard error is a terminal.
 
         Returns:
             The study itself.
@@ -602,16 +607,19 @@ class Study:
         else:
             free = self.algorithm.traits.generational and stopping is None
             deterministic = free or executor.capacity == 1
-        after = after_each(self, [callbacks] if callable(callbacks) else callbacks)
-        run = Run(self._engine, executor, limits, deterministic, after, stopping=stopping)
-        with self._engine.lock:
-            self._check_idle()
-            self._engine.begin(self._fit or task_traits(evaluate).fit)
-            self._run = run
-        try:
-            self.stop_reason = run(evaluate)
-        finally:
-            self._run = None
+        theirs = [callbacks] if callable(callbacks) else callbacks
+        after_each(self, theirs)  # checks them
+        with shown(self, trials, progress) as own:
+            after = after_each(self, [*own, *theirs])
+            run = Run(self._engine, executor, limits, deterministic, after, stopping=stopping)
+            with self._engine.lock:
+                self._check_idle()
+                self._engine.begin(self._fit or task_traits(evaluate).fit)
+                self._run = run
+            try:
+                self.stop_reason = run(evaluate)
+            finally:
+                self._run = None
         return self
 
     def replay(
