@@ -244,6 +244,17 @@ def test_recurrent_layers_stay_even_and_what_they_read_stays():
     torch.testing.assert_close(small(steps), model(steps), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("build", [nn.LSTM, nn.GRU])
+def test_recurrent_layers_without_a_batch_and_with_steps_first(build):
+    model, steps = thinned(build, "steps", {"num_layers": 2}, [1, 4])
+    model.eval()
+    for batch_first, some in ((True, steps[0]), (False, steps)):
+        model.layer.batch_first = batch_first
+        small = compact(model, some)
+        assert small.layer.hidden_size == 4
+        torch.testing.assert_close(small(some), model(some), rtol=0, atol=1e-12)
+
+
 def test_a_recurrent_layer_that_nobody_reads_keeps_a_unit():
     model, steps = thinned(nn.LSTM, "last", {}, list(range(6)))
     small = compact(model.eval(), steps[:4])
