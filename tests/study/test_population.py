@@ -349,7 +349,7 @@ def test_killed_at_random_moments_it_ends_as_if_never_killed(
         process = subprocess.Popen(
             [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True
         )
-        if kills < 5:
+        if kills < 3:
             size = log.stat().st_size if log.exists() else 0
             while process.poll() is None and (log.stat().st_size if log.exists() else 0) == size:
                 time.sleep(0.001)
@@ -361,7 +361,7 @@ def test_killed_at_random_moments_it_ends_as_if_never_killed(
         if "finished" in out:
             break
         assert process.returncode == -signal.SIGKILL
-    assert kills >= 3
+    assert kills >= 2
     expected = et.Study(population(), "min loss", seed=7).run(train_member, epochs=12)
     with et.Study(
         population(), "min loss", storage=tmp_path / "runs.db", name="killed", seed=7
