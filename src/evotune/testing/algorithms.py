@@ -379,7 +379,9 @@ class AlgorithmContract:
     def test_beats_random_search(self) -> None:
         if not self.improves:
             pytest.skip("this algorithm does not learn")
-        found = median(Rehearsal(self.make(SPACES["mixed"]), seed).run(120).best for seed in range(5))
+        found = median(
+            Rehearsal(self.make(SPACES["mixed"]), seed).run(120).best for seed in range(5)
+        )
         assert found < _best_at_random()
 
     def _assert_goes_on_alike(self, rehearsal: Rehearsal) -> None:
