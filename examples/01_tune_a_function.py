@@ -21,5 +21,5 @@ def train(trial):
     return cross_val_score(SVC(**trial.params), images, labels, cv=3).mean()
 
 
-study = et.tune(train, space, "max accuracy", trials=40, seed=1)
+study = et.tune(train, space, "max accuracy", trials=25, seed=1)
 print(f"accuracy {study.best.metrics['accuracy']:.3f} with {study.best.params}")

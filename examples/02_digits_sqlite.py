@@ -36,7 +36,7 @@ space = et.Space(
 )
 algorithm = et.Genetic(space, population_size=8)
 study = et.Study(algorithm, "max accuracy", storage="sqlite:///digits.db", name="mlp", seed=1)
-study.run(task, trials=24, workers=2)
+study.run(task, trials=16, workers=2)
 
 print(f"accuracy {study.best.metrics['accuracy']:.3f} with {study.best.params}")
 print(f"look at {study.report('digits.html')}")

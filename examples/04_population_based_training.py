@@ -24,7 +24,7 @@ task = et.SupervisedTask(
 space = et.Space(lr=et.Float(1e-3, 1.0, log=True), momentum=et.Float(0.0, 0.99))
 algorithm = et.PopulationBasedTraining(space, population_size=16)
 study = et.Study(algorithm, "max accuracy", seed=1)
-study.run(task, epochs=20)  # all 16 members as one stacked model
+study.run(task, epochs=12)  # all 16 members as one stacked model
 
 print(f"accuracy {study.best.metrics['accuracy']:.3f}")
 print(study.schedule())  # and study.schedule().save("schedule.json")

@@ -27,8 +27,8 @@ space = et.Space(
 
 algorithm = et.SuccessiveHalving(et.Hybrid(space), minimum=1, maximum=9)
 study = et.Study(algorithm, "max accuracy", seed=1)
-study.run(task, trials=40)
+study.run(task, trials=27)
 
 epochs = sum(trial.budget for trial in study.trials)
 print(f"accuracy {study.best.metrics['accuracy']:.3f} with {study.best.params}")
-print(f"{epochs:.0f} epochs for what would have been {40 * 9} in full trainings")
+print(f"{epochs:.0f} epochs for what would have been {27 * 9} in full trainings")

@@ -10,7 +10,7 @@ images, labels = load_digits(return_X_y=True)
 images, labels = images[:600], labels[:600]
 
 space = et.Space(
-    n_estimators=et.Int(1, 60, log=True),
+    n_estimators=et.Int(1, 40, log=True),
     max_depth=et.Int(1, 15),
     max_features=et.Float(0.05, 1.0, log=True),
 )
@@ -23,7 +23,7 @@ def train(trial):
     return {"accuracy": accuracy, "nodes": sum(tree.tree_.node_count for tree in forest)}
 
 
-study = et.tune(train, space, ["max accuracy", "min nodes"], trials=40, seed=1)
+study = et.tune(train, space, ["max accuracy", "min nodes"], trials=25, seed=1)
 for trial in sorted(study.front, key=lambda trial: trial.metrics["nodes"]):
     mark = "  <- knee" if trial.number == study.knee.number else ""
     print(f"{trial.metrics['nodes']:6.0f} nodes, accuracy {trial.metrics['accuracy']:.3f}{mark}")

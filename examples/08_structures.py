@@ -25,7 +25,7 @@ space = et.Space(
 model = et.image_classifier((1, 8, 8), classes=10, parameters=10_000)  # larger ones shrink to fit
 data = {"train": (x[:1200], y[:1200]), "validation": (x[1200:], y[1200:])}
 task = et.SupervisedTask(model, loss="cross_entropy", optimizer="adam", epochs=3, **data)
-study = et.tune(task, space, "max accuracy", trials=10, seed=1)
+study = et.tune(task, space, "max accuracy", trials=8, seed=1)
 network = study.restore()  # the best one, trained
 
 print(f"accuracy {study.best.metrics['accuracy']:.3f}")

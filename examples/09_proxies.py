@@ -57,7 +57,7 @@ task = et.SupervisedTask(
 proxies = et.proxies.Proxies(network, x[:1200], y[:1200], names=("synflow", "params"))
 
 study = et.Study(et.Hybrid(space, proxies=proxies), "max accuracy", seed=1)
-study.run(task, trials=15)
+study.run(task, trials=14)
 
 print(f"accuracy {study.best.metrics['accuracy']:.3f} with {study.best.params}")
 print(f"proxies and accuracy: {study.algorithm.agreement}")

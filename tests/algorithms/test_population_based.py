@@ -49,7 +49,7 @@ def test_every_parent_is_drawn_in_proportion_to_its_relative_fitness():
         mutation=STILL,
     )
     rehearsal = Rehearsal(algorithm, value=lambda trial: float(trial.number % 4))
-    rehearsal.run(400 * 11)
+    rehearsal.run(400 * 6)
     first = {t.number: t.number % 4 for t in rehearsal.trials}
     weights = np.exp(-3.0 * np.arange(4) / 3)
     expected = weights / weights.sum()

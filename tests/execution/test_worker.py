@@ -107,9 +107,9 @@ def test_data_loaders_with_workers_need_no_main_guard_by_the_default_method(run)
 
 def test_data_loaders_with_workers_of_other_methods(run):
     pytest.importorskip("torch")
-    study = "\n    ".join(STUDY.format(methods="'spawn', 'forkserver'").splitlines())
+    study = "\n    ".join(STUDY.format(methods="'forkserver'").splitlines())
     script = f"{LOADING}\nif __name__ == '__main__':\n    {study}"
-    assert run(script).strip() == "[28.0, 28.0]"
+    assert run(script).strip() == "[28.0]"
 
 
 def test_a_supervised_task_loads_its_data_with_workers(run):
@@ -122,16 +122,15 @@ def test_a_supervised_task_loads_its_data_with_workers(run):
         "    data = TensorDataset(torch.arange(32.0).reshape(16, 2), torch.arange(16) % 2)\n"
         "    return DataLoader(data, 8, num_workers=1, multiprocessing_context=method)\n"
         "if __name__ == '__main__':\n"
-        "    for method in (None, 'spawn'):\n"
-        "        task = et.SupervisedTask(\n"
-        "            lambda params: torch.nn.Linear(2, 2), loss='cross_entropy', optimizer='sgd',\n"
-        "            train=loader(method), validation=loader(None), epochs=1)\n"
-        "        space = et.Space(lr=et.Float(1e-4, 1e-2))\n"
-        "        study = et.Study(et.RandomSearch(space), 'min loss', seed=1)\n"
-        "        study.run(task, trials=1, executor=et.ProcessExecutor(1))\n"
-        "        print(study.counts['done'])\n"
+        "    task = et.SupervisedTask(\n"
+        "        lambda params: torch.nn.Linear(2, 2), loss='cross_entropy', optimizer='sgd',\n"
+        "        train=loader('spawn'), validation=loader(None), epochs=1)\n"
+        "    space = et.Space(lr=et.Float(1e-4, 1e-2))\n"
+        "    study = et.Study(et.RandomSearch(space), 'min loss', seed=1)\n"
+        "    study.run(task, trials=1, executor=et.ProcessExecutor(1))\n"
+        "    print(study.counts['done'])\n"
     )
-    assert run(script).split() == ["1", "1"]
+    assert run(script).strip() == "1"
 
 
 def test_start_method_is_that_of_the_driver(run):

@@ -276,6 +276,7 @@ FAULTS = [
     Row("warnings as errors"),
     Row("floating-point errors raised"),
     Row("no garbage collection"),
+    Row("all settings of the process changed"),
     Row("no descriptors left"),
     Row("guard killed", executors=("processes",)),
     Row("disk full for a while", executors=("inline",), storages=SQLITE),

@@ -165,6 +165,18 @@ def _cut():
         os.truncate(path, path.stat().st_size // 2)
 
 
+def _change_settings():
+    for name in (
+        "other directory",
+        "environment cleared",
+        "random streams seeded",
+        "warnings as errors",
+        "floating-point errors raised",
+        "no garbage collection",
+    ):
+        STRIKES[name]()
+
+
 proxy = None
 
 #: By name; each is called once.
@@ -194,6 +206,7 @@ STRIKES = {
     "warnings as errors": lambda: warnings.simplefilter("error"),
     "floating-point errors raised": lambda: np.seterr(all="raise"),
     "no garbage collection": gc.disable,
+    "all settings of the process changed": _change_settings,
     "no descriptors left": _without_descriptors,
     "disk full for a while": _fill_the_disk,
     "database removed": _remove,

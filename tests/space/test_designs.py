@@ -38,6 +38,11 @@ def test_a_latin_hypercube_uses_every_slice_of_every_gene_once(count):
     assert (np.sort(slices, axis=0) == np.arange(count)[:, None]).all()
 
 
+def test_a_latin_hypercube_is_that_of_scipy():
+    expected = qmc.LatinHypercube(4, rng=np.random.default_rng(3)).random(7)
+    assert points(latin_hypercube, CUBE, 7, seed=3) == pytest.approx(expected, abs=1e-12)
+
+
 def test_a_latin_hypercube_uses_discrete_values_equally_often():
     space = Space(
         size=Ordinal(8, 16, 32, 64), kind=Choice("a", "b"), n=Int(1, 8), lr=Float(1e-4, 1, log=True)

@@ -269,7 +269,7 @@ ALGORITHMS = write.algorithms()
 @pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - {"hybrid", "prescreened", "cma"}))
 def test_every_algorithm_goes_on_without_some_of_its_trials(tmp_path, name):
     path = tmp_path / "runs.db"
-    for column in ("metrics", "note", "genome"):
+    for column in ("note", "genome"):
         made = et.Study(ALGORITHMS[name](), "min loss", storage=path, name=column, seed=7)
         with made:
             write.go_on(made, 13)
@@ -280,10 +280,10 @@ def test_every_algorithm_goes_on_without_some_of_its_trials(tmp_path, name):
             f"update evotune_trials set {column} = '?' where number in (2, 9) and {place}",
             column,
         )
-    assert sorted(done.study for done in mend(path)) == ["genome", "metrics", "note"]
+    assert sorted(done.study for done in mend(path)) == ["genome", "note"]
     assert faults(path) == []
     copy(path, tmp_path / "copy.db")
-    for column in ("metrics", "note", "genome"):
+    for column in ("note", "genome"):
         once = et.Study(ALGORITHMS[name](), "min loss", storage=path, name=column)
         write.go_on(once, 8)
         for count in (3, 5):

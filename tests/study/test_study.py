@@ -18,8 +18,8 @@ def random_study(objectives="min loss", **options):
 
 
 def test_tune_needs_only_a_function_a_space_and_an_objective():
-    study = et.tune(train, small_space(), "min loss", trials=60, seed=3)
-    assert len(study.trials) == 60
+    study = et.tune(train, small_space(), "min loss", trials=40, seed=3)
+    assert len(study.trials) == 40
     assert study.best.metrics["loss"] == min(t.metrics["loss"] for t in study.trials)
     assert study.best.metrics["loss"] < 1.0
     assert set(study.best.params) <= {"lr", "momentum", "booster", "depth"}
@@ -138,10 +138,10 @@ def test_a_drawn_seed_repeats_the_study():
 
 
 def test_frame_lineage_and_report(tmp_path):
-    study = et.tune(train, small_space(), "min loss", trials=60, seed=1)
+    study = et.tune(train, small_space(), "min loss", trials=25, seed=1)
     frame = study.to_frame()
     assert isinstance(frame, pd.DataFrame)
-    assert len(frame) == 60
+    assert len(frame) == 25
     line = study.lineage(study.best.number)
     assert line[-1].number == study.best.number
     numbers = [t.number for t in line]

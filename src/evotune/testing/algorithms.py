@@ -208,8 +208,8 @@ def _start(number: int, proposal: Proposal) -> Trial:
 
 
 @cache
-def _best_at_random(name: str) -> float:
-    space = SPACES[name]
+def _best_at_random() -> float:
+    space = SPACES["mixed"]
     return median(Rehearsal(RandomSearch(space), seed).run(120).best for seed in range(5))
 
 
@@ -263,7 +263,7 @@ class AlgorithmContract:
         """Return a new algorithm on a space."""
         raise NotImplementedError("an algorithm's test suite needs a method make(self, space)")
 
-    @pytest.fixture(params=list(SPACES))
+    @pytest.fixture(params=["mixed", "conditional", "finite"])
     def space(self, request: pytest.FixtureRequest) -> Space:
         """One space after the other."""
         return SPACES[request.param]
@@ -274,29 +274,33 @@ class AlgorithmContract:
         assert isinstance(algorithm.traits, Traits)
 
     def test_goes_on_as_long_as_it_is_asked(self, space: Space) -> None:
-        """Nothing is proposed only while results are due, or once the algorithm has finished."""
-        trials = Rehearsal(self.make(space)).run(60, at_once=3).trials
-        assert trials
-        assert len(trials) == 60 or self.finishes
+        """Nothing is proposed only while results are due, or once the algorithm has finished.
+
+        All the while it draws from the given generator only, leaves the space as it is, and names
+        no donor that it was not told of.
+        """
+        state, numpy_state = random.getstate(), repr(np.random.get_state())  # noqa: NPY002
+        description = through_json(space.to_json())
+        rehearsal = Rehearsal(self.make(space)).run(60, at_once=3)
+        assert rehearsal.trials
+        assert len(rehearsal.trials) == 60 or self.finishes
+        assert random.getstate() == state
+        assert repr(np.random.get_state()) == numpy_state  # noqa: NPY002
+        assert space.to_json() == description
+        assert set(rehearsal.algorithm.donors()) <= set(range(len(rehearsal.trials)))
 
     def test_asking_changes_nothing(self, space: Space) -> None:
         """Equal generators give equal proposals, whatever was asked in between or before."""
         told = Rehearsal(self.make(space)).run(33, failing=0.2).told
         asked = self.make(space)
-        for count in range(0, len(told), 8):
+        for count in range(0, len(told), 16):
             before = _plain(asked.ask(generator(9, 0)))
             for number in range(3):
                 asked.ask(generator(8, number))
             assert _plain(asked.ask(generator(9, 0))) == before
             assert _plain(self._after(told[:count], space).ask(generator(9, 0))) == before
-            for trial in told[count : count + 8]:
+            for trial in told[count : count + 16]:
                 asked.tell(trial)
-
-    def test_draws_from_the_given_generator_only(self, space: Space) -> None:
-        state, numpy_state = random.getstate(), repr(np.random.get_state())  # noqa: NPY002
-        Rehearsal(self.make(space)).run(30)
-        assert random.getstate() == state
-        assert repr(np.random.get_state()) == numpy_state  # noqa: NPY002
 
     def test_searches_chains_of_layers(self) -> None:
         """Each genome gives layers, from which the same genes come back; and it goes on alike."""
@@ -336,14 +340,14 @@ class AlgorithmContract:
         rehearsal.run(20, at_once=2)
         for trial in foreign_trials(space, 30, first=len(rehearsal.trials)):
             rehearsal.adopt(trial)
-        rehearsal.run(75, at_once=2)
+        rehearsal.run(65, at_once=2)
         self._assert_goes_on_alike(rehearsal)
-        assert len(rehearsal.trials) == 75 or self.finishes
+        assert len(rehearsal.trials) == 65 or self.finishes
 
     def test_takes_stopped_trials(self, space: Space) -> None:
         """Ended early, with a value or without one."""
         rehearsal = Rehearsal(self.make(space))
-        for number in range(40):
+        for number in range(30):
             trial = rehearsal.start()
             if trial is None:
                 break
@@ -352,9 +356,9 @@ class AlgorithmContract:
             stopped = replace(trial, state="stopped", values=values, checkpoint=kept)
             rehearsal.trials[number] = stopped
             rehearsal.algorithm.tell(stopped)
-        assert len(rehearsal.trials) == 40 or self.finishes
+        assert len(rehearsal.trials) == 30 or self.finishes
 
-    @pytest.mark.parametrize("name", ["continuous", "mixed", "conditional"])
+    @pytest.mark.parametrize("name", ["continuous", "mixed"])
     def test_asks_in_a_row_differ(self, name: str) -> None:
         """At the start all of them; later two may meet by chance, which the study redraws."""
         space = SPACES[name]
@@ -372,25 +376,15 @@ class AlgorithmContract:
         crowd = Rehearsal(self.make(space)).run(50, at_once=5, shuffled=True, failing=0.2)
         assert _proposals(crowd) == _proposals(alone)
 
-    def test_donors_are_trials_it_was_told_of(self, space: Space) -> None:
-        rehearsal = Rehearsal(self.make(space)).run(30)
-        assert set(rehearsal.algorithm.donors()) <= set(range(len(rehearsal.trials)))
-
-    def test_what_it_was_given_stays_as_it_is(self, space: Space) -> None:
-        description = through_json(space.to_json())
-        Rehearsal(self.make(space)).run(30)
-        assert space.to_json() == description
-
-    @pytest.mark.parametrize("name", ["continuous", "mixed"])
-    def test_beats_random_search(self, name: str) -> None:
+    def test_beats_random_search(self) -> None:
         if not self.improves:
             pytest.skip("this algorithm does not learn")
-        found = median(Rehearsal(self.make(SPACES[name]), seed).run(120).best for seed in range(5))
-        assert found < _best_at_random(name)
+        found = median(Rehearsal(self.make(SPACES["mixed"]), seed).run(120).best for seed in range(5))
+        assert found < _best_at_random()
 
     def _assert_goes_on_alike(self, rehearsal: Rehearsal) -> None:
         log = [_stored(trial) for trial in rehearsal.told]
-        for told, number, proposal in rehearsal.asked[::7]:
+        for told, number, proposal in rehearsal.asked[::17]:
             again = self._after(log[:told], rehearsal.algorithm.space)
             assert _plain(again.ask(generator(rehearsal.seed, number))) == _plain(proposal)
 

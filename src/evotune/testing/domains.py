@@ -21,7 +21,7 @@ steps = st.floats(-1.0, 1.0)
 #: The same examples each time: a suite that fails now and then helps nobody. Hypothesis warns of
 #: subclasses that share a test for its database of failures, which is not used then.
 steady = settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.differing_executors],

@@ -41,7 +41,7 @@ OPERATOR_SPACES = {
 
 # Without the phase that explains a failure: it takes much longer than all the others.
 many = settings(steady, phases=[Phase.generate, Phase.shrink])
-few = settings(many, max_examples=20)
+few = settings(many, max_examples=10)
 each_space = pytest.mark.parametrize("name", list(OPERATOR_SPACES))
 seeds = st.integers(0, 2**32 - 1)
 
