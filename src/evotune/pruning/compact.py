@@ -267,7 +267,7 @@ class _Tracing(fx.Interpreter):
         """Return the units of an item or a slice, along axes where none of them can go."""
         if isinstance(first, Tensor):
             is_state = any(first is state for state in self._states)
-            if len(first.unique()) < 2:
+            if len(torch.unique(first)) < 2:
                 raise ValueError("it is not known along which axis the only unit lies")
             for axis, part in enumerate(index if isinstance(index, tuple) else (index,)):
                 if not isinstance(part, int | slice):
