@@ -146,6 +146,23 @@ def test_export_of_a_table(evotune, database, tmp_path, suffix, read):
     assert found.set_index("number")[f"params_{name}"][done[0].number] == done[0].params[name]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_export_of_names_that_are_no_unicode(evotune, tmp_path, suffix):
+    name = "loss" + chr(0xD800)
+    with et.Study(
+        et.RandomSearch(et.Space(x=et.Float(0.0, 1.0))), f"min {name}", storage=tmp_path / "runs.db"
+    ) as study:
+        study.run(lambda trial: {name: trial.params["x"]}, trials=2)
+    code, _, err = evotune("export", tmp_path / "runs.db", "-o", tmp_path / f"out.{suffix}")
+    if suffix == "csv":
+        assert code == 0
+        assert "loss\\ud800" in (tmp_path / "out.csv").read_text()
+    else:
+        assert code != 0
+        assert "cannot be written as Parquet" in err
+        assert not (tmp_path / "out.parquet").exists()
+
+
 def test_export_to_a_file_of_another_kind(evotune, database, tmp_path):
     code, _, err = evotune("export", database, "one", "-o", tmp_path / "one.xlsx")
     assert code != 0

@@ -22,6 +22,7 @@ _OWN = (
 _LAST = ("started", "ended", "failure")
 
 
+@pd.option_context("mode.string_storage", "python")  # Arrow's refuses lone surrogates
 def to_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     """Return one row for each trial.
 

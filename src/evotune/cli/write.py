@@ -12,7 +12,7 @@ from evotune.checks import write_whole
 from evotune.cli.results import to_json
 from evotune.cli.source import Record, open_source, read_study
 from evotune.errors import EvotuneError
-from evotune.printing import printable
+from evotune.printing import escaped, printable
 from evotune.report.page import write
 from evotune.study.controls import find_comparison
 from evotune.study.engine import no_collection
@@ -50,7 +50,7 @@ def _as_json(record: Record) -> str:
 
 
 def _as_csv(record: Record) -> str:
-    return to_frame(record.trials).to_csv(index=False, lineterminator="\n")
+    return escaped(to_frame(record.trials).to_csv(index=False, lineterminator="\n"))
 
 
 def _as_parquet(record: Record) -> bytes:
@@ -60,6 +60,10 @@ def _as_parquet(record: Record) -> bytes:
         raise EvotuneError(
             "Parquet needs the package pyarrow, which is not installed; run "
             "pip install 'evotune[parquet]', or write a .csv"
+        ) from error
+    except (TypeError, ValueError) as error:  # also of Arrow, and texts that are no Unicode
+        raise EvotuneError(
+            f"this study cannot be written as Parquet: {error}; write a .csv or .json"
         ) from error
 
 
