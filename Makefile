@@ -53,5 +53,5 @@ $(BIN)/python:
 	touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet -e ".[torch,dev,postgres]"
+	$(BIN)/pip install --quiet -e ".[torch,dev,docs,notebook,postgres]"
 	touch $@

@@ -166,17 +166,19 @@ def _cut():
 
 
 def _change_settings():
-    for name in (
-        "other directory",
-        "environment cleared",
-        "random streams seeded",
-        "warnings as errors",
-        "floating-point errors raised",
-        "no garbage collection",
-    ):
+    for name in SETTINGS:
         STRIKES[name]()
 
 
+#: What a user's code may change in its process; one more strike changes all of them.
+SETTINGS = (
+    "other directory",
+    "environment cleared",
+    "random streams seeded",
+    "warnings as errors",
+    "floating-point errors raised",
+    "no garbage collection",
+)
 proxy = None
 
 #: By name; each is called once.

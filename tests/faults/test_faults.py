@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fault_table import FAULTS, survive
+from strikes import SETTINGS
 
 #: Each is of the kind of one that strikes here: another signal, error code or copy of a process,
 #: or what is tested within a process by tests/storage, tests/study and tests/execution too.
@@ -22,12 +23,7 @@ ONLY_IN_THE_TABLE = {
     "process ended with 1",
     "process paused",
     "fork that ends at once",
-    "other directory",
-    "environment cleared",
-    "random streams seeded",
-    "warnings as errors",
-    "floating-point errors raised",
-    "no garbage collection",
+    *SETTINGS,
     "database replaced",
     "database cut short",
     "database renamed",
