@@ -2,7 +2,9 @@
 
 import logging
 import math
+import os
 import reprlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -27,6 +29,9 @@ FailureKind = Literal[
 ]
 
 ENDED: frozenset[State] = frozenset({"done", "failed", "stopped"})
+
+#: Environment variable with the device of a worker that was given one.
+DEVICE_VARIABLE = "EVOTUNE_DEVICE"
 
 #: Metric name under which a bare number travels until the study names it after its objective.
 BARE_NUMBER = ""
@@ -424,6 +429,17 @@ class RunningTrial:
 
     def __repr__(self) -> str:
         return f"RunningTrial(number={self.number}, params={self.params})"
+
+    @property
+    def device(self) -> str:
+        """Name of the device to train on, such as ``"cuda:0"``: ``model.to(trial.device)``.
+
+        With ``devices=`` it is that of this worker, which sees no other; without, CUDA's current
+        device where torch is imported and has one, else ``"cpu"``.
+        """
+        torch = sys.modules.get("torch")
+        found = torch is not None and torch.cuda.is_available()
+        return os.environ.get(DEVICE_VARIABLE, "cuda" if found else "cpu")
 
     @property
     def keeps(self) -> bool:

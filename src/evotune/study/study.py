@@ -536,6 +536,7 @@ class Study:
         workers: int | None = None,
         executor: Executor | None = None,
         trial_timeout: float | None = None,
+        devices: str | Sequence[str] | None = None,
         deterministic: bool | None = None,
         max_failures: float = 0.5,
         callbacks: Callback | Sequence[Callback] = (),
@@ -562,6 +563,10 @@ class Study:
                 a `SupervisedTask` with ``epochs=`` trains each generation as one stacked model.
             executor: Where trials run, instead of ``workers``.
             trial_timeout: Seconds after which a trial is ended and counts as failed.
+            devices: ``"auto"``, the GPUs of this machine, or a list such as ``["cuda:0",
+                "cuda:1"]``: trials run in worker processes, each of which sees one of them alone,
+                by default one worker a device; ``trial.device`` is what to train on. More workers
+                than devices share them.
             deterministic: Tell results in trial order, so that the same seed gives the same study.
                 By default True where it costs no waiting: with one worker, or with generational
                 algorithms unless ``stopping`` is given.
@@ -600,7 +605,7 @@ class Study:
             and task_traits(evaluate).stacks
         )
         executor = executor_for(
-            executor, workers, trial_timeout, stacked=stacked, stopping=stopping
+            executor, workers, trial_timeout, devices, stacked=stacked, stopping=stopping
         )
         if deterministic is not None:
             deterministic = flag("deterministic", deterministic)
