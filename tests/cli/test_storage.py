@@ -95,8 +95,8 @@ def test_check_offers_a_repair_only_of_what_it_can_mend(evotune, damaged):
     assert "column 'space' of its table evotune_studies" in output
     change(damaged, "insert into evotune_trials select 9, number, state, genome, params, seed, "
            "budget, weights_from, parents, note, metrics, \"values\", violation, failure, reports, "
-           "repeat_of, results_seen, result_order, started, ended, checkpoint, inherit, origin "
-           "from evotune_trials where study_id = 1")  # fmt: skip
+           "repeat_of, results_seen, result_order, started, ended, checkpoint, inherit, origin, "
+           "notes from evotune_trials where study_id = 1")  # fmt: skip
     assert "storage repair" in evotune("storage", "check", damaged)[1]
     code, output, _ = evotune("storage", "repair", damaged)
     assert (code, "5 rows of no study set aside" in output) == (1, True)

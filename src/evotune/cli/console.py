@@ -66,19 +66,19 @@ def print_table(console: Console, table: Table) -> None:
     columns = [
         [_plain(cell) for cell in (column.header, *column.cells)] for column in table.columns
     ]
-    widths = [max(map(cell_len, column)) for column in columns]
+    widths = [max(map(_width, column)) for column in columns]
     right = [column.justify == "right" for column in table.columns]
-    lines = [
-        "  ".join(
-            " " * (width - cell_len(cell)) + cell
-            if at_right
-            else cell + " " * (width - cell_len(cell))
-            for cell, width, at_right in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in zip(*columns, strict=True)
+    padded = [
+        [" " * (w - _width(c)) + c if at_right else c + " " * (w - _width(c)) for c in column]
+        for column, w, at_right in zip(columns, widths, right, strict=True)
     ]
+    lines = ["  ".join(row).rstrip() for row in zip(*padded, strict=True)]
     lines.insert(1, "─" * (sum(widths) + 2 * len(widths) - 2))
     console.file.write("\n".join(lines) + "\n")
+
+
+def _width(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
 
 
 def _plain(cell: Any) -> str:

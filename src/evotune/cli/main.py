@@ -3,6 +3,8 @@
 Each command imports its module only when called, so that ``evotune --help`` is fast.
 """
 
+import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,21 +17,41 @@ from evotune import __version__
 from evotune.errors import EvotuneError
 from evotune.printing import printable
 
+#: Environment variable with the storage that commands read where none is given.
+STORAGE_VARIABLE = "EVOTUNE_STORAGE"
+
 app = typer.Typer(
     help="Evolve deep-learning models. Start with: evotune demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE.toml", help="Describes the study.")]
 Source = Annotated[
-    str,
-    typer.Argument(metavar="SOURCE", help="A FILE.toml, an SQLite file or a database URL."),
+    str | None,
+    typer.Argument(
+        metavar="[SOURCE]",
+        help="A FILE.toml, an SQLite file or a database URL; by default $EVOTUNE_STORAGE.",
+        show_default=False,
+    ),
 ]
+
+
+def _names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return names of studies for the shell to offer."""
+    from evotune.cli.source import names_of
+
+    given = [str(each) for each in ctx.params.values() if isinstance(each, str)]
+    return [name for name in names_of(given[:1]) if name.startswith(incomplete)]
+
+
 Name = Annotated[
-    str | None, typer.Argument(help="The study, if SOURCE has several.", show_default=False)
+    str | None,
+    typer.Argument(
+        help="The study, if SOURCE has several.", show_default=False, autocompletion=_names
+    ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of all random streams.")]
 
@@ -45,8 +67,19 @@ def evotune(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also say what usually goes without saying.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
     """Handle the options before a command."""
+    if verbose or quiet:
+        log = logging.getLogger("evotune")
+        log.setLevel(logging.ERROR if quiet else logging.INFO)
+        if verbose:
+            handler = logging.StreamHandler()
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            log.addHandler(handler)
 
 
 @app.command()
@@ -197,61 +230,98 @@ def prune(  # noqa: PLR0913  (each option stands alone)
     raise typer.Exit(prune(factory, output, data, weights, options))
 
 
+def _study(source: str | None, name: str | None) -> tuple[str, str | None]:
+    """Return storage and name; with ``EVOTUNE_STORAGE``, a single argument may be the name."""
+    usual = os.environ.get(STORAGE_VARIABLE)
+    if source and usual and name is None and not _is_place(source):
+        return usual, source
+    return _place(source), name
+
+
+def _place(source: str | None) -> str:
+    found = source or os.environ.get(STORAGE_VARIABLE)
+    if not found:
+        raise typer.BadParameter(
+            f"which storage? Write evotune list runs.db, or set {STORAGE_VARIABLE}=runs.db",
+            param_hint="SOURCE",
+        )
+    return found
+
+
+def _is_place(source: str) -> bool:
+    return "://" in source or source.endswith((".toml", ".db")) or Path(source).exists()
+
+
 @app.command("list")
-def list_studies(source: Source) -> None:
+def list_studies(source: Source = None, as_json: AsJson = False) -> None:
     """List the studies in a storage."""
     from evotune.cli.show import list_studies
 
-    list_studies(source)
+    list_studies(_place(source), as_json=as_json)
 
 
 @app.command()
-def show(source: Source, name: Name = None) -> None:
+def show(source: Source = None, name: Name = None, as_json: AsJson = False) -> None:
     """Show a study: its space, its progress and its best trial."""
     from evotune.cli.show import show
 
-    show(source, name)
+    show(*_study(source, name), as_json=as_json)
 
 
 @app.command()
-def best(
-    source: Source,
-    name: Name = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
-) -> None:
+def best(source: Source = None, name: Name = None, as_json: AsJson = False) -> None:
     """Show the best params and their metrics."""
     from evotune.cli.results import best
 
-    best(source, name, as_json=as_json)
+    best(*_study(source, name), as_json=as_json)
 
 
 @app.command()
 def trials(
-    source: Source,
+    source: Source = None,
     name: Name = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, with all columns.")] = False,
+    as_json: AsJson = False,
     failed: Annotated[bool, typer.Option("--failed", help="Only failed ones, and why.")] = False,
 ) -> None:
     """Show all trials."""
     from evotune.cli.results import trials
 
-    trials(source, name, as_csv=as_csv, failed=failed)
+    trials(*_study(source, name), as_csv=as_csv, as_json=as_json, failed=failed)
+
+
+@app.command()
+def trial(
+    place: Annotated[
+        list[str],
+        typer.Argument(metavar="[SOURCE] [NAME] NUMBER", help="As for show, and the trial."),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show one trial: params, metrics, notes, curve, parents, and why it failed."""
+    from evotune.cli.trial import trial
+
+    *before, number = place
+    if len(before) > 2 or not number.isdecimal():
+        raise typer.BadParameter(f"write SOURCE NAME NUMBER, such as runs.db net 12; got {place}")
+    source, name = _study(*before, *[None] * (2 - len(before)))
+    trial(source, name, int(number), as_json=as_json)
 
 
 Output = Annotated[Path | None, typer.Option("-o", "--output", show_default=False)]
 
 
 @app.command()
-def report(source: Source, name: Name = None, output: Output = None) -> None:
+def report(source: Source = None, name: Name = None, output: Output = None) -> None:
     """Write one self-contained HTML page about a study, or a picture: -o study.svg."""
     from evotune.cli.write import report
 
-    report(source, name, output)
+    report(*_study(source, name), output)
 
 
 @app.command()
 def schedule(
-    source: Source,
+    source: Source = None,
     name: Name = None,
     output: Output = None,
     trial: Annotated[
@@ -261,15 +331,15 @@ def schedule(
     """Show the hyperparameters per epoch that led to the best trial; -o schedule.json or .html."""
     from evotune.cli.schedule import schedule
 
-    schedule(source, name, output, trial)
+    schedule(*_study(source, name), output, trial)
 
 
 @app.command()
-def export(source: Source, name: Name = None, output: Output = None) -> None:
+def export(source: Source = None, name: Name = None, output: Output = None) -> None:
     """Write a whole study as JSON, or with -o trials.csv or .parquet a table of its trials."""
     from evotune.cli.write import export
 
-    export(source, name, output)
+    export(*_study(source, name), output)
 
 
 storage = typer.Typer(help="Look for damage in a storage, and repair it.", no_args_is_help=True)
@@ -277,16 +347,16 @@ app.add_typer(storage, name="storage")
 
 
 @storage.command()
-def check(source: Source) -> None:
+def check(source: Source = None, as_json: AsJson = False) -> None:
     """Find every damaged row of every study; nothing is changed. Exit code 1 where there is one."""
     from evotune.cli.storage import check
 
-    raise typer.Exit(check(source))
+    raise typer.Exit(check(_place(source), as_json=as_json))
 
 
 @storage.command()
 def repair(
-    source: Source,
+    source: Source = None,
     name: Name = None,
     aside: Annotated[
         Path | None,
@@ -302,7 +372,7 @@ def repair(
     """
     from evotune.cli.storage import repair
 
-    raise typer.Exit(repair(source, name, aside=aside, take_over=take_over))
+    raise typer.Exit(repair(*_study(source, name), aside=aside, take_over=take_over))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

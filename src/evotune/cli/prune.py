@@ -14,13 +14,12 @@ from rich.status import Status
 from rich.table import Table
 from torch import Tensor, nn
 
-from evotune import __version__
 from evotune.analysis.text import count, duration, number
 from evotune.architectures.cost import Cost
 from evotune.checks import user_path, write_whole
 from evotune.cli.console import is_live, make_console
 from evotune.cli.network import load_data, load_network
-from evotune.cli.results import to_json
+from evotune.cli.records import answer
 from evotune.cli.run import INTERRUPTED
 from evotune.cli.tables import table
 from evotune.errors import ConfigError, TaskError
@@ -78,7 +77,7 @@ def prune(
     costs = report.costs_of(found)
     saved = found.save(folder / NETWORK)
     summary = _summary(found, costs, quality, saved)
-    write_whole(folder / SUMMARY, to_json(summary) + "\n")
+    write_whole(folder / SUMMARY, answer(**summary) + "\n")
     report.write(folder / REPORT, found, costs=costs, quality=quality)
     _print(console, found, costs, quality)
     console.print(f"\nwrote {NETWORK}, {REPORT} and {SUMMARY} in {folder}")
@@ -190,7 +189,6 @@ def _summary(
     saved: Path,
 ) -> dict[str, Any]:
     return {
-        "evotune": __version__,
         "network": type(found.model).__name__,
         "sparsity": found.sparsity,
         "kept": found.kept,

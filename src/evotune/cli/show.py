@@ -13,6 +13,7 @@ from evotune.analysis.steps import Step, latest
 from evotune.analysis.text import constraint_text, number
 from evotune.cli.console import make_console, print_next
 from evotune.cli.members import OWN_COLUMNS, members_table
+from evotune.cli.records import answer, study_json, summary_json
 from evotune.cli.source import Record, open_source, read_study
 from evotune.cli.tables import best_table, genes_that_fit, table
 from evotune.objectives import Objectives
@@ -25,13 +26,16 @@ GENERATIONS_AT_MOST = 20
 MEMBERS_AT_MOST = 40
 
 
-def list_studies(source: str) -> None:
-    """Print one line for each study of a storage."""
+def list_studies(source: str, *, as_json: bool) -> None:
+    """Print one line for each study of a storage, or JSON."""
     storage, _ = open_source(source)
     try:
         summaries = storage.studies()
     finally:
         storage.close()
+    if as_json:
+        print(answer(studies=list(map(summary_json, summaries))))
+        return
     console = make_console()
     if not summaries:
         console.print(f"{source} holds no study yet")
@@ -62,9 +66,12 @@ def _summary_texts(summary: StudySummary) -> list[str]:
     ]
 
 
-def show(source: str, name: str | None) -> None:
-    """Print the settings of a study, its progress and its best trial."""
+def show(source: str, name: str | None, *, as_json: bool) -> None:
+    """Print the settings of a study, its progress and its best trial, or JSON."""
     record = read_study(source, name)
+    if as_json:
+        print(answer(**study_json(record)))
+        return
     console = make_console()
     parts = [_facts(record), _space_table(record.space)]
     found = group(record.trials) if record.trials else None

@@ -1,6 +1,8 @@
 """Recorded studies, opened for reading only: nothing is created or locked."""
 
+import os
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -137,3 +139,16 @@ def read_record(storage: Storage, summary: StudySummary) -> Record:
         raise StorageError(f"study {name!r} is damaged, {summary.damage}")
     with located(storage):
         return Record(summary.definition, storage.trials(name), summary.driver)
+
+
+def names_of(sources: Sequence[str]) -> list[str]:
+    """Return the names of the studies of a storage; none where there is none, or it is damaged.
+
+    Args:
+        sources: The storage that was given, if any; by default that of the environment.
+    """
+    with suppress(Exception):  # what is typed is not finished yet, and a shell waits
+        storage, _ = open_source(*(sources or [os.environ["EVOTUNE_STORAGE"]]))
+        with closing(storage):
+            return [summary.definition.name for summary in storage.studies()]
+    return []

@@ -1,12 +1,14 @@
 """``evotune storage check`` and ``repair``: damage in a database."""
 
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
 from evotune.analysis.text import count
 from evotune.cli.console import make_console, print_next
+from evotune.cli.records import answer
 from evotune.cli.source import open_source
 from evotune.errors import EvotuneError
 from evotune.storage.check import check as find_all
@@ -14,8 +16,8 @@ from evotune.storage.sql import SqlStorage
 from evotune.study.repair import Repaired, repair_each
 
 
-def check(source: str) -> int:
-    """Print everything that is damaged in a database.
+def check(source: str, *, as_json: bool) -> int:
+    """Print everything that is damaged in a database, as lines or as JSON.
 
     Returns:
         The exit code: 1 where something is.
@@ -24,6 +26,9 @@ def check(source: str) -> int:
     with closing(storage):
         faults = list(find_all(storage))
         studies = 0 if faults else len(storage.studies())
+    if as_json:
+        print(answer(faults=[{**asdict(fault), "text": str(fault)} for fault in faults]))
+        return 1 if faults else 0
     console = make_console()
     for fault in faults:
         remedy = f". This cannot be repaired: {fault.remedy}" if fault.remedy else ""

@@ -6,10 +6,9 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
-from evotune import __version__
 from evotune.analysis.frame import to_frame
 from evotune.checks import write_whole
-from evotune.cli.results import to_json
+from evotune.cli.records import answer, trial_json
 from evotune.cli.source import Record, open_source, read_study
 from evotune.errors import EvotuneError
 from evotune.printing import escaped, printable
@@ -45,8 +44,8 @@ def export(source: str, name: str | None, output: Path | None) -> None:
 
 
 def _as_json(record: Record) -> str:
-    study = asdict(record.definition) | {"trials": [asdict(trial) for trial in record.trials]}
-    return to_json({"evotune": __version__, "study": study})
+    trials = list(map(trial_json, record.trials))
+    return answer(study=asdict(record.definition) | {"trials": trials})
 
 
 def _as_csv(record: Record) -> str:
