@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from numbers import Real
 from time import perf_counter
-from typing import Any, Literal, NoReturn, Protocol
+from typing import Any, Literal, NoReturn, Protocol, get_args
 
 from evotune.errors import CheckpointError, StudyError, TaskError
 
@@ -28,6 +28,10 @@ FailureKind = Literal[
     "checkpoint",  # a donor's weights could not be read, or its own could not be written
     "damaged",  # its row in the database was, and has been set aside
 ]
+
+#: Why weights are kept, see `Checkpoint`.
+Purpose = Literal["best", "front", "all"]
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 ENDED: frozenset[State] = frozenset({"done", "failed", "stopped"})
 
@@ -213,6 +217,8 @@ class Checkpoint:
         digest: SHA-256 of the file, in hex.
         deleted: True once the weights were no longer needed and have been removed.
         external: True when the program that calls ask and tell keeps the weights.
+        purpose: How long they stay where no other trial needs them: ``"best"``, while their trial
+            is the best; ``"front"``, while none dominates it; ``"all"``, always.
     """
 
     epochs: float
@@ -221,6 +227,7 @@ class Checkpoint:
     digest: str = ""
     deleted: bool = False
     external: bool = False
+    purpose: Purpose = "best"
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +421,8 @@ class RunningTrial:
         watched: True when a stopping rule reads what `report` is given.
         stopped: True once that rule has ended it.
         notes: What `note` was given.
+        purpose: Set it to ``"front"`` or ``"all"`` before it ends, and what it keeps is kept
+            longer than while it is the best, see `Checkpoint`.
     """
 
     def __init__(self, trial: Trial, weights: Weights | None = None) -> None:
@@ -428,6 +437,7 @@ class RunningTrial:
         self.watched = trial.bar is not None
         self.stopped = False
         self.notes: dict[str, Any] = {}
+        self.purpose: Purpose = "best"
         self._reports: list[Mapping[str, float]] = []
         self._train_seconds: float | None = None
         self._training_since: float | None = None

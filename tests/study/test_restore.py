@@ -184,8 +184,3 @@ def test_without_kept_weights_the_error_names_the_option():
     study = et.Study(et.RandomSearch(SPACE), "max accuracy", seed=1).run(task(keep=None), trials=1)
     with pytest.raises(NoResultError, match="unless keep=None"):
         study.restore()
-
-
-def test_keep_is_best_or_none():
-    with pytest.raises(TaskError, match='keep= is "best" or None'):
-        task(keep=True)

@@ -154,6 +154,8 @@ def outcome_of(handle: RunningTrial, returned: Any, seconds: float) -> Outcome |
             return Failure("checkpoint", str(error), fatal=True)
         log.warning("the weights of trial %d are not kept: %s", handle.number, error)
         checkpoint = None
+    if checkpoint is not None:
+        checkpoint = replace(checkpoint, purpose=handle.purpose)
     return Outcome(metrics, tuple(handle.reports), handle.stopped, checkpoint, notes)
 
 

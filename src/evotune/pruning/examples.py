@@ -67,7 +67,7 @@ class Examples:
 
     def source(self, device: torch.device) -> Source:
         """Return them as training data."""
-        return load("data", (self.inputs, self.targets), device)
+        return load("data", (self.inputs, self.targets), device)[0]
 
 
 def _check_loss(loss: Loss, output: Any, targets: Any) -> None:
@@ -130,7 +130,7 @@ def examples_of(
             "labels), or a Dataset or DataLoader of such pairs; got "
             f"{type(data).__name__}{_SEVERAL}"
         )
-    found: Any = load("data", (data, data if labels is None else labels), torch.device("cpu"))
+    found: Any = load("data", (data, data if labels is None else labels), torch.device("cpu"))[0]
     for part in _each(found.inputs):
         if part.is_floating_point() and not bool(part.isfinite().all()):
             raise TaskError("data= has NaN or infinite inputs; take these examples out")

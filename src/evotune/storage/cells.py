@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, get_args
 
-from evotune.trial import NOWHERE, Checkpoint, Failure, Origin, State, frozen
+from evotune.trial import NOWHERE, PURPOSES, Checkpoint, Failure, Origin, State, frozen
 
 #: Unix times, in seconds, that a calendar has: up to the year 9999.
 LATEST = 253_402_200_000.0
@@ -212,6 +212,7 @@ _CHECKPOINT: dict[str, Check] = {
     "digest": _is_text,
     "deleted": _is_flag,
     "external": _is_flag,
+    "purpose": lambda value: value in PURPOSES,
 }
 _INHERIT: dict[str, Check] = {
     "shrink": _is_float,

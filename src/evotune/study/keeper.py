@@ -1,7 +1,8 @@
 """Keeps the weights of a study: hands them to trials, writes them, and removes unneeded ones.
 
 Weights are needed while their trial is a donor (`Algorithm.donors`), while a trial that starts
-from them has not ended, and while their trial is the best. For needed weights that are only in
+from them has not ended, and as long as their purpose says: while their trial is the best or on the
+front, or always. For needed weights that are only in
 memory, the nearest ancestors on disk are kept too, so that the weights can be trained again.
 """
 
@@ -155,7 +156,10 @@ class Keeper:
             CheckpointError: No trial is running, and the needed weights already fill the quota.
         """
         quota = self.store.quota
-        if quota is None or not self.store.has_location or not self.algorithm.traits.inherits:
+        if quota is None or not self.store.has_location:
+            return True
+        collects = any(record.purpose != "best" for record in self._kept.values())
+        if not (self.algorithm.traits.inherits or collects):
             return True  # what only the best trial keeps ends no run
         if running and not self._largest:
             return False  # the size of a checkpoint is not known yet
@@ -244,7 +248,7 @@ class Keeper:
         if not self._kept:
             return []
         changed = []
-        needed = self._needed().union(*(trial.donors for trial in again))
+        needed = self._needed().union(self._collected(), *(trial.donors for trial in again))
         for number in set(self._kept).difference(needed):
             del self._kept[number]
             self._remove(number)
@@ -280,6 +284,17 @@ class Keeper:
         if self.store.has_location and self.store.write_every != 1:
             needed |= self._on_disk_before(needed)
         return needed
+
+    def _collected(self) -> set[int]:
+        """Return the trials whose weights are kept for the user, though nothing starts from them.
+
+        They are not trained again where they were lost with a process.
+        """
+        purposes = {number: record.purpose for number, record in self._kept.items()}
+        found = {number for number, purpose in purposes.items() if purpose == "all"}
+        if "front" in purposes.values():
+            found.update(trial.number for trial in self.ledger.front())
+        return found
 
     def _on_disk_before(self, numbers: Collection[int]) -> set[int]:
         """Return the nearest ancestors on disk of weights that are only in memory."""

@@ -1,18 +1,28 @@
 """Converts training data of any usual form to batches on a device."""
 
-from collections.abc import Callable, Iterator, Mapping, Sized
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+)
 
 from evotune.errors import TaskError
+from evotune.reading import ReadParams
 
 #: ``(inputs, targets)`` as arrays or tensors, or dicts of them for a network of several inputs or
-#: outputs; a Dataset, a DataLoader, or a function without arguments that returns one of these.
+#: outputs; a Dataset, a DataLoader, or a function, without arguments or of a trial's params, that
+#: returns one of these.
 Data = Any
 #: A tensor, or tensors by name, each with the examples first.
 Part = Any
@@ -121,16 +131,76 @@ def _describe(data: Any) -> str:
     return f"{type(data).__name__}: {data!r}"[:200]
 
 
-def load(name: str, data: Data, device: torch.device) -> Source:
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Data that were loaded.
+
+    Attributes:
+        source: The data.
+        reads: The genes that their function read, with their values; None where it reads none.
+    """
+
+    source: Source
+    reads: Mapping[str, Any] | None = None
+
+    def serves(self, params: Mapping[str, Any] | None) -> bool:
+        """Return whether these are the data of some params."""
+        if self.reads is None or params is None:
+            return True
+        return all(params.get(name) == value for name, value in self.reads.items())
+
+
+def reads_params(data: Data) -> bool:
+    """Return whether data are a function of a trial's params."""
+    if not _is_function(data):
+        return False
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        parameters = inspect.signature(data).parameters.values()
+    except (TypeError, ValueError):  # of something written in C
+        return False
+    return any(p.kind in kinds and p.default is p.empty for p in parameters)
+
+
+def _is_function(data: Data) -> bool:
+    return callable(data) and not isinstance(data, Dataset | DataLoader)
+
+
+def load(
+    name: str, data: Data, device: torch.device, params: Mapping[str, Any] | None = None
+) -> tuple[Source, Mapping[str, Any] | None]:
     """Load the data; arrays and tensors are moved to the device once.
 
+    Args:
+        name: What the task calls them.
+        data: The data, or a function.
+        device: The device.
+        params: The active genes, for a function that reads them.
+
+    Returns:
+        The data, and the genes that were read, with their values; None where none could be.
+
     Raises:
-        TaskError: See `check_data`; or an array holds strings or objects.
+        TaskError: See `check_data`; or an array holds strings or objects, or there are no params
+            to be read.
     """
-    if callable(data) and not isinstance(data, Dataset | DataLoader):
+    reads: Mapping[str, Any] | None = None
+    if reads_params(data):
+        if params is None:
+            raise TaskError(
+                f"{name}= is a function of a trial's params, of which there are none here"
+            )
+        used: set[str] = set()
+        data = data(ReadParams(params, used))
+        reads = {gene: params.get(gene) for gene in used}
+    elif _is_function(data):
         data = data()
-        if callable(data) and not isinstance(data, Dataset | DataLoader):
-            raise TaskError(f"the function given as {name}= returned another function, not data")
+    if _is_function(data):
+        raise TaskError(f"the function given as {name}= returned another function, not data")
+    return _loaded(name, data, device), reads
+
+
+def _loaded(name: str, data: Data, device: torch.device) -> Source:
     check_data(name, data)
     if isinstance(data, TensorDataset) and len(data.tensors) == 2:
         data = data.tensors
@@ -139,6 +209,27 @@ def load(name: str, data: Data, device: torch.device) -> Source:
         are_plain = isinstance(inputs, Tensor) and isinstance(targets, Tensor)
         return (InMemory if are_plain else Named)(inputs, each(_as_targets, targets))
     return data  # type: ignore[no-any-return]
+
+
+def joined(sources: Sequence[Source]) -> Source:
+    """Return several data as one, in their order.
+
+    Raises:
+        TaskError: One is a DataLoader, which has batches of its own, or they differ in kind.
+    """
+    first = sources[0]
+    if len(sources) == 1:
+        return first
+    if all(isinstance(each_, InMemory | Named) for each_ in sources):
+        inputs, targets = ([getattr(s, part) for s in sources] for part in ("inputs", "targets"))
+        kind = InMemory if isinstance(first, InMemory) else Named
+        return kind(*(each(lambda *p: torch.cat(p), *parts) for parts in (inputs, targets)))
+    if any(isinstance(s, DataLoader | IterableDataset | InMemory | Named) for s in sources):
+        raise TaskError(
+            'data="train+validation" joins arrays with arrays, or a Dataset with a Dataset; got '
+            + " and ".join(type(s).__name__ for s in sources)
+        )
+    return ConcatDataset(sources)  # type: ignore[arg-type]
 
 
 def check_parts(data: Data) -> None:

@@ -26,13 +26,16 @@ from evotune.training.costs import measured_costs, names_of_costs
 from evotune.training.data import (
     Data,
     InMemory,
+    Loaded,
     Named,
     Source,
     batches,
     check_data,
     check_parts,
+    joined,
     load,
     part,
+    reads_params,
     reseed,
 )
 from evotune.training.ensemble import Ensemble, loss_of_each
@@ -48,13 +51,15 @@ from evotune.training.optimizers import (
 from evotune.training.params import call, check_all_used, declared_names
 from evotune.training.sparsity import Sparsifier, check_sparsity
 from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
-from evotune.trial import DEVICE_VARIABLE, RunningTrial, Trial
+from evotune.trial import DEVICE_VARIABLE, PURPOSES, Purpose, RunningTrial, Trial
 
 log = logging.getLogger("evotune")
 
 #: Seed of everything that must be equal in all trials and processes: loading (which may split data
 #: at random), and the noise on the inputs.
 FIXED_SEED = 0
+#: What `SupervisedTask.fit` may train on.
+_PARTS = ("train", "train+validation")
 
 #: Which trial has trained each parameter that this process still has.
 _trained_by = WeakTensorKeyDictionary()
@@ -91,10 +96,11 @@ class SupervisedTask:
         optimizer: Name such as ``"sgd"`` or ``"adamw"``, a class, or a function of (parameters,
             params) that returns an optimizer and reads its genes from params itself.
         train: Pair (inputs, targets) of arrays or tensors, a Dataset, a DataLoader, or a function
-            without arguments that returns one of these. The function is called once per process,
-            always with the same torch seed. Arrays of float64 become float32, integer targets
-            int64; nothing is rescaled.
-        validation: Data on which the metrics are measured.
+            that returns one of these. One without arguments is called once per process, one of the
+            trial's params whenever the genes that it read have changed (such a gene may set the
+            length of a window, or how examples are augmented); always with the same torch seed.
+            Arrays of float64 become float32, integer targets int64; nothing is rescaled.
+        validation: Data on which the metrics are measured; a function, too, if you like.
         test: Data for further metrics ``test_loss``, ``test_accuracy`` and so on.
         batch_size: Examples in a training batch. A DataLoader keeps its own.
         evaluation_batch_size: Examples in a batch of validation or test data.
@@ -130,8 +136,9 @@ class SupervisedTask:
             each by itself. What is measured and kept is a plain network with zeros, and the metric
             ``sparsity`` is the exact share of zeros in these weights. Weights that are taken over
             are pruned further, or come back from zero. See `evotune.training.sparsity.Sparsifier`.
-        keep: ``"best"``: the study keeps the weights of its best trial, for `Study.restore`,
-            whatever the algorithm. None: only weights that other trials start from are kept.
+        keep: Which weights the study keeps for `Study.restore`, whatever the algorithm: those of
+            its ``"best"`` trial, of all on the ``"front"``, or of ``"all"`` trials; None: only
+            weights that other trials start from.
 
     Raises:
         TaskError: An argument is invalid, so that every trial would fail in the same way.
@@ -159,9 +166,9 @@ class SupervisedTask:
     fidelity: Literal["epochs", "data"] = "epochs"
     genes: str | Sequence[str] = ()
     costs: str | Sequence[str] = ()
-    keep: Literal["best"] | None = "best"
+    keep: Purpose | None = "best"
     sparsity: float | Schedule | None = None
-    _sources: dict[str, Source] = field(default_factory=dict, init=False, repr=False)
+    _sources: dict[str, Loaded] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_model(self.model)
@@ -189,8 +196,8 @@ class SupervisedTask:
         if self.sparsity is not None:
             object.__setattr__(self, "sparsity", check_sparsity(self.sparsity))
             _check_free(metrics)
-        if self.keep not in ("best", None):
-            raise TaskError(f'keep= is "best" or None, got {self.keep!r}')
+        if self.keep not in (*PURPOSES, None):
+            raise TaskError(f'keep= is "best", "front", "all" or None, got {self.keep!r}')
         if self.fidelity not in ("epochs", "data"):
             raise TaskError(f'fidelity= is "epochs" or "data", got {self.fidelity!r}')
         if self.fidelity == "data":
@@ -198,9 +205,10 @@ class SupervisedTask:
 
     @property
     def traits(self) -> TaskTraits:
-        """Trials may be trained as one model, but not on shares of the data; a template fits."""
+        """Trials may be trained as one model if all see the same data; a template fits."""
         fit = None if inspect.isclass(self.model) else getattr(self.model, "fit", None)
-        return TaskTraits(stacks=self.fidelity == "epochs", fit=fit if callable(fit) else None)
+        stacks = self.fidelity == "epochs" and not any(map(reads_params, self.data().values()))
+        return TaskTraits(stacks=stacks, fit=fit if callable(fit) else None)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_sources": {}}  # each process loads the data for itself
@@ -224,7 +232,7 @@ class SupervisedTask:
             raise TaskError(f'device="{device}", but torch finds no CUDA here; write device="auto"')
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             for name in self.data():
-                self.source(name, device)
+                self.source(name, device, trial.params)
             torch.manual_seed(trial.seed)
             return self._run(trial, device)
 
@@ -233,22 +241,29 @@ class SupervisedTask:
         data = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in data.items() if name != "test" or part is not None}
 
-    def source(self, name: str, device: torch.device) -> Source:
+    def source(
+        self, name: str, device: torch.device, params: Mapping[str, Any] | None = None
+    ) -> Source:
         """Return the data on a device, loaded once per process.
+
+        Args:
+            name: ``train``, ``validation`` or ``test``.
+            device: The device.
+            params: Active genes, for a function that reads them; by default those of last time.
 
         Raises:
             TaskError: They hold no numbers, or are not what the template's networks read.
         """
-        if name not in self._sources:
+        if name not in self._sources or not self._sources[name].serves(params):
             torch.manual_seed(FIXED_SEED)
-            source = load(name, getattr(self, name), device)
+            source, reads = load(name, getattr(self, name), device, params)
             check = (
                 None if inspect.isclass(self.model) else getattr(self.model, "check_inputs", None)
             )
             if check is not None and isinstance(source, InMemory | Named):
                 check(f"{name}=", source.inputs)
-            self._sources[name] = source
-        return self._sources[name]
+            self._sources[name] = Loaded(source, reads)
+        return self._sources[name].source
 
     def _run(self, trial: RunningTrial, device: torch.device) -> dict[str, float]:
         share = self._share(trial) if self.fidelity == "data" else 1.0
@@ -284,6 +299,7 @@ class SupervisedTask:
 
     def keep_weights(self, trial: RunningTrial, state: Mapping[str, Any]) -> None:
         """Keep all that a trial which inherits needs, or only the model, for the best trial."""
+        trial.purpose = self.keep or "best"
         if trial.keeps:
             trial.keep(**state)
         elif self.keep:
@@ -293,7 +309,12 @@ class SupervisedTask:
                 log.warning("the weights of trial %d are not kept: %s", trial.number, error)
 
     def fit(
-        self, params: Mapping[str, Any], *, epochs: int | None = None, seed: int = 0
+        self,
+        params: Mapping[str, Any],
+        *,
+        epochs: int | None = None,
+        seed: int = 0,
+        data: Literal["train", "train+validation"] = "train",
     ) -> nn.Module:
         """Train a new model with given params, such as ``study.best.params``, and return it.
 
@@ -301,6 +322,7 @@ class SupervisedTask:
             params: The active genes, as a trial has them.
             epochs: Epochs to train; by default those of the params or the task.
             seed: Seed of the weights, the order of the examples and so on.
+            data: ``"train+validation"`` trains on both, once the search has chosen the params.
 
         Returns:
             The trained model, in evaluation mode.
@@ -313,9 +335,11 @@ class SupervisedTask:
         trial = RunningTrial(Trial(0, dict(params), dict(params), budget=budget, seed=seed))
         device = find_device(self.device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            self.source("train", device)
+            if data not in _PARTS:
+                raise TaskError(f'data= is "train" or "train+validation", got {data!r}')
+            examples = joined([self.source(name, device, params) for name in data.split("+")])
             torch.manual_seed(seed)
-            setup = self.set_up(trial, device)
+            setup = self.set_up(trial, device, data=examples)
             for epoch in trial.epochs(default=setup.epochs):
                 train_epoch(setup, epoch)
             for sparsifier in setup.sparsifiers:
@@ -338,19 +362,27 @@ class SupervisedTask:
             )
         return 1.0 if share is None else share
 
-    def set_up(self, trial: RunningTrial, device: torch.device, share: float = 1.0) -> Setup:
+    def set_up(
+        self,
+        trial: RunningTrial,
+        device: torch.device,
+        share: float = 1.0,
+        data: Source | None = None,
+    ) -> Setup:
         """Return the freshly built model, optimizer and so on of a trial; uses torch's global RNG.
 
         Args:
             trial: The trial.
             device: Device of the model.
             share: Share of the training data to train on.
+            data: What to train on; by default the training data that were loaded last.
 
         Raises:
             TaskError: A gene has no effect, or the set-up would make every trial fail.
         """
-        data = part(self.source("train", device), share)
+        data = part(self.source("train", device) if data is None else data, share)
         used = set(declared_names(self.genes))
+        used.update(*(loaded.reads or () for loaded in self._sources.values()))
         model = self._build(trial, used).to(device)
         parameters = model.parameters()
         optimizer = build_optimizer(self.optimizer, parameters, ReadParams(trial.params, used))
