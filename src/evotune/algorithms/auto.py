@@ -1,7 +1,9 @@
 """Algorithms by name, and the rule that picks one."""
 
+import copy
 import logging
 import math
+from collections.abc import Callable
 from typing import Any
 
 import evotune
@@ -116,4 +118,47 @@ def named(name: str, space: Space, **options: Any) -> Algorithm:
         algorithm: Algorithm = getattr(evotune, name)(space, **options)
     except TypeError as error:
         raise AlgorithmError(f"{name}: {error}") from None
+    return algorithm
+
+
+def independent(
+    owner: str, given: str | Algorithm | Callable[[Space], Algorithm], space: Space, **known: int
+) -> Algorithm:
+    """Return a new algorithm whose trials all start afresh, given in one of several ways.
+
+    Args:
+        owner: What it is for, as the errors write it.
+        given: ``"auto"``, the name of a search algorithm, a function of the space that makes one,
+            or an algorithm on this space, of which a copy is returned.
+        space: What may be searched.
+        **known: What `auto` may know: ``trials``, ``objectives``, ``workers``.
+
+    Raises:
+        AlgorithmError: It is none of these, has another space, or its trials go on from the
+            weights of others or have budgets.
+    """
+    if isinstance(given, str):
+        algorithm = auto(space, **known) if given == "auto" else named(given, space)
+    else:
+        is_object = hasattr(given, "ask") and not isinstance(given, type)
+        algorithm = copy.deepcopy(given) if is_object else _made(owner, given, space)
+    if algorithm.space != space:
+        raise AlgorithmError(f"{owner}: {algorithm!r} searches another space than {space!r}")
+    if algorithm.traits.inherits or algorithm.traits.budgets:
+        raise AlgorithmError(
+            f"{owner}: {algorithm!r} trains for budgets or goes on from weights, but here every "
+            'trial is trained afresh and to the end; write algorithm="auto", "Genetic" or another '
+            "search"
+        )
+    return algorithm
+
+
+def _made(owner: str, given: Any, space: Space) -> Algorithm:
+    algorithm = given(space) if callable(given) else None
+    if not (hasattr(algorithm, "ask") and hasattr(algorithm, "tell")):
+        raise AlgorithmError(
+            f'{owner}: algorithm is "auto", the name of one such as "Genetic", an algorithm on the '
+            "same space, or a function of the space such as "
+            f"functools.partial(Genetic, population_size=8); got {given!r}"
+        )
     return algorithm
