@@ -122,7 +122,13 @@ def named(name: str, space: Space, **options: Any) -> Algorithm:
 
 
 def independent(
-    owner: str, given: str | Algorithm | Callable[[Space], Algorithm], space: Space, **known: int
+    owner: str,
+    given: str | Algorithm | Callable[[Space], Algorithm],
+    space: Space,
+    *,
+    trials: int | None = None,
+    objectives: int = 1,
+    workers: int = 1,
 ) -> Algorithm:
     """Return a new algorithm whose trials all start afresh, given in one of several ways.
 
@@ -131,17 +137,18 @@ def independent(
         given: ``"auto"``, the name of a search algorithm, a function of the space that makes one,
             or an algorithm on this space, of which a copy is returned.
         space: What may be searched.
-        **known: What `auto` may know: ``trials``, ``objectives``, ``workers``.
+        trials: As for `auto`.
+        objectives: As for `auto`.
+        workers: As for `auto`.
 
     Raises:
         AlgorithmError: It is none of these, has another space, or its trials go on from the
             weights of others or have budgets.
     """
-    if isinstance(given, str):
-        algorithm = auto(space, **known) if given == "auto" else named(given, space)
+    if given == "auto":
+        algorithm = auto(space, trials=trials, objectives=objectives, workers=workers)
     else:
-        is_object = hasattr(given, "ask") and not isinstance(given, type)
-        algorithm = copy.deepcopy(given) if is_object else _made(owner, given, space)
+        algorithm = _made(owner, given, space)
     if algorithm.space != space:
         raise AlgorithmError(f"{owner}: {algorithm!r} searches another space than {space!r}")
     if algorithm.traits.inherits or algorithm.traits.budgets:
@@ -154,11 +161,17 @@ def independent(
 
 
 def _made(owner: str, given: Any, space: Space) -> Algorithm:
-    algorithm = given(space) if callable(given) else None
+    if isinstance(given, str):
+        return named(given, space)
+    if hasattr(given, "ask") and not isinstance(given, type):
+        algorithm: Any = copy.deepcopy(given)
+    else:
+        algorithm = given(space) if callable(given) else None
     if not (hasattr(algorithm, "ask") and hasattr(algorithm, "tell")):
         raise AlgorithmError(
             f'{owner}: algorithm is "auto", the name of one such as "Genetic", an algorithm on the '
             "same space, or a function of the space such as "
             f"functools.partial(Genetic, population_size=8); got {given!r}"
         )
-    return algorithm
+    made: Algorithm = algorithm
+    return made

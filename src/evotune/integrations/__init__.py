@@ -1,7 +1,7 @@
 """Integrations with other libraries: one file per library, each an optional extra.
 
-`sklearn` has `EvolutionSearchCV`, `optuna` a sampler and what brings a study of Optuna here. Each is
-imported when it is first used: ``evotune.integrations.optuna.Sampler``.
+`sklearn` has `EvolutionSearchCV`; `optuna` has a sampler, and brings studies of Optuna here. Each
+is imported when it is first used: ``evotune.integrations.optuna.Sampler``.
 """
 
 import pkgutil

@@ -444,10 +444,10 @@ def _append(results: dict[str, Any], rows: Sequence[_Row], *, early_stopping: bo
     count = len(results["params"])
     results["params"] = params = [*results["params"], *(row.params for row in rows)]
     for each in sorted({each for row in rows for each in row.params}):
-        results.setdefault(f"param_{each}", np.ma.masked_all(count, dtype=object))
+        results.setdefault(f"param_{each}", _masked(count))
     for name, old in results.items():
         if name.startswith("param_"):
-            column = np.ma.masked_all(len(params), dtype=object)
+            column = _masked(len(params))
             column[:count] = old
             for k, row in enumerate(rows, start=count):
                 if name.removeprefix("param_") in row.params:
@@ -462,6 +462,10 @@ def _append(results: dict[str, Any], rows: Sequence[_Row], *, early_stopping: bo
         results[name] = ranks.astype(np.int32)
     if early_stopping:
         results["stopped"] = np.array([False] * count + [row.stopped for row in rows])
+
+
+def _masked(count: int) -> Any:
+    return np.ma.array(np.empty(count, dtype=object), mask=True)
 
 
 def _cell(value: Any) -> Any:
