@@ -81,7 +81,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_the_note_of_a_proposal_is_private_to_its_algorithm():
-    """What others may read is `Trial.origin`; the engine and whatever stores trials hand notes on."""
+    """What others may read is `Trial.origin`; what stores trials hands notes on."""
     handing_on = {"study/engine.py", "storage/tables.py", "integrations/optuna.py"}
     package = ROOT / "src/evotune"
     readers = {

@@ -23,6 +23,7 @@ from evotune.integrations.optuna import (  # noqa: E402
 Float = optuna.distributions.FloatDistribution
 Int = optuna.distributions.IntDistribution
 Categorical = optuna.distributions.CategoricalDistribution
+FixedTrial = optuna.trial.FixedTrial
 
 SPACE = et.Space(
     x=et.Float(-5.0, 5.0),
@@ -255,6 +256,14 @@ class TestSampler:
                 algorithm, trials, storage=kept(tmp_path), study_name="s", load_if_exists=True
             )
         assert params_of(rest) == params_of(whole)
+
+    @pytest.mark.parametrize("algorithm", ["Hybrid", "Genetic", "CmaEs"])
+    def test_it_proposes_what_a_study_would_try(self, algorithm):
+        """With the same seed, and one trial after another."""
+        made = getattr(et, algorithm)(SPACE)
+        study = et.Study(made, "min loss", seed=1)
+        study.run(lambda trial: objective(FixedTrial(trial.params)), trials=20)
+        assert params_of(searched(algorithm, 20)) == [t.params for t in study.trials]
 
     def test_it_is_told_each_trial_once(self, monkeypatch):
         told = []

@@ -389,6 +389,8 @@ class TestEarlyStopping:
         assert np.isfinite(results["mean_test_score"][~stopped]).all()
         assert (results["rank_test_score"][stopped] == 1 + (~stopped).sum()).all()
         assert not stopped[search.best_index_]
+        assert [p["C"] for p in results["params"]] == list(results["param_C"])
+        assert results["param_C"].dtype == float
         # The algorithm hears what may be expected of all folds.
         gain = np.mean(results["mean_test_score"][~stopped] - first[~stopped])
         told = sorted(t.metrics["score"] for t in search.study_.trials if t.metrics["stopped"])

@@ -447,12 +447,7 @@ def _append(results: dict[str, Any], rows: Sequence[_Row], *, early_stopping: bo
         results.setdefault(f"param_{each}", _masked(count))
     for name, old in results.items():
         if name.startswith("param_"):
-            column = _masked(len(params))
-            column[:count] = old
-            for k, row in enumerate(rows, start=count):
-                if name.removeprefix("param_") in row.params:
-                    column[k : k + 1] = _cell(row.params[name.removeprefix("param_")])
-            results[name] = column
+            results[name] = _extended(old, name.removeprefix("param_"), rows)
         elif name.startswith(("mean_", "std_", "split")):
             results[name] = np.append(old, [row.column(name) for row in rows])
     for name in [name for name in results if name.startswith("rank_test_")]:
@@ -468,11 +463,17 @@ def _masked(count: int) -> Any:
     return np.ma.array(np.empty(count, dtype=object), mask=True)
 
 
-def _cell(value: Any) -> Any:
-    """Return an array of one element, whatever the value: also a list or an estimator."""
-    cell = np.empty(1, dtype=object)
-    cell[0] = value
-    return cell
+def _extended(old: Any, name: str, rows: Sequence[_Row]) -> Any:
+    """Return a masked column of values of one parameter with those of further rows."""
+    column = _masked(len(old) + len(rows))
+    column[: len(old)] = old
+    for k, row in enumerate(rows, start=len(old)):
+        if name in row.params:
+            cell = np.empty(1, dtype=object)
+            cell[0] = row.params[name]  # a list stays one value
+            column[k : k + 1] = cell
+    is_number = old.dtype.kind in "fiu" and not np.ma.is_masked(column)
+    return column.astype(old.dtype) if is_number else column
 
 
 def to_space(given: Any) -> tuple[Space, dict[str, dict[str, Any]]]:
