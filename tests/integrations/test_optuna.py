@@ -405,6 +405,22 @@ class TestSampler:
         searched(algorithm, 10)
         assert algorithm.population == ()
 
+    def test_a_small_space_is_tried_without_repeats(self):
+        small = et.Space(a=et.Int(1, 3), b=et.Bool())
+        study = optuna.create_study(sampler=Sampler("Genetic", small, seed=1))
+        for _ in range(6):
+            study.tell(study.ask(distributions(small)), 1.0)
+        assert len({str(p) for p in params_of(study)}) == 6
+
+    def test_a_study_that_is_made_anew_begins_anew(self):
+        sampler = Sampler("Genetic", SPACE, seed=1)
+        storage = optuna.storages.InMemoryStorage()
+        for _ in range(2):
+            study = optuna.create_study(sampler=sampler, storage=storage, study_name="s")
+            study.optimize(objective, n_trials=15)
+            assert params_of(study) == params_of(searched(trials=15))
+            optuna.delete_study(study_name="s", storage=storage)
+
     def test_the_order_of_categories_means_nothing(self):
         study = optuna.create_study(sampler=Sampler("Genetic", et.Space(b=et.Bool()), seed=1))
         study.optimize(lambda t: float(t.suggest_categorical("b", [True, False])), n_trials=5)

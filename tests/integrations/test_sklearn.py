@@ -20,7 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import evotune as et
-from evotune.integrations.sklearn import EvolutionSearchCV, to_space
+from evotune.integrations.sklearn import EvolutionSearchCV, _to_space
 
 X, Y = make_classification(120, 6, random_state=0)
 SPACE = {"max_depth": et.Int(1, 8), "min_samples_leaf": et.Int(1, 20, log=True)}
@@ -165,7 +165,7 @@ class TestSearch:
 
 class TestSpaces:
     def test_distributions_of_scipy(self):
-        space, labels = to_space(
+        space, labels = _to_space(
             {
                 "a": stats.loguniform(1e-3, 10),
                 "b": stats.uniform(1, 4),
@@ -221,7 +221,7 @@ class TestSpaces:
             GaussianNB,
             LogisticRegression,
         }
-        domain, labels = to_space({"a": [(1,), (1, 2)], "b": [True, 1]})
+        domain, labels = _to_space({"a": [(1,), (1, 2)], "b": [True, 1]})
         assert domain["a"] == et.Choice("(1,)", "(1, 2)")
         assert labels == {"a": {"(1,)": (1,), "(1, 2)": (1, 2)}, "b": {"True": True, "1": 1}}
 

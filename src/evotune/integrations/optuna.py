@@ -271,10 +271,10 @@ class Sampler(optuna.samplers.BaseSampler):
     """Lets an algorithm of evotune propose in a study of Optuna.
 
     It keeps no state that could be lost: each proposal is stored with its trial, and a sampler in
-    another process, or after a restart, is told all trials of the study. With the same ``seed`` one
-    trial after another goes on exactly as if there had been no restart. Pruned and failed trials
-    count as failed, trials of other samplers and enqueued ones as trials from elsewhere,
-    ``trial.set_constraint`` as constraints.
+    another process, or after a restart, is told all trials of the study. One trial after another,
+    with the same ``seed``, goes on exactly as if there had been no restart, and tries what a
+    `Study` of this seed would. Pruned and failed trials count as failed, trials of other samplers
+    and enqueued ones as trials from elsewhere, ``trial.set_constraint`` as constraints.
 
     Where several trials run at a time, an algorithm with generations does not wait for the rest of
     one, as Optuna cannot: further trials come from what it would propose if the rest had failed.
@@ -387,7 +387,7 @@ class Sampler(optuna.samplers.BaseSampler):
             self._genomes.pop(trial._trial_id, None)
 
     def _propose(self, study: optuna.Study, trial: FrozenTrial) -> Mapping[str, Any]:
-        key = (study.study_name, id(study._storage))
+        key = (study.study_name, study._study_id, id(study._storage))
         if self._told is None or self._told.key != key:
             self._told = _Told(key, self._new(len(study.directions)), study.directions)
         told = self._told
@@ -408,11 +408,12 @@ class Sampler(optuna.samplers.BaseSampler):
 
 def _alike(one: BaseDistribution, other: BaseDistribution) -> bool:
     """Return whether two distributions have the same values on the same scale."""
+    if one == other:
+        return True
     if isinstance(one, CategoricalDistribution) and isinstance(other, CategoricalDistribution):
-        return Choice(list(one.choices)).size == len(other.choices) and all(
-            Choice(list(one.choices)).contains(value) for value in other.choices
-        )
-    return one == other
+        values = Choice(list(one.choices))  # in another order
+        return values.size == len(other.choices) and all(map(values.contains, other.choices))
+    return False
 
 
 class _Told:
@@ -511,13 +512,22 @@ class _Told:
         return Proposal(proposal.genome, parents=proposal.parents)  # it belongs to no generation
 
     def _drawn(self, algorithm: Algorithm, rng: Any) -> Proposal | None:
-        """Ask, again where the params were tried before."""
-        first = proposal = algorithm.ask(rng)
-        for _ in range(REDRAWS if algorithm.traits.duplicates is None else 0):
-            if proposal is None or self.algorithm.space.key(proposal.genome) not in self._keys:
+        """Ask, again where the params were tried before, as a `Study` does."""
+        space = algorithm.space
+        first = algorithm.ask(rng)
+        if first is None or algorithm.traits.duplicates or not self._is_known(first.genome):
+            return first
+        for _ in range(REDRAWS):
+            drawn = algorithm.ask(rng)
+            if drawn is None:
                 break
-            proposal = algorithm.ask(rng)
-        return proposal or first
+            if not self._is_known(drawn.genome):
+                return drawn
+        unseen = space.unseen(first.genome, self._keys, rng)
+        return first if unseen is None else replace(first, genome=unseen)
+
+    def _is_known(self, genome: Mapping[str, Any]) -> bool:
+        return self.algorithm.space.key(genome) in self._keys
 
 
 def _origin(stored: Mapping[str, Any]) -> Origin:

@@ -48,7 +48,7 @@ class EvolutionSearchCV(BaseSearchCV):  # type: ignore[misc]
 
     It takes the place of ``RandomizedSearchCV``: pipelines, several scores, ``n_jobs``,
     ``cv_results_``, ``best_params_`` and all else work as there. With the same ``random_state`` and
-    ``batch_size`` a search is the same again, exactly.
+    ``batch_size`` a search is the same again, exactly, as far as the estimator is.
 
     A candidate that could not be scored (``error_score``) counts for the algorithm as failed. An
     error ends the search only when ``error_score="raise"``, or when none of the first ten
@@ -75,8 +75,9 @@ class EvolutionSearchCV(BaseSearchCV):  # type: ignore[misc]
         random_state: Seed of the search, not of the estimator.
         error_score: Score of a fit that fails, or ``"raise"``.
         return_train_score: Whether ``cv_results_`` has scores on the training data too.
-        batch_size: Candidates that are evaluated together, where the algorithm has no generations
-            (those that have one evaluate it together); by default as many as ``n_jobs`` allows.
+        batch_size: Candidates that are evaluated together, where the algorithm has no generations;
+            where it has, a generation is. By default as many as ``n_jobs`` allows, so that the
+            search depends on that too.
         early_stopping: Score candidates on the first fold first, and on the others only those
             that there reach the median of all before, and of their generation (the median rule of
             Golovin et al., "Google Vizier", 2017, with folds in place of steps). The algorithm is
@@ -189,7 +190,7 @@ class EvolutionSearchCV(BaseSearchCV):  # type: ignore[misc]
             together = option("batch_size", self.batch_size, "[1, inf)", whole=True)
         if flag("early_stopping", self.early_stopping) and hasattr(self.cv, "__next__"):
             raise StudyError("early_stopping=True needs cv= as a list of splits: write list(cv)")
-        space, meant = to_space(self.space)
+        space, meant = _to_space(self.space)
         algorithm = independent(
             type(self).__name__,
             self.algorithm,
@@ -356,7 +357,8 @@ class _Evaluation:
 
     def _lack(self, candidates: Sequence[Mapping[str, Any]]) -> None:
         """Note rows for candidates of which no fit succeeded."""
-        error_score = float(self.search.error_score)
+        given = self.search.error_score
+        error_score = math.nan if given == "raise" else float(given)
         self.search._further += [_Row(params, {}, otherwise=error_score) for params in candidates]
 
     # -- the first fold -----------------------------------------------------------------------
@@ -442,7 +444,7 @@ class _Row:
 def _append(results: dict[str, Any], rows: Sequence[_Row], *, early_stopping: bool) -> None:
     """Add rows behind those of scikit-learn, and rank all of them again as it does."""
     count = len(results["params"])
-    results["params"] = params = [*results["params"], *(row.params for row in rows)]
+    results["params"] = [*results["params"], *(row.params for row in rows)]
     for each in sorted({each for row in rows for each in row.params}):
         results.setdefault(f"param_{each}", _masked(count))
     for name, old in results.items():
@@ -476,7 +478,7 @@ def _extended(old: Any, name: str, rows: Sequence[_Row]) -> Any:
     return column.astype(old.dtype) if is_number else column
 
 
-def to_space(given: Any) -> tuple[Space, dict[str, dict[str, Any]]]:
+def _to_space(given: Any) -> tuple[Space, dict[str, dict[str, Any]]]:
     """Return a space, and by name the values that labels of its genes stand for.
 
     Args:
