@@ -1,6 +1,7 @@
 import pickle
 import warnings
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -369,32 +370,59 @@ class TestFailures:
 
 
 class TestEarlyStopping:
+    SPACE: ClassVar = {"C": stats.loguniform(1e-3, 100), "gamma": stats.loguniform(1e-6, 10)}
+
+    def search(self, **options):
+        settings = {"algorithm": "RandomSearch", "n_iter": 25, "cv": 4, "random_state": 0}
+        return EvolutionSearchCV(SVC(), self.SPACE, **settings | options)
+
     def test_bad_candidates_get_one_fold(self):
-        space = {"C": stats.loguniform(1e-3, 100), "gamma": stats.loguniform(1e-6, 10)}
-        search = EvolutionSearchCV(
-            SVC(),
-            space,
-            algorithm="RandomSearch",
-            n_iter=20,
-            cv=4,
-            early_stopping=True,
-            random_state=0,
-        ).fit(X, Y)
+        search = self.search(early_stopping=True).fit(X, Y)
         results, stopped = search.cv_results_, search.cv_results_["stopped"]
-        assert 5 <= stopped.sum() <= 10
+        assert 5 <= stopped.sum() <= 12
+        assert not stopped[:5].any()
         assert np.isnan(results["mean_test_score"][stopped]).all()
         assert np.isnan(results["split1_test_score"][stopped]).all()
         first = results["split0_test_score"]
-        assert first[stopped].max() < np.median(first) <= first[~stopped].min()
-        assert np.isfinite(results["mean_test_score"][~stopped]).all()
+        assert first[stopped].max() < np.median(first) <= first[5:][~stopped[5:]].min()
         assert (results["rank_test_score"][stopped] == 1 + (~stopped).sum()).all()
         assert not stopped[search.best_index_]
         assert [p["C"] for p in results["params"]] == list(results["param_C"])
         assert results["param_C"].dtype == float
+        assert [p["C"] for p in results["params"]] == [t.params["C"] for t in search.study_.trials]
         # The algorithm hears what may be expected of all folds.
         gain = np.mean(results["mean_test_score"][~stopped] - first[~stopped])
-        told = sorted(t.metrics["score"] for t in search.study_.trials if t.metrics["stopped"])
-        np.testing.assert_allclose(told, sorted(first[stopped] + gain))
+        told = np.array([t.metrics["score"] for t in search.study_.trials])
+        np.testing.assert_allclose(told[stopped], first[stopped] + gain)
+        np.testing.assert_array_equal(told[~stopped], results["mean_test_score"][~stopped])
+
+    def test_the_others_are_scored_as_without_it(self):
+        options = {"return_train_score": True, "scoring": ["f1", "accuracy"], "refit": "f1"}
+        with_it = self.search(early_stopping=True, **options).fit(X, Y)
+        without = self.search(**options).fit(X, Y)
+        on_all = ~with_it.cv_results_["stopped"]
+        for name, column in without.cv_results_.items():
+            if name.startswith(("mean_t", "std_t", "split", "param_")):
+                ours = with_it.cv_results_[name][on_all]
+                np.testing.assert_allclose(ours.astype(float), column[on_all].astype(float))
+        assert (np.isfinite(with_it.cv_results_["std_fit_time"]) == on_all).all()
+        assert with_it.best_score_ == without.best_score_
+
+    def test_no_fold_is_fitted_twice(self):
+        fits = []
+
+        class Counted(SVC):
+            def fit(self, x, y):
+                fits.append(self.C)
+                return super().fit(x, y)
+
+        search = self.search(early_stopping=True, refit=False).set_params(estimator=Counted())
+        stopped = search.fit(X, Y).cv_results_["stopped"]
+        assert len(fits) == stopped.sum() + 4 * (~stopped).sum()
+
+    def test_one_fold_is_too_few(self):
+        with pytest.raises(et.errors.StudyError, match="two folds or more"):
+            self.search(early_stopping=True, cv=ShuffleSplit(1)).fit(X, Y)
 
     def test_the_first_candidates_are_not_stopped(self):
         search = tree(early_stopping=True, n_iter=5, batch_size=1, algorithm="Hybrid").fit(X, Y)

@@ -78,14 +78,14 @@ class EvolutionSearchCV(BaseSearchCV):  # type: ignore[misc]
         batch_size: Candidates that are evaluated together, where the algorithm has no generations;
             where it has, a generation is. By default as many as ``n_jobs`` allows, so that the
             search depends on that too.
-        early_stopping: Score candidates on the first fold first, and on the others only those
-            that there reach the median of all before, and of their generation (the median rule of
-            Golovin et al., "Google Vizier", 2017, with folds in place of steps). The algorithm is
-            told of a stopped candidate its score on the first fold, plus what candidates gained on
-            average from the first fold to the mean of all. In ``cv_results_`` stopped candidates
-            come last, with ``stopped`` True: their first split has its score, the other splits,
-            mean and standard deviation are NaN, their rank is the last, and their times are those
-            of one fit. Those that go on are fitted to the first fold twice.
+        early_stopping: Score candidates on the first fold, and on the others only those that there
+            reach the median of all before and of their generation; the first five are scored on
+            all (the median rule of Golovin et al., "Google Vizier", 2017, with folds in place of
+            steps). The algorithm is told of a stopped candidate its score on the first fold, plus
+            what the others gained on average from the first fold to the mean of all. In
+            ``cv_results_`` a stopped candidate has True in the column ``stopped``, its score in the
+            first split, and NaN in the other splits, the mean and the standard deviation; its rank
+            is the last, and its times are those of one fit.
         storage: None keeps the study in memory; a path or URL keeps it there as `Study` does. A
             search of the same ``name`` then goes on: earlier candidates count as part of
             ``n_iter``, and the algorithm learns from them. Of these ``cv_results_`` has the best
@@ -95,7 +95,7 @@ class EvolutionSearchCV(BaseSearchCV):  # type: ignore[misc]
 
     Attributes:
         study_: The closed `Study`, with ``trials``, ``importance()`` and ``report(path)``.
-        cv_results_: As in scikit-learn. Batches of which every fit failed come behind the others.
+        cv_results_: As in scikit-learn, in the order in which candidates were proposed.
 
     Raises:
         SpaceError: A parameter has values or a distribution without a counterpart here.
@@ -163,21 +163,18 @@ class EvolutionSearchCV(BaseSearchCV):  # type: ignore[misc]
         """
         self.__dict__.pop("study_", None)  # it would travel to every worker
         self._data = X, y, params
-        self._further: list[_Row] = []  # rows of cv_results_ that scikit-learn lacks
         try:
             super().fit(X, y, **params)
-            if self._further or self.early_stopping:
-                _append(self.cv_results_, self._further, early_stopping=self.early_stopping)
         finally:
-            del self._data, self._further
+            del self._data
         return self
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: during a fit workers get the data by themselves."""
         state = super().__getstate__()
-        return {name: value for name, value in state.items() if name not in ("_data", "_further")}
+        return {name: value for name, value in state.items() if name != "_data"}
 
-    def _run_search(self, evaluate_candidates: Callable[..., Mapping[str, Any]]) -> None:
+    def _run_search(self, evaluate_candidates: Callable[..., dict[str, Any]]) -> None:
         metric = self.refit if isinstance(self.refit, str) else "score"
         if metric == "score" and isinstance(self.scoring, list | tuple | set | dict):
             raise StudyError(
@@ -238,7 +235,7 @@ class _Evaluation:
     def __init__(
         self,
         search: EvolutionSearchCV,
-        evaluate: Callable[..., Mapping[str, Any]],
+        evaluate: Callable[..., dict[str, Any]],
         study: Study,
         meant: Mapping[str, Mapping[str, Any]],
     ) -> None:
@@ -249,8 +246,9 @@ class _Evaluation:
         self._metric = study.objectives.needed[0]
         # Splits that are drawn anew at each call are drawn once.
         self._cv = _SameSplits(search.cv) if hasattr(search.cv, "split") else None
-        self._results: Mapping[str, Any] | None = None
-        self._rows: dict[int, _Row] = {}  # of the last batch, on the first fold
+        self._results: dict[str, Any] | None = None  # which scikit-learn goes on with
+        self._numbers: list[int] = []  # trials of its rows
+        self._rows: list[_Row] = []  # further rows
         self._error: ValueError = StudyError(f"no candidate of study {study.name!r} has a score")
 
     def again(self) -> None:
@@ -259,7 +257,7 @@ class _Evaluation:
         if not done:
             return
         best = max(done, key=lambda trial: trial.metrics[self._metric])
-        now = self._scores([self._params(best)])[0].get(self._metric, math.nan)
+        now = self._metrics(self._on_all_folds([best])[0]).get(self._metric, math.nan)
         before = best.metrics[self._metric]
         if not math.isclose(now, before, rel_tol=1e-6, abs_tol=1e-9):
             log.warning(
@@ -271,75 +269,74 @@ class _Evaluation:
 
     def __call__(self, batch: Sequence[Trial]) -> None:
         """Score trials, and tell the study."""
-        first: dict[int, float] = {}
-        stopped: set[int] = set()
+        whole = len(batch)
         if self.search.early_stopping:
-            first = self._first_fold(batch)
-            stopped = self._below_median(first)
-            batch = [t for t in batch if t.number in first and t.number not in stopped]
-        scores = self._scores([self._params(trial) for trial in batch]) if batch else []
-        for trial, metrics in zip(batch, scores, strict=True):
-            if metrics and trial.number in first:
-                metrics |= {"first_fold": first[trial.number], "stopped": 0.0}
-            self.study.tell(trial, metrics or Failed(_NO_SCORE))
-        gain = self._gain() if stopped else 0.0
-        for number in sorted(stopped):
-            score = first[number]
-            self.search._further.append(self._rows[number])
-            metrics = {self._metric: score + gain, "first_fold": score, "stopped": 1.0}
-            self.study.tell(number, metrics)
+            whole = max(STARTUP - len(self._first_folds()), 0)
+        rest = batch[whole:]
+        self._at_once(batch[:whole])
+        if self._results is None:  # nothing yet to be compared with
+            self._at_once(rest)
+        elif rest:
+            self._fold_by_fold(rest)
         if self._results is None and self.study.counts.get("failed", 0) >= HOPELESS:
             raise self._error
 
     def end(self) -> None:
-        """Say what scikit-learn would say after each batch.
+        """Complete the results with which scikit-learn goes on, and say once what they lack.
 
         Raises:
             ValueError: No candidate could be scored.
         """
         if self._results is None:
             raise self._error
+        stopped = _complete(self._results, self._numbers, self._rows)
         for name, values in self._results.items():
-            if name.startswith(("mean_test_", "mean_train_")) and not np.isfinite(values).all():
+            known = values if name == "params" else values[~stopped]
+            if name.startswith(("mean_test_", "mean_train_")) and not np.isfinite(known).all():
                 kind = name.split("_")[1]
                 text = f"One or more of the {kind} scores are non-finite: {values}"
                 warnings.warn(text, UserWarning, stacklevel=2)
+        if self.search.early_stopping:
+            self._results["stopped"] = stopped
 
     def _params(self, trial: Trial) -> dict[str, Any]:
         params = thawed(trial.params)
         return {n: self._meant[n][v] if n in self._meant else v for n, v in params.items()}
 
-    # -- all folds ----------------------------------------------------------------------------
+    def _tell(self, trial: Trial, columns: Mapping[str, float]) -> None:
+        metrics = self._metrics(columns)
+        if metrics and self.search.early_stopping:
+            metrics |= {"first_fold": columns[f"split0_test_{self._name(columns)}"], "stopped": 0.0}
+        self.study.tell(trial, metrics or Failed(_NO_SCORE))
 
-    def _scores(self, candidates: list[dict[str, Any]]) -> list[dict[str, float]]:
-        """Score candidates on all folds; nothing stands for one that has no score."""
-        cv = {} if self._cv is None else {"cv": self._cv}
-        results = self._tried(lambda: self._evaluate(candidates, **cv))
-        if results is None:
-            self._lack(candidates)
-            return [{} for _ in candidates]
-        self._results = results
-        own = f"mean_test_{self._metric}"
-        own = own if own in results else "mean_test_score"
-        if own not in results:
-            names = [n.removeprefix("mean_test_") for n in results if n.startswith("mean_test_")]
-            raise StudyError(
-                "with several scores the search maximises the one that refit names: write "
-                f"refit={names[0]!r}; got refit={self.search.refit!r}"
-            )
-        columns = {
-            n.removeprefix("mean_test_"): v for n, v in results.items() if n.startswith("mean_test")
+    def _metrics(self, columns: Mapping[str, float]) -> dict[str, float]:
+        """Return the metrics of a row of results; nothing where it has no score."""
+        if not columns:
+            return {}
+        own = self._name(columns)
+        means = {
+            n.removeprefix("mean_test_"): v
+            for n, v in columns.items()
+            if n.startswith("mean_test_")
         }
-        columns.pop(own.removeprefix("mean_test_"))
-        folds = sum(n.startswith("split") and n.endswith(own[4:]) for n in results)
-        columns[self._metric] = results[own]
-        columns["train_seconds"] = folds * results["mean_fit_time"]
-        columns["evaluation_seconds"] = folds * results["mean_score_time"]
-        rows = [
-            {name: float(column[k]) for name, column in columns.items()}
-            for k in range(-len(candidates), 0)
-        ]
-        return [row if math.isfinite(row[self._metric]) else {} for row in rows]
+        score = means.pop(own)
+        folds = sum(n.startswith("split") and n.endswith(f"_test_{own}") for n in columns)
+        times = {
+            "train_seconds": folds * columns["mean_fit_time"],
+            "evaluation_seconds": folds * columns["mean_score_time"],
+        }
+        return {**means, **times, self._metric: score} if math.isfinite(score) else {}
+
+    def _name(self, columns: Mapping[str, float]) -> str:
+        """Return under which name the score to maximise stands there."""
+        names = [n.removeprefix("mean_test_") for n in columns if n.startswith("mean_test_")]
+        for name in (self._metric, "score"):
+            if name in names:
+                return name
+        raise StudyError(
+            "with several scores the search maximises the one that refit names: write "
+            f"refit={names[0]!r}; got refit={self.search.refit!r}"
+        )
 
     def _tried(self, evaluate: Callable[[], Any]) -> Any:
         """Return what is evaluated, or None where every fit has failed and that is allowed."""
@@ -355,57 +352,100 @@ class _Evaluation:
         warnings.warn(str(self._error), FitFailedWarning, stacklevel=2)
         return None
 
-    def _lack(self, candidates: Sequence[Mapping[str, Any]]) -> None:
+    def _lack(self, trials: Sequence[Trial]) -> None:
         """Note rows for candidates of which no fit succeeded."""
         given = self.search.error_score
-        error_score = math.nan if given == "raise" else float(given)
-        self.search._further += [_Row(params, {}, otherwise=error_score) for params in candidates]
+        score = math.nan if given == "raise" else float(given)
+        self._rows += [_Row(t.number, self._params(t), {}, otherwise=score) for t in trials]
 
-    # -- the first fold -----------------------------------------------------------------------
+    # -- all folds at once --------------------------------------------------------------------
 
-    def _first_fold(self, batch: Sequence[Trial]) -> dict[int, float]:
-        """Return scores on the first fold by trial; tell the study of those that have none."""
+    def _at_once(self, trials: Sequence[Trial]) -> None:
+        for trial, columns in zip(trials, self._on_all_folds(trials), strict=True):
+            self._tell(trial, columns)
+
+    def _on_all_folds(self, trials: Sequence[Trial]) -> list[dict[str, float]]:
+        """Return rows of results; nothing for a trial of which no fit succeeded."""
+        if not trials:
+            return []
+        cv = {} if self._cv is None else {"cv": self._cv}
+        candidates = [self._params(trial) for trial in trials]
+        results = self._tried(lambda: self._evaluate(candidates, **cv))
+        if results is None:
+            self._lack(trials)
+            return [{} for _ in trials]
+        self._results = results
+        self._numbers += [trial.number for trial in trials]
+        return _rows_of(results, len(trials))
+
+    # -- the first fold first -----------------------------------------------------------------
+
+    def _first_folds(self) -> list[float]:
+        """Return the scores on the first fold of all trials so far."""
+        return [t.metrics["first_fold"] for t in self.study.trials if "first_fold" in t.metrics]
+
+    def _fold_by_fold(self, trials: Sequence[Trial]) -> None:
+        """Score trials on the first fold, and on the others those that reach the median there."""
+        folds = self._folds()
+        first = self._alone(trials, slice(0, 1))
+        scores = {n: columns[f"mean_test_{self._name(columns)}"] for n, columns in first.items()}
+        scores = {n: score for n, score in scores.items() if math.isfinite(score)}
+        failed = [trial for trial in trials if trial.number not in scores]
+        self._lack(failed)
+        for trial in failed:
+            self.study.tell(trial, Failed(_NO_SCORE))
+        if not scores:
+            return
+        bar = np.median([*self._first_folds(), *scores.values()])
+        further = [t for t in trials if t.number in scores and scores[t.number] >= bar]
+        others = self._alone(further, slice(1, None))
+        for trial in further:
+            columns = _joined(first[trial.number], others.get(trial.number, {}), folds - 1)
+            self._rows.append(_Row(trial.number, self._params(trial), columns))
+            self._tell(trial, columns)
+        gain = self._gain()
+        for trial in trials:
+            if trial.number in scores and scores[trial.number] < bar:
+                score, columns = scores[trial.number], first[trial.number]
+                known = {n: v for n, v in columns.items() if n in _TIMES or n.startswith("split")}
+                self._rows.append(_Row(trial.number, self._params(trial), known, stopped=True))
+                metrics = {self._metric: score + gain, "first_fold": score, "stopped": 1.0}
+                self.study.tell(trial, metrics)
+
+    def _folds(self) -> int:
+        """Return how many folds there are.
+
+        Raises:
+            StudyError: There is one only, so that nothing can be stopped after it.
+        """
+        names = list(self._results or ())
+        own = self._name(dict.fromkeys(names, 0.0))
+        folds = sum(bool(re.fullmatch(rf"split\d+_test_{re.escape(own)}", n)) for n in names)
+        if folds < 2:
+            raise StudyError("early_stopping=True needs two folds or more, such as cv=5")
+        return folds
+
+    def _alone(self, trials: Sequence[Trial], part: slice) -> dict[int, dict[str, float]]:
+        """Return results on some of the splits, by number of the trial; nothing if all fail."""
+        if not trials:
+            return {}
         search, (X, y, params) = self.search, self.search._data
-        candidates = [self._params(trial) for trial in batch]
         cv = self._cv or check_cv(search.cv, y, classifier=is_classifier(search.estimator))
         alone = GridSearchCV(
             clone(search.estimator),
-            [{name: [value] for name, value in each.items()} for each in candidates],
+            [{n: [value] for n, value in self._params(trial).items()} for trial in trials],
             scoring=search.scoring,
             n_jobs=search.n_jobs,
             refit=False,
-            cv=_FirstSplit(cv),
+            cv=_SomeSplits(cv, part),
             pre_dispatch=search.pre_dispatch,
             error_score=search.error_score,
+            return_train_score=search.return_train_score,
         )
         if self._tried(lambda: alone.fit(X, y, **params)) is None:
-            self._lack(candidates)
-            for trial in batch:
-                self.study.tell(trial, Failed(_NO_SCORE))
             return {}
-        results = alone.cv_results_
-        own = f"mean_test_{self._metric}"
-        scores = results[own if own in results else "mean_test_score"]
-        columns = {n: v for n, v in results.items() if n.startswith(("split0_test_", *_TIMES))}
-        found = {}
-        for k, trial in enumerate(batch):
-            if math.isfinite(scores[k]):
-                found[trial.number] = float(scores[k])
-                row = {name: float(column[k]) for name, column in columns.items()}
-                self._rows[trial.number] = _Row(candidates[k], row, stopped=True)
-            else:
-                self._lack([candidates[k]])
-                self.study.tell(trial, Failed(_NO_SCORE))
-        return found
-
-    def _below_median(self, first: Mapping[int, float]) -> set[int]:
-        """Return the numbers of the trials that are stopped."""
-        earlier = [t.metrics["first_fold"] for t in self.study.trials if "first_fold" in t.metrics]
-        known = [*earlier, *first.values()]
-        if len(known) <= STARTUP:
-            return set()
-        bar = float(np.median(known))
-        return {number for number, score in first.items() if score < bar}
+        rows = _rows_of(alone.cv_results_, len(trials))
+        return {trial.number: row for trial, row in zip(trials, rows, strict=True)}
 
     def _gain(self) -> float:
         """Return by how much the mean of all folds lies above the first fold, on average."""
@@ -417,17 +457,52 @@ class _Evaluation:
         return float(np.mean(gains)) if gains else 0.0
 
 
+def _rows_of(results: Mapping[str, Any], count: int) -> list[dict[str, float]]:
+    """Return the numbers of the last rows of results, by name of the column."""
+    numbers = {n: v for n, v in results.items() if n.startswith(("mean_", "std_", "split"))}
+    return [{n: float(v[k]) for n, v in numbers.items()} for k in range(-count, 0)]
+
+
+def _joined(
+    first: Mapping[str, float], others: Mapping[str, float], count: int
+) -> dict[str, float]:
+    """Return a row on all splits from that on the first one and that on the others.
+
+    Args:
+        first: Of the first split.
+        others: Of the others, numbered from 0; empty where all of their fits failed.
+        count: How many others there are.
+    """
+    joined: dict[str, float] = {}
+    for name in [name.removeprefix("mean_") for name in first if name.startswith("mean_")]:
+        if name in ("fit_time", "score_time"):
+            mean, square = first[f"mean_{name}"], first[f"mean_{name}"] ** 2
+            rest = others.get(f"mean_{name}", math.nan)
+            square += count * (rest**2 + others.get(f"std_{name}", math.nan) ** 2)
+            mean = (mean + count * rest) / (count + 1)
+            joined[f"mean_{name}"] = mean
+            joined[f"std_{name}"] = math.sqrt(max(square / (count + 1) - mean**2, 0.0))
+            continue
+        splits = [first[f"split0_{name}"]]
+        splits += [others.get(f"split{k}_{name}", math.nan) for k in range(count)]
+        joined |= {f"split{k}_{name}": value for k, value in enumerate(splits)}
+        joined |= {f"mean_{name}": float(np.mean(splits)), f"std_{name}": float(np.std(splits))}
+    return joined
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """A row of ``cv_results_`` that scikit-learn has not made.
 
     Attributes:
+        number: Number of the trial.
         params: The candidate.
         columns: What is known of it.
         stopped: True when it was stopped after the first fold.
         otherwise: What stands for all scores that are not known.
     """
 
+    number: int
     params: Mapping[str, Any]
     columns: Mapping[str, float]
     stopped: bool = False
@@ -441,24 +516,37 @@ class _Row:
         return self.otherwise if "_test_" in name or "_train_" in name else math.nan
 
 
-def _append(results: dict[str, Any], rows: Sequence[_Row], *, early_stopping: bool) -> None:
-    """Add rows behind those of scikit-learn, and rank all of them again as it does."""
-    count = len(results["params"])
-    results["params"] = [*results["params"], *(row.params for row in rows)]
+def _complete(results: dict[str, Any], numbers: Sequence[int], rows: Sequence[_Row]) -> Any:
+    """Add rows to those of scikit-learn, all in the order of trials, and rank all as it does.
+
+    Args:
+        results: Results so far; they are changed.
+        numbers: Trials of their rows.
+        rows: Further rows.
+
+    Returns:
+        Which rows were stopped, shape ``(rows,)``.
+    """
+    stopped = np.array([False] * len(numbers) + [row.stopped for row in rows])
+    if not rows:
+        return stopped
+    order = np.argsort([*numbers, *(row.number for row in rows)], kind="stable")
+    params = [*results["params"], *(row.params for row in rows)]
     for each in sorted({each for row in rows for each in row.params}):
-        results.setdefault(f"param_{each}", _masked(count))
+        results.setdefault(f"param_{each}", _masked(len(numbers)))
     for name, old in results.items():
         if name.startswith("param_"):
-            results[name] = _extended(old, name.removeprefix("param_"), rows)
+            results[name] = _extended(old, name.removeprefix("param_"), rows)[order]
         elif name.startswith(("mean_", "std_", "split")):
-            results[name] = np.append(old, [row.column(name) for row in rows])
+            results[name] = np.append(old, [row.column(name) for row in rows])[order]
+    results["params"] = [params[k] for k in order]
     for name in [name for name in results if name.startswith("rank_test_")]:
         means = results[name.replace("rank", "mean", 1)]
-        worst = np.nanmin(means) - 1
-        ranks = rankdata(-np.where(np.isnan(means), worst, means), method="min")
-        results[name] = ranks.astype(np.int32)
-    if early_stopping:
-        results["stopped"] = np.array([False] * count + [row.stopped for row in rows])
+        if not np.isnan(means).all():
+            means = np.where(np.isnan(means), np.nanmin(means) - 1, means)
+        ranks = rankdata(-means, method="min", nan_policy="omit")
+        results[name] = np.nan_to_num(ranks, nan=1).astype(np.int32)
+    return stopped[order]
 
 
 def _masked(count: int) -> Any:
@@ -569,11 +657,15 @@ class _SameSplits:
         return int(self.cv.get_n_splits(*data, **params))
 
 
-class _FirstSplit(_SameSplits):
-    """The first split of another splitter."""
+class _SomeSplits(_SameSplits):
+    """Some of the splits of another splitter."""
+
+    def __init__(self, cv: Any, part: slice) -> None:
+        super().__init__(cv)
+        self.part = part
 
     def split(self, *data: Any, **params: Any) -> list[Any]:
-        return super().split(*data, **params)[:1]
+        return super().split(*data, **params)[self.part]
 
     def get_n_splits(self, *data: Any, **params: Any) -> int:
-        return 1
+        return len(range(super().get_n_splits(*data, **params))[self.part])
