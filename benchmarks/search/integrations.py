@@ -5,9 +5,10 @@
 
 Optuna: two test functions of six genes, two continuous, two ordinal, two choices (`functions.py`),
 with the minimum 0 at another place for every seed, 60 trials, 10 seeds. TPE is the default of
-Optuna 5, multivariate. scikit-learn: a support vector machine on one half of Digits, 30
-candidates, 5 folds, tested on the other half, 5 seeds that also split the data; the CPU time is
-that of a whole search, its last fit included. Cost: CPU time of a proposal of `Genetic` inside Optuna, after so many trials, beside TPE.
+Optuna 5, multivariate. scikit-learn: a support vector machine on one half of Digits, tested on the
+other, 30 candidates, 5 folds, 5 seeds that also split the data; the CPU time is that of a whole
+search, its last fit included. Cost: CPU time of a trial of `Genetic` inside Optuna, after so many
+others, beside TPE.
 """
 
 import argparse
