@@ -202,6 +202,8 @@ class TestImport:
         def two(trial):
             x = trial.suggest_float("x", 0, 1)
             trial.set_user_attr("size", x)
+            trial.set_user_attr("commit", "abc")
+            trial.set_user_attr("curve", [1, 2])
             return x, x**2
 
         source.optimize(two, n_trials=5)
@@ -212,6 +214,7 @@ class TestImport:
         import_study(source, study)
         for ours, theirs in zip(study.trials, source.trials, strict=True):
             assert ours.values == (-theirs.values[0], theirs.values[1])
+            assert ours.notes == {"commit": "abc"}
             assert (ours.violation > 0) == (theirs.params["x"] > 0.5)
 
     @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def import_study(source: "optuna.Study", study: Study) -> list[Trial]:
     """Add the finished trials of a study of Optuna to a study; the algorithm learns from them.
 
     Values go to the objectives in their order; numbers among the user attributes go along as
-    metrics, such as those that a `Constraint` needs. What the study has already, with the same
+    metrics, such as those that a `Constraint` needs, and texts as notes. What the study has already, with the same
     params and values, is not added again. One line of the log says how many trials were left out,
     and why: pruned and failed ones, and those whose params do not lie in the space.
 
@@ -228,15 +228,15 @@ _KNOWN = "there already"
 _OUTSIDE = "with params that do not lie in the space"
 
 
-def _metrics(trial: FrozenTrial, study: Study) -> dict[str, float] | None:
-    """Return the metrics of a finished trial, None for one without values."""
+def _metrics(trial: FrozenTrial, study: Study) -> dict[str, Any] | None:
+    """Return the metrics of a finished trial and its texts, None for one without values."""
     values = trial.values
     if trial.state != TrialState.COMPLETE or not all(map(math.isfinite, values)):
         return None
     attributes = {
-        name: float(value)
+        name: value
         for name, value in trial.user_attrs.items()
-        if isinstance(value, Real) and not isinstance(value, bool)
+        if isinstance(value, Real | str) and not isinstance(value, bool)
     }
     return attributes | dict(zip(study.objectives.needed, values, strict=False))
 
