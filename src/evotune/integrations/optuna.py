@@ -167,9 +167,10 @@ def import_study(source: "optuna.Study", study: Study) -> list[Trial]:
     """Add the finished trials of a study of Optuna to a study; the algorithm learns from them.
 
     Values go to the objectives in their order; numbers among the user attributes go along as
-    metrics, such as those that a `Constraint` needs, and texts as notes. What the study has already, with the same
-    params and values, is not added again. One line of the log says how many trials were left out,
-    and why: pruned and failed ones, and those whose params do not lie in the space.
+    metrics, such as those that a `Constraint` needs, and texts as notes. What the study has
+    already, with the same params and values, is not added again. One line of the log says how many
+    trials were left out, and why: pruned and failed ones, and those whose params do not lie in the
+    space.
 
     Args:
         source: The study of Optuna.
