@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import sklearn
 from joblib import parallel_config
 from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -12,7 +13,7 @@ from sklearn.datasets import load_digits, make_classification
 from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import KFold, ShuffleSplit
+from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -419,6 +420,13 @@ class TestEarlyStopping:
         search = self.search(early_stopping=True, refit=False).set_params(estimator=Counted())
         stopped = search.fit(X, Y).cv_results_["stopped"]
         assert len(fits) == stopped.sum() + 4 * (~stopped).sum()
+
+    @pytest.mark.parametrize("routing", [False, True])
+    def test_groups_reach_the_splitter(self, routing):
+        with sklearn.config_context(enable_metadata_routing=routing):
+            search = self.search(early_stopping=True, n_iter=8, cv=GroupKFold(4))
+            search.fit(X, Y, groups=np.arange(len(Y)) // 10)
+        assert np.isfinite(search.best_score_)
 
     def test_one_fold_is_too_few(self):
         with pytest.raises(et.errors.StudyError, match="two folds or more"):
