@@ -46,7 +46,11 @@ def test_every_public_name_is_there(name):
     assert name in dir(evotune)
 
 
-MODULES = [name for name in evotune.__all__ if isinstance(getattr(evotune, name), ModuleType)]
+MODULES = [
+    name
+    for name in evotune.__all__
+    if isinstance(getattr(evotune, name), ModuleType) and name != "integrations"
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -59,14 +63,26 @@ def test_completion_offers_what_a_public_module_defines(name):
     assert dir(module)
 
 
+def test_integrations_are_imported_when_they_are_used():
+    files = (ROOT / "src/evotune/integrations").glob("*.py")
+    assert dir(evotune.integrations) == sorted(f.stem for f in files if f.stem != "__init__")
+    loaded = modules_after("import evotune as et; dir(et.integrations)")
+    assert "evotune.integrations" in loaded
+    assert not loaded.intersection({*HEAVY, "optuna", "lightning", "evotune.study.study"})
+    code = "import evotune as et; et.integrations.sklearn.EvolutionSearchCV is et.EvolutionSearchCV"
+    assert "evotune.integrations.sklearn" in modules_after(code)
+    with pytest.raises(AttributeError, match="no attribute 'keras'"):
+        _ = evotune.integrations.keras
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Genetics'"):
         _ = evotune.Genetics
 
 
 def test_the_note_of_a_proposal_is_private_to_its_algorithm():
-    """What others may read is `Trial.origin`; the engine and the storages hand notes on."""
-    handing_on = {"study/engine.py", "storage/tables.py"}
+    """What others may read is `Trial.origin`; what stores trials hands notes on."""
+    handing_on = {"study/engine.py", "storage/tables.py", "integrations/optuna.py", "trial.py"}
     package = ROOT / "src/evotune"
     readers = {
         str(path.relative_to(package))

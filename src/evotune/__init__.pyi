@@ -4,6 +4,7 @@ A line is ``from MODULE import NAME as PUBLIC``; `evotune` loads each name when 
 """
 
 from evotune import errors as errors
+from evotune import integrations as integrations
 from evotune import protocols as protocols
 from evotune import proxies as proxies
 from evotune import report as report
@@ -54,6 +55,7 @@ from evotune.evolution.stopping import PercentileStopping as PercentileStopping
 from evotune.execution.inline import InlineExecutor as InlineExecutor
 from evotune.execution.processes import ProcessExecutor as ProcessExecutor
 from evotune.execution.stacked import StackedExecutor as StackedExecutor
+from evotune.integrations.sklearn import EvolutionSearchCV as EvolutionSearchCV
 from evotune.objectives import Constraint as Constraint
 from evotune.objectives import Objective as Objective
 from evotune.objectives import WeightedSum as WeightedSum

@@ -402,6 +402,21 @@ class Weights(Protocol):
         """Hand over the snapshot, as a file if one is due, and return its record."""
 
 
+class _DeclaredError(TaskError, AttributeError):
+    """A param is suggested as in Optuna; as an AttributeError, ``hasattr`` says that it cannot."""
+
+
+def _declared(method: str, domain: str) -> Any:
+    def refuse(trial: "RunningTrial") -> NoReturn:
+        raise _DeclaredError(
+            f"trial.{method}(...) is of Optuna; here genes are declared before the search, as in "
+            f"et.Space(x={domain}), and the function reads trial.params['x']; this trial has "
+            f"{', '.join(map(repr, trial.params)) or 'no params'}"
+        )
+
+    return property(refuse)
+
+
 class RunningTrial:
     """The handle that an evaluate function receives.
 
@@ -448,6 +463,10 @@ class RunningTrial:
 
     def __repr__(self) -> str:
         return f"RunningTrial(number={self.number}, params={self.params})"
+
+    suggest_float = _declared("suggest_float", "et.Float(1e-4, 1.0, log=True)")
+    suggest_int = _declared("suggest_int", "et.Int(1, 9)")
+    suggest_categorical = _declared("suggest_categorical", "et.Choice('a', 'b')")
 
     @property
     def device(self) -> str:

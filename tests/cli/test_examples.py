@@ -102,6 +102,16 @@ def test_a_network_is_pruned(tmp_path, here):
     assert (tmp_path / "pruned.html").exists()
 
 
+def test_a_search_of_scikit_learn(here):
+    assert here("11_scikit_learn.py").startswith("accuracy 0.9")
+
+
+def test_optuna(here):
+    pytest.importorskip("optuna")
+    words = here("12_optuna.py").split()
+    assert float(words[3]) <= float(words[1].rstrip(",")) < 0.5
+
+
 def test_command_line(tmp_path):
     for name in ("03_command_line.toml", "03_train.py"):
         shutil.copy(EXAMPLES / name, tmp_path)

@@ -1,7 +1,9 @@
 """Algorithms by name, and the rule that picks one."""
 
+import copy
 import logging
 import math
+from collections.abc import Callable
 from typing import Any
 
 import evotune
@@ -117,3 +119,59 @@ def named(name: str, space: Space, **options: Any) -> Algorithm:
     except TypeError as error:
         raise AlgorithmError(f"{name}: {error}") from None
     return algorithm
+
+
+def independent(
+    owner: str,
+    given: str | Algorithm | Callable[[Space], Algorithm],
+    space: Space,
+    *,
+    trials: int | None = None,
+    objectives: int = 1,
+    workers: int = 1,
+) -> Algorithm:
+    """Return a new algorithm whose trials all start afresh, given in one of several ways.
+
+    Args:
+        owner: What it is for, as the errors write it.
+        given: ``"auto"``, the name of a search algorithm, a function of the space that makes one,
+            or an algorithm on this space, of which a copy is returned.
+        space: What may be searched.
+        trials: As for `auto`.
+        objectives: As for `auto`.
+        workers: As for `auto`.
+
+    Raises:
+        AlgorithmError: It is none of these, has another space, or its trials go on from the
+            weights of others or have budgets.
+    """
+    if given == "auto":
+        algorithm = auto(space, trials=trials, objectives=objectives, workers=workers)
+    else:
+        algorithm = _made(owner, given, space)
+    if algorithm.space != space:
+        raise AlgorithmError(f"{owner}: {algorithm!r} searches another space than {space!r}")
+    if algorithm.traits.inherits or algorithm.traits.budgets:
+        raise AlgorithmError(
+            f"{owner}: {algorithm!r} trains for budgets or goes on from weights, but here every "
+            'trial is trained afresh and to the end; write algorithm="auto", "Genetic" or another '
+            "search"
+        )
+    return algorithm
+
+
+def _made(owner: str, given: Any, space: Space) -> Algorithm:
+    if isinstance(given, str):
+        return named(given, space)
+    if hasattr(given, "ask") and not isinstance(given, type):
+        algorithm: Any = copy.deepcopy(given)
+    else:
+        algorithm = given(space) if callable(given) else None
+    if not (hasattr(algorithm, "ask") and hasattr(algorithm, "tell")):
+        raise AlgorithmError(
+            f'{owner}: algorithm is "auto", the name of one such as "Genetic", an algorithm on the '
+            "same space, or a function of the space such as "
+            f"functools.partial(Genetic, population_size=8); got {given!r}"
+        )
+    made: Algorithm = algorithm
+    return made
