@@ -115,7 +115,7 @@ def _parallel(data: StudyData) -> Section:
         "an axis to keep only the lines through that range, drag an axis by its name to move it."
         + level
         + _ages(data),
-        figures.parallel_coordinates(data),
+        figures.parallel(data),
         notes=(*_first_only(data), *_thinned(data, TRIALS_AT_MOST), *_capped(data, AXES_AT_MOST)),
     )
 
@@ -184,7 +184,7 @@ def _family(data: StudyData) -> Section | None:
         f"The star is the best trial and the points linked to it are its {len(line) - 1:,} "
         f"ancestors; the orange line goes back through {back}. Hover over a trial to see which "
         "genes changed.",
-        figures.family_tree(data),
+        figures.family(data),
         notes=(cut,) if len(line) == FAMILY_AT_MOST else (),
     )
 
@@ -327,7 +327,7 @@ def _curves(data: StudyData) -> Section:
         f"How the members trained: {_metric(data)}",
         "Each grey line joins a trial to the donor of its weights. A line ends where a member was "
         "replaced and forks where one was copied. The orange line leads to the best trial.",
-        figures.learning_curves(data),
+        figures.curves(data),
         notes=(cut,) if len(data.done) > EDGES_AT_MOST else (),
     )
 
