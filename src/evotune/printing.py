@@ -1,7 +1,11 @@
-"""What may be printed: texts of a database or a user that can do no harm where they are shown."""
+"""What is printed: values as short text, tables for notebooks, and texts that can do no harm."""
 
 import logging
+import math
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
 
 # Control characters but for tab and new line, what turns the direction of writing, separators
 # that end a line, and halves of characters, which no file and no terminal takes.
@@ -43,3 +47,110 @@ class _Printable(logging.Filter):
 
 
 logging.getLogger("evotune").addFilter(_Printable())
+
+
+# -- values ---------------------------------------------------------------------------------------
+
+_BLOCK = "block"  # what a record of a layer calls its kind, see `evotune.space.chain`
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """Return a param's or metric's value as short text.
+
+    Args:
+        value: Floats are shown with about so many digits, lists of layers as `layers_text` does.
+        digits: How many.
+    """
+    if isinstance(value, list | tuple) and all(map(_is_layer, value)):
+        return layers_text(value, digits)
+    if not isinstance(value, float) or not math.isfinite(value):
+        return str(value)
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.{digits}g}"
+
+
+def _is_layer(value: Any) -> bool:
+    return isinstance(value, Mapping) and _BLOCK in value
+
+
+def layers_text(layers: Sequence[Mapping[str, Any]], digits: int = 4) -> str:
+    """Return the layers of a chain on one line, e.g. ``2 × conv 32·3 relu → pool``.
+
+    Args:
+        layers: Records of layers, first to last.
+        digits: Digits of floats.
+    """
+    texts = [layer_text(layer, digits) for layer in layers]
+    counted = [(text, len(list(same))) for text, same in groupby(texts)]
+    parts = [text if times == 1 else f"{times} × {text}" for text, times in counted]
+    return " → ".join(parts) or "no layer"
+
+
+def layer_text(layer: Mapping[str, Any], digits: int = 4) -> str:
+    """Return a layer in short: its block, its numbers, its other settings, e.g. ``conv 32·3 relu``.
+
+    Of settings that are true or false, the name is there where it is true.
+
+    Args:
+        layer: The record of a layer.
+        digits: Digits of floats.
+    """
+    settings = {name: value for name, value in layer.items() if name != _BLOCK}
+    numbers = [number(value, digits) for value in settings.values() if _is_number(value)]
+    others = [
+        name if value is True else str(value)
+        for name, value in settings.items()
+        if not _is_number(value) and value is not False
+    ]
+    return " ".join([str(layer[_BLOCK]), *(["·".join(numbers)] if numbers else []), *others])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def shorten(text: Any, width: int = 60) -> str:
+    """Return the text on one line, cut to ``width`` characters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+# -- what a notebook shows ------------------------------------------------------------------------
+
+
+def html_table(
+    head: Sequence[Any],
+    rows: Iterable[Sequence[Any]],
+    *,
+    title: str = "",
+    notes: Iterable[str] = (),
+) -> str:
+    """Return a small table as HTML for a notebook, in the notebook's own colours.
+
+    Args:
+        head: Names of the columns.
+        rows: A cell for each column; everything but ``markupsafe.Markup`` is escaped.
+        title: A line above it.
+        notes: Lines below it.
+    """
+    from markupsafe import Markup  # only notebooks need it
+
+    def tag(name: str, style: str, inside: Any) -> Markup:
+        content = inside if isinstance(inside, Markup) else printable(str(inside))
+        return Markup('<{0} style="{1}">{2}</{0}>').format(Markup(name), style, content)
+
+    def line(name: str, cells: Sequence[Any]) -> Markup:
+        return tag("tr", "", Markup("").join(tag(name, _CELL, cell) for cell in cells))
+
+    body = Markup("").join(line("td", row) for row in rows)
+    parts = [tag("div", "font-weight:600;margin:0 0 4px", title)] * bool(title)
+    if body:
+        whole = tag("thead", "", line("th", head)) + tag("tbody", "", body)
+        parts.append(tag("table", "border-collapse:collapse;margin:0", whole))
+    parts += [tag("div", "opacity:.7;margin:4px 0 0", note) for note in notes]
+    return str(tag("div", "overflow-x:auto;margin:0 0 8px", Markup("").join(parts)))
+
+
+_CELL = (
+    "text-align:left;vertical-align:top;padding:3px 14px 3px 4px;"
+    "border-bottom:1px solid rgba(128,128,128,.3)"
+)

@@ -32,9 +32,11 @@ from evotune.study.definition import check_new, open_definition, studied
 from evotune.study.engine import Duplicates, Engine
 from evotune.study.keeper import Keeper, default_folder, owner_of
 from evotune.study.ledger import Ledger, judge
+from evotune.study.notebook import study_html
+from evotune.study.notebook import watch as watch_study
 from evotune.study.progress import shown
 from evotune.study.run import Limits, Run, after_each, check_epochs, executor_for
-from evotune.trial import Failed, Failure, Outcome, Trial
+from evotune.trial import Failed, Failure, Outcome, Trial, TrialList
 
 log = logging.getLogger("evotune")
 
@@ -143,6 +145,9 @@ class Study:
         counts = ", ".join(f"{count} {state}" for state, count in self.counts.items())
         return f"Study({self.name!r}, {self.objectives}, {counts or 'no trials'})"
 
+    def _repr_html_(self) -> str:
+        return study_html(self)
+
     @property
     def name(self) -> str:
         """Name of the study in its storage."""
@@ -202,8 +207,11 @@ class Study:
         return min(done, key=by_first)
 
     @property
-    def front(self) -> list[Trial]:
-        """The Pareto front: the feasible non-dominated trials, repeats averaged, by number."""
+    def front(self) -> TrialList:
+        """The Pareto front: the feasible non-dominated trials, repeats averaged, by number.
+
+        It is a list, which a notebook shows as a table.
+        """
         with self._engine.lock:
             return self._ledger.front()
 
@@ -621,6 +629,26 @@ class Study:
             finally:
                 self._run = None
         return self
+
+    def watch(self, every: float = 2.0) -> None:
+        """Show a chart in a notebook that follows the study, until nothing runs it any more.
+
+        The call blocks. The study may run in a thread of the same kernel, or in another process
+        that keeps it in the same storage:
+
+        - ``threading.Thread(target=study.run, args=(train, 100)).start(); study.watch()``
+        - ``et.open("runs.db", "net").watch()``
+
+        The chart is that of ``et.plot.progress``, with several objectives ``et.plot.front``.
+        Interrupting the kernel ends the watching, not the study.
+
+        Args:
+            every: Seconds between two looks; longer where a look itself takes long.
+
+        Raises:
+            StudyError: This is no notebook; the error says what shows progress elsewhere.
+        """
+        watch_study(self, every)
 
     def replay(
         self, evaluate: Evaluate, schedule: Schedule | None = None, **options: Any
