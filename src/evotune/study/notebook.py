@@ -1,5 +1,6 @@
 """What a notebook shows of a study: a few tables, and a chart that follows it."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -91,7 +92,9 @@ def watch(study: Any, every: float = 2.0) -> None:
         idle = 0 if look.is_running else idle + 1
         seen: Counter[str] = Counter(trial.state for trial in look.trials)
         if seen != drawn:
-            handle.update(_chart(look, seen) or waiting)
+            figure = _chart(look, seen)
+            if figure is not None:
+                handle.update(_bundle(figure), raw=True)
             drawn = seen
         if idle > 1:  # a thread that was just started is not inside run() at once
             return
@@ -106,6 +109,14 @@ def _look(study: Any) -> _Look:
     drivers = [each.driver for each in storage.studies() if each.definition.name == name]
     is_running = any(driver is not None and is_at_work(driver) for driver in drivers)
     return _Look(study.definition, storage.trials(name), is_running)
+
+
+def _bundle(figure: Any) -> dict[str, Any]:
+    """Return a figure as what a notebook shows: displayed as it is, it would not be replaced."""
+    return {
+        "application/vnd.plotly.v1+json": json.loads(figure.to_json()),
+        "text/html": figure.to_html(include_plotlyjs="cdn", full_html=False),
+    }
 
 
 def _chart(look: _Look, seen: Mapping[str, int]) -> Any:
