@@ -4,6 +4,8 @@ import logging
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
@@ -123,34 +125,31 @@ def html_table(
     *,
     title: str = "",
     notes: Iterable[str] = (),
+    bars: Sequence[float] = (),
 ) -> str:
     """Return a small table as HTML for a notebook, in the notebook's own colours.
 
     Args:
         head: Names of the columns.
-        rows: A cell for each column; everything but ``markupsafe.Markup`` is escaped.
+        rows: A cell for each column; everything is escaped.
         title: A line above it.
         notes: Lines below it.
+        bars: Shares in [0, 1], one a row, drawn as bars after the last column.
     """
-    from markupsafe import Markup  # only notebooks need it
-
-    def tag(name: str, style: str, inside: Any) -> Markup:
-        content = inside if isinstance(inside, Markup) else printable(str(inside))
-        return Markup('<{0} style="{1}">{2}</{0}>').format(Markup(name), style, content)
-
-    def line(name: str, cells: Sequence[Any]) -> Markup:
-        return tag("tr", "", Markup("").join(tag(name, _CELL, cell) for cell in cells))
-
-    body = Markup("").join(line("td", row) for row in rows)
-    parts = [tag("div", "font-weight:600;margin:0 0 4px", title)] * bool(title)
-    if body:
-        whole = tag("thead", "", line("th", head)) + tag("tbody", "", body)
-        parts.append(tag("table", "border-collapse:collapse;margin:0", whole))
-    parts += [tag("div", "opacity:.7;margin:4px 0 0", note) for note in notes]
-    return str(tag("div", "overflow-x:auto;margin:0 0 8px", Markup("").join(parts)))
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    return _table_template().render(
+        head=[printable(str(name)) for name in head],
+        rows=cells,
+        title=printable(title),
+        notes=list(map(printable, notes)),
+        widths=[round(160 * share) for share in bars] if bars else [None] * len(cells),
+    )
 
 
-_CELL = (
-    "text-align:left;vertical-align:top;padding:3px 14px 3px 4px;"
-    "border-bottom:1px solid rgba(128,128,128,.3)"
-)
+@cache
+def _table_template() -> Any:
+    from jinja2 import Environment  # only notebooks need it here
+
+    source = files("evotune").joinpath("table.html.j2").read_text(encoding="utf-8")
+    made = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return made.from_string(source)

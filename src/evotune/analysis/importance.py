@@ -267,24 +267,19 @@ class Importance:
         return f"Importance({', '.join([*shown, *more, f'{self.trials} trials', *doubt])})"
 
     def _repr_html_(self) -> str:
-        from markupsafe import Markup
-
-        bar = '<div style="width:{}px;height:10px;margin-top:5px;background:#3b7dc9"></div>'
-        rows = [
-            (
-                gene,
-                percent(share),
-                percent(self.alone[gene]),
-                Markup(bar).format(round(160 * share)),
-            )
-            for gene, share in list(self.shares.items())[:30]
-        ]
+        shown = list(self.shares.items())[:30]
+        rows = [(gene, percent(share), percent(self.alone[gene])) for gene, share in shown]
         notes = [f"from {self.trials} trials"]
         notes += [] if math.isnan(self.quality) else [f"R² {self.quality:.2f} of unseen trials"]
-        doubt = [] if self.is_reliable else ["not reliable: too few trials, or too poor a fit"]
-        further = [f"{len(self.shares) - 30} more genes"] * (len(self.shares) > 30)
-        head = ("gene", "importance", "by itself", "")
-        return html_table(head, rows, notes=[", ".join([*notes, *doubt, *further])])
+        notes += [] if self.is_reliable else ["not reliable: too few trials, or too poor a fit"]
+        left = len(self.shares) - len(shown)
+        notes += [f"{left} more genes"] * bool(left)
+        return html_table(
+            ("gene", "importance", "by itself", ""),
+            rows,
+            notes=[", ".join(notes)],
+            bars=[share for _, share in shown],
+        )
 
     def __str__(self) -> str:
         lines = [f"{share:6.1%}  {gene}" for gene, share in self.shares.items()]
