@@ -137,13 +137,14 @@ def html_table(
         bars: Shares in [0, 1], one a row, drawn as bars after the last column.
     """
     cells = [[printable(str(cell)) for cell in row] for row in rows]
-    return _table_template().render(
+    made: str = _table_template().render(
         head=[printable(str(name)) for name in head],
         rows=cells,
         title=printable(title),
         notes=list(map(printable, notes)),
         widths=[round(160 * share) for share in bars] if bars else [None] * len(cells),
     )
+    return made
 
 
 @cache

@@ -282,18 +282,23 @@ class Study:
 
         return prepare(self).importance_by(method)
 
-    def report(self, path: str | PathLike[str]) -> Path:
+    def report(self, path: str | PathLike[str], *, plotly: str | PathLike[str] = "inline") -> Path:
         """Write one self-contained HTML page about the study, or a picture, and return its path.
 
         Args:
             path: Where to; ``"report.html"``, or ``"picture.svg"`` for a small picture.
+            plotly: Where the page has the library from that draws its figures: ``"inline"`` puts
+                all 5 MB of it into the page, which then needs no network; ``"cdn"`` loads it from
+                the internet whenever the page is opened; a path such as ``"plotly.min.js"`` is a
+                file that several reports share, and is written where it is missing.
 
         Raises:
-            StudyError: The path has another ending, or cannot be written.
+            StudyError: The path has another ending, or cannot be written; or ``plotly`` is none of
+                these.
         """
         from evotune.report.page import write
 
-        return write(path, self, find_comparison(self.storage, self.name))
+        return write(path, self, find_comparison(self.storage, self.name), plotly=plotly)
 
     def restore(self, number: int | None = None, **objects: Any) -> Any:
         """Return a trained network, or load kept weights into a model of one's own.
