@@ -385,7 +385,7 @@ def _curves(data: StudyData) -> Section:
     stopped = sum(curve.trial.state == "stopped" for curve in found)
     few = len(shown_curves(data, found))
     ends = (
-        f" {count(stopped, 'trial')} of {len(found):,} were stopped early (purple), by what they "
+        f" {count(stopped, 'trial')} of {len(found):,} were stopped early (green), by what they "
         "had reported so far; the grey ones ran to their end."
         if stopped
         else ""

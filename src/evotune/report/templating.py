@@ -131,7 +131,14 @@ def _environment() -> Environment:
         finalize=_printable,
     )
     environment.filters |= {"figure_json": _figure_json, "inert_json": _inert_json}
+    environment.tests["wide"] = _is_wide
     return environment
+
+
+def _is_wide(figure: go.Figure) -> bool:
+    """Tell whether a figure has panels, or axes, side by side: too many for a telephone."""
+    places = {axis.domain for axis in figure.select_xaxes() if axis.domain}
+    return len(places) > 1 or any(trace.type == "parcoords" for trace in figure.data)
 
 
 def _printable(value: Any) -> Any:

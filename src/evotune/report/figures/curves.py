@@ -11,7 +11,7 @@ from evotune.analysis.reports import Curve, reported
 from evotune.analysis.scales import Scale, score_scale
 from evotune.analysis.steps import Step
 from evotune.analysis.text import label, number
-from evotune.report.figures.theme import GREY, ORANGE, PURPLE, finish, require
+from evotune.report.figures.theme import GREY, ORANGE, TEAL, finish, require
 
 EDGES_AT_MOST = 3000
 CURVES_AT_MOST = 300
@@ -25,7 +25,7 @@ def curves(study: Recorded) -> go.Figure:
     the donor of its weights: a line ends where a member was replaced and forks where one was
     copied, and the orange line leads to the best trial. Else each line is what one trial passed to
     ``trial.report`` (a `SupervisedTask` reports after every epoch where a stopping rule asks for
-    it): grey ones ran to their end, purple ones were stopped early, the orange one is the best
+    it): grey ones ran to their end, green ones were stopped early, the orange one is the best
     trial.
 
     Args:
@@ -62,7 +62,7 @@ def _of_reports(data: StudyData, metric: str, found: Sequence[Curve]) -> go.Figu
     best = data.best.number if data.best is not None else -1
     others = [curve for curve in shown if curve.trial.number != best]
     traces = []
-    for name, colour, stopped in (("ran to its end", GREY, False), ("stopped", PURPLE, True)):
+    for name, colour, stopped in (("ran to its end", GREY, False), ("stopped", TEAL, True)):
         of_it = [curve for curve in others if (curve.trial.state == "stopped") == stopped]
         traces += [_lines(of_it, name, colour)] * bool(of_it)
     of_best = next((curve for curve in found if curve.trial.number == best), None)

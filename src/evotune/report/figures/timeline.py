@@ -9,14 +9,14 @@ import plotly.graph_objects as go
 
 from evotune.analysis.data import Recorded, prepare
 from evotune.analysis.text import duration, label, number
-from evotune.report.figures.theme import BLUE, GREY, ORANGE, PURPLE, finish, require
+from evotune.report.figures.theme import BLUE, GREY, PURPLE, TEAL, finish, require
 from evotune.trial import Trial
 
 #: Each bar is an element of the page.
 BARS_AT_MOST = 1000
 #: A pause is drawn no longer than this share of the time in which something ran.
 PAUSE = 0.03
-_COLOURS = {"done": BLUE, "stopped": ORANGE, "failed": PURPLE, "running": GREY}
+_COLOURS = {"done": BLUE, "stopped": TEAL, "failed": PURPLE, "running": GREY}
 _UNITS = ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes"), (0.0, "seconds"))
 
 

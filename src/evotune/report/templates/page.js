@@ -11,7 +11,7 @@
   };
 
   async function draw(source) {
-    const place = source.previousElementSibling;
+    const place = source.previousElementSibling.firstElementChild;
     try {
       if (typeof Plotly === "undefined") throw new Error("plotly.js was not found where this page has it from.");
       const figure = JSON.parse(source.textContent);
