@@ -27,6 +27,7 @@ def search(goal="max accuracy", trials=12):
     def train(trial):
         if trial.number == 3:
             raise ValueError(HOSTILE)
+        trial.note(HOSTILE)
         x = trial.params["x"]
         return {"accuracy": x / 3, "size": 1 - x, HOSTILE: 1.0}
 

@@ -348,9 +348,11 @@ class Trial:
         notes = [shorten(self.failure.message, 300)] if self.failure is not None else []
         title = f"Trial {self.number} · {self.state}"
         title += f" · mean of {self.repeats}" * (self.repeats > 1)
-        return html_table(("param", "value"), params, title=title) + html_table(
-            ("metric", "value"), metrics, notes=notes
-        )
+        noted = [(name, shorten(value, 300)) for name, value in self.notes.items()]
+        parts = [html_table(("param", "value"), params, title=title)]
+        parts.append(html_table(("metric", "value"), metrics, notes=notes))
+        parts += [html_table(("note", "value"), noted)] * bool(noted)
+        return "".join(parts)
 
     @property
     def donors(self) -> tuple[int, ...]:

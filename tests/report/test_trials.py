@@ -58,6 +58,7 @@ def test_the_table_has_every_trial_the_best_first(tmp_path):
 
 def test_a_number_leads_to_all_of_a_trial(tmp_path):
     trials = reporting(simulate(60))
+    trials[7] = replace(trials[7], notes={"log": "/runs/7.txt"})
     page = page_of(tmp_path, trials)
     child = next(t for t in trials if t.parents and t.is_done and "momentum" in t.params)
     text = details(page, child.number)
@@ -66,6 +67,7 @@ def test_a_number_leads_to_all_of_a_trial(tmp_path):
     assert f"<td>momentum</td><td>{child.params['momentum']:.6g}</td>" in text
     assert f"<td>accuracy</td><td>{child.metrics['accuracy']:.6g}</td>" in text
     assert re.search(r'<polyline points="0.0,80.0 .* 300.0,0.0"/>', text)
+    assert "<td>log</td><td>/runs/7.txt</td>" in details(page, 7)
     failed = next(t for t in trials if t.failure)
     assert "train.py" in details(page, failed.number)
 
