@@ -256,7 +256,7 @@ def front_table(data: StudyData, limit: int) -> Table:
 
 def _details(data: StudyData, trial: Trial, metric: str, known: Collection[int]) -> Details:
     params = _pairs("gene", data.params(trial), 6)
-    metrics = (_pairs("metric", trial.metrics, 6),) if trial.metrics else ()
+    metrics: tuple[Table, ...] = (_pairs("metric", trial.metrics, 6),) if trial.metrics else ()
     noted = {name: shorten(value, 500) for name, value in trial.notes.items()}
     metrics += (_pairs("note", noted, 6),) if noted else ()
     curve, ends = _curve(curve_of(trial, metric), metric)
