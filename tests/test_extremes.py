@@ -178,7 +178,8 @@ def test_every_figure_page_picture_and_table(name, values, objectives, tmp_path)
     drawn = 0
     for figure in set(dir(et.plot)) - OF_RANKINGS:
         try:
-            made = json.loads(getattr(et.plot, figure)(data).to_json())
+            given = [data] if figure == "compare" else data
+            made = json.loads(getattr(et.plot, figure)(given).to_json())
         except et.errors.NoResultError:
             continue
         drawn += 1
@@ -241,7 +242,7 @@ def test_domains_of_any_size(name, tmp_path):
         study = et.Study(ALGORITHMS[kind](space), "min a", seed=1)
         study.run(train([1.0, 2.0, 3.0]), trials=11, max_failures=1)
         assert all(DOMAINS[name].contains(trial.params["x"]) for trial in study.trials)
-    figures = ("slices", "parallel_coordinates", "distributions", "diversity")
+    figures = ("slices", "parallel", "distributions", "diversity")
     getattr(et.plot, figures[list(DOMAINS).index(name) % 4])(study).to_json()
     if name in ("all decades", "300 digits"):
         study.report(tmp_path / "picture.svg")

@@ -1,7 +1,13 @@
-"""What may be printed: texts of a database or a user that can do no harm where they are shown."""
+"""What is printed: values as short text, tables for notebooks, and texts that can do no harm."""
 
 import logging
+import math
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from itertools import groupby
+from typing import Any
 
 # Control characters but for tab and new line, what turns the direction of writing, separators
 # that end a line, and halves of characters, which no file and no terminal takes.
@@ -43,3 +49,108 @@ class _Printable(logging.Filter):
 
 
 logging.getLogger("evotune").addFilter(_Printable())
+
+
+# -- values ---------------------------------------------------------------------------------------
+
+_BLOCK = "block"  # what a record of a layer calls its kind, see `evotune.space.chain`
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """Return a param's or metric's value as short text.
+
+    Args:
+        value: Floats are shown with about so many digits, lists of layers as `layers_text` does.
+        digits: How many.
+    """
+    if isinstance(value, list | tuple) and all(map(_is_layer, value)):
+        return layers_text(value, digits)
+    if not isinstance(value, float) or not math.isfinite(value):
+        return str(value)
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.{digits}g}"
+
+
+def _is_layer(value: Any) -> bool:
+    return isinstance(value, Mapping) and _BLOCK in value
+
+
+def layers_text(layers: Sequence[Mapping[str, Any]], digits: int = 4) -> str:
+    """Return the layers of a chain on one line, e.g. ``2 × conv 32·3 relu → pool``.
+
+    Args:
+        layers: Records of layers, first to last.
+        digits: Digits of floats.
+    """
+    texts = [layer_text(layer, digits) for layer in layers]
+    counted = [(text, len(list(same))) for text, same in groupby(texts)]
+    parts = [text if times == 1 else f"{times} × {text}" for text, times in counted]
+    return " → ".join(parts) or "no layer"
+
+
+def layer_text(layer: Mapping[str, Any], digits: int = 4) -> str:
+    """Return a layer in short: its block, its numbers, its other settings, e.g. ``conv 32·3 relu``.
+
+    Of settings that are true or false, the name is there where it is true.
+
+    Args:
+        layer: The record of a layer.
+        digits: Digits of floats.
+    """
+    settings = {name: value for name, value in layer.items() if name != _BLOCK}
+    numbers = [number(value, digits) for value in settings.values() if _is_number(value)]
+    others = [
+        name if value is True else str(value)
+        for name, value in settings.items()
+        if not _is_number(value) and value is not False
+    ]
+    return " ".join([str(layer[_BLOCK]), *(["·".join(numbers)] if numbers else []), *others])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def shorten(text: Any, width: int = 60) -> str:
+    """Return the text on one line, cut to ``width`` characters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+# -- what a notebook shows ------------------------------------------------------------------------
+
+
+def html_table(
+    head: Sequence[Any],
+    rows: Iterable[Sequence[Any]],
+    *,
+    title: str = "",
+    notes: Iterable[str] = (),
+    bars: Sequence[float] = (),
+) -> str:
+    """Return a small table as HTML for a notebook, in the notebook's own colours.
+
+    Args:
+        head: Names of the columns.
+        rows: A cell for each column; everything is escaped.
+        title: A line above it.
+        notes: Lines below it.
+        bars: Shares in [0, 1], one a row, drawn as bars after the last column.
+    """
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    made: str = _table_template().render(
+        head=[printable(str(name)) for name in head],
+        rows=cells,
+        title=printable(title),
+        notes=list(map(printable, notes)),
+        widths=[round(160 * share) for share in bars] if bars else [None] * len(cells),
+    )
+    return made
+
+
+@cache
+def _table_template() -> Any:
+    from jinja2 import Environment  # only notebooks need it here
+
+    source = files("evotune").joinpath("table.html.j2").read_text(encoding="utf-8")
+    made = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return made.from_string(source)

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any, Literal, NoReturn, Protocol, get_args
 
 from evotune.errors import CheckpointError, StudyError, TaskError
+from evotune.printing import html_table, number, printable, shorten
 
 log = logging.getLogger("evotune")
 
@@ -341,6 +342,25 @@ class Trial:
         if self.reports:
             freeze(self, "reports")
 
+    def __repr__(self) -> str:
+        params = ", ".join(f"{name}: {number(value)}" for name, value in self.params.items())
+        parts = [str(self.number), self.state, *_shown_metrics(self).values()]
+        parts += [] if self.failure is None else [shorten(self.failure.message, 80)]
+        parts.append(f"params={{{shorten(params, 160)}}}")
+        return printable(f"Trial({', '.join(parts)})")
+
+    def _repr_html_(self) -> str:
+        params = [(name, number(value)) for name, value in self.params.items()]
+        metrics = [(name, number(value, 6)) for name, value in self.metrics.items()]
+        notes = [shorten(self.failure.message, 300)] if self.failure is not None else []
+        title = f"Trial {self.number} · {self.state}"
+        title += f" · mean of {self.repeats}" * (self.repeats > 1)
+        noted = [(name, shorten(value, 300)) for name, value in self.notes.items()]
+        parts = [html_table(("param", "value"), params, title=title)]
+        parts.append(html_table(("metric", "value"), metrics, notes=notes))
+        parts += [html_table(("note", "value"), noted)] * bool(noted)
+        return "".join(parts)
+
     @property
     def donors(self) -> tuple[int, ...]:
         """Numbers of all trials whose weights it starts from."""
@@ -356,6 +376,40 @@ class Trial:
     def has_ended(self) -> bool:
         """True when nothing more will come: done, failed or stopped."""
         return self.state in ENDED
+
+
+_TIMES = ("train_seconds", "evaluation_seconds")
+
+
+def _shown_metrics(trial: Trial) -> dict[str, str]:
+    """Return the metrics of a trial, as ``accuracy=0.93``, without the seconds that it took."""
+    found = [name for name in trial.metrics if name not in _TIMES]
+    return {name: f"{name}={number(trial.metrics[name])}" for name in found[:4]}
+
+
+class TrialList(list[Trial]):
+    """A list of trials that a notebook shows as a table."""
+
+    #: Rows and columns that are shown.
+    _rows, _columns = 50, 24
+
+    def _repr_html_(self) -> str:
+        shown = self[: self._rows]
+        metrics = dict.fromkeys(m for t in shown for m in t.metrics if m not in _TIMES)
+        params = dict.fromkeys(name for trial in shown for name in trial.params)
+        columns = [*metrics, *params]
+        kept = columns[: self._columns]
+        notes = [f"{len(self) - len(shown)} more trials"] * (len(self) > len(shown))
+        notes += [f"without {len(columns) - len(kept)} more columns"] * (len(columns) > len(kept))
+        rows = [
+            (
+                trial.number,
+                *(number(trial.metrics[m]) if m in trial.metrics else "–" for m in metrics),
+                *(number(trial.params[p]) if p in trial.params else "–" for p in params),
+            )[: len(kept) + 1]
+            for trial in shown
+        ]
+        return html_table(("trial", *kept), rows, title="" if rows else "no trials", notes=notes)
 
 
 class Failed(Exception):  # noqa: N818  (it is a result that a user gives, not only an error)

@@ -101,7 +101,7 @@ def test_names_of_blocks_and_settings_stay_text(tmp_path):
 
 
 def test_the_family_tells_which_layers_changed(study):
-    figure = et.plot.family_tree(study)
+    figure = et.plot.family(study)
     stories = "".join(story for trace in figure.data for story in (trace.customdata or ()))
     assert "features: " in stories
     assert "features.1" not in stories

@@ -17,15 +17,17 @@ from helpers_report import Recorded, definition, simulate
 
 ANY = (
     "progress",
-    "parallel_coordinates",
+    "contour",
+    "timeline",
+    "parallel",
     "slices",
     "importance",
     "distributions",
     "diversity",
-    "family_tree",
+    "family",
 )
 OBJECTIVES = ("front", "hypervolume")
-MEMBERS = ("schedules", "learning_curves", "replacements", "inheritance", "credit")
+MEMBERS = ("schedules", "curves", "replacements", "inheritance", "credit")
 CHAINS = ("structure", "structure_changes", "structures_over_time", "sizes")
 OF_A_STUDY = (*ANY, *OBJECTIVES, *MEMBERS, *CHAINS, "rungs")
 RANKING = ("anytime", "critical_differences", "ranks_over_time")
@@ -52,7 +54,7 @@ def halving() -> et.Study:
 
 
 def test_only_public_names_are_listed() -> None:
-    assert set(dir(et.plot)) == {*OF_A_STUDY, *RANKING, "versus", "prepare"}
+    assert set(dir(et.plot)) == {*OF_A_STUDY, *RANKING, "compare", "versus", "prepare"}
     assert all(callable(getattr(et.plot, name)) for name in dir(et.plot))
 
 
@@ -95,14 +97,14 @@ def test_a_figure_that_does_not_fit_says_so(name: str) -> None:
 def test_other_figures_say_what_they_need_too() -> None:
     fixed = et.Space(x=et.Fixed(1))
     one = Recorded(definition(fixed), [replace(t, params={"x": 1}) for t in simulate(30)])
-    for name in ("parallel_coordinates", "slices", "distributions", "diversity"):
+    for name in ("parallel", "slices", "distributions", "diversity"):
         with pytest.raises(NoResultError, match="it needs a gene with more than one value"):
             getattr(et.plot, name)(one)
     few = Recorded(definition(), simulate(5))
     with pytest.raises(NoResultError, match="ten done trials or more"):
         et.plot.importance(few)
     with pytest.raises(NoResultError, match="a best trial that has parents"):
-        et.plot.family_tree(few)
+        et.plot.family(few)
 
 
 def test_what_is_no_study_is_refused() -> None:

@@ -1,6 +1,7 @@
 """The sections of a study whose trials inherit weights say and draw what happened."""
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,7 @@ from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.analysis.credit import UNCHANGED, Credit, operator_credits
 from evotune.analysis.data import StudyData, prepare
 from evotune.analysis.lineage import weights_line
-from evotune.report.figures import family
-from evotune.report.figures.curves import learning_curves
+from evotune.report.figures.curves import curves
 from evotune.report.figures.family import inheritance, replacements
 from evotune.report.figures.schedules import schedules
 from evotune.report.findings import findings
@@ -134,7 +134,7 @@ def test_curves_join_each_trial_with_its_donor() -> None:
         step(2, 0.5, weights=1, generation=1, replaces=0),
         step(3, 0.4, weights=1, generation=1, member=1),
     ]
-    figure = learning_curves(prepared(trials))
+    figure = curves(prepared(trials))
     points = trace(figure, "all members")
     edges = list(zip(points.x, points.y, strict=True))
     for start, end in (((1, 0.2), (2, 0.5)), ((1, 0.2), (2, 0.4))):
@@ -183,7 +183,7 @@ def test_the_tree_tells_weights_from_genes() -> None:
 def test_a_large_family_is_cut_but_keeps_its_line_of_weights(
     data: StudyData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(family, "ANCESTORS_AT_MOST", 3)
+    monkeypatch.setattr(sys.modules[inheritance.__module__], "ANCESTORS_AT_MOST", 3)
     monkeypatch.setattr("evotune.report.sections.ANCESTORS_AT_MOST", 3)
     assert data.best is not None
     line = weights_line(data.trials, data.best.number)

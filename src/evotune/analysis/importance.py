@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evotune.analysis.scales import units, varied_genes
+from evotune.analysis.text import percent
 from evotune.errors import StudyError
+from evotune.printing import html_table
 from evotune.space import Space
 from evotune.trial import Trial
 
@@ -257,6 +259,27 @@ class Importance:
     def is_reliable(self) -> bool:
         """True with enough trials, if the forest (for fANOVA) predicts well enough."""
         return self.trials >= 20 and any(self.shares.values()) and not self.quality < 0.3
+
+    def __repr__(self) -> str:
+        shown = [f"{gene} {percent(share)}" for gene, share in list(self.shares.items())[:5]]
+        more = [f"{len(self.shares) - 5} more"] * (len(self.shares) > 5)
+        doubt = [] if self.is_reliable else ["not reliable"]
+        return f"Importance({', '.join([*shown, *more, f'{self.trials} trials', *doubt])})"
+
+    def _repr_html_(self) -> str:
+        shown = list(self.shares.items())[:30]
+        rows = [(gene, percent(share), percent(self.alone[gene])) for gene, share in shown]
+        notes = [f"from {self.trials} trials"]
+        notes += [] if math.isnan(self.quality) else [f"R² {self.quality:.2f} of unseen trials"]
+        notes += [] if self.is_reliable else ["not reliable: too few trials, or too poor a fit"]
+        left = len(self.shares) - len(shown)
+        notes += [f"{left} more genes"] * bool(left)
+        return html_table(
+            ("gene", "importance", "by itself", ""),
+            rows,
+            notes=[", ".join(notes)],
+            bars=[share for _, share in shown],
+        )
 
     def __str__(self) -> str:
         lines = [f"{share:6.1%}  {gene}" for gene, share in self.shares.items()]

@@ -312,11 +312,22 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", show_default=Fals
 
 
 @app.command()
-def report(source: Source = None, name: Name = None, output: Output = None) -> None:
+def report(
+    source: Source = None,
+    name: Name = None,
+    output: Output = None,
+    plotly: Annotated[
+        str,
+        typer.Option(
+            metavar="inline|cdn|FILE.js",
+            help="plotly.js: in the page (5 MB), from the internet, or a file that pages share.",
+        ),
+    ] = "inline",
+) -> None:
     """Write one self-contained HTML page about a study, or a picture: -o study.svg."""
     from evotune.cli.write import report
 
-    report(*_study(source, name), output)
+    report(*_study(source, name), output, plotly=plotly)
 
 
 @app.command()

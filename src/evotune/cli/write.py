@@ -17,7 +17,7 @@ from evotune.study.controls import find_comparison
 from evotune.study.engine import no_collection
 
 
-def report(source: str, name: str | None, output: Path | None) -> None:
+def report(source: str, name: str | None, output: Path | None, *, plotly: str = "inline") -> None:
     """Write the report of a study, or for a path that ends in .svg a picture; print its path."""
     with no_collection():
         record = read_study(source, name)
@@ -25,7 +25,7 @@ def report(source: str, name: str | None, output: Path | None) -> None:
         with closing(storage):
             comparison = find_comparison(storage, record.name)
         path = output or Path(re.sub(r"[^\w.-]+", "-", record.name)[:60] + ".html")
-        print(printable(str(write(path, record, comparison))))
+        print(printable(str(write(path, record, comparison, plotly=plotly))))
 
 
 def export(source: str, name: str | None, output: Path | None) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 from evotune.analysis.comparison import Comparison
 from evotune.analysis.data import Recorded, StudyData, prepare
 from evotune.checks import user_path, write_whole
+from evotune.errors import StudyError
 from evotune.report.figures.versus import verdicts_of
 from evotune.report.findings import findings
 from evotune.report.parts import Page
 from evotune.report.picture import write_picture
 from evotune.report.sections import sections
 from evotune.report.tables import best, facts, tiles
-from evotune.report.templating import render_page
+from evotune.report.templating import library, render_page
 
 #: What the file of a report may end in.
 ENDINGS = (".html", ".htm", ".svg")
@@ -24,6 +25,7 @@ def write(
     comparison: Comparison | None = None,
     *,
     title: str | None = None,
+    plotly: str | PathLike[str] = "inline",
 ) -> Path:
     """Write an SVG picture to a path that ends in ``.svg``, else a whole HTML page.
 
@@ -33,18 +35,28 @@ def write(
         study: The study, or another record of its definition and trials.
         comparison: Its comparison with random search, for the page.
         title: Headline of the page; the study's name by default.
+        plotly: Where the page has plotly.js from, which draws its figures: ``"inline"`` (in the
+            page, which then needs no network and is 5 MB larger), ``"cdn"`` (from the internet,
+            whenever the page is opened), or a file of it that several reports share, such as
+            ``"plotly.min.js"``, which is written where it is missing.
 
     Returns:
         The path that was written.
 
     Raises:
-        StudyError: The path has another ending, or cannot be written.
+        StudyError: The path has another ending, or cannot be written; or ``plotly`` is none of
+            these, or was given for a picture, which has none.
     """
     target = user_path(path, endings=ENDINGS)
     if target.suffix.lower() == ".svg":
+        if plotly != "inline":
+            raise StudyError(
+                f"plotly={plotly!r} is for a page; a picture such as {target} has none"
+            )
         return write_picture(target, study)
     data = prepare(study)
-    return write_whole(target, render_page(_page(data, title or data.definition.name, comparison)))
+    page = _page(data, title or data.definition.name, comparison)
+    return write_whole(target, render_page(page, library(plotly, target)))
 
 
 def _page(data: StudyData, title: str, comparison: Comparison | None) -> Page:

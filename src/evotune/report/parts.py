@@ -17,6 +17,8 @@ class Cell:
         small: Remarks after the text, in small print.
         summary: What is clicked to show ``body``.
         body: A longer text, shown with its line breaks.
+        link: Anchor on the page that the text leads to.
+        order: What the cell is sorted by, where that is not its text.
     """
 
     text: str
@@ -24,6 +26,8 @@ class Cell:
     small: tuple[str, ...] = ()
     summary: str = ""
     body: str = ""
+    link: str = ""
+    order: float | None = None
 
 
 Row: TypeAlias = tuple[str | Cell, ...]
@@ -36,10 +40,35 @@ class Table:
     Attributes:
         head: Names of the columns.
         rows: Each with one cell per column.
+        sorts: Whether readers may sort and filter its rows.
     """
 
     head: tuple[str, ...]
     rows: tuple[Row, ...]
+    sorts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """All of one trial, shown when a link leads to it.
+
+    Attributes:
+        key: Anchor on the page.
+        title: A few words.
+        origins: What it comes from: words and, where that is on the page, the anchor.
+        tables: Its params, metrics and the like.
+        curve: Corners of the curve that it reported, in a box of 300 by 80; empty for none.
+        ends: What the curve shows: its metric, first and last value.
+        trace: The traceback of a failure, or its reason.
+    """
+
+    key: str
+    title: str
+    origins: tuple[Cell, ...]
+    tables: tuple[Table, ...]
+    curve: str = ""
+    ends: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +111,9 @@ class Section:
         table: A table below it, if there is one.
         notes: What was left out, or how to read it with care.
         warning: Why it should not be trusted, or what went wrong; empty if there is nothing.
+        method: How it is computed, as a footnote.
+        table_first: Whether the table stands above the figure.
+        details: Trials that links of the page lead to.
     """
 
     key: str
@@ -91,6 +123,9 @@ class Section:
     table: Table | None = None
     notes: tuple[str, ...] = ()
     warning: str = ""
+    method: str = ""
+    table_first: bool = False
+    details: tuple[Details, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

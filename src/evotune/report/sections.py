@@ -7,14 +7,16 @@ from evotune import finite
 from evotune.analysis.comparison import Comparison
 from evotune.analysis.credit import FEW, Credit, operator_credits
 from evotune.analysis.data import FAMILY_AT_MOST, StudyData
+from evotune.analysis.reports import reported
 from evotune.analysis.rungs import rungs
 from evotune.analysis.scales import varied_genes
 from evotune.analysis.text import count, number, percent, shorten
 from evotune.analysis.volumes import reference
 from evotune.errors import NoResultError
 from evotune.report import figures
+from evotune.report.figures.contour import DOTS_AT_MOST
 from evotune.report.figures.credit import gain_range
-from evotune.report.figures.curves import EDGES_AT_MOST
+from evotune.report.figures.curves import EDGES_AT_MOST, shown_curves
 from evotune.report.figures.family import (
     ANCESTORS_AT_MOST,
     ARROWS_AT_MOST,
@@ -29,10 +31,14 @@ from evotune.report.figures.parallel import AXES_AT_MOST, TRIALS_AT_MOST
 from evotune.report.figures.schedules import LINES_AT_MOST
 from evotune.report.figures.slices import FAILED_AT_MOST, points_a_panel
 from evotune.report.figures.structures import PARENTS_AT_MOST
+from evotune.report.figures.timeline import BARS_AT_MOST
 from evotune.report.figures.versus import verdicts_of
 from evotune.report.findings import alarms
 from evotune.report.parts import Cell, Row, Section, Table
-from evotune.report.tables import best_trials, failed_trials
+from evotune.report.tables import all_trials, failed_trials, front_table
+
+#: Trials of the front in its table.
+FRONT_AT_MOST = 50
 
 
 def sections(data: StudyData, comparison: Comparison | None = None) -> tuple[Section, ...]:
@@ -43,9 +49,7 @@ def sections(data: StudyData, comparison: Comparison | None = None) -> tuple[Sec
         comparison: Its comparison with random search, if there is one.
     """
     makers: tuple[Callable[[StudyData], Section | None], ...] = (
-        _progress,
-        _front,
-        _hypervolume,
+        *((_front, _hypervolume, _progress) if data.has_several_objectives else (_progress,)),
         _structure,
         _structure_changes,
         _structures_over_time,
@@ -58,15 +62,17 @@ def sections(data: StudyData, comparison: Comparison | None = None) -> tuple[Sec
         _parallel,
         _importance,
         _slices,
+        _contour,
         _distributions,
         _family,
         _diversity,
         _rungs,
+        _timeline,
     )
     made = [_unless_nothing(maker, data) for maker in makers]
     if comparison is not None and data.done:
         made.insert(0, _unless_nothing(_versus, comparison))
-    return tuple(s for s in (*made, failed_trials(data), best_trials(data)) if s)
+    return tuple(s for s in (*made, failed_trials(data), all_trials(data)) if s)
 
 
 def _unless_nothing(maker: Callable[[Any], Section | None], of: Any) -> Section | None:
@@ -115,7 +121,7 @@ def _parallel(data: StudyData) -> Section:
         "an axis to keep only the lines through that range, drag an axis by its name to move it."
         + level
         + _ages(data),
-        figures.parallel_coordinates(data),
+        figures.parallel(data),
         notes=(*_first_only(data), *_thinned(data, TRIALS_AT_MOST), *_capped(data, AXES_AT_MOST)),
     )
 
@@ -130,13 +136,14 @@ def _importance(data: StudyData) -> Section:
     return Section(
         "importance",
         f"What decides {_metric(data)}",
-        "Blue: share of the variance in the ranking over the whole space, predicted by a random "
-        "forest, due to this gene: strong for the gene alone, faded for its interactions (fANOVA). "
-        f"The forest explains {explained} of the ranking of unseen trials (R²). Orange: how much "
-        f"the gene decides whether a trial is among the best tenth (PED-ANOVA).{chains}"
-        + _ages(data),
+        "The longer a bar, the more the gene decides how good a trial is. Blue: over all that was "
+        "tried, strong for the gene alone, faded for what it does together with others. Orange: "
+        f"for being among the best tenth.{chains}" + _ages(data),
         figure,
         notes=_first_only(data),
+        method="blue is the share of the variance of the ranking over the whole space, as a random "
+        f"forest predicts it (fANOVA, Hutter et al., 2014); the forest explains {explained} of the "
+        "ranking of unseen trials (R²). Orange is PED-ANOVA (Watanabe et al., 2023).",
         warning="" if result.is_reliable else f"Do not rely on this: {why}.",
     )
 
@@ -155,6 +162,40 @@ def _slices(data: StudyData) -> Section:
         f"Each gene against {_metric(data)}",
         "Each point is a trial: the later it came, the stronger its colour; the star is the best "
         f"one{crosses}.{_ages(data)}",
+        figure,
+        notes=tuple(notes),
+    )
+
+
+def _contour(data: StudyData) -> Section:
+    figure = figures.contour(data)
+    best = "high" if data.comparable.objective.direction == "max" else "low"
+    return Section(
+        "contour",
+        "The two genes that decide most",
+        f"The stronger the colour, the better ({best}) the trials there; each point is a trial, "
+        "the star the best one. Where nothing was tried there is no colour. For two others: "
+        f"et.plot.contour(study, genes=(…, …)).{_ages(data)}",
+        figure,
+        notes=(*_first_only(data), *_thinned(data, DOTS_AT_MOST)),
+        method="the colour is the mean of the trials near, weighted by a Gaussian of their "
+        "distance, whatever their other genes are (Nadaraya, 1964; Watson, 1964).",
+    )
+
+
+def _timeline(data: StudyData) -> Section:
+    figure = figures.timeline(data)
+    notes = []
+    if any(len(trace.y or ()) for trace in figure.data) and figure.layout.shapes:
+        notes.append("Dotted lines: a time in which nothing ran is cut short there.")
+    begun = sum(trial.started is not None for trial in data.trials)
+    if begun > BARS_AT_MOST:
+        notes.append(f"Of {begun:,} trials the last {BARS_AT_MOST:,} are drawn.")
+    return Section(
+        "timeline",
+        "When the trials ran",
+        "Each bar is a trial from its start to its end, in one row for each that ran at the same "
+        "time: gaps are workers that had nothing to do.",
         figure,
         notes=tuple(notes),
     )
@@ -184,7 +225,7 @@ def _family(data: StudyData) -> Section | None:
         f"The star is the best trial and the points linked to it are its {len(line) - 1:,} "
         f"ancestors; the orange line goes back through {back}. Hover over a trial to see which "
         "genes changed.",
-        figures.family_tree(data),
+        figures.family(data),
         notes=(cut,) if len(line) == FAMILY_AT_MOST else (),
     )
 
@@ -207,9 +248,12 @@ def _front(data: StudyData) -> Section:
     figure, knee, notes = figures.front(data), "", []
     if data.knee is not None:
         knee = (
-            f" The star is the knee, trial {data.done[data.knee].number}, a balanced compromise: "
-            "the point of the front farthest from the line or plane through its extremes."
+            f" The star is the knee, trial {data.done[data.knee].number}: a balanced compromise, "
+            "from which each objective can be improved only at a high price in another."
         )
+    on_front = int(data.front.sum())
+    if on_front > FRONT_AT_MOST:
+        notes.append(f"Of {on_front:,} trials on the front {FRONT_AT_MOST} are in the table.")
     if len(data.done) > POINTS_AT_MOST:
         notes.append(
             f"Of {len(data.done):,} trials {POINTS_AT_MOST:,} are drawn: the front, and a random "
@@ -224,10 +268,16 @@ def _front(data: StudyData) -> Section:
         "front",
         "Trade-off between the objectives",
         "The best compromises are orange: no trial is better than one of them in one objective "
-        f"without being worse in another; there are {int(data.front.sum()):,} of "
+        f"without being worse in another; there are {on_front:,} of "
         f"{count(len(data.ranking), 'trial')}.{knee}",
         figure,
+        front_table(data, FRONT_AT_MOST),
         notes=tuple(notes),
+        method="the knee is the point of the front farthest from the line or plane through its "
+        "extremes, each objective scaled to the front's range (Das, 1999)."
+        if knee
+        else "",
+        table_first=True,
     )
 
 
@@ -238,13 +288,12 @@ def _hypervolume(data: StudyData) -> Section:
     return Section(
         "hypervolume",
         "How the front advanced",
-        "Share of the final front's hypervolume: the volume of all points that some trial beats in "
-        "every objective. It grows when a new compromise is found, and else stays the same.",
+        "It rises when a new compromise is found, and else stays the same; where it has long been "
+        "level, further trials bring little.",
         figure,
-        notes=(
-            f"The volume is bounded by the reference point {point}, which lies a tenth of the "
-            "final front's range beyond its worst values.",
-        ),
+        method="the share of the final front's hypervolume, the volume of all points that some "
+        f"trial beats in every objective, up to the reference point {point}, which lies a tenth of "
+        "the final front's range beyond its worst values.",
     )
 
 
@@ -321,14 +370,32 @@ def _schedules(data: StudyData) -> Section:
 
 
 def _curves(data: StudyData) -> Section:
-    cut = f"Of {len(data.done):,} trials {EDGES_AT_MOST:,} are drawn, at random."
+    if data.inherits and data.done:
+        cut = f"Of {len(data.done):,} trials {EDGES_AT_MOST:,} are drawn, at random."
+        return Section(
+            "curves",
+            f"How the members trained: {_metric(data)}",
+            "Each grey line joins a trial to the donor of its weights. A line ends where a member "
+            "was replaced and forks where one was copied. The orange line leads to the best trial.",
+            figures.curves(data),
+            notes=(cut,) if len(data.done) > EDGES_AT_MOST else (),
+        )
+    figure = figures.curves(data)
+    metric, found = reported(data)
+    stopped = sum(curve.trial.state == "stopped" for curve in found)
+    few = len(shown_curves(data, found))
+    ends = (
+        f" {count(stopped, 'trial')} of {len(found):,} were stopped early (green), by what they "
+        "had reported so far; the grey ones ran to their end."
+        if stopped
+        else ""
+    )
     return Section(
         "curves",
-        f"How the members trained: {_metric(data)}",
-        "Each grey line joins a trial to the donor of its weights. A line ends where a member was "
-        "replaced and forks where one was copied. The orange line leads to the best trial.",
-        figures.learning_curves(data),
-        notes=(cut,) if len(data.done) > EDGES_AT_MOST else (),
+        f"How the trials trained: {shorten(metric, 50)}",
+        f"Each line is what one trial reported; the orange one is the best trial.{ends}",
+        figure,
+        notes=(f"Of {len(found):,} curves {few:,} are drawn.",) if few < len(found) else (),
     )
 
 
@@ -376,9 +443,6 @@ def _credit(data: StudyData) -> Section:
     notes = [
         "Donors are chosen for a good result, which is partly luck: even an unchanged copy gets a "
         "slightly worse result on average.",
-        "Better than donor: the result is better than that of the donor of the weights. Compared: "
-        "median gain minus the median gain of the trials that trained the same epochs, with its "
-        "95 % interval (from order statistics).",
     ]
     if any(row.trials < FEW for row in rows):
         notes.append(f"“few” and grey points: fewer than {FEW} trials, too few to rely on.")
@@ -392,6 +456,9 @@ def _credit(data: StudyData) -> Section:
         figure,
         Table(head, tuple(map(_credit_row, rows))),
         tuple(notes),
+        method="better than donor: the result is better than that of the donor of the weights. "
+        "Compared: median gain minus the median gain of the trials that trained the same epochs, "
+        "with its 95 % interval (from order statistics).",
     )
 
 

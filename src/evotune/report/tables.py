@@ -2,20 +2,27 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+import numpy as np
 
 from evotune import finite
 from evotune.analysis.data import StudyData
 from evotune.analysis.generations import has_generations
+from evotune.analysis.reports import Curve, curve_of, reported
 from evotune.analysis.steps import Step
 from evotune.analysis.text import constraint_text, count, duration, number, shorten
 from evotune.objectives import AnyObjective
-from evotune.report.parts import Best, Cell, Row, Section, Table, Tile
+from evotune.report.parts import Best, Cell, Details, Row, Section, Table, Tile
 from evotune.trial import Trial
 
-ROWS_AT_MOST = 20
+#: Further trials are not in the table of all, nor are further cells.
+ROWS_AT_MOST, CELLS_AT_MOST = 500, 15_000
+#: Of the curve of one trial.
+CORNERS_AT_MOST = 60
+_TRACE_OF_ONE = 2000
 REASONS_AT_MOST = 30
 _TRACEBACK_AT_MOST = 6000
 
@@ -82,16 +89,11 @@ def _train_seconds(data: StudyData) -> float:
 
 
 def best(data: StudyData) -> Best | None:
-    """Return the genes and metrics of the best trial."""
+    """Return the genes and metrics of the best trial; None where there is a front instead."""
     trial = data.best
-    if trial is None:
+    if trial is None or data.has_several_objectives:
         return None
     captions, params = [], data.params(trial)
-    if data.has_several_objectives:
-        captions.append(
-            "Several objectives have no single best trial: this is the one on the Pareto front "
-            f"that is best in {data.objective.metric}."
-        )
     if data.inherits:
         step = data.step_of[trial.number]
         captions.append(
@@ -159,40 +161,155 @@ def _reason(data: StudyData, message: str, first: Trial) -> Cell:
     )
 
 
-def best_trials(data: StudyData) -> Section | None:
-    """Return the best trials, their objectives and all their genes."""
-    if not data.done:
+def all_trials(data: StudyData) -> Section | None:
+    """Return all trials, best first, and what is known of each; of very many, a part of them."""
+    if not data.trials:
         return None
     several = data.has_several_objectives
+    shown = _shown(data)
+    known = {trial.number for trial, _ in shown}
     order = "the Pareto front first, then by the first objective" if several else "best first"
-    caption = f"All genes, {order}; “–” marks a gene that is not active."
+    caption = (
+        f"A number leads to all of that trial. In the beginning the order is {order}; click a "
+        "name to sort by it. “–” marks a gene that is not active."
+    )
     if data.inherits:
         caption += " The genes are those of the last step only; for earlier ones, see Schedules."
-    title = f"Best {count(min(ROWS_AT_MOST, len(data.ranking)), 'trial')}"
+    title, notes = f"All {count(len(data.trials), 'trial')}", tuple[str, ...]()
+    if len(shown) < len(data.trials):
+        title = "Trials"
+        notes = (
+            f"Of {len(data.trials):,} trials {len(shown):,} are in this table: the best, and the "
+            "last ones. study.to_frame(), or evotune export, has them all.",
+        )
     generations = any(trial.origin.generation is not None for trial in data.trials)
-    head = ("", "trial", *(("generation",) if generations else ()))
+    head = ("", "trial", "state", *(("generation",) if generations else ()))
     head += ("epochs", "weights from") if data.inherits else ()
     head += (*(o.metric for o in data.objectives.objectives), *data.space.entries, "training")
-    rows = tuple(
-        (str(rank), *_row(data, int(k), generations))
-        for rank, k in enumerate(data.ranking[:ROWS_AT_MOST], start=1)
+    rank = {int(k): str(place) for place, k in enumerate(data.ranking, start=1)}
+    rows = tuple((rank.get(k, ""), *_row(data, trial, k, generations)) for trial, k in shown)
+    metric, _ = reported(data)
+    made = tuple(_details(data, trial, metric, known) for trial, _ in shown)
+    return Section(
+        "table", title, caption, table=Table(head, rows, sorts=True), notes=notes, details=made
     )
-    return Section("table", title, caption, table=Table(head, rows))
 
 
-def _row(data: StudyData, k: int, generations: bool) -> Row:
-    trial = data.done[k]
-    row: list[str | Cell] = [str(trial.number)]
+def _shown(data: StudyData) -> list[tuple[Trial, int]]:
+    """Return the trials of the table, each with its position in ``done``, or -1.
+
+    Ranked ones are in their order, then all others by number.
+    """
+    limit = min(ROWS_AT_MOST, max(50, CELLS_AT_MOST // (6 + len(data.space.entries))))
+    place = {data.done[k].number: k for k in range(len(data.done))}
+    ranked = [(data.done[k], int(k)) for k in data.ranking]
+    inside = {trial.number for trial, _ in ranked}
+    others = [(t, place.get(t.number, -1)) for t in data.trials if t.number not in inside]
+    others = [(t if k < 0 else data.done[k], k) for t, k in others]
+    if len(ranked) + len(others) <= limit:
+        return ranked + others
+    best = {trial.number for trial, _ in ranked[: limit * 3 // 5]}
+    last = [t.number for t in reversed(data.trials) if t.number not in best]
+    kept = best | set(last[: limit - len(best)])
+    return [pair for pair in ranked + others if pair[0].number in kept]
+
+
+def key_of(number: int) -> str:
+    """Return the anchor of a trial on the page."""
+    return f"trial-{number}"
+
+
+def _row(data: StudyData, trial: Trial, k: int, generations: bool) -> Row:
+    row: list[str | Cell] = [Cell(str(trial.number), link=key_of(trial.number)), trial.state]
     if generations:
         generation = trial.origin.generation
         row.append("" if generation is None else str(generation))
     if data.inherits:
         donors = ", ".join(map(str, trial.donors))
         row += [data.step_of[trial.number].epochs, donors or "–"]
-    row += [_score(data, k, column) for column in range(len(data.objectives.objectives))]
+    objectives = range(len(data.objectives.objectives))
+    row += ["–" if k < 0 else _score(data, k, column) for column in objectives]
     params = data.params(trial)
     row += [number(params[name]) if name in params else "–" for name in data.space.entries]
     return (*row, _seconds(trial))
+
+
+def front_table(data: StudyData, limit: int) -> Table:
+    """Return the trials of the Pareto front, by the first objective, with all their genes."""
+    places = [int(k) for k in np.flatnonzero(data.front)]
+    places.sort(key=lambda k: tuple(data.values[k]))
+    shown = {trial.number for trial, _ in _shown(data)}
+    rows: list[Row] = []
+    for k in places[:limit]:
+        trial, params = data.done[k], data.params(data.done[k])
+        link = key_of(trial.number) if trial.number in shown else ""
+        small = ("knee",) if k == data.knee else ()
+        scores = [_score(data, k, column) for column in range(len(data.objectives.objectives))]
+        genes = [number(params[n]) if n in params else "–" for n in data.space.entries]
+        rows.append((Cell(str(trial.number), link=link, small=small), *scores, *genes))
+    names = (o.metric for o in data.objectives.objectives)
+    return Table(("trial", *names, *data.space.entries), tuple(rows), sorts=True)
+
+
+# -- one trial ------------------------------------------------------------------------------------
+
+
+def _details(data: StudyData, trial: Trial, metric: str, known: Collection[int]) -> Details:
+    params = _pairs("gene", data.params(trial), 6)
+    metrics: tuple[Table, ...] = (_pairs("metric", trial.metrics, 6),) if trial.metrics else ()
+    noted = {name: shorten(value, 500) for name, value in trial.notes.items()}
+    metrics += (_pairs("note", noted, 6),) if noted else ()
+    curve, ends = _curve(curve_of(trial, metric), metric)
+    trace = ""
+    if trial.failure is not None:
+        trace = trial.failure.traceback or trial.failure.message or "no reason was recorded"
+    if len(trace) > _TRACE_OF_ONE:
+        trace = "…\n" + trace[-_TRACE_OF_ONE:]
+    origins = tuple(_origins(data, trial, known))
+    title = f"Trial {trial.number}: {trial.state}"
+    return Details(key_of(trial.number), title, origins, (params, *metrics), curve, ends, trace)
+
+
+def _origins(data: StudyData, trial: Trial, known: Collection[int]) -> Iterator[Cell]:
+    """Yield where a trial comes from, and when it ran."""
+    if trial.origin.generation is not None:
+        yield Cell(f"Generation {trial.origin.generation}.")
+    if trial.budget is not None:
+        yield Cell(f"Budget {trial.budget:g}.")
+    for name, numbers in (("Parents", trial.parents), ("Weights from", trial.donors)):
+        if numbers:
+            yield Cell(f"{name}:")
+            yield from (Cell(str(n), link=key_of(n) if n in known else "") for n in numbers)
+    if trial.repeat_of is not None:
+        yield Cell("Repeats")
+        yield Cell(
+            f"{trial.repeat_of}", link=key_of(trial.repeat_of) if trial.repeat_of in known else ""
+        )
+    if trial.violation > 0:
+        yield Cell("It breaks a constraint.")
+    if trial.started is not None:
+        began = f"{datetime.fromtimestamp(trial.started, UTC):%d %b %Y %H:%M:%S} UTC"
+        took = "" if trial.ended is None else f", took {duration(trial.ended - trial.started)}"
+        yield Cell(f"Started {began}{took}.")
+
+
+def _curve(curve: Curve | None, metric: str) -> tuple[str, str]:
+    """Return the corners of a curve in a box of 300 by 80, and what it shows in words."""
+    if curve is None or len(curve.values) < 2:
+        return "", ""
+    scale = float(np.max(np.abs(curve.values))) or 1.0  # differences of the largest floats
+    y, x = np.array(curve.values) / scale, np.array(curve.steps, dtype=float)
+    thin = np.unique(np.linspace(0, len(x) - 1, CORNERS_AT_MOST).round().astype(int))
+    across = 300 * (x - x.min()) / (np.ptp(x) or 1.0)
+    down = 80 - 80 * (y - y.min()) / (np.ptp(y) or 1.0)
+    corners = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across[thin], down[thin], strict=True))
+    low, high = min(curve.values), max(curve.values)
+    ends = (
+        f"{shorten(metric, 60)} as reported, {count(len(x), 'time')}: from "
+        f"{number(float(curve.values[0]))} to {number(float(curve.values[-1]))}, "
+        f"between {number(float(low))} and {number(float(high))}"
+    )
+    return corners, ends
 
 
 def _score(data: StudyData, k: int, column: int) -> Cell:
@@ -211,7 +328,8 @@ def _repeats(trial: Trial, objective: AnyObjective) -> tuple[str, ...]:
     return (f"{around}(mean of {trial.repeats})",)
 
 
-def _seconds(trial: Trial) -> str:
+def _seconds(trial: Trial) -> Cell:
     seconds = trial.metrics.get("train_seconds")
-    finite = isinstance(seconds, int | float) and math.isfinite(seconds)
-    return duration(seconds) if seconds is not None and finite else ""
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        return Cell("")
+    return Cell(duration(seconds), order=float(f"{seconds:.4g}"))

@@ -1,30 +1,102 @@
 """Pages and pictures as text, from Jinja2 templates with autoescape; no other module uses it."""
 
 import json
+import re
+from base64 import b64encode
+from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
+from os import PathLike, fspath
+from os.path import relpath
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
+from plotly.offline import get_plotlyjs, get_plotlyjs_version
 from plotly.utils import PlotlyJSONEncoder
 
+from evotune.checks import user_path, write_whole
+from evotune.errors import StudyError
 from evotune.printing import escaped, printable
 from evotune.report.figures.theme import template
 from evotune.report.parts import Page
 
 
-def render_page(page: Page) -> str:
-    """Return a page as HTML that needs no network and no other file."""
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Where a page has plotly.js from.
+
+    Attributes:
+        inline: All of it, or empty.
+        address: Where it is loaded from, or empty.
+        digest: What the browser checks of what it loaded.
+        origins: What the page's policy allows besides itself.
+        words: A sentence for the foot of the page.
+    """
+
+    inline: str = ""
+    address: str = ""
+    digest: str = ""
+    origins: str = ""
+    words: str = "This page is complete in itself: it loads nothing."
+
+
+def library(plotly: Any, page: Path) -> Library:
+    """Return where a page is to have plotly.js from; a file of it is written if it is missing.
+
+    Args:
+        plotly: ``"inline"``, ``"cdn"``, or a path or URL that ends in ``.js``.
+        page: The file of the page.
+
+    Raises:
+        StudyError: It is none of these, or the file cannot be written.
+    """
+    if isinstance(plotly, str) and plotly == "inline":
+        return Library(Markup(get_plotlyjs()))
+    if isinstance(plotly, str) and plotly == "cdn":
+        digest = b64encode(sha256(get_plotlyjs().encode()).digest()).decode()
+        address = f"https://cdn.plot.ly/plotly-{get_plotlyjs_version()}.min.js"
+        return _elsewhere(address, "sha256-" + digest)
+    if not isinstance(plotly, str | PathLike) or not fspath(plotly).endswith(".js"):
+        raise StudyError(
+            'plotly must be "inline" (all of plotly.js in the page), "cdn" (the page loads it from '
+            f'the internet) or a file of it such as "plotly.min.js"; got {plotly!r}'
+        )
+    if isinstance(plotly, str) and plotly.startswith(("https://", "http://")):
+        return _elsewhere(plotly)
+    file = user_path(plotly, endings=(".js",))
+    if not file.exists():
+        write_whole(file, get_plotlyjs())
+    try:
+        near = relpath(file.resolve(), page.resolve().parent)
+    except ValueError:  # on another drive
+        return _elsewhere(file.resolve().as_uri(), origins=" file:")
+    return _elsewhere(quote(Path(near).as_posix()), origins=" 'self' file:")
+
+
+def _elsewhere(address: str, digest: str = "", origins: str = "") -> Library:
+    if not origins:
+        parts = urlsplit(address)
+        origins = f" {parts.scheme}://{parts.netloc}"
+        if not re.fullmatch(r" https?://[\w.:\[\]-]+", origins):
+            raise StudyError(f"plotly={address!r} is no address of a file of plotly.js")
+    words = f"This page loads plotly.js from {address}, and nothing else."
+    return Library(address=address, digest=digest, origins=origins, words=words)
+
+
+def render_page(page: Page, library: Library | None = None) -> str:
+    """Return a page as HTML that needs no network and no other file but for its library."""
     drawn = any(section.figure for section in page.sections)
     return _render(
         "page.html.j2",
         page=page,
         style=own_file("page.css"),
         script=own_file("page.js"),
-        plotly=Markup(get_plotlyjs()) if drawn else "",
+        library=(library or Library(Markup(get_plotlyjs()))) if drawn else Library(),
         themes={k: template(dark=k == "dark").to_plotly_json() for k in ("light", "dark")},
     )
 
@@ -59,7 +131,14 @@ def _environment() -> Environment:
         finalize=_printable,
     )
     environment.filters |= {"figure_json": _figure_json, "inert_json": _inert_json}
+    environment.tests["wide"] = _is_wide
     return environment
+
+
+def _is_wide(figure: go.Figure) -> bool:
+    """Tell whether a figure has panels, or axes, side by side: too many for a telephone."""
+    places = {axis.domain for axis in figure.select_xaxes() if axis.domain}
+    return len(places) > 1 or any(trace.type == "parcoords" for trace in figure.data)
 
 
 def _printable(value: Any) -> Any:

@@ -15,6 +15,7 @@ from evotune.space.chain import KIND, Chain
 from evotune.space.conditions import Range, When, in_common, in_order
 from evotune.space.domains import Domain, domain_from_json
 from evotune.space.domains.lattice import FINE
+from evotune.space.words import code, table
 
 Genome = Mapping[str, Any]
 
@@ -148,8 +149,12 @@ class Space:
         return space
 
     def __repr__(self) -> str:
-        genes = ", ".join(f"{name}={domain}" for name, domain in self.to_json().items())
-        return f"Space({genes})"
+        return (
+            f"Space({', '.join(f'{name}={code(made)}' for name, made in self.to_json().items())})"
+        )
+
+    def _repr_html_(self) -> str:
+        return table(self.to_json())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Space) and self.to_json() == other.to_json()

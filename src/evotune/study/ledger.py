@@ -15,7 +15,7 @@ from evotune.evolution.repeats import average, by_bound, noise, root, squares
 from evotune.evolution.survival import Order, by_first, measured_at
 from evotune.objectives import Objectives
 from evotune.protocols import SearchSpace
-from evotune.trial import BARE_NUMBER, Failure, Outcome, Trial
+from evotune.trial import BARE_NUMBER, Failure, Outcome, Trial, TrialList
 
 
 def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives, **further: Any) -> Trial:
@@ -233,13 +233,13 @@ class Ledger:
     def _order(self, trial: Trial) -> Order:
         return by_bound(trial, self._noise)
 
-    def front(self) -> list[Trial]:
+    def front(self) -> TrialList:
         """Return the feasible trials that no other of their budget dominates, by number."""
         done = [t for t in self.averaged() if t.violation == 0 and self.is_comparable(t)]
         if not done:
-            return []
+            return TrialList()
         values = np.array([t.values for t in done])
-        return [done[k] for k in np.flatnonzero(pareto.non_dominated(values))]
+        return TrialList(done[k] for k in np.flatnonzero(pareto.non_dominated(values)))
 
 
 def _deepest(trial: Trial) -> tuple[bool, float, Order]:

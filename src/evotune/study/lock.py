@@ -173,6 +173,14 @@ def has_ended(driver: Driver) -> bool:
     return _has_ended(driver, this_process())
 
 
+def is_at_work(driver: Driver) -> bool:
+    """Return whether a driver runs trials, or may: those of this process are inside ``run``."""
+    me = this_process()
+    if _is_same_process(driver, me):
+        return driver.token in running_tokens
+    return not _has_ended(driver, me)
+
+
 def _has_ended(holder: Driver, me: Driver) -> bool:
     mark, mine = _mark(holder), _mark(me)
     if holder.host != me.host:

@@ -34,9 +34,11 @@ from evotune.study.engine import Duplicates, Engine
 from evotune.study.grown import begin_from
 from evotune.study.keeper import Keeper, default_folder, owner_of
 from evotune.study.ledger import Ledger, judge
+from evotune.study.notebook import study_html
+from evotune.study.notebook import watch as watch_study
 from evotune.study.progress import shown
 from evotune.study.run import Limits, Run, after_each, check_epochs, executor_for
-from evotune.trial import Failed, Failure, Outcome, Trial
+from evotune.trial import Failed, Failure, Outcome, Trial, TrialList
 
 log = logging.getLogger("evotune")
 
@@ -153,6 +155,9 @@ class Study:
         counts = ", ".join(f"{count} {state}" for state, count in self.counts.items())
         return f"Study({self.name!r}, {self.objectives}, {counts or 'no trials'})"
 
+    def _repr_html_(self) -> str:
+        return study_html(self)
+
     @property
     def name(self) -> str:
         """Name of the study in its storage."""
@@ -212,8 +217,11 @@ class Study:
         return min(done, key=by_first)
 
     @property
-    def front(self) -> list[Trial]:
-        """The Pareto front: the feasible non-dominated trials, repeats averaged, by number."""
+    def front(self) -> TrialList:
+        """The Pareto front: the feasible non-dominated trials, repeats averaged, by number.
+
+        It is a list, which a notebook shows as a table.
+        """
         with self._engine.lock:
             return self._ledger.front()
 
@@ -284,18 +292,23 @@ class Study:
 
         return prepare(self).importance_by(method)
 
-    def report(self, path: str | PathLike[str]) -> Path:
+    def report(self, path: str | PathLike[str], *, plotly: str | PathLike[str] = "inline") -> Path:
         """Write one self-contained HTML page about the study, or a picture, and return its path.
 
         Args:
             path: Where to; ``"report.html"``, or ``"picture.svg"`` for a small picture.
+            plotly: Where the page has the library from that draws its figures: ``"inline"`` puts
+                all 5 MB of it into the page, which then needs no network; ``"cdn"`` loads it from
+                the internet whenever the page is opened; a path such as ``"plotly.min.js"`` is a
+                file that several reports share, and is written where it is missing.
 
         Raises:
-            StudyError: The path has another ending, or cannot be written.
+            StudyError: The path has another ending, or cannot be written; or ``plotly`` is none of
+                these.
         """
         from evotune.report.page import write
 
-        return write(path, self, find_comparison(self.storage, self.name))
+        return write(path, self, find_comparison(self.storage, self.name), plotly=plotly)
 
     def restore(self, number: int | None = None, **objects: Any) -> Any:
         """Return a trained network, or load kept weights into a model of one's own.
@@ -650,6 +663,26 @@ class Study:
             finally:
                 self._run = None
         return self
+
+    def watch(self, every: float = 2.0) -> None:
+        """Show a chart in a notebook that follows the study, until nothing runs it any more.
+
+        The call blocks. The study may run in a thread of the same kernel, or in another process
+        that keeps it in the same storage:
+
+        - ``threading.Thread(target=study.run, args=(train, 100)).start(); study.watch()``
+        - ``et.open("runs.db", "net").watch()``
+
+        The chart is that of ``et.plot.progress``, with several objectives ``et.plot.front``.
+        Interrupting the kernel ends the watching, not the study.
+
+        Args:
+            every: Seconds between two looks; longer where a look itself takes long.
+
+        Raises:
+            StudyError: This is no notebook; the error says what shows progress elsewhere.
+        """
+        watch_study(self, every)
 
     def replay(
         self, evaluate: Evaluate, schedule: Schedule | None = None, **options: Any

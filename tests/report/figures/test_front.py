@@ -94,7 +94,7 @@ def test_the_hypervolume_is_that_of_the_front_so_far(data: StudyData) -> None:
 
 def test_the_reference_point_is_stated_in_the_users_sign(data: StudyData) -> None:
     section = {s.key: s for s in sections(data)}["hypervolume"]
-    assert "reference point a = 11, b = -11" in section.notes[0]
+    assert "reference point a = 11, b = -11" in section.method
 
 
 def test_scales_far_apart_do_not_matter(data: StudyData) -> None:

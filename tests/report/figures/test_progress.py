@@ -7,12 +7,12 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+import evotune as et
 from evotune.analysis.data import StudyData, prepare
 from evotune.report.figures.distributions import distributions
 from evotune.report.figures.diversity import diversity
-from evotune.report.figures.family import family_tree
 from evotune.report.figures.front import front
-from evotune.report.figures.parallel import parallel_coordinates
+from evotune.report.figures.parallel import parallel
 from evotune.report.figures.progress import progress
 from evotune.report.figures.slices import slices
 from evotune.space import Choice, Float, Space
@@ -80,10 +80,10 @@ def test_a_loss_over_many_decades_is_drawn_in_log_scale() -> None:
     assert figure.layout.yaxis.type == "log"
 
 
-def test_parallel_coordinates_have_real_labels_and_a_level_for_dormant_genes(
+def test_parallel_have_real_labels_and_a_level_for_dormant_genes(
     data: StudyData,
 ) -> None:
-    [lines] = parallel_coordinates(data).data
+    [lines] = parallel(data).data
     axes = {axis.label: axis for axis in lines.dimensions}
     assert list(axes) == [*SPACE.names, "<b>accuracy</b>"]
     lr = axes["lr"]
@@ -104,7 +104,7 @@ def test_the_best_trial_has_the_strongest_colour_whatever_the_direction() -> Non
     trials = scatter(space, 30)
     for direction in ("min", "max"):
         data = prepare(Recorded(definition(space, f"{direction} loss"), trials))
-        [lines] = parallel_coordinates(data).data
+        [lines] = parallel(data).data
         colours = lines.line.color[: len(trials)]
         assert int(np.argmax(colours)) == data.ranking[0]
 
@@ -153,8 +153,8 @@ def test_options_beyond_the_colours_are_put_together() -> None:
     assert np.sum([t.y for t in figure.data], axis=0) == pytest.approx(100.0)
 
 
-def test_the_family_tree_tells_what_changed(data: StudyData) -> None:
-    figure = family_tree(data)
+def test_the_family_tells_what_changed(data: StudyData) -> None:
+    figure = et.plot.family(data)
     family = data.family()
     nodes = trace(figure, "ancestor")
     assert len(nodes.x) == len(family) - 1

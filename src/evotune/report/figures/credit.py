@@ -41,6 +41,7 @@ def credit(study: Recorded) -> go.Figure:
                 "array": [_reach(row.high - row.advantage) for row in shown],
                 "arrayminus": [_reach(row.advantage - row.low) for row in shown],
                 "thickness": 1.5,
+                "color": GREY,
                 "width": 4,
             },
             marker={"color": [GREY if row.trials < FEW else BLUE for row in shown], "size": 10},

@@ -31,7 +31,7 @@ Point = tuple[float, float]
 Edge = tuple[int, int]
 
 
-def family_tree(study: Recorded) -> go.Figure:
+def family(study: Recorded) -> go.Figure:
     """Draw the ancestors of the best trial: when each was born and how good it was.
 
     The star is the best trial, the points linked to it are its ancestors. The orange line follows
@@ -44,9 +44,9 @@ def family_tree(study: Recorded) -> go.Figure:
     Raises:
         NoResultError: No trial is done, or the best one has no ancestors.
     """
-    data = opened(study, "family_tree")
+    data = opened(study, "family")
     trials = data.family()
-    require(data, len(trials) > 1, "family_tree", "a best trial that has parents")
+    require(data, len(trials) > 1, "family", "a best trial that has parents")
     line, path = [trial.number for trial in trials], [t.number for t in data.best_path()]
     born, scores = data.groups.born[data.places].tolist(), data.first_scores.tolist()
     places = zip(data.done, born, scores, strict=True)

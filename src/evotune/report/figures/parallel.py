@@ -20,7 +20,7 @@ _WIDTH = 1000  # pixels that names have side by side
 _INVISIBLE = {"color": "rgba(0,0,0,0)", "size": 1}
 
 
-def parallel_coordinates(study: Recorded) -> go.Figure:
+def parallel(study: Recorded) -> go.Figure:
     """Draw each trial as a line through its genes and objectives, to see which combinations work.
 
     The stronger its colour, the better the trial; the best is orange. A line at "–" means that the
@@ -34,8 +34,8 @@ def parallel_coordinates(study: Recorded) -> go.Figure:
     Raises:
         NoResultError: No trial is done, or every gene has one value only.
     """
-    data = opened(study, "parallel_coordinates").comparable
-    require_genes(data, "parallel_coordinates")
+    data = opened(study, "parallel").comparable
+    require_genes(data, "parallel")
     shown = data.thinned(TRIALS_AT_MOST)
     # All lines have the same width: the best trial looks wider as it is drawn several times.
     shown = np.append(shown, np.repeat(data.ranking[:1], len(_ABREAST)))

@@ -141,17 +141,10 @@ def anytime(ranking: Ranking, task: TaskRuns) -> go.Figure:
         if np.isnan(low).all():
             low, high = curves.min(axis=0), curves.max(axis=0)
         known = ~np.isnan(median)
-        x = np.array(ranking.points)[known]
-        for trace in _band(x, low[known], high[known], colour(ranking, method)):
+        x, place = np.array(ranking.points)[known], ranking.methods.index(method)
+        bounds = (low[known], high[known])
+        for trace in band_and_line(method, place, x, median[known], bounds):
             figure.add_trace(trace)
-        figure.add_scatter(
-            x=x,
-            y=median[known],
-            mode="lines",
-            name=label(method),
-            line=_line(ranking, method) | {"shape": "hv"},
-            hovertemplate="%{y:.5g}",
-        )
         seen.append(median[known])
     scale, _ = score_scale(np.concatenate([np.zeros(0), *seen]), task.direction)
     return finish(
@@ -165,8 +158,40 @@ def anytime(ranking: Ranking, task: TaskRuns) -> go.Figure:
 
 
 def _line(ranking: Ranking, method: str) -> dict[str, object]:
-    turn = ranking.methods.index(method) // len(COLOURS)
-    return {"color": colour(ranking, method), "width": 2, "dash": _DASHES[turn % len(_DASHES)]}
+    return _style(ranking.methods.index(method))
+
+
+def _style(place: int) -> dict[str, object]:
+    dash = _DASHES[place // len(COLOURS) % len(_DASHES)]
+    return {"color": COLOURS[place % len(COLOURS)], "width": 2, "dash": dash}
+
+
+def band_and_line(
+    name: str,
+    place: int,
+    x: np.ndarray,
+    y: np.ndarray,
+    bounds: tuple[np.ndarray, np.ndarray] | None,
+) -> Iterator[go.Scatter]:
+    """Yield the traces of one method: its band, if there is one, and its line.
+
+    Args:
+        name: Its name.
+        place: Its position among all methods, which decides its colour.
+        x: Shape ``(points,)``.
+        y: The line, shape ``(points,)``.
+        bounds: Lower and upper end of the band, each of shape ``(points,)``; None for no band.
+    """
+    if bounds is not None:
+        yield from _band(x, *bounds, COLOURS[place % len(COLOURS)])
+    yield go.Scatter(
+        x=x,
+        y=y,
+        mode="lines",
+        name=label(name),
+        line=_style(place) | {"shape": "hv"},
+        hovertemplate="%{y:.5g}",
+    )
 
 
 def _band(x: np.ndarray, low: np.ndarray, high: np.ndarray, tone: str) -> Iterator[go.Scatter]:

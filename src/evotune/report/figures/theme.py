@@ -13,6 +13,8 @@ BLUE = "#3b7dc9"
 ORANGE = "#e8830c"
 PURPLE = "#a8447f"
 GREY = "#8a94a3"
+#: Trials that were stopped early.
+TEAL = "#2aa6a0"
 
 #: For genes without an order: Paul Tol's bright scheme, less the orange that marks the best.
 CATEGORIES = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#9aa3af")
