@@ -9,11 +9,14 @@ from torch.utils.data import DataLoader
 import evotune as et
 from evotune.integrations.lightning import TrialCallback
 
-pairs = [(torch.tensor(x / 16).float(), y) for x, y in zip(*load_digits(return_X_y=True))]
+digits = load_digits()
+pairs = list(zip(torch.tensor(digits.data / 16).float(), digits.target, strict=True))
 quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
 
 
 class Net(lightning.LightningModule):
+    """A perceptron with one hidden layer."""
+
     def __init__(self, lr, width):
         super().__init__()
         self.lr, self.layers = lr, Sequential(Linear(64, width), ReLU(), Linear(width, 10))

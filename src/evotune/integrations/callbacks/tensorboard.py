@@ -58,7 +58,7 @@ class TensorBoard(Tracker):
         path = self._home / f"trial-{trial.number:04d}"
         part = path.with_name(f".{path.name}.part")
         shutil.rmtree(part, ignore_errors=True)
-        with SummaryWriter(str(part)) as writer:  # type: ignore[no-untyped-call]
+        with SummaryWriter(str(part)) as writer:
             _write(writer, trial)
         part.rename(path)
 
