@@ -64,6 +64,8 @@ class TensorBoard(Tracker):
 
 
 def _write(writer: Any, trial: Trial) -> None:
+    from tensorboard.plugins.hparams.api_pb2 import Status
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
     from torch.utils.tensorboard.summary import hparams
 
     reported, time = curves(trial), trial.ended
@@ -75,8 +77,13 @@ def _write(writer: Any, trial: Trial) -> None:
         if (last, value) not in reported.get(name, ()):
             writer.add_scalar(name, value, last, walltime=time)
     metrics = {name: value for name, value in trial.metrics.items() if not math.isnan(value)}
-    # The writer's own add_hparams would make another folder in this one.
-    for summary in hparams(flat(trial.params), metrics):  # type: ignore[no-untyped-call]
+    # The writer's own add_hparams would make another folder in this one, and know of no failure.
+    *given, end = hparams(flat(trial.params), metrics)  # type: ignore[no-untyped-call]
+    if trial.failure is not None:
+        failed = SessionEndInfo(status=Status.Value("STATUS_FAILURE"))
+        content = HParamsPluginData(session_end_info=failed).SerializeToString()
+        end.value[0].metadata.plugin_data.content = content
+    for summary in (*given, end):
         writer.file_writer.add_summary(summary)
     lines = (f"{name}: {value}" for name, value in facts(trial).items())
     writer.add_text("trial", "  \n".join(lines), walltime=time)
