@@ -172,6 +172,32 @@ def test_what_would_have_no_effect_is_refused(make, pbt, stopping, words):
         study(algorithm).run(hf_objective(make), trials=1, stopping=Second() if stopping else None)
 
 
+def test_several_data_sets_are_reported_at_one_step():
+    def several(trial):
+        return trainer(trial, {"near": DATA[:2], "far": DATA[2:]})
+
+    names = ["eval_near_loss", "eval_far_loss"]
+    [trial] = (
+        et.Study(et.RandomSearch(SPACE), [f"min {name}" for name in names], seed=1)
+        .run(hf_objective(several), trials=1)
+        .trials
+    )
+    assert [report["step"] for report in trial.reports] == [0, 0, 1, 1, 2, 2]
+    assert {name for report in trial.reports for name in report} == {"step", *names}
+    assert [trial.metrics[name] for name in names] == [
+        next(r[name] for r in trial.reports[::-1] if name in r) for name in names
+    ]
+    [trial] = (
+        study()
+        .run(
+            hf_objective(lambda t: trainer(t, {"loss": DATA, "far": DATA}), "eval_far_loss"),
+            trials=1,
+        )
+        .trials
+    )
+    assert {name for report in trial.reports for name in report} == {"step", "eval_far_loss"}
+
+
 def test_a_monitor_that_is_missing_names_what_there_is():
     with pytest.raises(et.errors.TaskError, match="did you mean 'eval_loss'"):
         study().run(hf_objective(trainer, "eval_los"), trials=1)

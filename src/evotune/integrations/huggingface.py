@@ -25,7 +25,7 @@ log = logging.getLogger("evotune")
 _ENDLESS = ("constant", "constant_with_warmup", "inverse_sqrt", "reduce_lr_on_plateau")
 
 #: What a trainer adds to its metrics and a search has no use for.
-_OTHERS = ("_runtime", "_per_second", "_preparation_time", "epoch")
+_OTHERS = ("_runtime", "_per_second", "_preparation_time")
 
 #: The seed of ``TrainingArguments`` where the user has written none.
 _DEFAULT_SEED = 42
@@ -77,6 +77,7 @@ class TrialCallback(TrainerCallback):  # type: ignore[misc]
         self._epochs: Iterator[int] = iter(())
         self._state: dict[str, Any] = {}
         self._trains = False
+        self._found: set[str] = set()  # the metrics that were reported
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Check the arguments, load the donor's weights and begin to count epochs."""
@@ -100,18 +101,26 @@ class TrialCallback(TrainerCallback):  # type: ignore[misc]
         if not self._trains:
             return
         found = numbers(given["metrics"])
-        if missing := [name for name in self.monitor if name not in found]:
-            raise TaskError(
-                f"monitor={missing[0]!r} is no metric of this evaluation, which gave "
-                f"{', '.join(found)}{did_you_mean(missing[0], found)}"
-            )
-        self.metrics, self.evaluated = found, state.global_step
-        # Within an epoch there may be several: by default they are counted on from its number.
-        self.trial.report(**{name: found[name] for name in self.monitor or found})
+        # Several data sets are evaluated one after the other, each with metrics of its own.
+        again = self.evaluated == state.global_step
+        self.metrics = {**self.metrics, **found} if again else found
+        self.evaluated = state.global_step
+        watched = {name: found[name] for name in self.monitor or found if name in found}
+        if watched:
+            self._found.update(watched)
+            # Within an epoch there may be several: by default they are counted on from its number.
+            step = self.trial.reports[-1]["step"] if again and self.trial.reports else None
+            self.trial.report(step, **watched)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Keep what other trials may start from."""
         self._trains = False
+        missing = [name for name in self.monitor if name not in self._found]
+        if missing and self.metrics:
+            raise TaskError(
+                f"monitor={missing[0]!r} is no metric of the evaluations, which gave "
+                f"{', '.join(self.metrics)}{did_you_mean(missing[0], self.metrics)}"
+            )
         if self.trial.watched and not self.trial.reports:
             raise TaskError(_NOT_EVALUATED)
         if hasattr(self._epochs, "close"):
@@ -179,6 +188,8 @@ def _evaluate(
             "the function given to hf_objective needs to return a transformers Trainer with "
             f"eval_dataset=; it returned {_shown(trainer)}"
         )
+    if any(isinstance(each, TrialCallback) for each in trainer.callback_handler.callbacks):
+        raise TaskError("hf_objective adds a TrialCallback itself; leave yours out of the trainer")
     callback = TrialCallback(trial, monitor, keep=keep)
     trainer.add_callback(callback)
     args = trainer.args
@@ -198,10 +209,8 @@ def _evaluate(
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Return the metrics of an evaluation that are numbers, without how long it took."""
-    found = {
-        name: as_number(value) for name, value in metrics.items() if not name.endswith(_OTHERS)
-    }
-    return {name: value for name, value in found.items() if value is not None}
+    found = {name: as_number(v) for name, v in metrics.items() if not name.endswith(_OTHERS)}
+    return {name: v for name, v in found.items() if v is not None and name not in ("epoch", "step")}
 
 
 _NOT_EVALUATED = (

@@ -6,6 +6,7 @@ import queue
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, ClassVar
@@ -172,11 +173,12 @@ class _Session:
         self.take(trial for trial in study.trials if trial.has_ended)
         self._waiting.put(Summary.of(study))
         patience, name = self._tracker.patience, type(self._tracker).__name__
-        self.thread.join(patience)
+        with suppress(KeyboardInterrupt):  # a second Ctrl-C: it waits no longer
+            self.thread.join(patience)
         self._is_over = True
         missing = len(self._seen) - self._logged
         if missing or self._reason:
-            why = self._reason or f"it took longer than patience={patience:g} s"
+            why = self._reason or f"not within patience={patience:g} s"
             log.warning(
                 "study %r: %d of %d trials were not logged to %s (%s); the next run with this "
                 "callback logs them",

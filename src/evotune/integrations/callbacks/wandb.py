@@ -85,7 +85,7 @@ class WandB(Tracker):
         run = wandb.init(
             **self._options,
             id=f"{subject.key}-{trial.number}",
-            group=f"{subject.name}-{subject.key}",
+            group=f"{subject.name[:100]}-{subject.key}",
             name=f"trial-{trial.number}",
             job_type="trial",
             config={**flat(trial.params), "evotune": known},
@@ -96,6 +96,7 @@ class WandB(Tracker):
             ),
         )
         try:
+            run.define_metric("*", step_metric="step")
             for report in trial.reports:
                 run.log(dict(report))
             run.summary.update({**trial.metrics, "state": trial.state})
