@@ -286,6 +286,15 @@ def test_mlflow_takes_names_that_it_does_not_allow(database):
     assert {"loss/val", "acc_1"} <= set(runs["trial-0"].data.metrics)
 
 
+def test_mlflow_does_not_wait_for_a_server_that_is_not_there(database, monkeypatch, caplog):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    tracker = et.callbacks.MLflow("away", tracking_uri="http://127.0.0.1:9", patience=30)
+    study().run(train, trials=2, callbacks=tracker)
+    assert "2 of 2 trials were not logged to MLflow (ConnectionRefusedError" in caplog.text
+
+
 @pytest.mark.parametrize("uri", ["mlruns", "./mlruns", "file:///tmp/mlruns", 3])
 def test_mlflow_refuses_folders(uri):
     pytest.importorskip("mlflow")
