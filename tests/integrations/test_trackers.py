@@ -287,9 +287,7 @@ def test_mlflow_takes_names_that_it_does_not_allow(database):
 
 
 def test_mlflow_does_not_wait_for_a_server_that_is_not_there(database, monkeypatch, caplog):
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr("evotune.integrations.callbacks.tracker.getproxies", dict)
     tracker = et.callbacks.MLflow("away", tracking_uri="http://127.0.0.1:9", patience=30)
     study().run(train, trials=2, callbacks=tracker)
     assert "2 of 2 trials were not logged to MLflow (ConnectionRefusedError" in caplog.text
@@ -345,6 +343,26 @@ def test_wandb_has_a_run_for_each_trial(tmp_path):
     }
     assert b"layers.0.block" in files[0].read_bytes()
     assert b"bad luck" in files[2].read_bytes()
+
+
+def test_wandb_does_not_wait_for_a_server_that_is_not_there(tmp_path, monkeypatch, caplog):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setattr("evotune.integrations.callbacks.tracker.getproxies", dict)
+    monkeypatch.setattr(wandb.setup().settings, "base_url", "http://127.0.0.1:9")
+    tracker = et.callbacks.WandB("digits", folder=tmp_path, mode="online", patience=30)
+    study().run(train, trials=2, callbacks=tracker)
+    assert "2 of 2 trials were not logged to WandB (ConnectionRefusedError" in caplog.text
+
+
+def test_wandb_does_not_ask_for_a_key_in_the_terminal(tmp_path, monkeypatch, caplog):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setattr("evotune.integrations.callbacks.wandb.check_there", lambda url: None)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setattr(wandb.setup().settings, "api_key", None)
+    tracker = et.callbacks.WandB("digits", folder=tmp_path, mode="online", patience=30)
+    study().run(train, trials=2, callbacks=tracker)
+    assert '(PermissionError: no key of W&B: run "wandb login"' in caplog.text
 
 
 @pytest.mark.parametrize("options", [{"mode": "of"}, {"group": "mine"}, {"patience": -1}])

@@ -2,15 +2,20 @@
 
 import posixpath
 import re
-import socket
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from evotune.errors import StudyError
-from evotune.integrations.callbacks.tracker import Subject, Summary, Tracker, curves, facts, flat
+from evotune.integrations.callbacks.tracker import (
+    Subject,
+    Summary,
+    Tracker,
+    check_there,
+    curves,
+    facts,
+    flat,
+)
 from evotune.trial import Trial
 
 #: MLflow's status of a trial's run: one that a stopping rule ended is killed.
@@ -84,7 +89,7 @@ class MLflow(Tracker):
         from mlflow import MlflowClient
 
         self._client = client = MlflowClient(self.tracking_uri)
-        _check_there(client.tracking_uri)
+        check_there(client.tracking_uri)
         self._subject = subject
         found = client.get_experiment_by_name(self.experiment)
         self._home = found.experiment_id if found else client.create_experiment(self.experiment)
@@ -106,7 +111,7 @@ class MLflow(Tracker):
     def log(self, trial: Trial) -> None:
         """Log a trial as a nested run."""
         assert self._subject is not None  # open() comes first
-        _check_there(self._client.tracking_uri)
+        check_there(self._client.tracking_uri)
         began = _milliseconds(trial.started or trial.ended)
         ended = _milliseconds(trial.ended or trial.started)
         run = self._client.create_run(
@@ -182,14 +187,6 @@ class MLflow(Tracker):
 def _is_folder(uri: str) -> bool:
     """Return whether MLflow would keep runs in files there."""
     return uri.startswith("file:") or (":" not in uri and uri not in ("databricks", "uc"))
-
-
-def _check_there(uri: str) -> None:
-    """Raise OSError where no server answers: MLflow itself would try for minutes, each time."""
-    parts = urlsplit(uri)
-    if parts.scheme in ("http", "https") and parts.hostname and not getproxies():
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname, port), timeout=5).close()
 
 
 def _milliseconds(since: float | None) -> int:

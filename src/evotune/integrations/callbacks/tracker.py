@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import queue
+import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -10,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from evotune.checks import seconds
 from evotune.errors import NoResultError, StudyError
@@ -283,3 +286,11 @@ def facts(trial: Trial) -> dict[str, str]:
         "reason": None if failure is None else failure.message[:LONGEST],
     }
     return {name: str(value) for name, value in known.items() if value is not None}
+
+
+def check_there(uri: str) -> None:
+    """Raise OSError where no server answers: a library itself tries for minutes, each time."""
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https") and parts.hostname and not getproxies():
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname, port), timeout=5).close()

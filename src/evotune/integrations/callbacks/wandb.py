@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from evotune.checks import user_path
 from evotune.errors import StudyError
-from evotune.integrations.callbacks.tracker import Subject, Tracker, facts, flat
+from evotune.integrations.callbacks.tracker import Subject, Tracker, check_there, facts, flat
 from evotune.trial import Trial
 
 Mode = Literal["online", "offline", "shared"]
@@ -69,6 +69,7 @@ class WandB(Tracker):
 
     def open(self, subject: Subject) -> Collection[int]:
         """Return the numbers of the trials that were logged from this folder."""
+        self._check_there()
         self._subject = subject
         self._logged = self.folder / "wandb" / f"evotune-{subject.key}.txt"
         self._logged.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +80,7 @@ class WandB(Tracker):
         """Log a trial as one run."""
         import wandb
 
+        self._check_there()
         subject = self._subject
         assert subject is not None  # open() comes first
         known = {"study": subject.name, **subject.facts, **facts(trial)}
@@ -92,7 +94,13 @@ class WandB(Tracker):
             resume="allow",
             reinit="create_new",
             settings=wandb.Settings(
-                silent=True, console="off", disable_git=True, x_disable_stats=True
+                silent=True,
+                console="off",
+                disable_git=True,
+                x_disable_stats=True,
+                init_timeout=30,
+                finish_timeout=60,  # otherwise a server that goes away is waited for without end
+                finish_timeout_raises=True,
             ),
         )
         try:
@@ -104,3 +112,18 @@ class WandB(Tracker):
             run.finish(exit_code=int(trial.state == "failed"))
         with self._logged.open("a", encoding="utf-8") as file:
             file.write(f"{trial.number}\n")
+
+    def _check_there(self) -> None:
+        """Raise an error where W&B would ask for a key in the terminal, or wait for its server."""
+        import wandb
+
+        settings = wandb.setup().settings
+        if (self._options["mode"] or settings.mode) not in ("online", "shared"):
+            return
+        check_there(settings.base_url)
+        try:
+            has_key = wandb.login(prompt=False, verify=False)
+        except TypeError:  # an earlier version, which asks in the terminal
+            has_key = wandb.login(timeout=1)
+        if not has_key:
+            raise PermissionError('no key of W&B: run "wandb login", or write mode="offline"')
