@@ -516,7 +516,7 @@ class Study:
             first, policy = self._first_of(genome)
             # With another budget the same params are another trial.
             alone = policy == "allow" or self.algorithm.traits.inherits
-            trial = self._engine.enqueue(genome, budget, None if alone else first)
+            trial = self._engine.enqueue(genome, budget, None if alone else first, texts)
             return self.tell(trial.number, result)
 
     def _from_outside(
