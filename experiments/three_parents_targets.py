@@ -4,6 +4,8 @@ The paper measures wall seconds until a network has reached a fixed quality. Her
 measures: batches, multiply-adds, and CPU seconds of this process, which count no other process
 but grow with what shares the processor. A run that does not reach the quality within its limit is
 a failure; in tables of fixed settings it counts with the limit, so that its time is a lower bound.
+In a search it is a result, worse than every run that reached the quality, and the worse the more
+was missing: else a search whose first trials all miss would have nothing to learn from.
 """
 
 import math
@@ -44,7 +46,7 @@ class Limit:
     Attributes:
         seconds: CPU seconds of training.
         least: Batches that every network needs; one whose batches are so slow that these alone
-            take longer gives up at once.
+            take longer gives up at once; 0 lets all train until the limit.
         loss: Mean loss that the second block of batches must not be above.
     """
 
@@ -54,7 +56,12 @@ class Limit:
 
 
 def until(
-    step: Callable[[], Tensor], reached: Callable[[], bool], *, every: int, limit: Limit
+    step: Callable[[], Tensor],
+    reached: Callable[[], bool],
+    *,
+    every: int,
+    limit: Limit,
+    missing: Callable[[], float] | None = None,
 ) -> dict[str, float]:
     """Train until checks in succession are passed.
 
@@ -63,20 +70,24 @@ def until(
         reached: Checks the model.
         every: Batches between two checks.
         limit: When to give up.
+        missing: Returns which share of the quality, in (0, 1], a model that gave up lacks; without
+            it such a run is a failure.
 
     Returns:
-        ``batches``, ``seconds`` of CPU for training alone, ``check_seconds`` for the checks.
+        ``batches``, ``seconds`` of CPU for training alone, ``check_seconds`` for the checks, and
+        ``time``: the seconds, or once the limit is passed the limit times 1 + what is missing.
 
     Raises:
-        Failed: The limit is passed, or a loss is not finite.
+        Failed: The limit is passed and nothing says what is missing, or the loss is hopeless.
     """
     batches = passed = 0
     seconds = check_seconds = 0.0
     while passed < SUCCESSIVE:
         began = time.process_time()
-        losses = _block(step, every, 0.0 if batches else limit.seconds / max(1, limit.least))
+        slowest = 0.0 if batches or not limit.least else limit.seconds / limit.least
+        losses = _block(step, every, slowest, limit.seconds - seconds)
         trained = time.process_time()
-        batches += every
+        batches += len(losses)
         seconds += trained - began
         mean = torch.stack(losses).mean().item()
         if not mean <= (limit.loss if batches == 2 * every else math.inf):
@@ -84,18 +95,31 @@ def until(
         passed = passed + 1 if reached() else 0
         check_seconds += time.process_time() - trained
         if passed < SUCCESSIVE and seconds >= limit.seconds:
-            raise et.Failed(f"not reached within {seconds:.0f} CPU seconds, {batches} batches")
-    return {"batches": batches, "seconds": seconds, "check_seconds": check_seconds}
+            if missing is None:
+                raise et.Failed(f"not reached within {seconds:.0f} CPU seconds, {batches} batches")
+            break
+    lost = passed < SUCCESSIVE and missing is not None
+    return {
+        "batches": batches,
+        "seconds": seconds,
+        "check_seconds": check_seconds,
+        "time": limit.seconds * (1 + missing()) if lost else seconds,
+    }
 
 
-def _block(step: Callable[[], Tensor], count: int, slowest: float) -> list[Tensor]:
-    """Train some batches; give up after a few where they take longer than ``slowest`` seconds."""
+def _block(step: Callable[[], Tensor], count: int, slowest: float, seconds: float) -> list[Tensor]:
+    """Train some batches, fewer once ``seconds`` are over.
+
+    It gives up after a few where they take longer than ``slowest`` seconds each.
+    """
     began = time.process_time()
     losses = [step() for _ in range(min(count, PROBE))]
     took = (time.process_time() - began) / len(losses)
     if 0.0 < slowest < took:
         raise et.Failed(f"too slow: {took:.2g} CPU seconds a batch")
-    return losses + [step() for _ in range(count - len(losses))]
+    while len(losses) < count and time.process_time() - began < seconds:
+        losses.append(step())
+    return losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +148,14 @@ class Search:
         space: What it searches.
         algorithm: Makes a new algorithm from the space.
         control: Name of the random search of the same space; None for a random search itself.
+        begin: Params of its first trial; None leaves that to the algorithm.
     """
 
     name: str
     space: et.Space
     algorithm: Callable[[et.Space], Any]
     control: str | None = None
+    begin: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +183,8 @@ class Run:
     test: float
 
 
-#: Makes an evaluate function from the seed of the split (None: the trial's number) and the limit.
+#: Makes an evaluate function from the seed of the split and the limit. A search has one split; a
+#: setting has None, which takes the trial's number, and a run of it that gives up is a failure.
 Training = Callable[[int | None, Limit], Callable[[et.RunningTrial], dict[str, float]]]
 
 
@@ -213,17 +240,19 @@ class Found:
         search: Name of the search.
         seed: Its seed.
         trials: Trials that it had.
-        failed: How many of them gave up.
+        missed: How many of them gave up.
         seconds: CPU seconds of training of all of them, where a failed one counts with the limit,
             which it may not have used.
-        best: The best trial's seconds, which are the least of several and so too good.
-        params: The best trial's params; None when all failed.
+        best: The best trial's seconds, which are the least of several and so too good; NaN where
+            none reached the quality.
+        params: The best trial's params, which lacked least where none reached the quality; None
+            when all failed.
     """
 
     search: str
     seed: int
     trials: int
-    failed: int
+    missed: int
     seconds: float
     best: float
     params: Mapping[str, Any] | None
@@ -244,23 +273,26 @@ def search(
     """
     study = et.Study(
         how.algorithm(how.space),
-        "min seconds",
+        "min time",
         storage=storage,
         name=f"{how.name}, search {seed}",
         seed=seed,
     )
     with study:
+        if how.begin is not None and not study.trials:
+            study.enqueue(dict(how.begin))
         study.run(training(seed, limit), trials, workers=1, max_failures=1.0)
         check_ended(study)
         done = [trial for trial in study.trials if trial.is_done]
-        best = min(done, key=lambda trial: trial.metrics["seconds"], default=None)
+        there = [trial for trial in done if trial.metrics["time"] <= trial.metrics["seconds"]]
+        best = min(done, key=lambda trial: trial.metrics["time"], default=None)
         return Found(
             search=how.name,
             seed=seed,
             trials=len(study.trials),
-            failed=len(study.trials) - len(done),
+            missed=len(study.trials) - len(there),
             seconds=sum(trial.metrics.get("seconds", limit.seconds) for trial in study.trials),
-            best=math.nan if best is None else best.metrics["seconds"],
+            best=best.metrics["seconds"] if best in there else math.nan,
             params=None if best is None else best.params,
         )
 

@@ -150,7 +150,7 @@ def searches_table(found: Sequence[Found], again: Sequence[Run]) -> str:
             [
                 name,
                 str(own[0].trials),
-                _mean([each.failed for each in own]),
+                _mean([each.missed for each in own]),
                 _mean([each.seconds for each in own]),
                 _mean([each.best for each in own if math.isfinite(each.best)]),
                 f"{sum(run.reached for run in runs)} of {len(runs)}",
@@ -158,7 +158,7 @@ def searches_table(found: Sequence[Found], again: Sequence[Run]) -> str:
                 _mean([r.test for r in runs if r.reached]),
             ]
         )
-    head = ["search", "trials", "failed", "CPU s, at most", "best trial, CPU s"]
+    head = ["search", "trials", "missed", "CPU s, at most", "best trial, CPU s"]
     anew = ["best anew: reached in", *MEASURES.values(), "test"]
     return table([*head, *anew], lines)
 

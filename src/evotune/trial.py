@@ -1,8 +1,11 @@
 """The records: what an algorithm proposes, what a study keeps, what an evaluation gives back."""
 
+import json
 import logging
 import math
+import os
 import reprlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -27,6 +30,9 @@ FailureKind = Literal[
 ]
 
 ENDED: frozenset[State] = frozenset({"done", "failed", "stopped"})
+
+#: Environment variable with the device of a worker that was given one.
+DEVICE_VARIABLE = "EVOTUNE_DEVICE"
 
 #: Metric name under which a bare number travels until the study names it after its objective.
 BARE_NUMBER = ""
@@ -227,6 +233,7 @@ class Failure:
         traceback: The full traceback where there is one.
         fatal: True when every other trial would fail alike, so that the run ends at once.
         donor: Number of the trial whose weights could not be read, when that was the reason.
+        notes: What the evaluation had noted; part of the trial's record, not of its failure.
     """
 
     kind: FailureKind
@@ -234,6 +241,7 @@ class Failure:
     traceback: str = ""
     fatal: bool = False
     donor: int | None = None
+    notes: Mapping[str, Any] = field(default_factory=FrozenDict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,16 +253,18 @@ class Outcome:
         reports: Metrics reported during training, each with its ``step``, in order.
         stopped: True when the evaluation ended early on request.
         checkpoint: The weights that it has kept.
+        notes: What the evaluation noted, and texts among its metrics.
     """
 
     metrics: Mapping[str, Any]
     reports: tuple[Mapping[str, float], ...] = ()
     stopped: bool = False
     checkpoint: Checkpoint | None = None
+    notes: Mapping[str, Any] = field(default_factory=FrozenDict)
     __reduce__ = _rebuilt
 
     def __post_init__(self) -> None:
-        freeze(self, "metrics", "reports")
+        freeze(self, "metrics", "reports", "notes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +292,7 @@ class Trial:
         started: Unix time in seconds at which the trial was submitted.
         ended: Unix time in seconds at which its result was recorded.
         checkpoint: The weights that it has kept, if any.
+        notes: What its evaluation noted, by `RunningTrial.note` or as texts among its metrics.
         weights: Access to the weights that it inherits and keeps; only in the copy that an executor
             gets, never stored.
         bar: What its reports must reach not to be stopped; also in the executor's copy only.
@@ -313,12 +324,13 @@ class Trial:
     checkpoint: Checkpoint | None = None
     inherit: Mapping[str, Any] = field(default_factory=FrozenDict)
     origin: Origin = NOWHERE
+    notes: Mapping[str, Any] = field(default_factory=FrozenDict)
     weights: "Weights | None" = field(default=None, repr=False, compare=False)
     bar: "Bar | None" = field(default=None, repr=False, compare=False)
     __reduce__ = _rebuilt
 
     def __post_init__(self) -> None:
-        freeze(self, "genome", "params", "note", "metrics", "spread", "inherit")
+        freeze(self, "genome", "params", "note", "metrics", "spread", "inherit", "notes")
         if self.reports:
             freeze(self, "reports")
 
@@ -401,6 +413,7 @@ class RunningTrial:
         record: The trial's record.
         watched: True when a stopping rule reads what `report` is given.
         stopped: True once that rule has ended it.
+        notes: What `note` was given.
     """
 
     def __init__(self, trial: Trial, weights: Weights | None = None) -> None:
@@ -414,6 +427,7 @@ class RunningTrial:
         self.record = trial
         self.watched = trial.bar is not None
         self.stopped = False
+        self.notes: dict[str, Any] = {}
         self._reports: list[Mapping[str, float]] = []
         self._train_seconds: float | None = None
         self._training_since: float | None = None
@@ -424,6 +438,17 @@ class RunningTrial:
 
     def __repr__(self) -> str:
         return f"RunningTrial(number={self.number}, params={self.params})"
+
+    @property
+    def device(self) -> str:
+        """Name of the device to train on, such as ``"cuda:0"``: ``model.to(trial.device)``.
+
+        With ``devices=`` it is that of this worker, which sees no other; without, CUDA's current
+        device where torch is imported and has one, else ``"cpu"``.
+        """
+        torch = sys.modules.get("torch")
+        found = torch is not None and torch.cuda.is_available()
+        return os.environ.get(DEVICE_VARIABLE, "cuda" if found else "cpu")
 
     @property
     def keeps(self) -> bool:
@@ -562,6 +587,35 @@ class RunningTrial:
         self.stopped = self.stopped or (bar is not None and bar.stops(report))
         if self.stopped:  # again, in case a bare ``except:`` caught the first one
             raise StopTrial
+
+    def note(self, text: str = "", /, **notes: Any) -> None:
+        """Note something beside the metrics, such as where a file is or why training was cut short.
+
+        It becomes part of the trial's record, as ``study.trials[12].notes``, also where the trial
+        fails later on. Nothing that searches reads it.
+
+        Args:
+            text: Kept under the name ``note``; a further one goes on a new line.
+            **notes: Texts, numbers, True, False, None, and lists and dicts of these, by name.
+
+        Raises:
+            StudyError: It is something else, or nothing.
+        """
+        if text:
+            notes["note"] = "\n".join(filter(None, [self.notes.get("note"), text]))
+        if not notes:
+            raise StudyError(
+                'trial.note needs something to note: write trial.note("diverged, cut short") or '
+                "trial.note(log=path)"
+            )
+        for name, value in notes.items():
+            try:
+                self.notes[name] = json.loads(json.dumps(value))
+            except (TypeError, ValueError, RecursionError) as error:
+                raise StudyError(
+                    f"trial.note({name}=...) takes texts, numbers, and lists and dicts of these; "
+                    f"got {_shown(value)}: write str(...)"
+                ) from error
 
     @property
     def reports(self) -> Sequence[Mapping[str, float]]:

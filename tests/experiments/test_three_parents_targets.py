@@ -56,6 +56,17 @@ def test_a_run_that_takes_too_long_gives_up() -> None:
         until(_burn, lambda: False, every=5, limit=Limit(0.03))
 
 
+@pytest.mark.parametrize("missing", [0.001, 1.0])
+def test_a_run_that_takes_too_long_counts_by_what_it_misses(missing: float) -> None:
+    got = until(_burn, lambda: False, every=5, limit=Limit(0.03), missing=lambda: missing)
+    assert got["time"] == pytest.approx(0.03 * (1 + missing))
+
+
+def test_a_run_that_ends_in_time_counts_with_its_seconds() -> None:
+    got = until(_burn, lambda: True, every=5, limit=Limit(60.0), missing=lambda: 1.0)
+    assert got["time"] == got["seconds"] > 0
+
+
 def test_a_network_that_is_too_slow_gives_up_at_once() -> None:
     steps = []
 
@@ -168,8 +179,10 @@ def _training(split: int | None, limit: Limit):  # type: ignore[no-untyped-def]
         if speed < 3:
             raise et.Failed("too slow")
         shift = 0.0 if split is None else 0.01 * split
+        seconds = 10.0 / speed + shift
         return {
-            "seconds": 10.0 / speed + shift,
+            "seconds": seconds,
+            "time": seconds,
             "check_seconds": 0.1,
             "batches": 100 * (10 - speed),
             "multiply_adds": 1e9 * (10 - speed),
@@ -230,6 +243,29 @@ def test_searches_report_their_best(found: tuple[list[Run], list[Found], str]) -
         assert each.best == pytest.approx(10 / each.params["speed"] + 0.01 * each.seed)
     ours = [run for run in found[0] if run.setting == "ours"]
     assert len(ours) == 4  # two searches, two fresh runs each
+
+
+def test_a_search_that_reaches_nothing_takes_what_misses_least(tmp_path: Path) -> None:
+    def training(split: int | None, limit: Limit):  # type: ignore[no-untyped-def]
+        def train(trial: et.RunningTrial) -> dict[str, float]:
+            missing = 1 / trial.params["speed"]
+            return {"seconds": limit.seconds, "time": limit.seconds * (1 + missing)}
+
+        return train
+
+    how = Search("ours", SPACE, et.RandomSearch, begin={"speed": 5})
+    storage = f"sqlite:///{tmp_path / 'runs.db'}"
+    got = search(how, training, 1, trials=9, limit=Limit(9.0), storage=storage)
+    assert (got.missed, got.params) == (9, {"speed": 9})
+    assert math.isnan(got.best)
+    assert et.open(storage, "ours, search 1").trials[0].params == {"speed": 5}
+
+
+def test_what_is_missing_is_a_share() -> None:
+    asked = {"site": (0.2, 0.5), "grade": (0.4, 0.8)}
+    got = {"site": (0.1, 0.9), "grade": (0.4, 0.6)}
+    assert p3b1.missing(got, asked) == pytest.approx((0.5 + 0.25) / 4)
+    assert p3b1.missing(asked, asked) > 0
 
 
 def test_the_section_says_wins_and_losses(found: tuple[list[Run], list[Found], str]) -> None:

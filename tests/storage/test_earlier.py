@@ -13,7 +13,7 @@ from evotune.study.study import Study
 from evotune.trial import Origin
 
 EARLIER = Path(__file__).parent / "earlier"
-SCHEMAS = (1, 2)
+SCHEMAS = (1, 2, 3)
 _spec = spec_from_file_location("write_earlier", EARLIER / "write.py")
 write = module_from_spec(_spec)
 _spec.loader.exec_module(write)

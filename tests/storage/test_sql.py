@@ -225,7 +225,7 @@ def test_a_migration_that_fails_changes_nothing(
 def test_a_database_from_before_weights_is_migrated(path: Path) -> None:
     """Schema 1 had no columns for checkpoints and inheritance."""
     start_writer(path, 3).wait()
-    for column in ("checkpoint", "inherit", "origin"):
+    for column in ("checkpoint", "inherit", "origin", "notes"):
         run_sql(path, f"ALTER TABLE evotune_trials DROP COLUMN {column}")
     run_sql(path, "UPDATE evotune_schema_version SET version = 1")
     storage = SqlStorage(path)
@@ -250,7 +250,7 @@ def test_a_newer_database_is_left_untouched(end: str, path: Path) -> None:
         assert contents(path)["runs.db-wal"]
     before = contents(path)
     with pytest.raises(
-        StorageError, match=r"newer evotune \(schema 7, this one knows 3\): upgrade"
+        StorageError, match=r"newer evotune \(schema 7, this one knows 4\): upgrade"
     ):
         SqlStorage(path)
     after = contents(path)

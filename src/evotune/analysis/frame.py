@@ -31,16 +31,17 @@ def to_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     constraints, relative; 0 is feasible); then every metric under its
     own name (``metrics_`` goes before a name that is taken); then every gene as ``params_<gene>``,
     missing where it is not active, whole numbers as ``Int64`` then, the layers of a chain as one
-    text, so that rows can be grouped by it (`Trial.params` has the records); then ``started`` and
-    ``ended`` (UTC) and ``failure``, the message. ``train_seconds`` and ``evaluation_seconds`` are
-    metrics, in seconds.
+    text, so that rows can be grouped by it (`Trial.params` has the records); then what trials
+    noted, as ``notes_<name>``; then ``started`` and ``ended`` (UTC) and ``failure``, the message.
+    ``train_seconds`` and ``evaluation_seconds`` are metrics, in seconds.
 
     Args:
         trials: The trials of a study, in the order of the rows.
     """
     metrics = _names(trial.metrics for trial in trials)
     genes = _names(trial.params for trial in trials)
-    columns = [*_OWN, *(_metric(name) for name in metrics), *map(_gene, genes), *_LAST]
+    notes = [_note(name) for name in _names(trial.notes for trial in trials)]
+    columns = [*_OWN, *(_metric(name) for name in metrics), *map(_gene, genes), *notes, *_LAST]
     frame = pd.DataFrame([_row(trial) for trial in trials], columns=columns)
     whole = ("generation", "weights_from", "repeat_of")
     numbers = dict.fromkeys(("budget", "violation"), "float64")
@@ -67,7 +68,8 @@ def _row(trial: Trial) -> dict[str, Any]:
         "failure": trial.failure.message if trial.failure else None,
     }
     metrics = {_metric(name): value for name, value in trial.metrics.items()}
-    return own | metrics | {_gene(name): _plain(value) for name, value in trial.params.items()}
+    genes = {_gene(name): _plain(value) for name, value in trial.params.items()}
+    return own | metrics | genes | {_note(name): value for name, value in trial.notes.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -97,6 +99,10 @@ def _metric(name: str) -> str:
 
 def _gene(name: str) -> str:
     return f"params_{name}"
+
+
+def _note(name: str) -> str:
+    return f"notes_{name}"
 
 
 def _time(seconds: float | None) -> datetime | None:

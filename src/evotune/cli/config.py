@@ -18,6 +18,7 @@ the study::
     stopping = { name = "MedianStopping", grace = 3 }   # ends single trials; or "MedianStopping"
     workers = 2                       # processes; left out, a SupervisedTask with epochs stacks
     trial_timeout = 600               # seconds after which a trial is ended as failed
+    devices = "auto"                  # or ["cuda:0", "cuda:1"]: what the workers share
     max_failures = 0.5                # share of the trials that may fail
     deterministic = true              # tell results in trial order; see `Study.run`
     checkpoints = "weights"           # where weights are kept: a folder beside the file, or a URL;
@@ -102,7 +103,15 @@ Table = Mapping[str, Any]
 TABLES = ("study", "space", "algorithm", "task")
 _OF_STUDY = ("name", "seed", "duplicates", "checkpoints")
 _LIMITS = ("trials", "epochs", "timeout", "target", "stagnation")
-_OF_RUN = (*_LIMITS, "stopping", "workers", "trial_timeout", "max_failures", "deterministic")
+_OF_RUN = (
+    *_LIMITS,
+    "stopping",
+    "workers",
+    "trial_timeout",
+    "devices",
+    "max_failures",
+    "deterministic",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +206,7 @@ def setting_of(objectives: Objectives, of_run: Table) -> dict[str, Any]:
     return {
         "trials": of_run.get("trials"),
         "objectives": len(objectives.objectives),
-        "workers": of_run.get("workers", 1),
+        "workers": executor_for(None, of_run.get("workers"), None, of_run.get("devices")).capacity,
     }
 
 
@@ -245,7 +254,8 @@ def _options(study: Table) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     Limits(**limits, max_failures=of_run.get("max_failures", 0.5))
     stopping, workers = of_run.get("stopping"), of_run.get("workers")
-    executor_for(None, workers, of_run.get("trial_timeout"), stopping=stopping)
+    timeout, devices = of_run.get("trial_timeout"), of_run.get("devices")
+    executor_for(None, workers, timeout, devices, stopping=stopping)
     return of_study, of_run
 
 

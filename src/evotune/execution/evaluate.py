@@ -85,7 +85,7 @@ def evaluate_trial(evaluate: Evaluate, trial: Trial) -> Outcome | Failure:
         raise
     except BaseException as error:
         _end_fork(process, error)
-        return failure_of(error)
+        return replace(failure_of(error), notes=handle.notes)
     _end_fork(process, None)
     return outcome_of(handle, returned, perf_counter() - began)
 
@@ -137,9 +137,11 @@ def outcome_of(handle: RunningTrial, returned: Any, seconds: float) -> Outcome |
         returned: What the evaluation returned.
         seconds: How long it took.
     """
-    metrics = read_metrics(returned)
+    metrics, texts = without_texts(returned)
+    metrics = read_metrics(metrics)
+    notes = handle.notes | texts
     if isinstance(metrics, Failure):
-        return metrics
+        return replace(metrics, notes=notes)
     _warn_of_changed_params(handle)
     train_seconds = seconds if handle.train_seconds is None else handle.train_seconds
     metrics.setdefault("train_seconds", train_seconds)
@@ -152,7 +154,7 @@ def outcome_of(handle: RunningTrial, returned: Any, seconds: float) -> Outcome |
             return Failure("checkpoint", str(error), fatal=True)
         log.warning("the weights of trial %d are not kept: %s", handle.number, error)
         checkpoint = None
-    return Outcome(metrics, tuple(handle.reports), handle.stopped, checkpoint)
+    return Outcome(metrics, tuple(handle.reports), handle.stopped, checkpoint, notes)
 
 
 def _reported_last(handle: RunningTrial) -> dict[str, float]:
@@ -250,6 +252,14 @@ def _failure_of(error: BaseException) -> Failure:
 
 def _reason(failed: Failed) -> str:
     return str(failed) or "the evaluate function gave no reason"
+
+
+def without_texts(returned: Any) -> tuple[Any, dict[str, str]]:
+    """Return an evaluation's result without the texts among its metrics, and these: notes."""
+    if not isinstance(returned, Mapping):
+        return returned, {}
+    texts = {n: v for n, v in returned.items() if isinstance(n, str) and isinstance(v, str)}
+    return {name: value for name, value in returned.items() if name not in texts}, texts
 
 
 def read_metrics(returned: Any) -> dict[str, float] | Failure:

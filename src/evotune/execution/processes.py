@@ -16,8 +16,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from multiprocessing import connection
 from numbers import Integral
 from threading import Thread
@@ -26,7 +28,12 @@ from typing import Any
 
 from evotune import guard
 from evotune.errors import ExecutionError
-from evotune.execution.devices import available_cores, thread_environment
+from evotune.execution.devices import (
+    available_cores,
+    device_environment,
+    read_devices,
+    thread_environment,
+)
 from evotune.execution.evaluate import (
     read_seconds,
     spoils_its_process,
@@ -50,15 +57,21 @@ class ProcessExecutor:
     call fails. Trials may start processes of their own; they end with their worker.
 
     Args:
-        workers: Number of processes; by default the number of cores that this process may use.
+        workers: Number of processes; by default one for each of ``devices``, else the number of
+            cores that this process may use.
         trial_timeout: Seconds that one trial may take once its worker is ready; None is no limit.
             A worker that takes longer is killed with all its child processes.
         threads: Threads per worker; by default the number of cores divided by ``workers``.
         start_timeout: Seconds within which a worker must have loaded the function, its data and
             modules; None is no limit.
+        devices: ``"auto"``, the GPUs of this machine, or a list such as ``["cuda:0", "cuda:1"]``.
+            The workers take them in turn, more workers than devices share them. A worker sees no
+            other GPU than its own (``CUDA_VISIBLE_DEVICES`` is set before it starts): what to train
+            on is ``trial.device``.
 
     Raises:
-        ExecutionError: The number of workers, threads or seconds is out of bounds.
+        ExecutionError: The number of workers, threads or seconds is out of bounds, or there is no
+            such device.
     """
 
     traits = ExecutorTraits()
@@ -70,10 +83,13 @@ class ProcessExecutor:
         trial_timeout: float | None = None,
         threads: int | None = None,
         start_timeout: float | None = 90.0,
+        devices: str | Sequence[str] | None = None,
     ) -> None:
         _check_count("workers", workers)
         _check_count("threads", threads)
-        self.workers = available_cores() if workers is None else workers
+        self.devices = read_devices(devices)
+        default = len(self.devices or ()) or available_cores()
+        self.workers = default if workers is None else workers
         self.threads = max(1, available_cores() // self.workers) if threads is None else threads
         self.trial_timeout = read_seconds("trial_timeout", trial_timeout)
         self.start_timeout = read_seconds("start_timeout", start_timeout)
@@ -82,7 +98,7 @@ class ProcessExecutor:
     def __repr__(self) -> str:
         return (
             f"ProcessExecutor({self.workers}, trial_timeout={self.trial_timeout}, "
-            f"threads={self.threads}, start_timeout={self.start_timeout})"
+            f"threads={self.threads}, start_timeout={self.start_timeout}, devices={self.devices})"
         )
 
     @property
@@ -105,7 +121,8 @@ class ProcessExecutor:
             math.inf if self.start_timeout is None else self.start_timeout,
         )
         self.close()
-        self._lanes = [_Lane(shared) for _ in range(self.workers)]
+        devices = cycle(("cpu",) if self.devices == () else self.devices or (None,))
+        self._lanes = [_Lane(shared, next(devices)) for _ in range(self.workers)]
 
     def submit(self, trial: Trial) -> None:
         """Start a trial on an idle worker.
@@ -235,8 +252,9 @@ class _Lane:
         deadline: Value of `time.monotonic` at which the trial, or the start, has timed out.
     """
 
-    def __init__(self, shared: _Shared) -> None:
+    def __init__(self, shared: _Shared, device: str | None) -> None:
         self._shared = shared
+        self._device = {} if device is None else device_environment(device)
         self._process: subprocess.Popen[bytes] | None = None
         self._sender = Thread()
         self._is_ready = False
@@ -373,7 +391,11 @@ class _Lane:
             f"import sys; sys.path[:] = {path!r}; "
             f"from evotune.execution.worker import main; main({handle})"
         )
-        environment = {**os.environ, **thread_environment(self._shared.threads)}
+        environment = {
+            **os.environ,
+            **thread_environment(self._shared.threads),
+            **self._device,
+        }
         with theirs:
             self._process = guard.start(
                 [sys.executable, "-c", code],

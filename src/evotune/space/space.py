@@ -275,12 +275,13 @@ class Space:
                     f"{did_you_mean(name, (*self.entries, *self.names))}"
                 )
 
-    def complete(self, params: Genome) -> dict[str, Any]:
+    def complete(self, params: Genome, rest: Genome | None = None) -> dict[str, Any]:
         """Make a genome of params: dormant genes get the middle of their domain.
 
         Args:
             params: At least every active gene that has a choice, e.g. ``study.best.params`` or one
                 you know; a chain as a list of layers.
+            rest: A genome; it gives the active genes that are missing.
 
         Raises:
             GenomeError: An active gene is missing, or a gene is unknown or outside its domain.
@@ -296,7 +297,10 @@ class Space:
         self.check(genome)
         chosen = (name for name in self.active(genome) if self.domains[name].size > 1)
         missing = [name for name in chosen if name not in params]
-        if missing:
+        if missing and rest is not None:
+            genome = {name: params.get(name, rest[name]) for name in self.domains}
+            self.check(genome)
+        elif missing:
             raise GenomeError(
                 f"{self._called(missing[0])} is active but missing from {dict(params)!r}"
             )

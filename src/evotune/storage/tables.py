@@ -86,6 +86,7 @@ trials = Table(
     Column("checkpoint", Text),
     Column("inherit", Text),
     Column("origin", Text),
+    Column("notes", Text),
 )
 
 DEFINITION = [studies.c[name] for name in StudyDefinition.__slots__]
@@ -113,6 +114,10 @@ def _add_origin(connection: Connection) -> None:
         connection.execute(trials.update().where(*here).values(origin=text))
 
 
+def _add_notes(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE evotune_trials ADD COLUMN notes TEXT")
+
+
 def _noted_origin(note: Mapping[str, Any]) -> Origin:
     """Return the origin of a proposal from its note in schema 2, where wrappers nested notes."""
     own, islands = note, []
@@ -132,7 +137,7 @@ def _noted_origin(note: Mapping[str, Any]) -> Origin:
 
 
 #: The step at index k - 1 brings a database from schema version k to k + 1.
-MIGRATIONS: list[Callable[[Connection], None]] = [_add_weights, _add_origin]
+MIGRATIONS: list[Callable[[Connection], None]] = [_add_weights, _add_origin, _add_notes]
 
 
 def stored_version(connection: Connection) -> int | None:
@@ -168,7 +173,7 @@ def _version_of_columns(connection: Connection) -> int:
             "restore a copy of it"
         )
     columns = {column["name"] for column in looked.get_columns(trials.name)}
-    version = 1 + ("checkpoint" in columns) + ("origin" in columns)
+    version = 1 + sum(name in columns for name in ("checkpoint", "origin", "notes"))
     log.warning(
         "the database does not say its version in the table %s, which was written anew: %d, by its "
         "columns",
@@ -256,6 +261,7 @@ def trial_to_row(study_id: int, trial: Trial) -> dict[str, Any]:
             "checkpoint": _record_to_text(trial.checkpoint) if trial.checkpoint else None,
             "inherit": to_text(trial.inherit) if trial.inherit else None,
             "origin": origin_to_text(trial.origin),
+            "notes": to_text(trial.notes) if trial.notes else None,
         }
     except (TypeError, ValueError) as error:
         raise StorageError(
@@ -266,7 +272,8 @@ def trial_to_row(study_id: int, trial: Trial) -> dict[str, Any]:
 
 
 def _record_to_text(record: Failure | Checkpoint) -> str:
-    return to_text({name: getattr(record, name) for name in record.__slots__})
+    names = [name for name in record.__slots__ if name != "notes"]  # they have their own column
+    return to_text({name: getattr(record, name) for name in names})
 
 
 def origin_to_text(origin: Origin) -> str | None:
@@ -301,6 +308,7 @@ _TRIAL: dict[str, cells.Reader] = {
     "checkpoint": cells.checkpoint,
     "inherit": cells.inherit,
     "origin": cells.origin,
+    "notes": cells.mapping,
 }
 _STUDY: dict[str, cells.Reader] = {
     "name": cells.text,

@@ -272,9 +272,21 @@ class Engine:
                 return trial
         return None
 
+    def rest(self) -> Mapping[str, Any]:
+        """Return the genome that completes what is enqueued: the best one, or one that is drawn."""
+        best = self.ledger.best()
+        if best is not None:
+            return best.genome
+        rng = generator(self.definition.seed, len(self.ledger.trials))
+        return self.fitting(self.algorithm.space.sample(rng))
+
     @one_at_a_time
     def enqueue(
-        self, genome: Mapping[str, Any], budget: float | None = None, repeat_of: int | None = None
+        self,
+        genome: Mapping[str, Any],
+        budget: float | None = None,
+        repeat_of: int | None = None,
+        notes: Mapping[str, Any] | None = None,
     ) -> Trial:
         """Record a trial that the algorithm did not ask for; it waits for a run, or to be asked.
 
@@ -292,7 +304,7 @@ class Engine:
         number = len(self.ledger.trials)
         budget = max(traits.budgets, default=None) if budget is None else budget
         started = self._started(number, Proposal(genome, budget), repeat_of)
-        trial = replace(started, state="waiting", started=None)
+        trial = replace(started, state="waiting", started=None, notes=notes or {})
         self.untold[number] = None
         self.algorithm.tell(_as_started(trial))
         self._write([trial])

@@ -29,8 +29,10 @@ def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives, **fur
         objectives: Which metrics are needed, and how they become values.
         **further: Other fields of the record.
     """
+    trial = replace(trial, notes={**trial.notes, **result.notes})
     if isinstance(result, Failure):
-        return replace(trial, state="failed", failure=result, **further)
+        failure = replace(result, notes={})
+        return replace(trial, state="failed", failure=failure, **further)
     metrics = dict(result.metrics)
     if BARE_NUMBER in metrics:
         if len(objectives.needed) != 1:
@@ -39,7 +41,7 @@ def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives, **fur
             failure = Failure("missing_metric", text)
             return replace(trial, state="failed", failure=failure, **further)
         metrics[objectives.needed[0]] = metrics.pop(BARE_NUMBER)
-    wrong = _missing_or_not_finite(metrics, objectives)
+    wrong = _missing_or_not_finite(metrics, objectives, result.notes)
     has_failed = wrong is not None and not result.stopped
     return replace(
         trial,
@@ -55,8 +57,12 @@ def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives, **fur
     )
 
 
-def _missing_or_not_finite(metrics: Mapping[str, Any], objectives: Objectives) -> Failure | None:
+def _missing_or_not_finite(
+    metrics: Mapping[str, Any], objectives: Objectives, notes: Mapping[str, Any]
+) -> Failure | None:
     for name in objectives.needed:
+        if name not in metrics and isinstance(notes.get(name), str):
+            return Failure("not_a_number", f"metric {name!r} is the text {notes[name]!r}")
         if name not in metrics:
             given = ", ".join(map(repr, metrics)) or "no metric"
             hint = did_you_mean(name, metrics) or "; use one name in the objective and the function"

@@ -550,6 +550,7 @@ def executor_for(
     executor: Executor | None,
     workers: int | None,
     trial_timeout: float | None,
+    devices: str | Sequence[str] | None = None,
     *,
     stacked: bool = False,
     stopping: Stopping | None = None,
@@ -560,6 +561,7 @@ def executor_for(
         executor: Returned as it is, if given.
         workers: Number of processes.
         trial_timeout: Seconds that one trial may take.
+        devices: What the workers share.
         stacked: Train a whole generation as one model unless another option rules it out.
         stopping: Rule by which trials end early.
 
@@ -571,9 +573,9 @@ def executor_for(
     if stopping is not None:
         check_stopping(stopping, executor)
     if executor is not None:
-        if workers is not None or trial_timeout is not None:
+        if any(given is not None for given in (workers, trial_timeout, devices)):
             raise StudyError(
-                "workers= and trial_timeout= belong to the executor when you give one: "
+                "workers=, trial_timeout= and devices= belong to the executor when you give one: "
                 "write executor=ProcessExecutor(workers=2, trial_timeout=600)"
             )
         return executor
@@ -581,6 +583,8 @@ def executor_for(
         workers = option("workers", workers, "[1, inf)", whole=True)
     if trial_timeout is not None:
         trial_timeout = seconds("trial_timeout", trial_timeout, "(0, inf)")
+    if devices is not None:
+        return ProcessExecutor(workers, trial_timeout=trial_timeout, devices=devices)
     if stacked and stopping is None and workers is None and trial_timeout is None:
         return StackedExecutor()
     if workers is None or workers == 1:

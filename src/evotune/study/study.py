@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
@@ -21,7 +22,7 @@ from evotune.errors import CheckpointError, NoResultError, StudyError
 from evotune.evolution.hypervolume import knee
 from evotune.evolution.stopping import Stopping
 from evotune.evolution.survival import by_first
-from evotune.execution.evaluate import read_metrics
+from evotune.execution.evaluate import read_metrics, without_texts
 from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
 from evotune.protocols import Algorithm, Evaluate, Executor, Fit, Storage, task_traits
 from evotune.schedules.schedule import Schedule
@@ -30,6 +31,7 @@ from evotune.study import controls
 from evotune.study.controls import find_comparison
 from evotune.study.definition import check_new, open_definition, studied
 from evotune.study.engine import Duplicates, Engine
+from evotune.study.grown import begin_from
 from evotune.study.keeper import Keeper, default_folder, owner_of
 from evotune.study.ledger import Ledger, judge
 from evotune.study.progress import shown
@@ -67,6 +69,11 @@ class Study:
             such as ``image_classifier(..., parameters=500_000).fit``. Every proposal, and what is
             enqueued, goes through it before it is a trial. A `SupervisedTask` whose model is such
             a template brings it along to `run`; give it for a function of your own, or a loop.
+        start_from: A study with results to begin with, such as one in a smaller space, or
+            ``(study, {"dropout": 0.0})`` where its trials had genes at values that its space does
+            not name. Its done trials become results of this study; those that leave a gene open
+            cannot, so the best ten of them are tried again with that gene chosen here. What does
+            not fit this space is left out. It is read once, when the new study begins.
 
     Raises:
         ObjectiveError: An objective cannot be parsed.
@@ -95,6 +102,7 @@ class Study:
         take_over: bool = False,
         checkpoints: str | PathLike[str] | Checkpoints | None = None,
         fit: Fit | None = None,
+        start_from: "Study | tuple[Study, Mapping[str, Any]] | None" = None,
     ) -> None:
         if not isinstance(duplicates, str) or duplicates not in ("redraw", "repeat", "allow"):
             raise StudyError(
@@ -132,6 +140,8 @@ class Study:
                 take_over=flag("take_over", take_over),
             )
             self._engine.fitting.use(fit)
+            if start_from is not None:
+                begin_from(self, start_from)
         except BaseException:
             if self._owns_storage and not isinstance(self.storage, MemoryStorage):
                 self.storage.close()  # nobody else can, and open files hinder who mends it
@@ -394,18 +404,20 @@ class Study:
                 or the study is inside `run`.
             StudyLockedError: Another process drives this study.
         """
-        metrics = read_metrics(result)
+        numbers, texts = without_texts(result)
+        metrics = read_metrics(numbers)
         with self._engine.lock:
             self._check_idle()
             record = self._asked(trial)
             outcome: Outcome | Failure
             if isinstance(metrics, Failure):
-                outcome = metrics
+                outcome = replace(metrics, notes=texts)
             else:
                 took = 0.0 if record.started is None else time.time() - record.started
                 metrics.setdefault("train_seconds", max(took, 0.0))
                 metrics.setdefault("evaluation_seconds", 0.0)
-                outcome = Outcome(metrics, checkpoint=self._keeper.external(record))
+                kept = self._keeper.external(record)
+                outcome = Outcome(metrics, checkpoint=kept, notes=texts)
             self._engine.record({record.number: outcome}, in_order=False)
             self._engine.tell_ended()
             self._engine.clean()
@@ -414,16 +426,24 @@ class Study:
             log.warning("trial %d is recorded as failed: %s", told.number, told.failure.message)
         return told
 
-    def enqueue(self, params: Mapping[str, Any], *, budget: float | None = None) -> Trial:
+    def enqueue(
+        self,
+        params: Mapping[str, Any],
+        *,
+        budget: float | None = None,
+        notes: Mapping[str, Any] | None = None,
+    ) -> Trial:
         """Try these params next, before what the algorithm proposes; it learns from them as well.
 
         They wait, in order, as trials of the study, for the next `run` or `ask`, also one in
         another process; a run that is going on takes them next.
 
         Args:
-            params: Every active gene, such as the settings that you use today.
+            params: Genes such as the settings that you use today. Active ones that are missing are
+                those of the best trial so far, or drawn where there is none.
             budget: Epochs, or what else the algorithm's budgets count; by default the largest one
                 that it gives.
+            notes: Become part of the trial's record, such as where the params come from.
 
         Returns:
             The trial. Where the params were tried before, and ``duplicates`` does not want them
@@ -431,12 +451,12 @@ class Study:
             failed may always be tried again.
 
         Raises:
-            GenomeError: An active gene is missing, or one is unknown or outside its domain.
-            StudyError: The algorithm trains a population on and on.
+            GenomeError: A gene is unknown or outside its domain.
+            StudyError: No gene is given, or the algorithm trains a population on and on.
             StudyLockedError: Another process drives this study.
         """
-        genome, budget = self._from_outside(params, budget)
         with self._engine.lock:
+            genome, budget = self._from_outside(params, budget, self._engine.rest())
             genome = dict(self._engine.fitting(genome))
             self._engine.fitting.say(f"study {self.name!r}: what was enqueued", genome)
             first, policy = self._first_of(genome)
@@ -445,7 +465,8 @@ class Study:
                 self._engine.check_driver()
                 log.warning("params were not enqueued: trial %d has them, %s", first, known.state)
                 return known
-            return self._engine.enqueue(genome, budget, first if policy == "repeat" else None)
+            repeated = first if policy == "repeat" else None
+            return self._engine.enqueue(genome, budget, repeated, notes)
 
     def add(
         self,
@@ -471,8 +492,9 @@ class Study:
             StudyLockedError: Another process drives this study.
         """
         genome, budget = self._from_outside(params, budget)
-        metrics = read_metrics(result)
-        outcome = metrics if isinstance(metrics, Failure) else Outcome(metrics)
+        numbers, texts = without_texts(result)
+        metrics = read_metrics(numbers)
+        outcome = metrics if isinstance(metrics, Failure) else Outcome(metrics, notes=texts)
         failure = judge(Trial(0, genome, genome), outcome, self.objectives).failure
         if failure is not None:
             raise StudyError(f"the result was not added: {failure.message}")
@@ -484,13 +506,15 @@ class Study:
             trial = self._engine.enqueue(genome, budget, None if alone else first)
             return self.tell(trial.number, result)
 
-    def _from_outside(self, params: Any, budget: Any) -> tuple[dict[str, Any], float | None]:
+    def _from_outside(
+        self, params: Any, budget: Any, rest: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, Any], float | None]:
         """Return the genome and the budget that a user gave."""
-        if not isinstance(params, Mapping):
+        if not isinstance(params, Mapping) or not params:
             raise StudyError(f'params are a dict such as {{"lr": 0.01}}, got {params!r}')
         if budget is not None:
             budget = option("budget", budget, "(0, inf)")
-        return self.algorithm.space.complete(params), budget
+        return self.algorithm.space.complete(params, rest), budget
 
     def _first_of(self, genome: Mapping[str, Any]) -> tuple[int | None, Duplicates]:
         """Return the first trial with these params, if any, and what is done with further ones."""
@@ -536,6 +560,7 @@ class Study:
         workers: int | None = None,
         executor: Executor | None = None,
         trial_timeout: float | None = None,
+        devices: str | Sequence[str] | None = None,
         deterministic: bool | None = None,
         max_failures: float = 0.5,
         callbacks: Callback | Sequence[Callback] = (),
@@ -562,6 +587,10 @@ class Study:
                 a `SupervisedTask` with ``epochs=`` trains each generation as one stacked model.
             executor: Where trials run, instead of ``workers``.
             trial_timeout: Seconds after which a trial is ended and counts as failed.
+            devices: ``"auto"``, the GPUs of this machine, or a list such as ``["cuda:0",
+                "cuda:1"]``: trials run in worker processes, each of which sees one of them alone,
+                by default one worker a device; ``trial.device`` is what to train on. More workers
+                than devices share them.
             deterministic: Tell results in trial order, so that the same seed gives the same study.
                 By default True where it costs no waiting: with one worker, or with generational
                 algorithms unless ``stopping`` is given.
@@ -600,7 +629,7 @@ class Study:
             and task_traits(evaluate).stacks
         )
         executor = executor_for(
-            executor, workers, trial_timeout, stacked=stacked, stopping=stopping
+            executor, workers, trial_timeout, devices, stacked=stacked, stopping=stopping
         )
         if deterministic is not None:
             deterministic = flag("deterministic", deterministic)

@@ -11,7 +11,7 @@ from evotune.errors import StudyError
 from evotune.objectives import ObjectiveSpec, parse_objectives
 from evotune.protocols import Algorithm, Evaluate, Storage
 from evotune.space import Space
-from evotune.study.run import check_executor
+from evotune.study.run import executor_for
 from evotune.study.study import Study
 
 _RENAMED = {
@@ -80,9 +80,5 @@ def _auto(
     space: Space, objectives: ObjectiveSpec, trials: int | None, options: Mapping[str, Any]
 ) -> Algorithm:
     count = len(parse_objectives(objectives).objectives)
-    executor = options.get("executor")
-    workers = options.get("workers")
-    if executor is not None:
-        check_executor(executor)
-        workers = executor.capacity
-    return auto(space, trials=trials, objectives=count, workers=workers or 1)
+    given = (options.get(name) for name in ("executor", "workers", "trial_timeout", "devices"))
+    return auto(space, trials=trials, objectives=count, workers=executor_for(*given).capacity)

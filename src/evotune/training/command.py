@@ -144,7 +144,8 @@ class CommandTask:
     ``{number}``, ``{seed}`` and ``{budget}`` are those of the trial; ``{{`` and ``}}`` are literal
     braces. An argument whose gene is not active is left out, and with ``--depth {depth}`` the
     option before it too. The environment variable ``EVOTUNE_PARAMS`` holds the active genes as
-    JSON; ``EVOTUNE_NUMBER``, ``EVOTUNE_SEED`` and (with a budget) ``EVOTUNE_BUDGET`` are set too.
+    JSON; ``EVOTUNE_NUMBER``, ``EVOTUNE_SEED`` and, where there are, ``EVOTUNE_BUDGET`` and
+    ``EVOTUNE_DEVICE`` (with ``devices=`` of a run, such as ``cuda:0``) are set too.
 
     Args:
         command: The command as one text, or as a sequence of arguments.

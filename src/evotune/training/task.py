@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -47,7 +48,7 @@ from evotune.training.optimizers import (
 from evotune.training.params import call, check_all_used, declared_names
 from evotune.training.sparsity import Sparsifier, check_sparsity
 from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
-from evotune.trial import RunningTrial, Trial
+from evotune.trial import DEVICE_VARIABLE, RunningTrial, Trial
 
 log = logging.getLogger("evotune")
 
@@ -109,7 +110,8 @@ class SupervisedTask:
             under changed inputs; the noise is the same in every trial.
         validate_every: Number of epochs after which the validation metrics are reported each time;
             None means only at the end, to save time, or every epoch if there is a stopping rule.
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ... or ``"auto"``: CUDA if available.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ... or ``"auto"``: CUDA if available. By
+            default the device that ``devices=`` of a run gives its worker, else the CPU.
         fidelity: Meaning of a trial's budget: ``"epochs"``, or ``"data"``, a share of the training
             data in (0, 1], on which fresh weights are trained for the task's own epochs. Larger
             shares contain the smaller ones. Use it with ``SuccessiveHalving(..., minimum=1/27,
@@ -153,7 +155,7 @@ class SupervisedTask:
     metrics: Metrics | None = None
     robustness: float | Callable[[Tensor], Tensor] | None = None
     validate_every: int | None = None
-    device: str | torch.device = "cpu"
+    device: str | torch.device | None = None
     fidelity: Literal["epochs", "data"] = "epochs"
     genes: str | Sequence[str] = ()
     costs: str | Sequence[str] = ()
@@ -447,8 +449,10 @@ class SupervisedTask:
         return scores
 
 
-def find_device(device: str | torch.device) -> torch.device:
+def find_device(device: str | torch.device | None) -> torch.device:
     """Return the device of a name; ``"auto"`` is CUDA if available, else the CPU.
+
+    None is the device that this worker was given, else the CPU.
 
     Raises:
         TaskError: There is no such device.
@@ -456,7 +460,7 @@ def find_device(device: str | torch.device) -> torch.device:
     if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(device)
+        return torch.device(os.environ.get(DEVICE_VARIABLE, "cpu") if device is None else device)
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise TaskError(f'device= is "auto", "cpu", "cuda" or "cuda:1", got {device!r}') from error
 
