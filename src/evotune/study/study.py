@@ -54,7 +54,7 @@ class Study:
     Args:
         algorithm: A new algorithm, not used in another study.
         objectives: ``"max accuracy"``, ``"min loss"``, a `WeightedSum`, or a list of these;
-            the list may also contain `Constraint`s.
+            the list may also contain each `Constraint`.
         storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` keeps it on disk.
             ``?patience=60`` in a URL limits how long a run waits, in seconds, while the database
             is away; by default 600.
