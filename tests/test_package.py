@@ -94,12 +94,14 @@ def test_the_note_of_a_proposal_is_private_to_its_algorithm():
 
 PAGES = [
     "README.md",
+    "SECURITY.md",
     "CONTRIBUTING.md",
     "docs/architecture.md",
     "docs/comparison.md",
     "docs/decisions.md",
     "docs/faults.md",
     "docs/guide.md",
+    "docs/policy.md",
     "docs/pruning.md",
     "docs/structures.md",
     "docs/references.md",
