@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import evotune
 from evotune.names import PUBLIC
@@ -98,7 +99,16 @@ REFERENCE = {
         "Where trials run.",
         "InlineExecutor ProcessExecutor StackedExecutor",
     ),
-    "reports": ("Reports and figures", "What came of a study, as pictures and pages.", "report plot"),
+    "integrations": (
+        "Other libraries",
+        "Each is an extra, such as `pip install evotune[optuna]`, and loaded when it is used.",
+        "EvolutionSearchCV Energy callbacks integrations",
+    ),
+    "reports": (
+        "Reports and figures",
+        "What came of a study, as pictures and pages.",
+        "report plot",
+    ),
     "extending": (
         "Errors, interfaces, suites",
         "For those who catch errors, or add parts of their own.",
@@ -121,6 +131,8 @@ def _entry(name: str) -> list[str]:
         inside = getattr(found, part)
         if part in PUBLIC:  # it stands on its own
             continue
+        if isinstance(inside, ModuleType) and part in ("optuna", "lightning", "huggingface"):
+            lines += [f".. automodule:: evotune.{name}.{part}", "   :members:", ""]
         if isinstance(inside, type):
             lines += [f".. autoclass:: evotune.{name}.{part}", "   :members:", ""]
         elif callable(inside):
@@ -157,10 +169,18 @@ def _write_gallery() -> None:
             continue
         kind = {".py": "python", ".toml": "toml"}[path.suffix]
         text = path.read_text("utf-8")
-        said = text.split('"""')[1].strip() if kind == "python" else text.splitlines()[0].lstrip("# ")
+        first = text.split('"""')[1] if kind == "python" else text.splitlines()[0].lstrip("#")
+        said = first.strip()
         lines += [f"## {path.name}", "", said, "", f"```{{literalinclude}} ../examples/{path.name}"]
         lines += [f":language: {kind}", "```", ""]
     (HERE / "gallery.md").write_text("\n".join(lines), "utf-8")
+
+
+def _is_of_others(app, what, name, found, skip, options):
+    """Leave out what a class of ours inherits from another library, which documents it."""
+    found = getattr(found, "fget", found)
+    home = getattr(found, "__module__", None) or ""
+    return True if callable(found) and home.startswith(("sklearn.", "transformers.")) else None
 
 
 def _links_of_the_repository(app, docname, source):
@@ -192,5 +212,6 @@ def setup(app):
     """Write the pages that are made of code, and mend links."""
     _write_reference()
     _write_gallery()
+    app.connect("autodoc-skip-member", _is_of_others)
     app.connect("source-read", _links_of_the_repository)
     app.connect("missing-reference", _public_instead_of_home)
