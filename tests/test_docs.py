@@ -1,7 +1,7 @@
 """Pages of the documentation: their Python and their commands run as they stand.
 
-Blocks marked ``python`` are run in order, in one namespace and one new folder; ``sh`` is run line by
-line. What cannot run here (a second GPU, a server) is marked ``py`` or ``console``.
+Blocks marked ``python`` are run in order, in one namespace and one new folder; ``sh`` is run line
+by line. What cannot run here (a second GPU, a server) is marked ``py`` or ``console``.
 """
 
 import os

@@ -67,7 +67,8 @@ def written():
 def test_public_signatures_are_those_of_the_file():
     pytest.importorskip("torch")
     before = FILE.read_text("utf-8").splitlines()
-    different = list(difflib.unified_diff(before, written(), "signatures.txt", "now", lineterm="", n=0))
+    names = {"fromfile": "signatures.txt", "tofile": "now"}
+    different = list(difflib.unified_diff(before, written(), **names, lineterm="", n=0))
     assert not different, (
         "Public names or signatures changed. If that is not meant, undo it. If it is: what is "
         "removed, renamed or means something else is first deprecated (docs/policy.md); then run "
