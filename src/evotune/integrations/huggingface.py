@@ -5,11 +5,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from evotune.checks import did_you_mean
-from evotune.errors import CheckpointError, TaskError
-from evotune.trial import RunningTrial, as_number
+from evotune.errors import TaskError
+from evotune.trial import Purpose, RunningTrial, as_number, check_purpose, check_trial
 
 try:
     from transformers import Trainer, TrainerCallback, set_seed
@@ -43,8 +43,7 @@ class TrialCallback(TrainerCallback):  # type: ignore[misc]
         trial: The running trial.
         monitor: Metrics to report, such as ``"eval_loss"``; one name or several. By default all
             that an evaluation gives.
-        keep: ``"best"`` keeps the model of every trial, for `Study.restore`; None keeps only what
-            other trials start from.
+        keep: Which weights the study keeps for `Study.restore`, see `RunningTrial.keep_for`.
 
     Raises:
         TaskError: From within ``train``: a monitored metric is missing, nothing is evaluated for a
@@ -60,15 +59,10 @@ class TrialCallback(TrainerCallback):  # type: ignore[misc]
         trial: RunningTrial,
         monitor: str | Sequence[str] | None = None,
         *,
-        keep: Literal["best"] | None = "best",
+        keep: Purpose | None = "best",
     ) -> None:
-        if not isinstance(trial, RunningTrial):
-            raise TaskError(
-                "TrialCallback takes the trial that the evaluate function is called with; got "
-                f"{trial!r}"
-            )
-        if keep not in ("best", None):
-            raise TaskError(f'keep= is "best" or None, got {keep!r}')
+        check_trial(trial)
+        check_purpose(keep)
         self.trial = trial
         self.monitor = (monitor,) if isinstance(monitor, str) else tuple(monitor or ())
         self.keep = keep
@@ -125,20 +119,14 @@ class TrialCallback(TrainerCallback):  # type: ignore[misc]
             raise TaskError(_NOT_EVALUATED)
         if hasattr(self._epochs, "close"):
             self._epochs.close()
-        if self.trial.keeps:
-            self.trial.keep(**self._state)
-        elif self.keep:
-            try:
-                self.trial.keep(model=self._state["model"])
-            except CheckpointError as error:  # no trial fails for what nobody has asked for
-                log.warning("the weights of trial %d are not kept: %s", self.trial.number, error)
+        self.trial.keep_for(self.keep, **self._state)
 
 
 def hf_objective(
     trainer_factory: Callable[[RunningTrial], Trainer],
     monitor: str | Sequence[str] | None = None,
     *,
-    keep: Literal["best"] | None = "best",
+    keep: Purpose | None = "best",
 ) -> Callable[[RunningTrial], dict[str, float]]:
     """Return an evaluate function that trains by a transformers ``Trainer``.
 
@@ -178,7 +166,7 @@ def hf_objective(
 def _evaluate(
     factory: Callable[[RunningTrial], Trainer],
     monitor: str | Sequence[str] | None,
-    keep: Literal["best"] | None,
+    keep: Purpose | None,
     trial: RunningTrial,
 ) -> dict[str, float]:
     set_seed(trial.seed)

@@ -5,13 +5,13 @@ import logging
 import math
 import signal
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from evotune.checks import did_you_mean
-from evotune.errors import CheckpointError, TaskError
+from evotune.errors import TaskError
 from evotune.schedules.schedule import Schedule
 from evotune.schedules.torch import ScheduledOptimizer
-from evotune.trial import RunningTrial, as_number
+from evotune.trial import Purpose, RunningTrial, as_number, check_purpose, check_trial
 
 log = logging.getLogger("evotune")
 
@@ -82,8 +82,7 @@ class TrialCallback(*_callback_bases()):  # type: ignore[misc]
         trial: The running trial.
         monitor: Metrics to report, as the module logs them in ``validation_step``
             (``self.log("val_accuracy", ...)``); one name or several.
-        keep: ``"best"`` keeps the module of every trial, for `Study.restore`; None keeps only what
-            other trials start from.
+        keep: Which weights the study keeps for `Study.restore`, see `RunningTrial.keep_for`.
 
     Raises:
         TaskError: From within ``fit``: a monitored metric was not logged, nothing was reported to a
@@ -98,16 +97,11 @@ class TrialCallback(*_callback_bases()):  # type: ignore[misc]
         trial: RunningTrial,
         monitor: str | Sequence[str],
         *,
-        keep: Literal["best"] | None = "best",
+        keep: Purpose | None = "best",
     ) -> None:
         super().__init__()
-        if not isinstance(trial, RunningTrial):
-            raise TaskError(
-                "TrialCallback takes the trial that the evaluate function is called with; got "
-                f"{trial!r}"
-            )
-        if keep not in ("best", None):
-            raise TaskError(f'keep= is "best" or None, got {keep!r}')
+        check_trial(trial)
+        check_purpose(keep)
         self.trial = trial
         self.monitor = _names(monitor)
         self.keep = keep
@@ -170,13 +164,7 @@ class TrialCallback(*_callback_bases()):  # type: ignore[misc]
                 "validation data, and log a metric in validation_step"
             )
         _close(self._epochs)
-        if self.trial.keeps:
-            self.trial.keep(**self._state(trainer, pl_module))
-        elif self.keep:
-            try:
-                self.trial.keep(model=pl_module)
-            except CheckpointError as error:  # no trial fails for what nobody has asked for
-                log.warning("the weights of trial %d are not kept: %s", self.trial.number, error)
+        self.trial.keep_for(self.keep, **self._state(trainer, pl_module))
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Let Ctrl-C end the run of the study; Lightning would end the process instead."""
