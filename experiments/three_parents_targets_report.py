@@ -54,6 +54,7 @@ class Scale:
         trials: Trials of a search.
         retrained: Fresh runs of the best of every search.
         limit: When a trial of a search gives up.
+        again: When the best of a search, trained anew, gives up; by default as settings do.
     """
 
     seeds: int
@@ -61,6 +62,7 @@ class Scale:
     trials: int
     retrained: int
     limit: Limit
+    again: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +287,8 @@ def run(script: Script, make: Any, arguments: Sequence[str] | None = None) -> No
     storage = script.storage(options)
     runs = run_settings(target, scale, storage)
     found = run_searches(target, scale, storage)
-    runs += fresh_runs(target, scale, found, storage, target.settings[0].limit)
+    again = scale.again or target.settings[0].limit
+    runs += fresh_runs(target, scale, found, storage, again)
     text = section(target, scale, runs, found, script.command(arguments))
     script.end(options, target.title, text)
 
