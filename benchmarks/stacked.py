@@ -22,12 +22,13 @@ from torch import Tensor, nn
 
 from evotune.checkpoints.handover import TrialWeights
 from evotune.checkpoints.store import Checkpoints
+from evotune.running import RunningTrial
 from evotune.training.stacked.groups import Member
 from evotune.training.stacked.together import train_together
 from evotune.training.stacked.training import Stack
 from evotune.training.stacked.weights import keep, resume
 from evotune.training.task import SupervisedTask
-from evotune.trial import Checkpoint, RunningTrial, Trial
+from evotune.trial import Checkpoint, Trial
 
 console = Console(width=110)
 REPEATS = 7

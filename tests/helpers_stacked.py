@@ -5,9 +5,10 @@ import torch
 
 from evotune.checkpoints.handover import TrialWeights
 from evotune.checkpoints.store import Checkpoints
+from evotune.running import RunningTrial
 from evotune.training.stacked.together import train_together
 from evotune.training.task import SupervisedTask
-from evotune.trial import RunningTrial, Trial
+from evotune.trial import Trial
 from helpers_training import without_seconds
 
 torch.set_num_threads(1)

@@ -7,8 +7,9 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+from evotune.running import RunningTrial
 from evotune.training.task import SupervisedTask
-from evotune.trial import RunningTrial, Trial
+from evotune.trial import Trial
 
 torch.set_num_threads(1)
 

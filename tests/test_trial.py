@@ -14,7 +14,8 @@ import torch
 
 import evotune as et
 from evotune.errors import StudyError
-from evotune.trial import Proposal, RunningTrial, Trial, as_number
+from evotune.running import RunningTrial
+from evotune.trial import Proposal, Trial, as_number
 
 
 def handle(budget=None):

@@ -68,6 +68,7 @@ from evotune.pruning.result import Pruned as Pruned
 from evotune.pruning.sweep import Sweep as Sweep
 from evotune.pruning.task import PruningTask as PruningTask
 from evotune.report import figures as plot
+from evotune.running import RunningTrial as RunningTrial
 from evotune.schedules.schedule import Schedule as Schedule
 from evotune.space import Bool as Bool
 from evotune.space import Chain as Chain
@@ -91,7 +92,6 @@ from evotune.trial import Failed as Failed
 from evotune.trial import Failure as Failure
 from evotune.trial import Outcome as Outcome
 from evotune.trial import Proposal as Proposal
-from evotune.trial import RunningTrial as RunningTrial
 from evotune.trial import Trial as Trial
 
 __version__: str

@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from evotune.names import own_names
-from evotune.trial import Failure, Outcome, Proposal, RunningTrial, Trial, freeze
+from evotune.running import RunningTrial
+from evotune.trial import Failure, Outcome, Proposal, Trial, freeze
 
 __dir__ = own_names(__name__)
 

@@ -13,7 +13,8 @@ from evotune.checkpoints.state import snapshot
 from evotune.checkpoints.store import Checkpoints
 from evotune.errors import CheckpointError, TaskError
 from evotune.execution.evaluate import evaluate_trial
-from evotune.trial import RunningTrial, Trial
+from evotune.running import RunningTrial
+from evotune.trial import Trial
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from evotune.checkpoints.handover import TrialWeights
 from evotune.checkpoints.state import kept_structure, pack, snapshot, unpack
 from evotune.checkpoints.store import Checkpoints
 from evotune.errors import CheckpointError
-from evotune.trial import RunningTrial, Trial
+from evotune.running import RunningTrial
+from evotune.trial import Trial
 
 TEMPLATE = et.image_classifier((1, 6, 6), classes=3)
 INPUTS = torch.randn(40, 1, 6, 6, generator=torch.Generator().manual_seed(0))

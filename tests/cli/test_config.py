@@ -12,11 +12,12 @@ from evotune.evolution.exploitation import Binary, Everyone, Quantile
 from evotune.evolution.rates import Decay
 from evotune.evolution.selection import Tournament
 from evotune.objectives import Constraint, Objective, WeightedSum
+from evotune.running import RunningTrial
 from evotune.space import Choice, Fixed, Float, Int
 from evotune.space.crossover import Uniform
 from evotune.space.mutation import Gaussian, Perturb
 from evotune.space.refine import Refinement
-from evotune.trial import RunningTrial, Trial
+from evotune.trial import Trial
 
 
 def test_the_format_in_the_docstring_is_valid(tmp_path):

@@ -166,7 +166,7 @@ def test_keyboard_interrupt_goes_through():
 def test_time_inside_epochs_is_training_and_the_rest_evaluation(monkeypatch):
     clock = iter([0.0, 1.0, 6.0, 10.0])
     monkeypatch.setattr("evotune.execution.evaluate.perf_counter", lambda: next(clock))
-    monkeypatch.setattr("evotune.trial.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("evotune.running.perf_counter", lambda: next(clock))
 
     def train(trial):
         for _ in trial.epochs(default=2):

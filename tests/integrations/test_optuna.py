@@ -9,7 +9,7 @@ import pytest
 
 import evotune as et
 from evotune.errors import AlgorithmError, SpaceError, StudyError, TaskError
-from evotune.trial import RunningTrial
+from evotune.running import RunningTrial
 
 optuna = pytest.importorskip("optuna")
 from evotune.integrations.optuna import (  # noqa: E402

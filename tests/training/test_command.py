@@ -18,8 +18,9 @@ import pytest
 
 import evotune as et
 from evotune.errors import TaskError
+from evotune.running import RunningTrial
 from evotune.training import CommandTask, command
-from evotune.trial import Failed, RunningTrial, Trial
+from evotune.trial import Failed, Trial
 from helpers_training import start
 
 SOURCE = Path(command.__file__).parents[2]
@@ -239,7 +240,7 @@ def test_a_timeout_kills_the_program_and_what_it_started(tmp_path):
 def test_an_interrupt_kills_the_program_too(tmp_path):
     driver = (
         "from evotune.training.command import CommandTask; "
-        "from evotune.trial import RunningTrial, Trial; "
+        "from evotune.running import RunningTrial; from evotune.trial import Trial; "
         f"task = CommandTask({python(NESTED)!r}, cwd={str(tmp_path)!r}); "
         "task(RunningTrial(Trial(0, {}, {})))"
     )

@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import evotune as et
+from evotune.running import RunningTrial
 from evotune.training.ensemble import Ensemble, loss_of_each
-from evotune.trial import RunningTrial, Trial
+from evotune.trial import Trial
 
 
 def line(slope: float) -> nn.Module:

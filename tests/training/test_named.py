@@ -7,8 +7,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from evotune.errors import TaskError
+from evotune.running import RunningTrial
 from evotune.training.task import SupervisedTask
-from evotune.trial import RunningTrial, Trial
+from evotune.trial import Trial
 from helpers_training import start, without_seconds
 
 GENES = {"lr": 0.1}

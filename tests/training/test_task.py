@@ -12,8 +12,9 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from evotune.errors import TaskError
+from evotune.running import RunningTrial
 from evotune.training import SupervisedTask
-from evotune.trial import Failed, RunningTrial, Trial
+from evotune.trial import Failed, Trial
 from helpers_training import blob_task, blobs, digits, mlp, start, without_seconds
 
 

@@ -16,13 +16,13 @@ from typing import Any
 from evotune.checks import seconds
 from evotune.errors import CheckpointError, ExecutionError, TaskError
 from evotune.protocols import Evaluate
+from evotune.running import RunningTrial
 from evotune.trial import (
     BARE_NUMBER,
     Failed,
     Failure,
     FailureKind,
     Outcome,
-    RunningTrial,
     StopTrial,
     Trial,
     as_number,

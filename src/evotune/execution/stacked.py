@@ -14,7 +14,8 @@ from evotune.execution.evaluate import (
     outcome_of,
 )
 from evotune.protocols import Evaluate, ExecutorTraits, task_traits
-from evotune.trial import Failure, Outcome, RunningTrial, Trial
+from evotune.running import RunningTrial
+from evotune.trial import Failure, Outcome, Trial
 
 log = logging.getLogger("evotune")
 

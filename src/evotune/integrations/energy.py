@@ -9,7 +9,8 @@ from typing import Any
 from evotune.checks import did_you_mean
 from evotune.errors import TaskError
 from evotune.protocols import TaskTraits, task_traits
-from evotune.trial import BARE_NUMBER, Failed, RunningTrial, StopTrial, as_number
+from evotune.running import RunningTrial
+from evotune.trial import BARE_NUMBER, Failed, StopTrial, as_number
 
 log = logging.getLogger("evotune")
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from evotune.checks import did_you_mean
 from evotune.errors import TaskError
-from evotune.trial import Purpose, RunningTrial, as_number, check_purpose, check_trial
+from evotune.running import RunningTrial, check_purpose, check_trial
+from evotune.trial import Purpose, as_number
 
 try:
     from transformers import Trainer, TrainerCallback, set_seed

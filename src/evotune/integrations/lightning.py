@@ -9,9 +9,10 @@ from typing import Any
 
 from evotune.checks import did_you_mean
 from evotune.errors import TaskError
+from evotune.running import RunningTrial, check_purpose, check_trial
 from evotune.schedules.schedule import Schedule
 from evotune.schedules.torch import ScheduledOptimizer
-from evotune.trial import Purpose, RunningTrial, as_number, check_purpose, check_trial
+from evotune.trial import Purpose, as_number
 
 log = logging.getLogger("evotune")
 

@@ -12,7 +12,8 @@ from evotune.protocols import TaskTraits
 from evotune.proxies.judge import Proxies
 from evotune.proxies.losses import Loss
 from evotune.proxies.scoring import FIVE
-from evotune.trial import Failed, RunningTrial
+from evotune.running import RunningTrial
+from evotune.trial import Failed
 
 
 @dataclass(frozen=True, eq=False)

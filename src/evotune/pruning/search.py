@@ -12,9 +12,9 @@ from evotune.pruning.layers import Layer
 from evotune.pruning.methods import Method, Rounds, by_layer, divided, leaves_weights
 from evotune.pruning.rounds import Pruning, best_of
 from evotune.pruning.scores import MIX, SYNFLOW, Score
+from evotune.running import RunningTrial
 from evotune.space import Bool, Float, Space
 from evotune.study.study import Study
-from evotune.trial import RunningTrial
 
 COEFFICIENTS = ("into", "out", "inputs", "gradients")
 POPULATION, GENERATIONS = 8, 8

@@ -16,8 +16,8 @@ from evotune.pruning.prune import check_compensation, prune
 from evotune.pruning.result import Pruned
 from evotune.pruning.rounds import Pruning
 from evotune.pruning.search import CUT, DensityGenes, Genes, MaskGenes, ScoreGenes, tried
+from evotune.running import RunningTrial
 from evotune.space import Space
-from evotune.trial import RunningTrial
 
 _KINDS = ("score", "densities", "masks")
 

@@ -7,7 +7,8 @@ import pytest
 
 from evotune.errors import ExecutionError, TaskError
 from evotune.protocols import Executor
-from evotune.trial import Failed, Failure, Outcome, RunningTrial, Trial
+from evotune.running import RunningTrial
+from evotune.trial import Failed, Failure, Outcome, Trial
 
 
 def make_trial(number: int, **params: object) -> Trial:

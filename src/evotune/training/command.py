@@ -20,8 +20,9 @@ from typing import Any
 from evotune import guard
 from evotune.checks import did_you_mean, option, seconds, user_path
 from evotune.errors import TaskError
+from evotune.running import RunningTrial
 from evotune.training.params import check_all_used, declared_names
-from evotune.trial import Failed, RunningTrial
+from evotune.trial import Failed
 
 _FORMATTER = Formatter()
 _FLAG = re.compile(r"--?[A-Za-z][^={}]*")

@@ -21,6 +21,7 @@ from evotune.checks import is_number, option
 from evotune.errors import TaskError
 from evotune.protocols import TaskTraits
 from evotune.reading import ReadParams
+from evotune.running import RunningTrial, check_purpose
 from evotune.schedules.schedule import Schedule
 from evotune.training.costs import measured_costs, names_of_costs
 from evotune.training.data import (
@@ -51,7 +52,7 @@ from evotune.training.optimizers import (
 from evotune.training.params import call, check_all_used, declared_names
 from evotune.training.sparsity import Sparsifier, check_sparsity
 from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
-from evotune.trial import DEVICE_VARIABLE, Purpose, RunningTrial, Trial, check_purpose
+from evotune.trial import DEVICE_VARIABLE, Purpose, Trial
 
 log = logging.getLogger("evotune")
 

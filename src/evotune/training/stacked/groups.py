@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from evotune.running import RunningTrial
 from evotune.training.stacked.update_rules import RULES, flags_of
 from evotune.training.trainer import Setup
-from evotune.trial import RunningTrial
 
 #: Entries of a module that hold tensors and modules, which are compared as such, or what differs
 #: between equal modules.

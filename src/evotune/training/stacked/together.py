@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import torch
 
+from evotune.running import RunningTrial
 from evotune.training.data import InMemory
 from evotune.training.stacked.first_step import first_step
 from evotune.training.stacked.groups import Member, Unstackable, grouped
 from evotune.training.stacked.memory import keep_freed_memory, members_at_once
 from evotune.training.stacked.run import Run
 from evotune.training.task import SupervisedTask, find_device
-from evotune.trial import RunningTrial
 
 __all__ = ["Unstackable", "train_together"]
 
