@@ -90,7 +90,8 @@ def test_the_note_of_a_proposal_is_private_to_its_algorithm():
         for path in package.rglob("*.py")
         if re.search(r"\.note\b", path.read_text())
     }
-    assert {r for r in readers if not r.startswith(("algorithms/", "testing/"))} <= handing_on | named_alike
+    readers = {r for r in readers if not r.startswith(("algorithms/", "testing/"))}
+    assert readers <= handing_on | named_alike
 
 
 PAGES = [
