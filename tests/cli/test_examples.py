@@ -43,7 +43,10 @@ def test_a_function(tmp_path):
 
 def test_digits_in_sqlite(tmp_path):
     pytest.importorskip("torch")
-    process = run(tmp_path, str(EXAMPLES / "02_digits_sqlite.py"))
+    text = (EXAMPLES / "02_digits_sqlite.py").read_text("utf-8")
+    assert "trials=16, workers=2" in text
+    (tmp_path / "fewer.py").write_text(text.replace("trials=16", "trials=4"), "utf-8")
+    process = run(tmp_path, "fewer.py")
     assert process.returncode == 0, process.stderr
     assert (tmp_path / "digits.html").exists()
     assert (tmp_path / "digits.db").exists()
@@ -60,10 +63,14 @@ def test_a_population_with_a_training_loop(tmp_path):
     pytest.importorskip("torch")
     for name in ("05_pbt.toml", "05_train.py"):
         shutil.copy(EXAMPLES / name, tmp_path)
+    small = tmp_path / "05_pbt.toml"
+    text = small.read_text("utf-8")
+    assert "population_size = 8" in text
+    small.write_text(text.replace("population_size = 8", "population_size = 4"), "utf-8")
     command = ("-m", "evotune.cli.main", "run", "05_pbt.toml", "--epochs", "4")
     process = run(tmp_path, *command)
     assert process.returncode == 0, process.stderr
-    assert "16 done; all members have their epochs" in process.stdout
+    assert "8 done; all members have their epochs" in process.stdout
     assert list((tmp_path / "weights").rglob("*"))
 
 
@@ -115,7 +122,7 @@ def test_optuna(here):
 def test_command_line(tmp_path):
     for name in ("03_command_line.toml", "03_train.py"):
         shutil.copy(EXAMPLES / name, tmp_path)
-    command = ("-m", "evotune.cli.main", "run", "03_command_line.toml", "--trials", "6")
+    command = ("-m", "evotune.cli.main", "run", "03_command_line.toml", "--trials", "3")
     process = run(tmp_path, *command)
     assert process.returncode == 0, process.stderr
-    assert "6 done" in process.stdout
+    assert "3 done" in process.stdout
