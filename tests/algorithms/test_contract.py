@@ -1,5 +1,3 @@
-import pytest
-
 from evotune.algorithms import recipes
 from evotune.algorithms.auto import auto
 from evotune.algorithms.evolution_strategy import EvolutionStrategy
