@@ -2,7 +2,7 @@
 
 import pytest
 
-from evotune.surrogates import candidates, gaussian_process
+from evotune.surrogates import candidates, gaussian_process, model
 
 
 @pytest.fixture
@@ -12,3 +12,4 @@ def quick(monkeypatch):
     monkeypatch.setattr(candidates, "LATER", 1)
     monkeypatch.setattr(candidates, "CANDIDATES", 24)
     monkeypatch.setattr(gaussian_process, "STEPS", 2)
+    monkeypatch.setattr(model, "GROWTH", 4)

@@ -1,5 +1,3 @@
-import pytest
-
 from evotune.algorithms import recipes
 from evotune.algorithms.auto import auto
 from evotune.algorithms.evolution_strategy import EvolutionStrategy
@@ -35,12 +33,11 @@ class TestGrid(AlgorithmContract):
         return Grid(space, points=3)
 
 
-@pytest.mark.usefixtures("quick")
 class TestAuto(AlgorithmContract):
-    improves = False  # it is `Hybrid` here, whose tests show that it does
+    improves = False  # what it is with few trials, `Hybrid`, has this suite among its own tests
 
     def make(self, space: Space) -> Algorithm:
-        return auto(space, trials=50)
+        return auto(space, trials=10_000)
 
 
 class TestGenetic(AlgorithmContract):

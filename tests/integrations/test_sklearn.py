@@ -34,7 +34,7 @@ def tree(**options):
 
 
 def search_of(estimator, name):
-    settings = {"cv": 2, "error_score": "raise", "random_state": 0}
+    settings = {"n_iter": 2, "cv": 2, "error_score": "raise", "random_state": 0}
     return EvolutionSearchCV(estimator, {name: [0.1, 1.0]}, **settings)
 
 
