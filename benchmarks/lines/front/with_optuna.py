@@ -5,9 +5,11 @@ from jobs import TRIALS, accuracy_and_nodes
 
 
 def objective(trial):
-    trial.suggest_int("n_estimators", 1, 40, log=True)
-    trial.suggest_int("max_depth", 1, 15)
-    return accuracy_and_nodes(trial.params)
+    params = {
+        "n_estimators": trial.suggest_int("n_estimators", 1, 40, log=True),
+        "max_depth": trial.suggest_int("max_depth", 1, 15),
+    }
+    return accuracy_and_nodes(params)
 
 
 study = optuna.create_study(directions=["maximize", "minimize"])

@@ -5,9 +5,11 @@ from jobs import TRIALS, svc_accuracy
 
 
 def objective(trial):
-    C = trial.suggest_float("C", 0.01, 100, log=True)
-    gamma = trial.suggest_float("gamma", 1e-6, 1, log=True)
-    return svc_accuracy({"C": C, "gamma": gamma})
+    params = {
+        "C": trial.suggest_float("C", 0.01, 100, log=True),
+        "gamma": trial.suggest_float("gamma", 1e-6, 1, log=True),
+    }
+    return svc_accuracy(params)
 
 
 study = optuna.create_study(
