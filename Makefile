@@ -2,6 +2,7 @@
 # make test    install into .venv, then run all tests
 # make faults  strike studies with every fault of the table at many seeds, and print how they came out
 # make check   linters, types and layers
+# make docs    build the documentation into docs/_build; warnings are errors
 # make bench   measure: prints tables, see benchmarks/RESULTS.md
 # make bench-search   compare searches with their peers; hours, may be stopped and started again
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test faults check bench bench-search clean
+.PHONY: demo test faults check docs bench bench-search clean
 
 demo: .venv/installed
 	$(BIN)/evotune demo
@@ -25,6 +26,10 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/installed-dev
+	$(BIN)/sphinx-build -E -a -q -W --keep-going docs docs/_build
+	@echo "read docs/_build/index.html"
 
 bench: .venv/installed-dev
 	$(BIN)/pip install --quiet -e ".[bench]"

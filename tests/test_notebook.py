@@ -204,7 +204,7 @@ def test_a_notebook_follows_a_thread_and_another_process(tmp_path, monkeypatch):
 
 
 def test_the_notebook_of_the_examples(tmp_path, monkeypatch):
-    outputs = executed(ROOT / "examples" / "11_notebook.ipynb", tmp_path, monkeypatch)
+    outputs = executed(ROOT / "examples" / "18_notebook.ipynb", tmp_path, monkeypatch)
     _, space, run, best, resumed, watched, progress, contour, parallel, importance, *_, last = (
         outputs
     )
@@ -220,5 +220,5 @@ def test_the_notebook_of_the_examples(tmp_path, monkeypatch):
 
 
 def test_the_notebook_of_the_examples_is_stored_without_outputs():
-    stored = json.loads((ROOT / "examples" / "11_notebook.ipynb").read_text("utf-8"))
+    stored = json.loads((ROOT / "examples" / "18_notebook.ipynb").read_text("utf-8"))
     assert not any(cell.get("outputs") for cell in stored["cells"])

@@ -64,8 +64,8 @@ def test_completion_offers_what_a_public_module_defines(name):
 
 
 def test_integrations_are_imported_when_they_are_used():
-    files = (ROOT / "src/evotune/integrations").glob("*.py")
-    assert dir(evotune.integrations) == sorted(f.stem for f in files if f.stem != "__init__")
+    names = {path.stem for path in (ROOT / "src/evotune/integrations").iterdir()}
+    assert dir(evotune.integrations) == sorted(n for n in names if not n.startswith("__"))
     loaded = modules_after("import evotune as et; dir(et.integrations)")
     assert "evotune.integrations" in loaded
     assert not loaded.intersection({*HEAVY, "optuna", "lightning", "evotune.study.study"})
@@ -94,12 +94,14 @@ def test_the_note_of_a_proposal_is_private_to_its_algorithm():
 
 PAGES = [
     "README.md",
+    "SECURITY.md",
     "CONTRIBUTING.md",
     "docs/architecture.md",
     "docs/comparison.md",
     "docs/decisions.md",
     "docs/faults.md",
     "docs/guide.md",
+    "docs/policy.md",
     "docs/pruning.md",
     "docs/structures.md",
     "docs/references.md",

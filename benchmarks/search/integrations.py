@@ -11,7 +11,6 @@ search, its last fit included. Cost: CPU time of a trial of `Genetic` inside Opt
 others, beside TPE.
 """
 
-import argparse
 import statistics
 import time
 import warnings
@@ -21,8 +20,7 @@ from typing import Any
 import numpy as np
 import optuna
 from functions import Problem, mixed_space
-from rich.console import Console
-from rich.table import Table
+from parts import main
 from scipy.stats import loguniform, wilcoxon
 from sklearn.datasets import load_digits
 from sklearn.model_selection import RandomizedSearchCV, train_test_split
@@ -164,18 +162,5 @@ TABLES = {
 }
 
 
-def main() -> None:
-    """Print the tables that are asked for."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("part", nargs="?", choices=[*TABLES])
-    part = parser.parse_args().part
-    for title, (rows, columns) in TABLES.items():
-        if part in (None, title):
-            table = Table(*columns, title=title)
-            for row in rows():
-                table.add_row(*row)
-            Console(width=120).print(table)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, TABLES)

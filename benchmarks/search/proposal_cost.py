@@ -8,7 +8,6 @@ due only now and then have their share. Evolution: the mean trial, asked for and
 and after 10,000 finished ones; it must not grow.
 """
 
-import argparse
 import statistics
 import time
 import warnings
@@ -16,8 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from parts import main
 
 import evotune as et
 from evotune.algorithms.auto import named
@@ -156,18 +154,5 @@ TABLES = {
 }
 
 
-def main() -> None:
-    """Print the tables that are asked for."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("part", nargs="?", choices=[*TABLES])
-    part = parser.parse_args().part
-    for title, (rows, columns) in TABLES.items():
-        if part in (None, title):
-            table = Table(*columns, title=title)
-            for row in rows():
-                table.add_row(*row)
-            Console(width=100).print(table)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, TABLES)

@@ -55,6 +55,8 @@ from evotune.evolution.stopping import PercentileStopping as PercentileStopping
 from evotune.execution.inline import InlineExecutor as InlineExecutor
 from evotune.execution.processes import ProcessExecutor as ProcessExecutor
 from evotune.execution.stacked import StackedExecutor as StackedExecutor
+from evotune.integrations import callbacks as callbacks
+from evotune.integrations.energy import Energy as Energy
 from evotune.integrations.sklearn import EvolutionSearchCV as EvolutionSearchCV
 from evotune.objectives import Constraint as Constraint
 from evotune.objectives import Objective as Objective

@@ -490,8 +490,7 @@ class RunningTrial:
         watched: True when a stopping rule reads what `report` is given.
         stopped: True once that rule has ended it.
         notes: What `note` was given.
-        purpose: Set it to ``"front"`` or ``"all"`` before it ends, and what it keeps is kept
-            longer than while it is the best, see `Checkpoint`.
+        purpose: How long what it keeps is kept, see `keep_for`.
     """
 
     def __init__(self, trial: Trial, weights: Weights | None = None) -> None:
@@ -599,6 +598,31 @@ class RunningTrial:
                     *(self.number, self.budget),
                 )
             self.weights.keep(objects, self.trained)
+
+    def keep_for(self, purpose: Purpose | None, **objects: Any) -> None:
+        """Keep the state of objects as `keep` does, and say for how long.
+
+        Where other trials start from these weights, all objects are kept. Else only the ``model``
+        is, for `Study.restore`, and that it cannot be kept is a warning, not an error.
+
+        Args:
+            purpose: ``"best"``, while this trial is the best; ``"front"``, while no other dominates
+                it; ``"all"``, always; None, only while other trials start from it.
+            **objects: As for `keep`; one is ``model``.
+
+        Raises:
+            TaskError: It is another purpose.
+            CheckpointError: Something that other trials start from cannot be kept.
+        """
+        check_purpose(purpose)
+        self.purpose = purpose or "best"
+        if self.keeps:
+            self.keep(**objects)
+        elif purpose:
+            try:
+                self.keep(model=objects["model"])
+            except CheckpointError as error:  # no trial fails for what nobody has asked for
+                log.warning("the weights of trial %d are not kept: %s", self.number, error)
 
     def start_from(self, epochs: float) -> None:
         """Set how many epochs the weights have been trained for; `resume` does so by itself."""
@@ -711,6 +735,21 @@ class RunningTrial:
         if self._training_since is None:
             return self._train_seconds
         return (self._train_seconds or 0.0) + perf_counter() - self._training_since
+
+
+def check_trial(given: object) -> None:
+    """Raise TaskError unless it is a running trial."""
+    if not isinstance(given, RunningTrial):
+        raise TaskError(
+            "TrialCallback takes the trial that the evaluate function is called with; got "
+            f"{given!r}"
+        )
+
+
+def check_purpose(purpose: object) -> None:
+    """Raise TaskError unless it says how long weights are kept."""
+    if purpose not in (*PURPOSES, None):
+        raise TaskError(f'keep= is "best", "front", "all" or None, got {purpose!r}')
 
 
 def _dormant(trial: Trial) -> frozenset[str]:

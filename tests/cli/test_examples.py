@@ -119,3 +119,36 @@ def test_command_line(tmp_path):
     process = run(tmp_path, *command)
     assert process.returncode == 0, process.stderr
     assert "6 done" in process.stdout
+
+
+def test_lightning(here):
+    pytest.importorskip("lightning")
+    assert here("13_lightning.py").startswith("accuracy 0.9")
+
+
+def test_hugging_face(here, monkeypatch):
+    pytest.importorskip("peft")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    out = here("14_hugging_face.py")
+    assert "'rank': " in out.splitlines()[-1]
+
+
+def test_mlflow(tmp_path, here):
+    pytest.importorskip("mlflow")
+    out = here("15_mlflow.py")
+    assert out.startswith("accuracy 0.9")
+    assert " in trial-" in out
+    assert (tmp_path / "mlflow.db").exists()
+
+
+def test_tensorboard_and_wandb(tmp_path, here):
+    pytest.importorskip("tensorboard")
+    pytest.importorskip("wandb")
+    assert "accuracy 0.9" in here("16_tensorboard_wandb.py")
+    assert len(list((tmp_path / "runs").glob("*/trial-*"))) == 8
+    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 8
+
+
+def test_energy(here):
+    pytest.importorskip("codecarbon")
+    assert "J, " in here("17_energy.py")

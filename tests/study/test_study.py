@@ -9,6 +9,7 @@ from evotune.errors import (
     ObjectiveError,
     StudyError,
     StudyMismatchError,
+    TaskError,
 )
 from helpers_study import decisions, loss, small_space, train
 
@@ -164,6 +165,35 @@ def test_callbacks_see_every_result_and_can_stop():
     study = random_study().run(train, 50, callbacks=[callback])
     assert seen == [0, 1, 2, 3, 4]
     assert study.stop_reason == "stopped"
+
+
+def test_a_callback_is_told_when_the_run_ends_however_it_ends():
+    class Callback:
+        def __init__(self):
+            self.told = []
+
+        def __call__(self, study, trial):
+            self.told.append(trial.number)
+
+        def finish(self, study):
+            self.told.append(study.stop_reason)
+
+    def interrupted(trial):
+        if trial.number == 2:
+            raise KeyboardInterrupt
+        return train(trial)
+
+    def wrong(trial):
+        raise TaskError("set up wrongly")
+
+    one, study = Callback(), random_study()
+    study.run(interrupted, 3, callbacks=one)
+    study.run(train, 3, callbacks=[one])
+    assert one.told == [0, 1, "interrupted", 2, "trials"]
+    other = Callback()
+    with pytest.raises(TaskError):
+        random_study().run(wrong, 3, callbacks=other)
+    assert other.told == [""]
 
 
 # -- bad input ------------------------------------------------------------------------------------

@@ -178,8 +178,7 @@ def test_by_default_only_those_of_the_best_are():
 def test_a_function_of_ones_own_may_keep_all():
     def train(trial):
         model = torch.nn.Linear(trial.params["length"], 1)
-        trial.keep(model=model)
-        trial.purpose = "all"
+        trial.keep_for("all", model=model)
         return 1.0
 
     study = et.Study(et.RandomSearch(SPACE), "min loss", seed=1).run(train, 3)

@@ -546,6 +546,14 @@ def after_each(
     return call
 
 
+def finish_each(study: Any, callbacks: Iterable[Any]) -> None:
+    """Call ``finish(study)`` of those callbacks that have it: the run has ended."""
+    for callback in callbacks:
+        finish = getattr(callback, "finish", None)
+        if callable(finish):
+            finish(study)
+
+
 def executor_for(
     executor: Executor | None,
     workers: int | None,

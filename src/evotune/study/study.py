@@ -37,7 +37,7 @@ from evotune.study.ledger import Ledger, judge
 from evotune.study.notebook import study_html
 from evotune.study.notebook import watch as watch_study
 from evotune.study.progress import shown
-from evotune.study.run import Limits, Run, after_each, check_epochs, executor_for
+from evotune.study.run import Limits, Run, after_each, check_epochs, executor_for, finish_each
 from evotune.trial import Failed, Failure, Outcome, Trial, TrialList
 
 log = logging.getLogger("evotune")
@@ -54,7 +54,7 @@ class Study:
     Args:
         algorithm: A new algorithm, not used in another study.
         objectives: ``"max accuracy"``, ``"min loss"``, a `WeightedSum`, or a list of these;
-            the list may also contain `Constraint`s.
+            the list may also contain each `Constraint`.
         storage: None keeps the study in memory; a path or ``"sqlite:///runs.db"`` keeps it on disk.
             ``?patience=60`` in a URL limits how long a run waits, in seconds, while the database
             is away; by default 600.
@@ -516,7 +516,7 @@ class Study:
             first, policy = self._first_of(genome)
             # With another budget the same params are another trial.
             alone = policy == "allow" or self.algorithm.traits.inherits
-            trial = self._engine.enqueue(genome, budget, None if alone else first)
+            trial = self._engine.enqueue(genome, budget, None if alone else first, texts)
             return self.tell(trial.number, result)
 
     def _from_outside(
@@ -611,7 +611,8 @@ class Study:
                 whatever fails. Below 1 a run also ends after three trials without the metrics that
                 the objectives need, and never ends well where all trials of the study failed.
             callbacks: One or several, called as ``callback(study, trial)`` after each result; may
-                call `stop`.
+                call `stop`. One that has a method ``finish(study)``, as those of `et.callbacks`
+                have, is told so when the run ends, however it ends.
             progress: Whether to show how far it is: a bar in notebooks and terminals, elsewhere one
                 line a trial on the standard error. By default only where someone looks: in a
                 notebook, or where the standard error is a terminal.
@@ -662,6 +663,7 @@ class Study:
                 self.stop_reason = run(evaluate)
             finally:
                 self._run = None
+                finish_each(self, theirs)
         return self
 
     def watch(self, every: float = 2.0) -> None:

@@ -18,7 +18,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from evotune.architectures.network import Network
 from evotune.architectures.templates import template_of
 from evotune.checks import is_number, option
-from evotune.errors import CheckpointError, TaskError
+from evotune.errors import TaskError
 from evotune.protocols import TaskTraits
 from evotune.reading import ReadParams
 from evotune.schedules.schedule import Schedule
@@ -51,7 +51,7 @@ from evotune.training.optimizers import (
 from evotune.training.params import call, check_all_used, declared_names
 from evotune.training.sparsity import Sparsifier, check_sparsity
 from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
-from evotune.trial import DEVICE_VARIABLE, PURPOSES, Purpose, RunningTrial, Trial
+from evotune.trial import DEVICE_VARIABLE, Purpose, RunningTrial, Trial, check_purpose
 
 log = logging.getLogger("evotune")
 
@@ -196,8 +196,7 @@ class SupervisedTask:
         if self.sparsity is not None:
             object.__setattr__(self, "sparsity", check_sparsity(self.sparsity))
             _check_free(metrics)
-        if self.keep not in (*PURPOSES, None):
-            raise TaskError(f'keep= is "best", "front", "all" or None, got {self.keep!r}')
+        check_purpose(self.keep)
         if self.fidelity not in ("epochs", "data"):
             raise TaskError(f'fidelity= is "epochs" or "data", got {self.fidelity!r}')
         if self.fidelity == "data":
@@ -299,14 +298,7 @@ class SupervisedTask:
 
     def keep_weights(self, trial: RunningTrial, state: Mapping[str, Any]) -> None:
         """Keep all that a trial which inherits needs, or only the model, for the best trial."""
-        trial.purpose = self.keep or "best"
-        if trial.keeps:
-            trial.keep(**state)
-        elif self.keep:
-            try:
-                trial.keep(model=state["model"])
-            except CheckpointError as error:  # no trial fails for what nobody has asked for
-                log.warning("the weights of trial %d are not kept: %s", trial.number, error)
+        trial.keep_for(self.keep, **state)
 
     def fit(
         self,

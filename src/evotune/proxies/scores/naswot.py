@@ -14,7 +14,7 @@ from evotune.proxies.passes import NoScoreError, Passes, one
 
 
 def naswot(module: nn.Module, inputs: Any, targets: Any, *, loss: Loss | None = None) -> float:
-    """Return log |K|, where K counts the activations with equal signs of each two examples.
+    """Return log ``|K|``, where K counts the activations with equal signs of each two examples.
 
     The signs are those of the inputs of all activations that work element by element (ReLU, GELU,
     tanh, SiLU, ELU, ...), and of the outputs of recurrent layers. Larger is better: examples are

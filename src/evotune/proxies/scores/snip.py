@@ -14,7 +14,7 @@ from evotune.proxies.passes import NoScoreError, Passes, one
 
 
 def snip(module: nn.Module, inputs: Any, targets: Any, *, loss: Loss | None = None) -> float:
-    """Return Σ |g · w| over all weights, where g is the gradient of the loss; larger is better.
+    """Return Σ ``|g · w|`` over all weights, where g is the gradient of the loss; larger is better.
 
     Args:
         module: The network; it is left as it is.

@@ -19,7 +19,7 @@ from evotune.proxies.watching import LinearPaths
 
 
 def synflow(module: nn.Module, inputs: Any, targets: Any, *, loss: Loss | None = None) -> float:
-    """Return log Σ |g · w|, where all weights are |w|, all inputs 1, and g = ∂(Σ outputs)/∂w.
+    """Return log Σ ``|g · w|`` where all weights are ``|w|``, inputs 1 and g = ∂(Σ outputs)/∂w.
 
     Normalisations and activations are left out, since one fixes the size of what flows and the
     other may cut it off; all is computed in float64, as products over many layers are large. Larger

@@ -13,7 +13,7 @@ from evotune.proxies.passes import NoScoreError, Passes, one
 
 
 def zico(module: nn.Module, inputs: Any, targets: Any, *, loss: Loss | None = None) -> float:
-    """Return Σ over layers of log Σ over weights of mean |g| / std g, over two halves.
+    """Return Σ over layers of log Σ over weights of mean ``|g|`` / std g, over two halves.
 
     Larger is better: gradients that agree train faster.
 

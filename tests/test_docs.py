@@ -1,0 +1,54 @@
+"""Pages of the documentation: their Python and their commands run as they stand.
+
+Blocks marked ``python`` are run in order, in one namespace and one new folder; ``sh`` is run line
+by line. What cannot run here (a second GPU, a server) is marked ``py`` or ``console``.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    "README.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/tutorials/*.md")),
+    "docs/howto.md",
+    "docs/moving.md",
+]
+BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.M | re.S)
+
+
+def run_line(line):
+    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    process = subprocess.run(
+        line,
+        shell=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1", "PATH": tools},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, f"{line}\n{process.stdout}\n{process.stderr}"
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if (ROOT / p).exists()])
+def test_what_a_page_shows_runs(page, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    for example in ROOT.glob("examples/*"):
+        if example.suffix in {".py", ".toml"}:
+            shutil.copy(example, tmp_path)
+    names = {"__name__": "__main__"}
+    text = (ROOT / page).read_text("utf-8")
+    for block in BLOCK.finditer(text):
+        line = text[: block.start()].count("\n") + 1  # errors name the line of the page
+        if block[1] == "sh":
+            for command in block[2].strip().splitlines():
+                run_line(command)
+        else:
+            exec(compile("\n" * line + block[2], str(ROOT / page), "exec"), names)
