@@ -1,0 +1,11 @@
+"""An SVC tuned with cross-validation, by evotune."""
+
+from jobs import TRIALS, x, y
+from scipy.stats import loguniform
+from sklearn.svm import SVC
+
+import evotune as et
+
+space = {"C": loguniform(0.01, 100), "gamma": loguniform(1e-6, 1)}
+search = et.EvolutionSearchCV(SVC(), space, n_iter=TRIALS, cv=3).fit(x, y)
+print(search.best_params_, search.best_score_)
