@@ -61,7 +61,7 @@ def digits(cell: Any) -> int:
 
 
 #: What `json.loads` calls after looking for white space and encodings, which take half its time.
-_scan = json.JSONDecoder().scan_once
+_decode = json.JSONDecoder().raw_decode
 
 
 def json_of(cell: Any) -> Any:
@@ -77,8 +77,8 @@ def json_of(cell: Any) -> Any:
 
 def _parsed(given: str) -> Any:
     try:
-        value, end = _scan(given, 0)
-    except StopIteration:
+        value, end = _decode(given)
+    except json.JSONDecodeError:
         end = -1
     return value if end == len(given) else json.loads(given)  # which takes white space, or errs
 
