@@ -41,7 +41,9 @@ html_title = "evotune"
 html_static_path = ["_static"]
 html_css_files = ["evotune.css"]
 html_copy_source = html_show_sourcelink = False
+html_sidebars = {page: [] for page in ("index", "howto", "moving", "gallery", "policy")}
 html_theme_options = {
+    "header_links_before_dropdown": 7,
     "github_url": HOME,
     "navigation_with_keys": False,
     "show_toc_level": 2,
