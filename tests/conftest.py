@@ -2,6 +2,10 @@
 
 import os
 import signal
+import sys
+
+import psutil
+import pytest
 
 # Two test processes that each use all cores wait for each other: some tests took 80 times as long.
 # It counts only before numpy and torch are imported; programs that tests start inherit it.
@@ -14,3 +18,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def _no_helper_of_wandb_stays():
+    """Its helper process stays for as long as this one does, and would be found by other tests."""
+    yield
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()
+        for process in psutil.Process().children():
+            if process.name().startswith("wandb"):
+                process.kill()
+                process.wait(10)

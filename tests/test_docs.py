@@ -20,7 +20,7 @@ PAGES = [
     "docs/moving.md",
 ]
 #: What is shown does more than a test needs.
-SMALLER = {"trials=40": "trials=6", "--seeds 2 --trials 6": "--seeds 2 --trials 2"}
+SMALLER = {"trials=40": "trials=3"}
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.M | re.S)
 
 
@@ -43,7 +43,7 @@ def test_what_a_page_shows_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for example in ROOT.glob("examples/*"):
         if example.suffix in {".py", ".toml"}:
-            text = example.read_text("utf-8").replace("trials = 24", "trials = 4")
+            text = example.read_text("utf-8").replace("trials = 24", "trials = 2")
             (tmp_path / example.name).write_text(text, "utf-8")
     names = {"__name__": "__main__"}
     text = (ROOT / page).read_text("utf-8")

@@ -48,7 +48,6 @@ def expected_to_fail(_):
 
 @parametrize_with_checks(
     [
-        search_of(Ridge(), "alpha"),
         search_of(LogisticRegression(), "C"),
         search_of(Pipeline([("pca", PCA()), ("ridge", Ridge())]), "ridge__alpha"),
         search_of(Ridge(), "alpha").set_params(early_stopping=True),
