@@ -1,6 +1,8 @@
 """Spaces and evaluate functions that several tests use."""
 
 import math
+import subprocess
+import sys
 from typing import Any
 
 import evotune as et
@@ -22,6 +24,32 @@ def loss(params: dict[str, Any]) -> float:
 
 def train(trial: et.RunningTrial) -> dict[str, float]:
     return {"loss": loss(trial.params), "noise": (trial.seed % 1000) / 1000}
+
+
+class EndsAtReport:
+    """A stopping rule that ends every trial at its n-th report; also its bar."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.count = number, 0
+
+    def fresh(self, objectives: Any) -> "EndsAtReport":
+        return self
+
+    def tell(self, trial: et.Trial) -> None:
+        pass
+
+    def bar(self) -> "EndsAtReport":
+        return EndsAtReport(self.number)
+
+    def stops(self, report: Any) -> bool:
+        self.count += 1
+        return self.count == self.number
+
+
+def last_error_of(code: str) -> str:
+    """Return the last line that a new process with this code writes to its standard error."""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return run.stderr.splitlines()[-1]
 
 
 def decisions(study: et.Study) -> list[tuple[Any, ...]]:

@@ -284,14 +284,7 @@ class RunningTrial:
                 'trial.note needs something to note: write trial.note("diverged, cut short") or '
                 "trial.note(log=path)"
             )
-        for name, value in notes.items():
-            try:
-                self.notes[name] = json.loads(json.dumps(value))
-            except (TypeError, ValueError, RecursionError) as error:
-                raise StudyError(
-                    f"trial.note({name}=...) takes texts, numbers, and lists and dicts of these; "
-                    f"got {_shown(value)}: write str(...)"
-                ) from error
+        self.notes |= plain_notes(notes)
 
     @property
     def reports(self) -> Sequence[Mapping[str, float]]:
@@ -304,6 +297,24 @@ class RunningTrial:
         if self._training_since is None:
             return self._train_seconds
         return (self._train_seconds or 0.0) + perf_counter() - self._training_since
+
+
+def plain_notes(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return notes as they are stored.
+
+    Raises:
+        StudyError: One is no text, number, or list or dict of these.
+    """
+    plain = {}
+    for name, value in notes.items():
+        try:
+            plain[name] = json.loads(json.dumps(value))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise StudyError(
+                f"note {name!r} is {_shown(value)}; trial.note and notes= take texts, numbers, and "
+                "lists and dicts of these: write str(...)"
+            ) from error
+    return plain
 
 
 def check_trial(given: object) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from evotune.analysis.text import layer_text, layers_text, number
+from evotune.printing import layer_text, layers_text, number
 
 CONV = {"block": "conv", "filters": 32, "kernel": 3}
 

@@ -10,6 +10,7 @@ import pytest
 
 import evotune as et
 from evotune.integrations import energy
+from helpers_study import EndsAtReport
 
 pytest.importorskip("codecarbon")
 
@@ -82,22 +83,6 @@ def test_there_is_one_tracker_a_process():
     assert len([key for key in energy._trackers if key[1] == "DEU"]) == 1
 
 
-class AtOnce:
-    """A rule that ends every trial at its first report."""
-
-    def fresh(self, objectives):
-        return self
-
-    def tell(self, trial):
-        pass
-
-    def bar(self):
-        return self
-
-    def stops(self, report):
-        return True
-
-
 def test_a_stopped_trial_has_what_it_took():
     def reports(trial):
         for _ in trial.epochs(default=2):
@@ -106,7 +91,9 @@ def test_a_stopped_trial_has_what_it_took():
 
     measured = et.Energy(reports, country="DEU")
     [trial] = (
-        study(["min loss", "min energy_kwh"]).run(measured, trials=1, stopping=AtOnce()).trials
+        study(["min loss", "min energy_kwh"])
+        .run(measured, trials=1, stopping=EndsAtReport(1))
+        .trials
     )
     assert trial.state == "stopped"
     assert trial.values == (1.0, trial.metrics["energy_kwh"])

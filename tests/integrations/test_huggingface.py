@@ -14,6 +14,7 @@ from transformers import Trainer, TrainingArguments
 
 import evotune as et
 from evotune.integrations.huggingface import TrialCallback, hf_objective
+from helpers_study import EndsAtReport
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -104,28 +105,8 @@ def test_without_evaluations_while_it_trains_it_is_evaluated_at_the_end():
     assert not done.best.reports
 
 
-class Second:
-    """A rule that ends every trial at its second report."""
-
-    def __init__(self):
-        self.count = 0
-
-    def fresh(self, objectives):
-        return self
-
-    def tell(self, trial):
-        pass
-
-    def bar(self):
-        return Second()
-
-    def stops(self, report):
-        self.count += 1
-        return self.count == 2
-
-
 def test_a_stopping_rule_ends_a_trial_through_the_trainer():
-    [trial] = study().run(hf_objective(trainer), trials=1, stopping=Second()).trials
+    [trial] = study().run(hf_objective(trainer), trials=1, stopping=EndsAtReport(2)).trials
     assert trial.state == "stopped"
     assert len(trial.reports) == 2
 
@@ -169,7 +150,9 @@ PBT = et.PopulationBasedTraining
 def test_what_would_have_no_effect_is_refused(make, pbt, stopping, words):
     algorithm = PBT(SPACE, population_size=2, interval=2) if pbt else None
     with pytest.raises(et.errors.TaskError, match=words):
-        study(algorithm).run(hf_objective(make), trials=1, stopping=Second() if stopping else None)
+        study(algorithm).run(
+            hf_objective(make), trials=1, stopping=EndsAtReport(2) if stopping else None
+        )
 
 
 def test_several_data_sets_are_reported_at_one_step():

@@ -1,6 +1,4 @@
 import importlib
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -8,6 +6,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from evotune.schedules.schedule import Schedule, Segment
+from helpers_study import last_error_of
 
 pytest.importorskip("lightning")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -114,5 +113,4 @@ def test_without_lightning_the_error_says_what_to_install():
         "import sys; sys.modules['lightning'] = sys.modules['pytorch_lightning'] = None; "
         "import evotune.integrations.lightning"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert 'pip install "evotune[lightning]"' in run.stderr.splitlines()[-1]
+    assert 'pip install "evotune[lightning]"' in last_error_of(code)

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import evotune as et
 from evotune.integrations.lightning import TrialCallback
+from helpers_study import EndsAtReport
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -74,30 +75,8 @@ def test_each_epoch_is_reported_and_the_last_validation_is_the_result():
     assert trial.metrics["train_seconds"] > 0
 
 
-class Never:
-    """A rule that ends every trial at its second report."""
-
-    def fresh(self, objectives):
-        return self
-
-    def tell(self, trial):
-        pass
-
-    def bar(self):
-        return Second()
-
-
-class Second:
-    def __init__(self):
-        self.count = 0
-
-    def stops(self, report):
-        self.count += 1
-        return self.count == 2
-
-
 def test_a_stopping_rule_ends_a_trial_through_the_trainer():
-    [trial] = study().run(train, trials=1, stopping=Never()).trials
+    [trial] = study().run(train, trials=1, stopping=EndsAtReport(2)).trials
     assert trial.state == "stopped"
     assert len(trial.reports) == 2
     assert trial.metrics["val_loss"] == trial.reports[-1]["val_loss"]
@@ -132,7 +111,7 @@ def test_the_best_module_can_be_restored():
     ],
 )
 def test_what_would_have_no_effect_is_refused(options, words):
-    rule = Never() if options.pop("stopping", False) else None
+    rule = EndsAtReport(2) if options.pop("stopping", False) else None
     algorithm = None
     if options.pop("budget", False):
         algorithm = et.PopulationBasedTraining(SPACE, population_size=2, interval=2)

@@ -1,7 +1,5 @@
 import copy
 import pickle
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 import evotune as et
 from evotune.errors import AlgorithmError, SpaceError, StudyError, TaskError
 from evotune.running import RunningTrial
+from helpers_study import last_error_of
 
 optuna = pytest.importorskip("optuna")
 from evotune.integrations.optuna import (  # noqa: E402
@@ -491,8 +490,7 @@ def test_without_optuna_the_error_says_what_to_install():
         "import sys; sys.modules['optuna'] = None; "
         "import evotune as et; et.integrations.optuna.Sampler"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert 'pip install "evotune[optuna]"' in run.stderr.splitlines()[-1]
+    assert 'pip install "evotune[optuna]"' in last_error_of(code)
 
 
 def test_an_older_optuna_is_refused():
@@ -500,5 +498,4 @@ def test_an_older_optuna_is_refused():
         "import optuna; optuna.__version__ = '4.6.0'; "
         "import evotune as et; et.integrations.optuna.Sampler"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "needs Optuna 5, found 4.6.0" in run.stderr.splitlines()[-1]
+    assert "needs Optuna 5, found 4.6.0" in last_error_of(code)

@@ -7,7 +7,7 @@ import pytest
 
 import evotune as et
 from evotune.analysis.data import prepare
-from evotune.analysis.text import layers_text
+from evotune.printing import layers_text
 from evotune.report.findings import findings
 from evotune.report.page import write
 from evotune.report.sections import sections

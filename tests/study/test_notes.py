@@ -3,6 +3,7 @@
 import pytest
 
 import evotune as et
+from evotune.errors import StudyError
 
 SPACE = et.Space(x=et.Float(0.0, 1.0))
 
@@ -57,6 +58,11 @@ def test_an_objective_that_is_a_text_says_so():
     study = study_on(None).run(lambda t: {"y": "0.5"}, 1)
     assert study.trials[0].failure.message == "metric 'y' is the text '0.5'"
     assert study.trials[0].notes == {"y": "0.5"}
+
+
+def test_what_cannot_be_noted_is_said_of_enqueued_params_too():
+    with pytest.raises(StudyError, match="note 'a' is object"):
+        study_on(None).enqueue({"x": 0.5}, notes={"a": object()})
 
 
 @pytest.mark.parametrize("bad", [{}, {"a": object()}, {"a": {1, 2}}])

@@ -15,6 +15,7 @@ from evotune.schedules.schedule import Schedule, Segment
 from evotune.training.sparsity import Sparsifier, prunable, sparsity_of
 from evotune.training.stacked.together import Unstackable, train_together
 from helpers_stacked import Line, assert_same_training, double_task, examples
+from helpers_study import EndsAtReport
 from helpers_training import blob_task, blobs, mlp, start
 
 SIZE = 40  # of the weights of mlp()
@@ -102,21 +103,8 @@ def test_the_reports_on_the_way_tell_how_sparse_the_network_is_by_then():
 
 
 def test_a_stopping_rule_ends_trials_of_a_search_for_sparsity():
-    class AfterTwo:
-        def fresh(self, objectives):
-            return self
-
-        def tell(self, trial):
-            pass
-
-        def bar(self):
-            return self
-
-        def stops(self, report):
-            return report["step"] >= 1
-
     study = et.Study(et.RandomSearch(et.Space(**SPACE)), "max sparsity", seed=1)
-    study.run(blob_task(epochs=8), trials=2, stopping=AfterTwo())
+    study.run(blob_task(epochs=8), trials=2, stopping=EndsAtReport(2))
     assert [trial.state for trial in study.trials] == ["stopped"] * 2
     for trial in study.trials:
         assert 0 < trial.metrics["sparsity"] < trial.params["sparsity"]

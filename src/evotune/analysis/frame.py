@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from evotune.analysis.text import number
+from evotune.printing import number
 from evotune.trial import Trial
 
 _OWN = (

@@ -17,9 +17,10 @@ from evotune.analysis.runs import (
     objectives_of,
     read_log,
 )
-from evotune.analysis.text import count, number
+from evotune.analysis.text import count
 from evotune.checks import is_number
 from evotune.errors import StudyError
+from evotune.printing import number
 
 Runs = Mapping[str, Sequence[RunLike]]
 Logs = Mapping[str, Mapping[str, Mapping[int, Log]]]

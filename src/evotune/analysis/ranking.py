@@ -12,8 +12,9 @@ from evotune import finite
 from evotune.analysis import statistics
 from evotune.analysis.pairing import Runs, pair
 from evotune.analysis.runs import TaskRuns
-from evotune.analysis.text import count, number
+from evotune.analysis.text import count
 from evotune.errors import StudyError
+from evotune.printing import number
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from evotune import finite
-from evotune.analysis.text import label, number
+from evotune.analysis.text import label
+from evotune.printing import number
 from evotune.space import Domain, Space
 from evotune.trial import Trial
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from evotune.analysis.text import layer_text
+from evotune.printing import layer_text
 from evotune.space import Chain, Domain
 from evotune.space.chain import BLOCK
 

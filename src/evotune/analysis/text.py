@@ -5,10 +5,7 @@ import math
 from typing import Any
 
 from evotune.objectives import Constraint
-from evotune.printing import layer_text as layer_text
-from evotune.printing import layers_text as layers_text
-from evotune.printing import number as number
-from evotune.printing import shorten as shorten
+from evotune.printing import number, shorten
 
 
 def percent(share: float) -> str:

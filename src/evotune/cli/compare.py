@@ -11,7 +11,7 @@ from rich.console import Console
 from evotune.analysis.ranking import compare
 from evotune.analysis.runs import RunLike
 from evotune.analysis.statistics import runs_needed
-from evotune.analysis.text import count, number
+from evotune.analysis.text import count
 from evotune.checks import user_path
 from evotune.cli.algorithms import algorithm_table, make_algorithm
 from evotune.cli.config import Config, load, setting_of
@@ -21,6 +21,7 @@ from evotune.cli.run import INTERRUPTED, print_interrupted
 from evotune.cli.source import Record, open_source, read_record
 from evotune.cli.watch import run_watched
 from evotune.errors import ConfigError, NoResultError
+from evotune.printing import number
 from evotune.study.study import Study
 from evotune.training.command import CommandTask
 

@@ -14,8 +14,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from evotune.analysis.text import number
-from evotune.printing import printable
+from evotune.printing import number, printable
 from evotune.trial import State
 
 #: Colour of each state of a trial.

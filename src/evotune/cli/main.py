@@ -41,8 +41,8 @@ def _names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return names of studies for the shell to offer."""
     from evotune.cli.source import names_of
 
-    given = [str(each) for each in ctx.params.values() if isinstance(each, str)]
-    return [name for name in names_of(given[:1]) if name.startswith(incomplete)]
+    source = ctx.params.get("source") or os.environ.get(STORAGE_VARIABLE)
+    return [name for name in names_of(source) if name.startswith(incomplete)]
 
 
 Name = Annotated[

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from evotune.analysis.steps import Step
-from evotune.analysis.text import number
 from evotune.cli.tables import param_columns, score_texts, state_text, table
 from evotune.objectives import Objectives
+from evotune.printing import number
 
 #: Characters of the columns member, trial, epochs, state, weights and came.
 OWN_COLUMNS = 56

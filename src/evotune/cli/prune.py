@@ -14,7 +14,7 @@ from rich.status import Status
 from rich.table import Table
 from torch import Tensor, nn
 
-from evotune.analysis.text import count, duration, number
+from evotune.analysis.text import count, duration
 from evotune.architectures.cost import Cost
 from evotune.checks import user_path, write_whole
 from evotune.cli.console import is_live, make_console
@@ -23,6 +23,7 @@ from evotune.cli.records import answer
 from evotune.cli.run import INTERRUPTED
 from evotune.cli.tables import table
 from evotune.errors import ConfigError, TaskError
+from evotune.printing import number
 from evotune.pruning import report
 from evotune.pruning.examples import Examples, examples_of
 from evotune.pruning.prune import prune as pruned_by

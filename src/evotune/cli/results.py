@@ -5,12 +5,11 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from evotune.analysis.frame import to_frame
-from evotune.analysis.text import shorten
 from evotune.cli.console import make_console, params_text, print_table
 from evotune.cli.records import answer, best_json, trial_json
 from evotune.cli.source import Record, read_study
 from evotune.cli.tables import best_table, table, whole_table
-from evotune.printing import escaped
+from evotune.printing import escaped, shorten
 from evotune.study.engine import no_collection
 from evotune.trial import Trial
 

@@ -10,13 +10,14 @@ from rich.text import Text
 from evotune import finite
 from evotune.analysis.generations import Groups, group
 from evotune.analysis.steps import Step, latest
-from evotune.analysis.text import constraint_text, number
+from evotune.analysis.text import constraint_text
 from evotune.cli.console import make_console, print_next
 from evotune.cli.members import OWN_COLUMNS, members_table
 from evotune.cli.records import answer, study_json, summary_json
 from evotune.cli.source import Record, open_source, read_study
 from evotune.cli.tables import best_table, genes_that_fit, table
 from evotune.objectives import Objectives
+from evotune.printing import number
 from evotune.protocols import Driver, StudySummary
 from evotune.space import Chain, Domain, Space
 from evotune.study.lock import has_ended

@@ -1,6 +1,5 @@
 """Recorded studies, opened for reading only: nothing is created or locked."""
 
-import os
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from functools import cached_property
@@ -141,14 +140,10 @@ def read_record(storage: Storage, summary: StudySummary) -> Record:
         return Record(summary.definition, storage.trials(name), summary.driver)
 
 
-def names_of(sources: Sequence[str]) -> list[str]:
-    """Return the names of the studies of a storage; none where there is none, or it is damaged.
-
-    Args:
-        sources: The storage that was given, if any; by default that of the environment.
-    """
+def names_of(source: str | None) -> list[str]:
+    """Return the names of the studies of a storage; none where there is none, or it is damaged."""
     with suppress(Exception):  # what is typed is not finished yet, and a shell waits
-        storage, _ = open_source(*(sources or [os.environ["EVOTUNE_STORAGE"]]))
+        storage, _ = open_source(source or "")
         with closing(storage):
             return [summary.definition.name for summary in storage.studies()]
     return []

@@ -9,11 +9,12 @@ from rich.text import Text
 
 from evotune.analysis.lineage import weights_line
 from evotune.analysis.steps import Step
-from evotune.analysis.text import count, number
+from evotune.analysis.text import count
 from evotune.cli.console import STYLES, params_text
 from evotune.cli.source import Record
 from evotune.evolution.hypervolume import knee
 from evotune.objectives import Objectives
+from evotune.printing import number
 from evotune.space import Domain, Space
 from evotune.trial import Trial
 

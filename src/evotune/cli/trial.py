@@ -7,12 +7,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from evotune.analysis.text import number as shown
 from evotune.cli.console import make_console
 from evotune.cli.records import answer, trial_json
 from evotune.cli.source import Record, read_study
 from evotune.cli.tables import seconds_text, state_text, table
 from evotune.errors import StudyError
+from evotune.printing import number as shown
 from evotune.trial import Trial
 
 #: Of a longer curve, the table has so many steps, spread evenly.

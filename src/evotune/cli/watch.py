@@ -18,11 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from evotune.analysis.steps import Step, latest, steps
-from evotune.analysis.text import count, duration, shorten
+from evotune.analysis.text import count, duration
 from evotune.cli.console import STYLES, clock, is_live, make_console, params_text
 from evotune.cli.members import OWN_COLUMNS, members_table
 from evotune.cli.tables import genes_that_fit, score_texts, trials_table, varied_entries
 from evotune.errors import NoResultError, StorageError
+from evotune.printing import shorten
 from evotune.protocols import Evaluate
 from evotune.space import Space
 from evotune.study.study import Study

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from evotune.analysis.text import count, duration, label, number
+from evotune.analysis.text import count, duration, label
 from evotune.architectures.cost import Cost, cost
 from evotune.checks import user_path, write_whole
+from evotune.printing import number
 from evotune.pruning.compact import unmasked
 from evotune.report.figures.marks import line_mode
 from evotune.report.figures.theme import BLUE, GREY, ORANGE, finish

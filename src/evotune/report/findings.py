@@ -8,7 +8,8 @@ import numpy as np
 from evotune.analysis.data import StudyData
 from evotune.analysis.diversity import LIMIT, Collapse, collapses
 from evotune.analysis.scales import units
-from evotune.analysis.text import count, number, percent, shorten
+from evotune.analysis.text import count, percent
+from evotune.printing import number, shorten
 
 #: A gene of the best trials lies at an end of its range when it is within this share of it.
 _NEAR = 0.03

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from evotune.analysis.data import Recorded, StudyData, prepare
 from evotune.analysis.generations import quantiles
 from evotune.analysis.scales import Floats, Scale
-from evotune.analysis.text import number, shorten
 from evotune.checks import write_whole
+from evotune.printing import number, shorten
 from evotune.report.templating import render_picture
 
 _WIDTH, _HEIGHT = 920, 360

@@ -12,8 +12,9 @@ from evotune.analysis.ranking import (
     result_texts,
     verdicts,
 )
-from evotune.analysis.text import count, number
+from evotune.analysis.text import count
 from evotune.checks import user_path, write_whole
+from evotune.printing import number
 from evotune.report.figures.ranking import anytime, critical_differences, ranks_over_time
 from evotune.report.parts import Cell, Page, Section, Table
 from evotune.report.templating import render_page

@@ -10,9 +10,10 @@ from evotune.analysis.data import FAMILY_AT_MOST, StudyData
 from evotune.analysis.reports import reported
 from evotune.analysis.rungs import rungs
 from evotune.analysis.scales import varied_genes
-from evotune.analysis.text import count, number, percent, shorten
+from evotune.analysis.text import count, percent
 from evotune.analysis.volumes import reference
 from evotune.errors import NoResultError
+from evotune.printing import number, shorten
 from evotune.report import figures
 from evotune.report.figures.contour import DOTS_AT_MOST
 from evotune.report.figures.credit import gain_range

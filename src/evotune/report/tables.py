@@ -13,8 +13,9 @@ from evotune.analysis.data import StudyData
 from evotune.analysis.generations import has_generations
 from evotune.analysis.reports import Curve, curve_of, reported
 from evotune.analysis.steps import Step
-from evotune.analysis.text import constraint_text, count, duration, number, shorten
+from evotune.analysis.text import constraint_text, count, duration
 from evotune.objectives import AnyObjective
+from evotune.printing import number, shorten
 from evotune.report.parts import Best, Cell, Details, Row, Section, Table, Tile
 from evotune.trial import Trial
 

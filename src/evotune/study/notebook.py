@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from evotune.analysis.text import duration, label, number, shorten
+from evotune.analysis.text import duration, label
 from evotune.checks import option
 from evotune.errors import NoResultError, StudyError
-from evotune.printing import html_table
+from evotune.printing import html_table, number, shorten
 from evotune.protocols import StudyDefinition
 from evotune.study.lock import is_at_work
 from evotune.study.progress import in_notebook

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from evotune.analysis.text import number, shorten
 from evotune.checks import flag
 from evotune.errors import NoResultError
-from evotune.printing import printable
+from evotune.printing import number, printable, shorten
 from evotune.trial import Trial
 
 #: Seconds between two looks at the best trials: with several objectives these take time.

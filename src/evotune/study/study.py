@@ -25,6 +25,7 @@ from evotune.evolution.survival import by_first
 from evotune.execution.evaluate import read_metrics, without_texts
 from evotune.objectives import Constraint, ObjectiveSpec, parse_objectives
 from evotune.protocols import Algorithm, Evaluate, Executor, Fit, Storage, task_traits
+from evotune.running import plain_notes
 from evotune.schedules.schedule import Schedule
 from evotune.storage import MemoryStorage, open_storage
 from evotune.study import controls
@@ -468,6 +469,7 @@ class Study:
             StudyError: No gene is given, or the algorithm trains a population on and on.
             StudyLockedError: Another process drives this study.
         """
+        noted = plain_notes({} if notes is None else notes)
         with self._engine.lock:
             genome, budget = self._from_outside(params, budget, self._engine.rest())
             genome = dict(self._engine.fitting(genome))
@@ -479,7 +481,7 @@ class Study:
                 log.warning("params were not enqueued: trial %d has them, %s", first, known.state)
                 return known
             repeated = first if policy == "repeat" else None
-            return self._engine.enqueue(genome, budget, repeated, notes)
+            return self._engine.enqueue(genome, budget, repeated, noted)
 
     def add(
         self,

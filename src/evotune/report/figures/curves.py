@@ -10,7 +10,8 @@ from evotune.analysis.data import Recorded, StudyData, prepare
 from evotune.analysis.reports import Curve, reported
 from evotune.analysis.scales import Scale, score_scale
 from evotune.analysis.steps import Step
-from evotune.analysis.text import label, number
+from evotune.analysis.text import label
+from evotune.printing import number
 from evotune.report.figures.theme import GREY, ORANGE, TEAL, finish, require
 
 EDGES_AT_MOST = 3000

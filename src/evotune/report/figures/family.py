@@ -13,7 +13,8 @@ from evotune.analysis.lineage import changes
 from evotune.analysis.scales import Scale, score_scale
 from evotune.analysis.steps import Lane, Step
 from evotune.analysis.structures import aligned
-from evotune.analysis.text import label, number
+from evotune.analysis.text import label
+from evotune.printing import number
 from evotune.report.figures.marks import POINTS_AT_MOST
 from evotune.report.figures.theme import BLUE, GREY, ORANGE, PURPLE, finish, opened, require
 from evotune.trial import Trial

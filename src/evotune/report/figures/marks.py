@@ -7,7 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from evotune.analysis.data import Floats, Indices, StudyData
-from evotune.analysis.text import label, number
+from evotune.analysis.text import label
+from evotune.printing import number
 from evotune.report.figures.theme import BLUE
 
 #: Further points would make a scatter plot only darker, and the page larger.

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from evotune.analysis.data import Recorded, StudyData
 from evotune.analysis.scales import gene_scale, gene_values
 from evotune.analysis.steps import Step
-from evotune.analysis.text import number
+from evotune.printing import number
 from evotune.report.figures.panels import Panel, grid
 from evotune.report.figures.theme import GREY, ORANGE, finish, opened, require, require_genes
 

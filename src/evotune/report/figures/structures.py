@@ -10,8 +10,9 @@ from plotly.subplots import make_subplots
 
 from evotune.analysis.data import Recorded, StudyData
 from evotune.analysis.structures import Pair, aligned, widths
-from evotune.analysis.text import label, layer_text, number
+from evotune.analysis.text import label
 from evotune.errors import StudyError
+from evotune.printing import layer_text, number
 from evotune.report.figures.theme import block_colours, finish, opened, require
 from evotune.space import Space
 from evotune.space.chain import BLOCK

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from evotune.analysis.data import Recorded, prepare
-from evotune.analysis.text import duration, label, number
+from evotune.analysis.text import duration, label
+from evotune.printing import number
 from evotune.report.figures.theme import BLUE, GREY, PURPLE, TEAL, finish, require
 from evotune.trial import Trial
 
