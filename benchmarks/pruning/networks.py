@@ -349,7 +349,7 @@ def score(case: Case, network: nn.Module, parts: Parts) -> float:
 def tuned(case: Case, network: nn.Module, parts: Parts, scale: Scale, seed: int) -> float:
     """Return the score after fine-tuning, which is the same for all."""
     network, device = copy.deepcopy(network), torch.device("cpu")
-    source = load("data", parts[:2], device)
+    source = load("data", parts[:2], device)[0]
     fine_tune(network, source, find_loss(case.loss), scale.tuned, seed, device)
     return score(case, network, parts)
 

@@ -1,7 +1,6 @@
 """What is printed: values as short text, tables for notebooks, and texts that can do no harm."""
 
 import logging
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -63,11 +62,11 @@ def number(value: Any, digits: int = 4) -> str:
         value: Floats are shown with about so many digits, lists of layers as `layers_text` does.
         digits: How many.
     """
+    if isinstance(value, float):
+        return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.{digits}g}"
     if isinstance(value, list | tuple) and all(map(_is_layer, value)):
         return layers_text(value, digits)
-    if not isinstance(value, float) or not math.isfinite(value):
-        return str(value)
-    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.{digits}g}"
+    return str(value)
 
 
 def _is_layer(value: Any) -> bool:

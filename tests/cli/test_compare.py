@@ -1,5 +1,7 @@
 """``evotune compare``: the same task, the same seeds, and it goes on where it ended."""
 
+import json
+
 import pytest
 
 from evotune.cli.source import open_source
@@ -73,6 +75,23 @@ def test_what_is_stored_is_compared_without_running(evotune, study_file):
     assert "did you mean 'study · Genetic'" in evotune("compare", database, "study · Genetc")[2]
     error = evotune("compare", database, "--trials", 9)[2]
     assert "stored runs are compared as they are" in error
+
+
+def test_a_comparison_as_json(evotune, study_file):
+    file = study_file()
+    code, out, err = evotune("compare", file, "--algorithms", "Genetic,RandomSearch", "--json")
+    assert code == 0
+    assert "study · Genetic · seed 0" in err  # what is said on the way is no JSON
+    found = json.loads(out)
+    (task,) = found["tasks"]
+    (pair,) = found["pairs"]
+    assert set(found["methods"]) == {pair["first"], pair["second"]} == {"Genetic", "RandomSearch"}
+    assert found["ranks"]["Genetic"][-1] + found["ranks"]["RandomSearch"][-1] == 3
+    assert len(task["results"]["Genetic"]) == len(task["seeds"]) >= 6
+    best = evotune("best", file.with_suffix(".db"), "study · Genetic · seed 0", "--json")[1]
+    assert task["results"]["Genetic"][0] == json.loads(best)["metrics"][task["metric"]]
+    stored = json.loads(evotune("compare", file.with_suffix(".db"), "--json")[1])
+    assert list(stored["tasks"][0]["results"].values()) == list(task["results"].values())
 
 
 def test_a_storage_without_such_runs_says_how_to_make_them(evotune, study_file):

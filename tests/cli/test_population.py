@@ -51,6 +51,9 @@ def test_the_schedule_as_a_table_json_and_a_page(evotune, finished, tmp_path):
     assert out.startswith(schedule.table())
     assert (len(schedule), schedule.trial) == (6, best.number)
     assert schedule[5] == best.params
+    code, out, err = evotune("schedule", file, "--json")
+    assert (code, err) == (0, "")
+    assert et.Schedule.from_json(json.loads(out)["schedule"]) == schedule
     assert evotune("schedule", file, "-o", tmp_path / "s.html")[0] == 0
     assert "Plotly" in (tmp_path / "s.html").read_text()
 

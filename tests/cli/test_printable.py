@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 import evotune as et
-from evotune.cli.console import PLAIN_FROM
+from evotune.cli.tables import PLAIN_FROM
 from evotune.errors import StorageError, StudyError
 from evotune.printing import printable
 from evotune.storage import open_storage

@@ -230,7 +230,7 @@ def test_a_study_without_results(evotune, tmp_path):
 
 
 def test_a_running_study_can_be_looked_at(evotune, spawn, study_file):
-    file = study_file(body="time.sleep(0.2); return 1.0", trials="100")
+    file = study_file(body="time.sleep(60); return 1.0", trials="100")  # the first lasts
     process = spawn("run", file)
     while not (file.with_suffix(".db").exists() and read_or_none(file)):
         assert process.poll() is None

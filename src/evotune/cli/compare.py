@@ -1,6 +1,7 @@
 """``evotune compare``: run several methods with the same seeds and rank them."""
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from evotune.checks import user_path
 from evotune.cli.algorithms import algorithm_table, make_algorithm
 from evotune.cli.config import Config, load, setting_of
 from evotune.cli.console import is_live, make_console
+from evotune.cli.records import answer, ranking_json
 from evotune.cli.registry import at, check_names
 from evotune.cli.run import INTERRUPTED, print_interrupted
 from evotune.cli.source import Record, open_source, read_record
@@ -65,6 +67,7 @@ def compare_sources(
     algorithms: str | None,
     seeds: int | None,
     output: Path | None,
+    as_json: bool = False,
 ) -> int:
     """Compare TOML files, several algorithms on one TOML file, or runs in a storage.
 
@@ -74,6 +77,7 @@ def compare_sources(
         algorithms: Names separated by commas, in place of the ``[algorithm]`` of a single file.
         seeds: Runs of each method; None means as few as can show a significant difference.
         output: The HTML page to write, if any.
+        as_json: Print the ranking as JSON, and all else to the standard error.
 
     Returns:
         The exit code.
@@ -84,7 +88,7 @@ def compare_sources(
     """
     if output is not None:
         user_path(output, ConfigError, (".html", ".htm"))
-    console = make_console()
+    console = make_console(sys.stderr if as_json else None)
     if sources[0].endswith(".toml"):
         arms = _arms(sources, algorithms)
         _check_same_task(arms, overrides)
@@ -97,7 +101,10 @@ def compare_sources(
             raise ConfigError("stored runs are compared as they are: the only option is --output")
         methods = _stored(sources[0], sources[1:])
     ranking = compare(methods)
-    console.print(f"\n{ranking}", soft_wrap=True)
+    if as_json:
+        print(answer(**ranking_json(ranking)))
+    else:
+        console.print(f"\n{ranking}", soft_wrap=True)
     if output is not None:
         from evotune.report.ranking_page import write_ranking  # plotly takes a while to load
 

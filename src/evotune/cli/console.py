@@ -8,10 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
-from rich.table import Table
 from rich.text import Text
 
 from evotune.printing import number, printable
@@ -26,8 +24,6 @@ STYLES: dict[State, str] = {
     "waiting": "dim",
 }
 _NO_TERMINAL_WIDTH = 1000
-#: Tables of more rows are printed without colours.
-PLAIN_FROM = 500
 
 
 class PrintableConsole(Console):
@@ -55,33 +51,6 @@ def make_console(file: IO[str] | None = None) -> Console:
     wide = not (file or sys.stdout).isatty() and "COLUMNS" not in os.environ
     width = _NO_TERMINAL_WIDTH if wide else None
     return PrintableConsole(file=file, width=width, highlight=False, markup=False, emoji=False)
-
-
-def print_table(console: Console, table: Table) -> None:
-    """Print a table; a long one plainly, since laying it out would take most of a minute."""
-    if table.row_count <= PLAIN_FROM:
-        console.print(table)
-        return
-    columns = [
-        [_plain(cell) for cell in (column.header, *column.cells)] for column in table.columns
-    ]
-    widths = [max(map(_width, column)) for column in columns]
-    right = [column.justify == "right" for column in table.columns]
-    padded = [
-        [" " * (w - _width(c)) + c if at_right else c + " " * (w - _width(c)) for c in column]
-        for column, w, at_right in zip(columns, widths, right, strict=True)
-    ]
-    lines = ["  ".join(row).rstrip() for row in zip(*padded, strict=True)]
-    lines.insert(1, "─" * (sum(widths) + 2 * len(widths) - 2))
-    console.file.write("\n".join(lines) + "\n")
-
-
-def _width(text: str) -> int:
-    return len(text) if text.isascii() else cell_len(text)
-
-
-def _plain(cell: Any) -> str:
-    return printable(str(cell)).replace("\n", " ")
 
 
 def is_live(console: Console) -> bool:

@@ -127,7 +127,7 @@ def run(
 
 
 @app.command()
-def compare(
+def compare(  # noqa: PLR0913  (each option stands alone)
     sources: Annotated[
         list[str],
         typer.Argument(
@@ -156,13 +156,16 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="HTML page to write.", show_default=False)
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare methods on one task with the same seeds: ranks, significance tests, curves."""
     from evotune.cli.compare import compare_sources
 
     given = {"trials": trials, "epochs": epochs, "workers": workers}
     overrides = {name: value for name, value in given.items() if value is not None}
-    code = compare_sources(sources, overrides, algorithms=algorithms, seeds=seeds, output=output)
+    code = compare_sources(
+        sources, overrides, algorithms=algorithms, seeds=seeds, output=output, as_json=as_json
+    )
     raise typer.Exit(code)
 
 
@@ -338,11 +341,12 @@ def schedule(
     trial: Annotated[
         int | None, typer.Option(min=0, help="The trial; by default the best one.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show the hyperparameters per epoch that led to the best trial; -o schedule.json or .html."""
     from evotune.cli.schedule import schedule
 
-    schedule(*_study(source, name), output, trial)
+    schedule(*_study(source, name), output, trial, as_json=as_json)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from typing import Any
 
 from evotune import __version__
 from evotune.analysis.lineage import weights_line
+from evotune.analysis.ranking import Ranking
 from evotune.cli.source import Record
 from evotune.protocols import StudySummary
 from evotune.trial import Checkpoint, Failure, Origin, Trial
@@ -81,6 +82,34 @@ def summary_json(summary: StudySummary) -> dict[str, Any]:
         "driver": None if summary.driver is None else asdict(summary.driver),
         "counts": _counts(summary.counts),
         "damage": str(summary.damage) if summary.damage else None,
+    }
+
+
+def ranking_json(ranking: Ranking) -> dict[str, Any]:
+    """Return a comparison: ranks and results of the methods, every pair with its test, verdicts.
+
+    ``results`` are the best of each run by the end, in the order of ``seeds``, null for none.
+    """
+    return {
+        "methods": list(ranking.methods),
+        "unit": ranking.unit,
+        "checkpoints": list(ranking.checkpoints),
+        "ranks": {n: [ranking.rank(n, at) for at in ranking.checkpoints] for n in ranking.methods},
+        "tasks": [
+            {
+                "task": task.task,
+                "metric": task.metric,
+                "direction": task.direction,
+                "seeds": list(task.seeds),
+                "results": {name: task.curves[name][:, -1].tolist() for name in ranking.methods},
+            }
+            for task in ranking.tasks
+        ],
+        "pairs": [asdict(pair) | {"is_sure": pair.is_sure} for pair in ranking.pairs],
+        "friedman": ranking.friedman,
+        "critical_difference": ranking.critical_difference,
+        "verdicts": ranking.verdicts(),
+        "notes": list(ranking.notes),
     }
 
 

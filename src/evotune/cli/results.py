@@ -2,13 +2,10 @@
 
 from collections.abc import Iterable
 
-from rich.table import Table
-
-from evotune.analysis.frame import to_frame
-from evotune.cli.console import make_console, params_text, print_table
+from evotune.cli.console import make_console, params_text
 from evotune.cli.records import answer, best_json, trial_json
 from evotune.cli.source import Record, read_study
-from evotune.cli.tables import best_table, table, whole_table
+from evotune.cli.tables import best_table, print_rows, print_trials
 from evotune.printing import escaped, shorten
 from evotune.study.engine import no_collection
 from evotune.trial import Trial
@@ -36,24 +33,24 @@ def _trials(record: Record, *, as_csv: bool, as_json: bool, failed: bool) -> Non
         print(answer(study=record.name, trials=list(map(trial_json, chosen))))
         return
     if as_csv:
+        from evotune.analysis.frame import to_frame  # pandas takes a while to load
+
         print(escaped(to_frame(chosen).to_csv(index=False, lineterminator="\n")), end="")
         return
     console = make_console()
     if not chosen:
         console.print(f"study {record.name!r} has no {'failed trial' if failed else 'trial yet'}")
     elif failed:
-        print_table(console, _failures_table(chosen))
+        print_rows(console, (">trial", "kind", "reason", "params"), _failures(chosen))
     else:
         done = record.ledger.best()
         number = None if done is None else done.number
-        print_table(console, whole_table(chosen, record, console.width, best=number))
+        print_trials(console, chosen, record, best=number)
 
 
-def _failures_table(failed: Iterable[Trial]) -> Table:
-    made = table(">trial", "kind", "reason", "params")
-    for trial in failed:
-        if trial.failure is not None:
-            reason = shorten(trial.failure.message, 300)
-            params = params_text(trial.params)
-            made.add_row(str(trial.number), trial.failure.kind, reason, params)
-    return made
+def _failures(failed: Iterable[Trial]) -> list[list[str]]:
+    return [
+        [str(trial.number), why.kind, shorten(why.message, 300), params_text(trial.params)]
+        for trial in failed
+        if (why := trial.failure) is not None
+    ]

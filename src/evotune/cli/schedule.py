@@ -1,16 +1,25 @@
 """``evotune schedule``: the hyperparameters per epoch that a study has found."""
 
+import sys
 from pathlib import Path
 
 from evotune.analysis.lineage import weights_line, winner
 from evotune.checks import user_path
 from evotune.cli.console import make_console
+from evotune.cli.records import answer
 from evotune.cli.source import Record, read_study
 from evotune.errors import ConfigError
 from evotune.schedules.schedule import Schedule
 
 
-def schedule(source: str, name: str | None, output: Path | None, trial: int | None) -> None:
+def schedule(
+    source: str,
+    name: str | None,
+    output: Path | None,
+    trial: int | None,
+    *,
+    as_json: bool = False,
+) -> None:
     """Print the schedule by which a trial's weights were trained, and write it to a file if given.
 
     Args:
@@ -18,6 +27,7 @@ def schedule(source: str, name: str | None, output: Path | None, trial: int | No
         name: Name of the study.
         output: Ends in ``.json`` for a file that `Schedule.load` reads, in ``.html`` for a picture.
         trial: Number of the trial; by default the best one.
+        as_json: Print it as JSON, and all else to the standard error.
 
     Raises:
         ConfigError: The output has another suffix.
@@ -29,8 +39,11 @@ def schedule(source: str, name: str | None, output: Path | None, trial: int | No
     if kind not in (None, ".json", ".html"):
         raise ConfigError(f"a schedule is written to a .json or .html file, got {str(output)!r}")
     found = schedule_of(read_study(source, name), trial)
-    console = make_console()
-    console.print(found.table(), soft_wrap=True)
+    console = make_console(sys.stderr if as_json else None)
+    if as_json:
+        print(answer(schedule=found.to_json()))
+    else:
+        console.print(found.table(), soft_wrap=True)
     if output is not None:
         if kind == ".json":
             found.save(output)

@@ -1,9 +1,12 @@
 """Recorded studies as tables for a terminal."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from rich import box
+from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,11 +17,13 @@ from evotune.cli.console import STYLES, params_text
 from evotune.cli.source import Record
 from evotune.evolution.hypervolume import knee
 from evotune.objectives import Objectives
-from evotune.printing import number
+from evotune.printing import number, printable
 from evotune.space import Domain, Space
 from evotune.trial import Trial
 
 FRONT_AT_MOST = 20
+#: Tables of more rows are printed without colours.
+PLAIN_FROM = 500
 #: Room for the columns trial, state and seconds, and for a number with four digits and exponent.
 _OWN_COLUMNS, _NUMBER = 28, 9
 #: Room for the layers of a chain, which go on in further lines.
@@ -44,6 +49,61 @@ def table(*columns: str, title: str | None = None) -> Table:
         right = name != column
         made.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
     return made
+
+
+def filled(
+    columns: Iterable[str], rows: Iterable[Iterable[str | Text]], bold: Iterable[bool]
+) -> Table:
+    """Return a table with these columns, see `table`, and rows, some of them bold."""
+    made = table(*columns)
+    for row, stands_out in zip(rows, bold, strict=True):
+        made.add_row(*row, style="bold" if stands_out else None)
+    return made
+
+
+def print_rows(
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    bold: Sequence[bool] | None = None,
+) -> None:
+    """Print a table; a long one plainly, since laying it out would take most of a minute.
+
+    Args:
+        console: Where to.
+        columns: See `table`.
+        rows: The cells of each row.
+        bold: Which rows stand out; none in a long table.
+    """
+    if len(rows) <= PLAIN_FROM:
+        console.print(filled(columns, rows, [False] * len(rows) if bold is None else bold))
+        return
+    padded = []
+    for column, *texts in zip(columns, *rows, strict=True):
+        name = column.removeprefix(">")
+        cells = _plain([name, *texts])
+        width = max(map(_width, cells))
+        pad = str.ljust if name == column else str.rjust
+        # Some characters take two places, some none.
+        padded.append([pad(cell, width - _width(cell) + len(cell)) for cell in cells])
+    lines = ["  ".join(row).rstrip() for row in zip(*padded, strict=True)]
+    rule = sum(len(cells[0]) for cells in padded) + 2 * len(padded) - 2
+    lines.insert(1, "─" * rule)
+    console.file.write("\n".join(lines) + "\n")
+
+
+def _plain(cells: Iterable[str | Text]) -> list[str]:
+    """Return cells as printable texts of one line."""
+    texts = [str(cell) for cell in cells]
+    whole = " ".join(texts)
+    if printable(whole) == whole and "\n" not in whole:  # nearly always, and far faster
+        return texts
+    return [printable(text).replace("\n", " ") for text in texts]
+
+
+def _width(text: str) -> int:
+    """Return how many places a text takes in a terminal."""
+    return len(text) if text.isascii() else cell_len(text)
 
 
 def score_texts(trial: Trial, objectives: Objectives) -> list[str]:
@@ -122,26 +182,39 @@ def trials_table(
         best: Number of the trial to mark.
         now: Current Unix time in seconds, for how long running trials have run.
     """
+    columns, rows = _trial_rows(trials, objectives, genes, steps, now)
+    return filled(columns, rows, bold=[trial.number == best for trial in trials])
+
+
+def _trial_rows(
+    trials: Sequence[Trial],
+    objectives: Objectives,
+    genes: Sequence[str] | None,
+    steps: Mapping[int, Step] | None,
+    now: float | None = None,
+) -> tuple[list[str], Iterator[list[str | Text]]]:
+    """Return the columns of `trials_table`, and the cells of each row."""
     names = [f">{objective.metric}" for objective in objectives.objectives]
     params = ["params"] if genes is None else param_columns(genes, trials)
     training = [">epochs", ">weights"] if steps else []
-    made = table(">trial", "state", ">seconds", *training, *names, *params)
-    for trial in trials:
-        cells = (
-            [params_text(trial.params)]
-            if genes is None
-            else [number(trial.params[gene]) if gene in trial.params else "–" for gene in genes]
-        )
-        made.add_row(
+    rows = (
+        [
             str(trial.number),
             state_text(trial),
             seconds_text(trial, now),
             *(_training_texts(steps[trial.number]) if steps else ()),
             *score_texts(trial, objectives),
-            *cells,
-            style="bold" if trial.number == best else None,
-        )
-    return made
+            *_param_texts(trial.params, genes),
+        ]
+        for trial in trials
+    )
+    return [">trial", "state", ">seconds", *training, *names, *params], rows
+
+
+def _param_texts(params: Mapping[str, Any], genes: Sequence[str] | None) -> list[str]:
+    if genes is None:
+        return [params_text(params)]
+    return [number(params[gene]) if gene in params else "–" for gene in genes]
 
 
 def param_columns(names: Sequence[str], trials: Iterable[Trial]) -> list[str]:
@@ -155,15 +228,20 @@ def _training_texts(step: Step) -> tuple[str, str]:
     return step.epochs, "+".join(map(str, step.trial.donors)) or "fresh"
 
 
-def whole_table(
-    trials: Sequence[Trial], record: Record, width: int, *, best: int | None = None
-) -> Table:
-    """Return one row for each trial with all its genes, one per column if they fit."""
+def print_trials(
+    console: Console, trials: Sequence[Trial], record: Record, *, best: int | None
+) -> None:
+    """Print one row for each trial with all its genes, one per column if they fit."""
+    columns, rows = _trial_rows(trials, record.objectives, *_whole(record, console.width))
+    print_rows(console, columns, list(rows), bold=[trial.number == best for trial in trials])
+
+
+def _whole(record: Record, width: int) -> tuple[Sequence[str] | None, Mapping[int, Step] | None]:
+    """Return all genes, if each fits in a column of its own, and the steps of a population."""
     own = _OWN_COLUMNS + _TRAINING_COLUMNS * record.inherits
     fitting = genes_that_fit(record.space, record.objectives, width, own)
     genes = fitting if len(fitting) == len(varied_entries(record.space)) else None
-    steps = record.steps if record.inherits else None
-    return trials_table(trials, record.objectives, genes, steps=steps, best=best)
+    return genes, record.steps if record.inherits else None
 
 
 def best_table(record: Record, width: int) -> Table:
@@ -177,7 +255,8 @@ def best_table(record: Record, width: int) -> Table:
         front = record.ledger.front()
         shown = front[:FRONT_AT_MOST]
         middle = front[knee(np.array([t.values for t in front]))].number if len(front) > 2 else None
-        made = whole_table(shown, record, width, best=middle)
+        genes, steps = _whole(record, width)
+        made = trials_table(shown, record.objectives, genes, steps=steps, best=middle)
         made.title = f"front: {count(len(front), 'trial')} not dominated by any other"
         if middle is not None:
             made.title += f"; trial {middle} is the knee"

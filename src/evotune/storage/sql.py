@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -326,7 +326,8 @@ class SqlStorage:
         # somebody else wrote; one that says so at its beginning waits its turn.
         self._writer = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         self._pid = os.getpid()
-        insert = postgresql.insert if self._path is None else sqlite.insert
+        # Each dialect is loaded only where it is used: PostgreSQL's brings asyncio and ssl with it.
+        insert = import_module(f"sqlalchemy.dialects.{self._engine.dialect.name}").insert
         self._insert_study = insert(studies).on_conflict_do_nothing(index_elements=["name"])
         upsert = insert(trials)
         self._upsert = upsert.on_conflict_do_update(
