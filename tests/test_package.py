@@ -32,6 +32,17 @@ def test_a_study_in_memory_needs_no_torch_and_no_database():
     assert not modules_after(code).intersection({"torch", "sqlalchemy", "plotly", "pandas"})
 
 
+def test_a_task_imports_torchmetrics_only_where_it_computes_with_it():
+    """It takes longer to import than torch, in each process of a study."""
+    pytest.importorskip("torch")
+    code = (
+        "import evotune as et, torch; "
+        "from evotune.training.metrics import find_metrics, measure; "
+        "measure(find_metrics(None, 'cross_entropy'), torch.eye(3), torch.arange(3))"
+    )
+    assert not modules_after(f"{code}; et.SupervisedTask").intersection({"torchmetrics", "pandas"})
+
+
 def test_ranks_and_searches_by_proxies_need_no_torch():
     code = (
         "import evotune as et; et.proxies.rank([{'a': 1.0}]); "

@@ -189,7 +189,7 @@ def test_what_cannot_be_built(options, error, message):
 def test_a_unit_of_the_objective_changes_nothing():
     def genomes(factor):
         run = Rehearsal(Hybrid(MIXED), 0, lambda trial: factor * sphere(MIXED, trial.genome)).run(
-            22
+            16
         )
         return [trial.genome for trial in run.trials]
 

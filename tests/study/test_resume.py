@@ -76,7 +76,7 @@ def kill_until_finished(folder: Path, kind: str, workers: int, pause: tuple[floa
         process = subprocess.Popen(
             [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True
         )
-        if kills < 4:
+        if kills < 3:
             # The clock starts once trials run, so that every kill falls into the loop.
             size = _size(folder / "log")
             while process.poll() is None and _size(folder / "log") == size:

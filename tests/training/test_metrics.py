@@ -120,6 +120,7 @@ def test_loss_may_be_the_first_metric():
     ("metric", "output", "target", "message"),
     [
         ("accuracy", torch.zeros(4, 1), torch.tensor([0.1, 1, 2, 3]), r'metrics=\("mae", "r2"\)'),
+        ("accuracy", torch.zeros(4, 3), torch.arange(4), r"3 classes.* hold 4, 0 to 3: give"),
         ("f1", torch.zeros(4, 3), torch.zeros(4, 3).long(), r"\(4, 3\) and \(4, 3\)"),
         ("auc", torch.zeros(4, 3), torch.ones(4).long(), "one class only"),
         ({"odd": lambda o, t: "much"}, torch.zeros(4, 3), torch.ones(4), "must return one number"),

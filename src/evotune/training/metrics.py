@@ -1,18 +1,14 @@
-"""Metrics by name, computed by torchmetrics from all outputs and targets at once."""
+"""Metrics by name, computed from all outputs and targets at once.
+
+All but accuracy come from torchmetrics, which is imported when one of them is first computed: it
+takes longer to import than torch itself, and each process of a study would pay for it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_auroc,
-    multiclass_f1_score,
-    multiclass_precision,
-    multiclass_recall,
-)
-from torchmetrics.functional.regression import mean_absolute_error, mean_squared_error, r2_score
 
 from evotune.errors import TaskError
 from evotune.training.losses import Loss, alike, by_name, find_loss, is_regression, one_target
@@ -121,11 +117,30 @@ def classify(
     return scores.softmax(dim=1), target.reshape(-1).long()
 
 
-def _score(function: Metric, average: str) -> Metric:
-    return lambda scores, labels: function(scores, labels, scores.shape[1], average=average)
+def _accuracy(scores: Tensor, labels: Tensor) -> Tensor:
+    classes = scores.shape[1]
+    if len(found := torch.unique(labels)) > classes:
+        raise TaskError(
+            f"metric 'accuracy' needs labels of {classes} classes, as many as the model has "
+            f"outputs; the targets hold {len(found)}, {int(found[0])} to {int(found[-1])}: give "
+            "the model one output for each class"
+        )
+    return (scores.argmax(dim=1) == labels).sum() / max(len(labels), 1)
+
+
+def _macro(name: str) -> Metric:
+    def score(scores: Tensor, labels: Tensor) -> Any:
+        from torchmetrics.functional import classification
+
+        function = getattr(classification, f"multiclass_{name}")
+        return function(scores, labels, scores.shape[1], average="macro")
+
+    return score
 
 
 def _auc(scores: Tensor, labels: Tensor) -> Any:
+    from torchmetrics.functional.classification import multiclass_auroc
+
     present = torch.unique(labels)
     if len(present) < 2:
         raise TaskError("metric 'auc' needs two classes, but the data hold one class only")
@@ -134,24 +149,27 @@ def _auc(scores: Tensor, labels: Tensor) -> Any:
     return multiclass_auroc(scores[:, present], places, len(present), average="macro")
 
 
-def _distance(function: Metric) -> Metric:
+def _distance(name: str) -> Metric:
     def distance(output: Tensor, target: Tensor) -> Any:
+        from torchmetrics.functional import regression
+
+        function = getattr(regression, name)
         return function(*(part.reshape(len(part), -1) for part in alike(output, target)))
 
     return distance
 
 
 _CLASSIFICATION: dict[str, Metric] = {
-    "accuracy": _score(multiclass_accuracy, "micro"),
+    "accuracy": _accuracy,
     "auc": _auc,
-    "f1": _score(multiclass_f1_score, "macro"),
-    "precision": _score(multiclass_precision, "macro"),
-    "recall": _score(multiclass_recall, "macro"),
+    "f1": _macro("f1_score"),
+    "precision": _macro("precision"),
+    "recall": _macro("recall"),
 }
 _REGRESSION: dict[str, Metric] = {
-    "mae": _distance(mean_absolute_error),
-    "mse": _distance(mean_squared_error),
-    "r2": _distance(r2_score),
+    "mae": _distance("mean_absolute_error"),
+    "mse": _distance("mean_squared_error"),
+    "r2": _distance("r2_score"),
 }
 
 
