@@ -210,7 +210,7 @@ def _start(number: int, proposal: Proposal) -> Trial:
 @cache
 def _best_at_random() -> float:
     space = SPACES["mixed"]
-    return median(Rehearsal(RandomSearch(space), seed).run(120).best for seed in range(3))
+    return median(Rehearsal(RandomSearch(space), seed).run(120).best for seed in range(5))
 
 
 def through_json(value: Any) -> Any:
@@ -380,7 +380,7 @@ class AlgorithmContract:
         if not self.improves:
             pytest.skip("this algorithm does not learn")
         found = median(
-            Rehearsal(self.make(SPACES["mixed"]), seed).run(120).best for seed in range(3)
+            Rehearsal(self.make(SPACES["mixed"]), seed).run(120).best for seed in range(5)
         )
         assert found < _best_at_random()
 
