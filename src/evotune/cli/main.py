@@ -158,7 +158,11 @@ def compare(  # noqa: PLR0913  (each option stands alone)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare methods on one task with the same seeds: ranks, significance tests, curves."""
+    """Compare methods on one task with the same seeds: ranks, significance tests, curves.
+
+    The runs are stored as studies in the database of their file, and go on from there the next
+    time: with more --seeds or --trials only what is missing is run.
+    """
     from evotune.cli.compare import compare_sources
 
     given = {"trials": trials, "epochs": epochs, "workers": workers}
