@@ -114,6 +114,47 @@ def test_a_program_that_fails_shows_no_lines_of_evotune(evotune, study_file):
     assert "command.py" not in said
 
 
+HALF = 'assert trial.number % 2 == 0, "odd"; return 1.0'
+
+
+def fix(file):
+    """Mend the function of a study of `HALF`; modules stay imported within a test."""
+    sys.modules.pop(f"{file.stem}_train")
+    file.with_name(f"{file.stem}_train.py").write_text("def train(trial): return 2.0  # mended\n")
+
+
+def test_a_resumed_run_tells_of_failed_trials_and_not_as_if_new(evotune, study_file):
+    file = study_file(body=HALF, max_failures="1.0", algorithm='name = "Hybrid"')
+    evotune("run", file)  # a resumed run tells the algorithm of the last trial once more
+    fix(file)
+    _, out, _ = evotune("run", file, "--trials", 8)
+    assert "3 failed trials count towards the 8 of the study" in out
+    assert f"run {file} --retry-failed" in out
+    assert "trial 5 failed" not in out
+    assert "[8/8] trial 7 done" in out
+
+
+def test_failed_trials_are_tried_again_when_asked(evotune, study_file):
+    file = study_file(body=HALF, max_failures="1.0")
+    evotune("run", file)
+    failed = [r[2] for r in records(file) if r[1] == "failed"]
+    fix(file)
+    code, out, _ = evotune("run", file, "--retry-failed")
+    assert code == 0
+    assert f"the params of {len(failed)} failed trials are tried again" in out
+    again = records(file)[6:]
+    assert [(r[1], r[2]) for r in again] == [("done", params) for params in failed]
+    assert "no failed trial is left to try again" in evotune("run", file, "--retry-failed")[1]
+    assert "failed trials count" not in evotune("run", file)[1]
+    assert len(records(file)) == 6 + len(failed)
+
+
+def test_a_population_tries_no_failed_trials_again(evotune, population_file):
+    code, _, err = evotune("run", population_file(), "--retry-failed")
+    assert code == 1
+    assert "leave the option out" in err
+
+
 def test_a_mistake_in_every_trial_ends_the_run(evotune, study_file):
     code, _, err = evotune("run", study_file(task='command = "echo {lrr}"'))
     assert code == 1

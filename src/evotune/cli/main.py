@@ -132,7 +132,7 @@ def demo(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913  (each option stands alone)
     file: File,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials of the whole study.")] = None,
     epochs: Annotated[
@@ -149,6 +149,10 @@ def run(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Replace another process that drives the study.")
     ] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Try failed trials again; they no longer count."),
+    ] = False,
 ) -> None:
     """Run the study of a TOML file; repeat the same command to resume it."""
     from evotune.cli.run import run as run_file
@@ -156,7 +160,7 @@ def run(
     limits = {"trials": trials, "epochs": epochs, "workers": workers, "seed": seed}
     given: dict[str, object] = {**limits, "proxies": proxies}
     overrides = {name: value for name, value in given.items() if value is not None}
-    raise typer.Exit(run_file(file, overrides, take_over=take_over))
+    raise typer.Exit(run_file(file, overrides, take_over=take_over, retry_failed=retry_failed))
 
 
 @app.command()

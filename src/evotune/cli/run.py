@@ -1,5 +1,7 @@
 """``evotune run``: create or resume the study of a file."""
 
+import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,13 @@ from rich.console import Console
 from evotune.analysis.steps import inherits_weights
 from evotune.analysis.text import count
 from evotune.cli.config import load
-from evotune.cli.console import make_console, print_next
+from evotune.cli.console import make_console, print_next, this_command
 from evotune.cli.source import Record
 from evotune.cli.tables import best_table
 from evotune.cli.watch import run_watched
+from evotune.errors import ConfigError
 from evotune.study.study import Study
+from evotune.trial import Trial
 
 #: The exit code that shells use for a program ended by Ctrl-C.
 INTERRUPTED = 130
@@ -26,16 +30,22 @@ _REASONS = {
 }
 
 
-def run(file: Path, overrides: Mapping[str, Any], *, take_over: bool) -> int:
+def run(
+    file: Path, overrides: Mapping[str, Any], *, take_over: bool, retry_failed: bool = False
+) -> int:
     """Run the study of a file to its end.
 
     Args:
         file: A TOML file; see `evotune.cli.config`.
         overrides: Values that replace those in its table ``[study]``.
         take_over: Become the driver even if another process drives the study.
+        retry_failed: Try the params of failed trials again, beyond the trials of the file.
 
     Returns:
         The exit code.
+
+    Raises:
+        ConfigError: Failed trials cannot be tried again with this algorithm.
     """
     config = load(file, overrides)
     console = make_console()
@@ -45,12 +55,64 @@ def run(file: Path, overrides: Mapping[str, Any], *, take_over: bool) -> int:
             console.print(f"resuming study {study.name!r}: {count(before, 'trial')} so far")
         if hasattr(study.algorithm, "why"):
             console.print(f"algorithm {study.algorithm.why}")
-        run_watched(study, config.evaluate, console, config.log, **config.of_run)
+        options = dict(config.of_run)
+        if retry_failed:
+            _retry(study, options, console)
+        else:
+            _tell_of_failed(study, options, console, file)
+        run_watched(study, config.evaluate, console, config.log, **options)
     if study.stop_reason == "interrupted":
         print_interrupted(console, study)
         return INTERRUPTED
     _print_end(console, study, str(file), before)
     return 1 if study.counts.keys() == {"failed"} else 0
+
+
+def _failed(study: Study) -> list[Trial]:
+    """Return the failed trials whose params no other trial has that did not fail, each once."""
+    tried = {_key(trial) for trial in study.trials if trial.state != "failed"}
+    failed = {_key(trial): trial for trial in study.trials if trial.state == "failed"}
+    return [trial for key, trial in failed.items() if key not in tried]
+
+
+def _key(trial: Trial) -> str:
+    return json.dumps([trial.params, trial.budget], sort_keys=True)
+
+
+def _takes_params(study: Study) -> bool:
+    """Return whether a trial may have params that the algorithm did not choose."""
+    traits = study.algorithm.traits
+    return bool(not traits.inherits or traits.newcomers or traits.budgets)
+
+
+def _tell_of_failed(study: Study, options: Mapping[str, Any], console: Console, file: Path) -> None:
+    """Say that failed trials count, as a task that was mended may succeed now."""
+    failed = len(_failed(study))
+    if not failed or "trials" not in options or not _takes_params(study):
+        return
+    said = "1 failed trial counts" if failed == 1 else f"{failed} failed trials count"
+    again = f"{this_command()} {shlex.join(['run', str(file), '--retry-failed'])}"
+    console.print(
+        f"{said} towards the {options['trials']} of the study; to try the same params again: "
+        f"{again}",
+        soft_wrap=True,
+    )
+
+
+def _retry(study: Study, options: dict[str, Any], console: Console) -> None:
+    """Enqueue what failed; failed trials no longer count as trials of the study."""
+    if not _takes_params(study):
+        raise ConfigError(
+            f"--retry-failed: {type(study.algorithm).__name__} trains one population on and on, in "
+            "which params of failed trials have no weights to go on from; leave the option out"
+        )
+    failed = _failed(study)
+    if "trials" in options:
+        options["trials"] += study.counts.get("failed", 0)
+    for trial in failed:
+        study.enqueue(trial.params, budget=trial.budget, notes={"retry_of": trial.number})
+    what = f"the params of {count(len(failed), 'failed trial')} are tried again"
+    console.print(what if failed else "no failed trial is left to try again")
 
 
 def print_interrupted(console: Console, study: Study) -> None:

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -57,11 +57,11 @@ def run_watched(
     Raises:
         StorageError: The log cannot be written.
     """
-    before = sum(trial.has_ended for trial in study.trials)
+    old = {trial.number for trial in study.trials if trial.has_ended}
     limits = (options.get("trials"), options.get("timeout"), options.get("epochs"))
-    progress = Progress(*limits, before, trained(steps(study.trials)))
+    progress = Progress(*limits, len(old), trained(steps(study.trials)))
     if not is_live(console):
-        study.run(evaluate, **options, callbacks=[Lines(progress, console)], progress=False)
+        study.run(evaluate, **options, callbacks=[Lines(progress, console, old)], progress=False)
         return
     with output_to(log) as terminal:
         view = LiveView(study, progress, terminal)
@@ -171,14 +171,23 @@ def output_to(log: Path) -> Iterator[Console]:
 
 
 class Lines:
-    """One line for each trial, for a log file or a pipe."""
+    """One line for each trial, for a log file or a pipe.
 
-    def __init__(self, progress: Progress, console: Console) -> None:
+    Args:
+        progress: How far the run has come.
+        console: Where to.
+        old: Numbers of the trials that had ended before; a run may tell of them once more.
+    """
+
+    def __init__(self, progress: Progress, console: Console, old: Collection[int] = ()) -> None:
         self.progress = progress
         self.console = console
+        self.old = old
 
     def __call__(self, study: Study, trial: Trial) -> None:
-        """Print the line of a trial that has ended."""
+        """Print the line of a trial that has ended in this run."""
+        if trial.number in self.old:
+            return
         ended = sum(study.counts.get(state, 0) for state in ENDED)
         parts = [f"[{self.progress.trials_text(ended)}] trial {trial.number} {trial.state}"]
         if trial.failure is not None:
