@@ -175,7 +175,8 @@ def _contour(data: StudyData) -> Section:
         "contour",
         "The two genes that decide most",
         f"The stronger the colour, the better ({best}) the trials there; each point is a trial, "
-        "the star the best one. Where nothing was tried there is no colour. For two others: "
+        "the star the best one. Far from every trial there is no colour, and where few are near it "
+        "is a guess. For two others: "
         f"et.plot.contour(study, genes=(…, …)).{_ages(data)}",
         figure,
         notes=(*_first_only(data), *_thinned(data, DOTS_AT_MOST)),

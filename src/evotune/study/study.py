@@ -9,7 +9,7 @@ from dataclasses import replace
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
@@ -44,6 +44,20 @@ from evotune.trial import Failed, Failure, Outcome, Trial, TrialList
 log = logging.getLogger("evotune")
 
 Callback = Callable[["Study", Trial], None]
+
+
+#: What users of Optuna look for on a study, and what to write instead.
+_ELSEWHERE = {
+    "best_params": "study.best.params",
+    "best_value": "study.best.metrics[...]",
+    "best_trial": "study.best",
+    "best_trials": "study.front",
+    "optimize": "study.run(evaluate, trials=60)",
+    "enqueue_trial": "study.enqueue(params)",
+    "add_trial": "study.add(params, metrics)",
+    "set_user_attr": "trial.note(...), in the function that is evaluated",
+    "trials_dataframe": "study.to_frame()",
+}
 
 
 class Study:
@@ -155,6 +169,12 @@ class Study:
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {state}" for state, count in self.counts.items())
         return f"Study({self.name!r}, {self.objectives}, {counts or 'no trials'})"
+
+    if not TYPE_CHECKING:  # a type checker shall go on to refuse what a study does not have
+
+        def __getattr__(self, name: str) -> NoReturn:
+            hint = f"; write {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+            raise AttributeError(f"a study has no {name!r}{hint}", name=name, obj=self)
 
     def _repr_html_(self) -> str:
         return study_html(self)
