@@ -37,7 +37,7 @@ class Replay:
     Along one run every trial starts from the weights of the one before. A run ends at a failed
     trial. The seeds of a run follow from the name of its arm and the number of the run alone, so
     that more arms or runs may be added to a study later: what it has of a plan is not trained
-    again.
+    again. The weights at the end of a run are not kept for its sake: nothing starts from them.
 
     Args:
         space: The space that all params lie in.
@@ -130,12 +130,8 @@ class Replay:
             self._ahead = [s for s in self._ahead if s.run != run or s.index > index]
 
     def donors(self) -> Collection[int]:
-        """Return the latest trial of each run of these plans, and of others that may go on."""
-        return [
-            trial.number
-            for (arm, plan, _), trial in self._last.items()
-            if trial.note["left"] or plan == self._plans.get(arm)
-        ]
+        """Return the latest trial of each run that goes on, of other plans too."""
+        return [trial.number for trial in self._last.values() if trial.note["left"]]
 
 
 def _digest(space: Space, plan: Plan) -> str:
