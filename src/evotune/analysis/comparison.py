@@ -33,7 +33,7 @@ class Comparison:
         are_paired: Whether run k of every arm has the same seed.
         epochs: Epochs trained for one run of each arm.
         settings: Params of the arms with constant params.
-        notes: How the params of an arm were chosen.
+        notes: How the params in ``settings`` were chosen, of the arms where it matters.
     """
 
     metric: str
@@ -75,9 +75,10 @@ class Comparison:
             number = f"{runs[0]}" if runs[0] == runs[1] else f"{runs[0]} and {runs[1]}"
             of = f"{number} independent runs"
         word = {1: f"is better than {other}", -1: f"is worse than {other}"}.get(test.sign)
+        p = "p < 0.001" if test.p < 0.001 else f"p = {test.p:.3f}"
         head = f"{first} {word}" if word else f"{first} and {other} cannot be told apart"
         lines = [
-            f"{head} ({decides}, p = {test.p:.3f}, {of}): the {self.metric} of {first} is "
+            f"{head} ({decides}, {p}, {of}): the {self.metric} of {first} is "
             f"{abs(test.mean):.4g} {'higher' if raised else 'lower'} on average (gain "
             f"{test.mean:+.4g}, {interval} 95 % interval {test.low:+.4g} to {test.high:+.4g})."
         ]
@@ -122,7 +123,8 @@ class Comparison:
                 for gene, value in params.items()
             )
             lines.append(f"{name}: {held}")
-        lines += [f"{name} was {note}" for name, note in self.notes.items()]
+            if name in self.notes:
+                lines.append(f"  {self.notes[name]}")
         if min(map(len, self.arms.values())) > 1:
             lines += [self.verdict(other) for other in list(self.arms)[1:]]
         return "\n".join(lines)
