@@ -359,12 +359,16 @@ def _schedules(data: StudyData) -> Section:
     figure, lines, notes = figures.schedules(data), len(data.surviving_lines), []
     if lines > LINES_AT_MOST:
         notes.append(f"Of the final {lines} members the {LINES_AT_MOST} best are drawn.")
+    best = 0 if data.best is None else data.best.number
     return Section(
         "schedules",
         "Schedules",
         "The value of each gene in every epoch through which the weights of the best trial "
         "(orange) and of the final population (grey) were trained; lines join where members have a "
-        "donor in common. To train with the schedule: study.schedule(), or evotune schedule.",
+        f"donor in common. To train with the orange one: study.schedule({best}), or evotune "
+        f"schedule --trial {best}; study.schedule() is that of the best network at the end of the "
+        "run. study.replay(...) tells whether a schedule beats constants, "
+        "study.compare_with_random(...) whether evolution helped.",
         figure,
         notes=(*notes, *_capped(data)),
     )
