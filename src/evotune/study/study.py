@@ -711,10 +711,17 @@ class Study:
     def replay(
         self, evaluate: Evaluate, schedule: Schedule | None = None, **options: Any
     ) -> Comparison:
-        """Train from scratch with a schedule, with the best constant setting and with a baseline.
+        """Train from scratch with a schedule, with a good constant setting and with a baseline.
 
-        The best constant is chosen from five settings of the schedule and, if it was run, the best
-        params of `compare_with_random`.
+        The constant is the best of a few candidates, not of the whole space: up to five settings of
+        the schedule and, if it was run, the best params of `compare_with_random`. Each is trained
+        once and the best three of them three times; the best mean is chosen. Then it is trained
+        anew, like the schedule: the trainings that chose it are not compared.
+
+        The seeds of a run follow from the name of its arm and its number. Call it again with more
+        ``runs`` or another ``baseline``, and only what is missing is trained; with fewer runs the
+        first ones are compared. What was trained is found by its arm and its params: after a
+        change of the task itself, take a new study.
 
         Args:
             evaluate: The task, or the training function, of this study.
@@ -723,7 +730,8 @@ class Study:
                 length; ``baseline={...}``, params of your own; and options of `run`.
 
         Returns:
-            The results of each arm and their statistical comparison.
+            The results of each arm and their statistical comparison: independent runs, of which
+            Mann and Whitney's test (1947) says whether they differ.
 
         Raises:
             StudyError: The study has several objectives, or every run of an arm has failed.
