@@ -81,10 +81,14 @@ class Replay:
         return steps
 
     @property
+    def size(self) -> int:
+        """Trials of the study in the end, with those that it had before, of other plans too."""
+        return len(self._told) + len(self._ahead)
+
+    @property
     def traits(self) -> Traits:
-        """Its size counts what the study has trained before, of other plans too."""
-        size = len(self._told) + len(self._ahead)
-        return Traits(generational=True, inherits=True, size=size)
+        """What a study relies on; the size grows with the trials of other plans."""
+        return Traits(generational=True, inherits=True, size=self.size)
 
     def members(self, arm: str) -> list[int]:
         """Return the members (`Origin.member`) that are the runs of an arm, in their order."""

@@ -261,7 +261,7 @@ def _trained(
     length = max(sum(epochs for epochs, _ in plan) for plan in arms.values())
     name = f"{study.name} · {what}"
     with study.sibling(algorithm, name, seed) as again:
-        size = algorithm.traits.size
+        size = algorithm.size
         if len(again.trials) < size or not all(trial.has_ended for trial in again.trials):
             _run(again, evaluate, trials=size, epochs=length, **options)
         values = {arm: _finals(again, arm, len(steps)) for arm, steps in arms.items()}
