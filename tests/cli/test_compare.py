@@ -53,6 +53,21 @@ def test_the_same_command_goes_on(evotune, two_files):
     assert "rank at 8" in out
 
 
+def test_longer_runs_of_an_earlier_call_are_cut(evotune, two_files):
+    files = two_files()
+    short = evotune("compare", *files, "--seeds", 1, "--trials", 3)[1]
+    evotune("compare", *files, "--seeds", 1)
+    code, out, _ = evotune("compare", *files, "--seeds", 1, "--trials", 3)
+    assert code == 0
+    note = "2 runs had more trials from an earlier call: only the first 3 of each are compared"
+    assert note in out
+    assert note not in short
+    assert "rank at 3" in out
+    assert "rank at 6" not in out
+    shorter = json.loads(evotune("compare", *files, "--seeds", 1, "--trials", 3, "--json")[1])
+    assert any(note in text for text in shorter["notes"])
+
+
 def test_algorithms_are_compared_on_one_file(evotune, study_file):
     file = study_file()
     code, out, err = evotune("compare", file, "--algorithms", "genetic, RandomSearch", "--seeds", 1)

@@ -264,3 +264,48 @@ def test_show_counts_every_trial_of_a_search_without_generations(evotune, tmp_pa
     rows = [line.split() for line in part.splitlines() if line.strip()[:1].isdigit()]
     assert sum(int(row[1]) for row in rows if len(row) == 4) == 40
     assert "generation" not in out
+
+
+def progress_rows(out):
+    part = out.split("progress")[1].split("best: trial")[0]
+    return [line.split() for line in part.splitlines() if line.strip()[:1].isdigit()]
+
+
+def test_only_feasible_trials_count_as_best(evotune, tmp_path):
+    path = tmp_path / "bound.db"
+    goals = ["min loss", et.Constraint("size", at_most=0.5)]
+    space = et.Space(x=et.Float(0.0, 1.0))
+    with et.Study(et.RandomSearch(space), goals, storage=path, seed=1) as study:
+        study.run(lambda trial: {"loss": trial.params["x"], "size": 1 - trial.params["x"]}, 30)
+    infeasible = sum(trial.violation > 0 for trial in study.trials)
+    _, out, _ = evotune("show", path)
+    assert f"30 done, {infeasible} of them infeasible" in out
+    rows = progress_rows(out)
+    assert min(float(row[2]) for row in rows) == float(f"{study.best.metrics['loss']:.4g}")
+    assert rows[-1][2] == rows[0][2]  # the first trial is the best feasible one
+    header, _, first, *_ = evotune("trials", path)[1].splitlines()
+    assert header.split()[-3:] == ["loss", "size", "x"]
+    assert f"{study.trials[0].metrics['size']:.4g}" in first
+
+
+def test_the_front_shows_metrics_that_are_bounded(evotune, tmp_path):
+    path = tmp_path / "front.db"
+    goals = ["min loss", "min cost", et.Constraint("size", at_most=0.5)]
+    space = et.Space(x=et.Float(0.0, 1.0))
+    with et.Study(et.RandomSearch(space), goals, storage=path, seed=1) as study:
+        study.run(lambda t: {"loss": t.params["x"], "cost": -t.params["x"], "size": 0.125}, 4)
+    out = evotune("best", path)[1]
+    assert "loss   cost   size" in " ".join(out.split()).replace(" ", "   ")
+    assert out.count("0.125") == 4
+
+
+def test_blocks_of_trials_show_the_best_so_far(evotune, tmp_path):
+    path = tmp_path / "blocks.db"
+    space = et.Space(x=et.Float(0.0, 1.0))
+    with et.Study(et.RandomSearch(space), "max score", storage=path, seed=1) as study:
+        study.run(lambda trial: trial.params["x"], trials=40)
+    out = evotune("show", path)[1]
+    assert "best so far" in out
+    best = [float(row[2]) for row in progress_rows(out)]
+    assert best == sorted(best)
+    assert best[-1] == float(f"{study.best.metrics['score']:.4g}")

@@ -93,6 +93,27 @@ def test_a_command_is_tuned(evotune, study_file, tmp_path):
         assert values == (params["lr"] - 1,)
 
 
+def test_a_program_may_print_one_number(evotune, study_file, tmp_path):
+    (tmp_path / "measure.py").write_text("import sys\nprint('hello')\nprint(float(sys.argv[1]))")
+    task = f"command = '{sys.executable} -S measure.py {{lr}}'"
+    file = study_file(task=task, objective='"min loss"', trials="2")
+    assert evotune("run", file)[0] == 0
+    assert all(values == (params["lr"],) for _, _, params, values in records(file))
+    two = study_file(name="two", task=task, objective='["min loss", "min size"]', trials="2")
+    _, _, err = evotune("run", two)
+    assert "the objectives need 'loss', 'size'" in err
+    assert "JSON object" in err
+
+
+def test_a_program_that_fails_shows_no_lines_of_evotune(evotune, study_file):
+    task = f"command = '{sys.executable} -S -c \"print(8, 9)\" {{lr}}'"
+    file = study_file(task=task, trials="2")
+    said = evotune("run", file)[2] + evotune("trial", file, 0)[1]
+    assert "metric = 'accuracy=(?P<accuracy>" in said
+    assert "Traceback" not in said
+    assert "command.py" not in said
+
+
 def test_a_mistake_in_every_trial_ends_the_run(evotune, study_file):
     code, _, err = evotune("run", study_file(task='command = "echo {lrr}"'))
     assert code == 1

@@ -2,9 +2,6 @@
 
 import json
 import logging
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -99,12 +96,29 @@ def test_without_a_storage_it_says_what_to_write(evotune, monkeypatch):
     assert "EVOTUNE_STORAGE" in err
 
 
-def test_a_shell_completes_names_of_studies(database):
-    typed = {"COMP_WORDS": f"evotune show {database} n", "COMP_CWORD": "3"}
-    shell = os.environ | typed | {"_EVOTUNE_COMPLETE": "complete_bash"}
-    command = [sys.executable, "-m", "evotune"]
-    found = subprocess.run(command, env=shell, capture_output=True, text=True, check=False)
-    assert found.stdout.split() == ["net"]
+@pytest.mark.parametrize(
+    ("typed", "usual", "offered"),
+    [
+        ("show runs.db n", None, ["net"]),
+        ("trial runs.db ", None, ["net"]),
+        ("trial runs.db net ", None, []),
+        ("trial ", "runs.db", ["net"]),
+        ("best ", "runs.db", ["net"]),
+        ("best x", "runs.db", []),
+        ("best ", None, []),
+        ("list ", "runs.db", []),
+        ("compare s.toml --algorithms Hy", None, ["Hybrid"]),
+        ("compare s.toml --algorithms Hybrid,Rand", None, ["Hybrid,RandomSearch"]),
+    ],
+)
+def test_a_shell_completes_names(evotune, database, monkeypatch, typed, usual, offered):
+    monkeypatch.setenv("_EVOTUNE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"evotune {typed}")
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split(" "))))
+    monkeypatch.delenv("EVOTUNE_STORAGE", raising=False)
+    if usual:
+        monkeypatch.setenv("EVOTUNE_STORAGE", usual)
+    assert evotune()[1].split() == offered
 
 
 @pytest.mark.parametrize(("flag", "level"), [("-v", logging.INFO), ("-q", logging.ERROR)])

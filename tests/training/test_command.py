@@ -20,7 +20,7 @@ import evotune as et
 from evotune.errors import TaskError
 from evotune.running import RunningTrial
 from evotune.training import CommandTask, command
-from evotune.trial import Failed, Trial
+from evotune.trial import BARE_NUMBER, Failed, Trial
 from helpers_training import start
 
 SOURCE = Path(command.__file__).parents[2]
@@ -148,6 +148,13 @@ def test_entries_that_are_no_numbers_are_named():
     with pytest.raises(Failed, match=r"no JSON object with a number.*'loss' is '0.3'") as caught:
         printing('{"loss": "0.3"}')(start())
     assert "'loss'" in str(caught.value).splitlines()[0]
+
+
+def test_a_last_line_that_is_one_number_is_the_only_metric():
+    assert printing("hello 3\n0.25\n")(start()) == {BARE_NUMBER: 0.25}
+    assert printing('0.5\n{"loss": 1}\n0.25')(start()) == {"loss": 1.0}
+    with pytest.raises(Failed, match=r"no JSON object .*no number alone .*metric = '.*\(\?P<"):
+        printing("0.25\nbye")(start())
 
 
 def test_named_groups_are_metrics_and_the_last_match_counts():

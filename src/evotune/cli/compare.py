@@ -96,11 +96,13 @@ def compare_sources(
         methods = _run(arms, overrides, enough if seeds is None else seeds, console)
         if methods is None:
             return INTERRUPTED
+        notes = _cut(methods, arms[0].config(overrides).of_run.get("trials"))
     else:
         if algorithms or overrides:
             raise ConfigError("stored runs are compared as they are: the only option is --output")
-        methods = _stored(sources[0], sources[1:])
+        methods, notes = _stored(sources[0], sources[1:]), []
     ranking = compare(methods)
+    ranking = replace(ranking, notes=(*ranking.notes, *notes))
     if as_json:
         print(answer(**ranking_json(ranking)))
     else:
@@ -190,6 +192,22 @@ def _run(
             console.print(f"{name}: {_outcome(study)}", soft_wrap=True)
             done[arm.name].append(Record(study.definition, study.trials))
     return done
+
+
+def _cut(methods: dict[str, list[RunLike]], trials: int | None) -> list[str]:
+    """Cut runs that have more trials from an earlier call, and return notes that say so."""
+    longer = 0
+    for runs in methods.values():
+        for k, run in enumerate(runs):
+            if trials is not None and len(run.trials) > trials:
+                runs[k] = Record(run.definition, run.trials[:trials])
+                longer += 1
+    if not longer:
+        return []
+    return [
+        f"{count(longer, 'run')} had more trials from an earlier call: only the first {trials} of "
+        "each are compared; a larger --trials compares more"
+    ]
 
 
 def _outcome(study: Study) -> str:

@@ -72,7 +72,8 @@ the study::
 
     [task]                            # ... or a command, which runs in the file's folder
     command = "python train.py --lr {lr} --epochs {budget}"
-    metric = 'accuracy=(?P<accuracy>\S+)'   # or "json" (the default), or a table of expressions
+    metric = 'accuracy=(?P<accuracy>\S+)'   # or a table of expressions; by default "json": a line
+                                      # such as {"accuracy": 0.93}, or one number as last line
     budget = 10                       # and cwd, env, genes, timeout as `CommandTask` takes them
 
 Paths are relative to the file's folder. A function keeps the directory of the caller.

@@ -27,24 +27,57 @@ app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE.toml", help="Describes the study.")]
+_SOURCE_HELP = "A FILE.toml, an SQLite file or a database URL; by default $EVOTUNE_STORAGE."
+
+
+def _names_in(source: str | None, incomplete: str) -> list[str]:
+    """Return names of studies for the shell to offer; it offers files itself where there is none.
+
+    Args:
+        source: What was typed as the storage; None for the usual one.
+        incomplete: The beginning of the name.
+    """
+    from evotune.cli.source import names_of
+
+    found = names_of(source or os.environ.get(STORAGE_VARIABLE))
+    return [name for name in found if name.startswith(incomplete)]
+
+
+def _names(ctx: typer.Context, incomplete: str) -> list[str]:
+    return _names_in(ctx.params.get("source"), incomplete)
+
+
+def _names_of_usual(incomplete: str) -> list[str]:
+    """Offer the studies of the usual storage, which need not be named; see `_study`."""
+    return _names_in(None, incomplete)
+
+
+def _names_before_number(ctx: typer.Context, incomplete: str) -> list[str]:
+    typed = ctx.params.get("place") or ()
+    return _names_in(typed[0] if typed else None, incomplete) if len(typed) < 2 else []
+
+
+def _algorithms(incomplete: str) -> list[str]:
+    """Offer algorithms for the last name of a list with commas."""
+    from evotune.names import SEARCHES
+
+    before, comma, last = incomplete.rpartition(",")
+    fitting = [name for name in SEARCHES if name.lower().startswith(last.lower())]
+    return [f"{before}{comma}{name}" for name in fitting]
+
+
+Place = Annotated[
+    str | None, typer.Argument(metavar="[SOURCE]", help=_SOURCE_HELP, show_default=False)
+]
 Source = Annotated[
     str | None,
     typer.Argument(
         metavar="[SOURCE]",
-        help="A FILE.toml, an SQLite file or a database URL; by default $EVOTUNE_STORAGE.",
+        help=_SOURCE_HELP,
         show_default=False,
+        autocompletion=_names_of_usual,
     ),
 ]
-
-
-def _names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return names of studies for the shell to offer."""
-    from evotune.cli.source import names_of
-
-    source = ctx.params.get("source") or os.environ.get(STORAGE_VARIABLE)
-    return [name for name in names_of(source) if name.startswith(incomplete)]
-
-
 Name = Annotated[
     str | None,
     typer.Argument(
@@ -140,6 +173,7 @@ def compare(  # noqa: PLR0913  (each option stands alone)
         typer.Option(
             help="Algorithms to run instead of the file's: Genetic,RandomSearch.",
             show_default=False,
+            autocompletion=_algorithms,
         ),
     ] = None,
     seeds: Annotated[
@@ -158,7 +192,11 @@ def compare(  # noqa: PLR0913  (each option stands alone)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare methods on one task with the same seeds: ranks, significance tests, curves."""
+    """Compare methods on one task with the same seeds: ranks, significance tests, curves.
+
+    The runs are stored as studies in the database of their file, and go on:
+    with more --seeds or --trials, only what is missing is run.
+    """
     from evotune.cli.compare import compare_sources
 
     given = {"trials": trials, "epochs": epochs, "workers": workers}
@@ -256,7 +294,7 @@ def _is_place(source: str) -> bool:
 
 
 @app.command("list")
-def list_studies(source: Source = None, as_json: AsJson = False) -> None:
+def list_studies(source: Place = None, as_json: AsJson = False) -> None:
     """List the studies in a storage."""
     from evotune.cli.show import list_studies
 
@@ -297,7 +335,11 @@ def trials(
 def trial(
     place: Annotated[
         list[str],
-        typer.Argument(metavar="[SOURCE] [NAME] NUMBER", help="As for show, and the trial."),
+        typer.Argument(
+            metavar="[SOURCE] [NAME] NUMBER",
+            help="As for show, and the trial.",
+            autocompletion=_names_before_number,
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
@@ -363,7 +405,7 @@ app.add_typer(storage, name="storage")
 
 
 @storage.command()
-def check(source: Source = None, as_json: AsJson = False) -> None:
+def check(source: Place = None, as_json: AsJson = False) -> None:
     """Find every damaged row of every study; nothing is changed. Exit code 1 where there is one."""
     from evotune.cli.storage import check
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from evotune.analysis.steps import Step
-from evotune.cli.tables import param_columns, score_texts, state_text, table
+from evotune.cli.tables import param_columns, score_names, score_texts, state_text, table
 from evotune.objectives import Objectives
 from evotune.printing import number
 
@@ -28,7 +28,7 @@ def members_table(
         genes: Names of the genes that are shown.
         best: Number of the trial to mark.
     """
-    names = [f">{objective.metric}" for objective in objectives.objectives]
+    names = [f">{name}" for name in score_names(objectives)]
     made = table(
         ">member",
         ">trial",

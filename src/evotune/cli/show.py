@@ -1,5 +1,6 @@
 """``evotune list`` and ``show``: the studies of a storage, and the progress of one."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,7 @@ from evotune.cli.console import make_console, print_next
 from evotune.cli.members import OWN_COLUMNS, members_table
 from evotune.cli.records import answer, study_json, summary_json
 from evotune.cli.source import Record, open_source, read_study
-from evotune.cli.tables import best_table, genes_that_fit, table
+from evotune.cli.tables import best_table, genes_that_fit, is_infeasible, table
 from evotune.objectives import Objectives
 from evotune.printing import number
 from evotune.protocols import Driver, StudySummary
@@ -89,7 +90,6 @@ def show(source: str, name: str | None, *, as_json: bool) -> None:
 
 def _facts(record: Record) -> Table:
     definition = record.definition
-    counts = {state: n for state, n in record.ledger.counts.items() if n}
     made = Table.grid(padding=(0, 2))
     rows = {
         "study": definition.name,
@@ -98,7 +98,7 @@ def _facts(record: Record) -> Table:
         "algorithm": definition.algorithm,
         "seed": str(definition.seed),
         "created": _date(definition.created),
-        "trials": ", ".join(f"{n} {state}" for state, n in counts.items()) or "none yet",
+        "trials": _counts_text(record),
         "epochs": _epochs_text(record),
         "driver": _driver_text(record.driver),
     }
@@ -106,6 +106,14 @@ def _facts(record: Record) -> Table:
         if value:
             made.add_row(Text(name, "bold"), value)
     return made
+
+
+def _counts_text(record: Record) -> str:
+    texts = []
+    for state, n in record.ledger.counts.items():
+        bad = sum(t.state == state and is_infeasible(t) for t in record.trials)
+        texts += [f"{n} {state}" + (f", {bad} of them infeasible" if bad else "")] * (n > 0)
+    return ("; " if any("," in text for text in texts) else ", ").join(texts) or "none yet"
 
 
 def _epochs_text(record: Record) -> str:
@@ -173,39 +181,59 @@ def _when_text(when: Mapping[str, Any]) -> str:
 
 
 def _progress_table(record: Record, found: Groups) -> Table:
-    """Return best and median of each generation, or of each block of trials."""
-    names = [objective.metric for objective in record.objectives.objectives]
-    columns = [f">{which}\n{name}" for name in names for which in ("best", "median")]
-    of, head, many = (
-        (found.born, ">generation", "generations")
-        if found.born_name == "generation"
-        else (found.of, ">from trial", "blocks")
+    """Return best and median of each generation, or of each block of trials.
+
+    Only feasible trials count. A generation has a best of its own; a block is no unit of the
+    search, so that it has the best up to its end.
+    """
+    by_generation = found.born_name == "generation"
+    of, head, many, best = (
+        (found.born, ">generation", "generations", "best")
+        if by_generation
+        else (found.of, ">from trial", "blocks", "best so far")
     )
+    names = [objective.metric for objective in record.objectives.objectives]
+    columns = [f">{which}\n{name}" for name in names for which in (best, "median")]
+    bounds = [">infeasible"] * bool(record.objectives.constraints)
     groups: dict[int, list[Trial]] = {}
     for trial, first in zip(record.trials, of.tolist(), strict=True):
         groups.setdefault(first, []).append(trial)
-    title = "generations" if many == "generations" else "progress"
-    made = table(head, ">trials", *columns, ">failed", title=title)
-    shown = list(groups.items())[-GENERATIONS_AT_MOST:]
-    if len(shown) < len(groups):
-        made.title = f"the last {len(shown)} of {len(groups)} {many}"
-    for first, members in shown:
+    title = "generations" if by_generation else "progress"
+    made = table(head, ">trials", *columns, *bounds, ">failed", title=title)
+    if len(groups) > GENERATIONS_AT_MOST:
+        made.title = f"the last {GENERATIONS_AT_MOST} of {len(groups)} {many}"
+    lowest = nothing = [math.inf] * len(names)
+    for k, (first, members) in enumerate(groups.items(), 1):
+        if by_generation:
+            rivals, lowest = _feasible(members), nothing
+        else:  # what `best` chooses from
+            counting = (t for t in members if t.state == "done" and record.ledger.is_comparable(t))
+            rivals = _feasible(counting)
+        for values in rivals:
+            lowest = list(map(min, lowest, values))
+        if k <= len(groups) - GENERATIONS_AT_MOST:
+            continue
         failed = sum(trial.state == "failed" for trial in members)
-        cells = _best_and_median(members, record.objectives)
-        made.add_row(str(first), str(len(members)), *cells, str(failed or ""))
+        infeasible = [str(sum(map(is_infeasible, members)) or "")] * len(bounds)
+        cells = _best_and_median(lowest, _feasible(members), record.objectives)
+        made.add_row(str(first), str(len(members)), *cells, *infeasible, str(failed or ""))
     return made
 
 
-def _best_and_median(trials: Iterable[Trial], objectives: Objectives) -> list[str]:
-    rows = [trial.values for trial in trials if trial.values is not None]
-    if not rows:
-        return [""] * (2 * len(objectives.objectives))
-    columns = zip(objectives.objectives, zip(*rows, strict=True), strict=True)
-    return [
-        number(objective.score(value))
-        for objective, column in columns
-        for value in (min(column), float(finite.median(column)))
-    ]
+def _feasible(trials: Iterable[Trial]) -> list[tuple[float, ...]]:
+    return [t.values for t in trials if t.values is not None and not t.violation]
+
+
+def _best_and_median(
+    lowest: Sequence[float], rows: Sequence[tuple[float, ...]], objectives: Objectives
+) -> list[str]:
+    """Return the lowest value of each objective, in its sign, and the median of some rows."""
+    texts = []
+    for k, objective in enumerate(objectives.objectives):
+        texts.append(number(objective.score(lowest[k])) if math.isfinite(lowest[k]) else "")
+        middle = float(finite.median([row[k] for row in rows])) if rows else math.nan
+        texts.append(number(objective.score(middle)) if rows else "")
+    return texts
 
 
 def _driver_text(driver: Driver | None) -> str:

@@ -106,17 +106,30 @@ def _width(text: str) -> int:
     return len(text) if text.isascii() else cell_len(text)
 
 
+def score_names(objectives: Objectives) -> list[str]:
+    """Return the names of the objectives, and of the other metrics that constraints bound."""
+    names = [objective.metric for objective in objectives.objectives]
+    return list(dict.fromkeys([*names, *(bound.metric for bound in objectives.constraints)]))
+
+
 def score_texts(trial: Trial, objectives: Objectives) -> list[str]:
-    """Return a trial's objectives in the sign of the metrics; empty texts if it has no values."""
+    """Return what `score_names` names, in the sign of the metrics; empty texts without values."""
+    names = score_names(objectives)
     if trial.values is None:
-        return [""] * len(objectives.objectives)
+        return [""] * len(names)
     pairs = zip(objectives.objectives, trial.values, strict=True)
-    return [number(objective.score(value)) for objective, value in pairs]
+    scores = [number(objective.score(value)) for objective, value in pairs]
+    return [*scores, *(number(trial.metrics[name]) for name in names[len(scores) :])]
+
+
+def is_infeasible(trial: Trial) -> bool:
+    """Return whether a trial that has values breaks a constraint."""
+    return trial.is_done and trial.violation > 0
 
 
 def state_text(trial: Trial) -> Text:
     """Return a trial's state in its colour, or "infeasible" if it breaks a constraint."""
-    if trial.is_done and trial.violation:
+    if is_infeasible(trial):
         return Text("infeasible", STYLES["stopped"])
     return Text(trial.state, STYLES[trial.state])
 
@@ -136,12 +149,11 @@ def genes_that_fit(
 
     Args:
         space: The space.
-        objectives: Objectives of the study, each a column.
+        objectives: Objectives and constraints of the study, each metric a column.
         width: Characters in a line.
         own: Characters that the other columns take; by default those of a `trials_table`.
     """
-    metrics = [objective.metric for objective in objectives.objectives]
-    free = width - own - sum(max(len(name), _NUMBER) + 2 for name in metrics)
+    free = width - own - sum(max(len(name), _NUMBER) + 2 for name in score_names(objectives))
     fitting = []
     for name in varied_entries(space):
         widest = LAYERS_AT_LEAST if name in space.chains else _widest(space[name])
@@ -194,7 +206,7 @@ def _trial_rows(
     now: float | None = None,
 ) -> tuple[list[str], Iterator[list[str | Text]]]:
     """Return the columns of `trials_table`, and the cells of each row."""
-    names = [f">{objective.metric}" for objective in objectives.objectives]
+    names = [f">{name}" for name in score_names(objectives)]
     params = ["params"] if genes is None else param_columns(genes, trials)
     training = [">epochs", ">weights"] if steps else []
     rows = (

@@ -21,7 +21,13 @@ from evotune.analysis.steps import Step, latest, steps
 from evotune.analysis.text import count, duration
 from evotune.cli.console import STYLES, clock, is_live, make_console, params_text
 from evotune.cli.members import OWN_COLUMNS, members_table
-from evotune.cli.tables import genes_that_fit, score_texts, trials_table, varied_entries
+from evotune.cli.tables import (
+    genes_that_fit,
+    score_names,
+    score_texts,
+    trials_table,
+    varied_entries,
+)
 from evotune.errors import NoResultError, StorageError
 from evotune.printing import shorten
 from evotune.protocols import Evaluate
@@ -178,8 +184,8 @@ class Lines:
         if trial.failure is not None:
             parts.append(shorten(trial.failure.message, 200))
         else:
-            names = [objective.metric for objective in study.objectives.objectives]
-            scores = zip(names, score_texts(trial, study.objectives), strict=True)
+            names, texts = score_names(study.objectives), score_texts(trial, study.objectives)
+            scores = zip(names, texts, strict=True)
             parts += [f"{name}={score}" for name, score in scores]
             parts += ["breaks a constraint"] * (trial.violation > 0)
         if trial.donors and trial.checkpoint is not None:
@@ -257,7 +263,7 @@ class LiveView:
         if len(self.study.objectives.objectives) > 1:
             return Text(f"front: {count(len(best), 'trial')}, not dominated", "bold green")
         metric = self.study.objectives.objectives[0].metric
-        [score] = score_texts(best[0], self.study.objectives)
+        score, *_ = score_texts(best[0], self.study.objectives)
         variable = varied_entries(self.study.algorithm.space)
         params = {name: value for name, value in best[0].params.items() if name in variable}
         about = f"  trial {best[0].number}: {params_text(params)}"

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -33,6 +34,7 @@ log = logging.getLogger("evotune")
 #: Params that a function of this process has replaced.
 _replaced: set[str] = set()
 
+_PACKAGE = Path(__file__).parents[1]
 _ADVICE = 'return a number or a dict of numbers such as {"accuracy": 0.93}'
 
 # Both look at those lines of a traceback that name an error, its causes included: they are not
@@ -243,7 +245,10 @@ def _failure_of(error: BaseException) -> Failure:
     below = error.__traceback__.tb_next if error.__traceback__ else None
     text = "".join(traceback.format_exception(type(error), error, below))
     if isinstance(error, Failed):
-        return Failure("exception", _reason(error), text)
+        # Where a task of evotune gives the reason, its own lines say nothing to the user.
+        frames = traceback.extract_tb(below)
+        ours = all(Path(frame.filename).is_relative_to(_PACKAGE) for frame in frames)
+        return Failure("exception", _reason(error), "" if ours else text)
     if isinstance(error, TaskError):
         return Failure("exception", str(error), text, fatal=True)
     if isinstance(error, CheckpointError):

@@ -152,7 +152,7 @@ def _numbers(trials: Sequence[Trial]) -> str:
 
 def _reason(data: StudyData, message: str, first: Trial) -> Cell:
     params = ", ".join(f"{name}={number(value)}" for name, value in data.params(first).items())
-    trace = first.failure.traceback if first.failure else ""
+    trace = (first.failure.traceback or first.failure.message) if first.failure else ""
     if len(trace) > _TRACEBACK_AT_MOST:
         trace = "…\n" + trace[-_TRACEBACK_AT_MOST:]
     return Cell(

@@ -37,7 +37,11 @@ def judge(trial: Trial, result: Outcome | Failure, objectives: Objectives, **fur
     if BARE_NUMBER in metrics:
         if len(objectives.needed) != 1:
             names = ", ".join(map(repr, objectives.needed))
-            text = f"returned a bare number, but the objectives need {names}: return a dict"
+            text = (
+                f"returned a bare number, but the objectives need {names}: return a dict; a "
+                'command prints a JSON object such as {"accuracy": 0.93}, or metric = says how to '
+                "read its output"
+            )
             failure = Failure("missing_metric", text)
             return replace(trial, state="failed", failure=failure, **further)
         metrics[objectives.needed[0]] = metrics.pop(BARE_NUMBER)

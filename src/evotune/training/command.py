@@ -22,7 +22,7 @@ from evotune.checks import did_you_mean, option, seconds, user_path
 from evotune.errors import TaskError
 from evotune.running import RunningTrial
 from evotune.training.params import check_all_used, declared_names
-from evotune.trial import Failed
+from evotune.trial import BARE_NUMBER, Failed
 
 _FORMATTER = Formatter()
 _FLAG = re.compile(r"--?[A-Za-z][^={}]*")
@@ -151,7 +151,8 @@ class CommandTask:
     Args:
         command: The command as one text, or as a sequence of arguments.
         metric: How to read the metrics. ``"json"``: from lines that are a JSON object; the last
-            number of each name counts, and entries that are not numbers are left out.
+            number of each name counts, and entries that are not numbers are left out. Where the
+            objectives need a single metric, the last line may also be that number alone.
             A regular expression with named groups such as ``accuracy=(?P<accuracy>\S+)``: each
             group is a metric; its last match counts. Or a mapping of names to regular expressions
             with one group each.
@@ -333,10 +334,14 @@ def _read_json(output: str) -> dict[str, float]:
             found |= entries if isinstance(entries, dict) else {}
     metrics = {name: value for name, value in found.items() if isinstance(value, float)}
     if not metrics:
+        with suppress(ValueError):  # one number alone; a study with more objectives refuses it
+            return {BARE_NUMBER: float(output.rstrip().rpartition("\n")[2])}
         others = ", ".join(f"{k!r} is {reprlib.repr(v)}" for k, v in found.items())
         raise Failed(
             "the command printed no JSON object with a number, such as "
-            f'{{"accuracy": 0.93}}, on a line of its own{f" ({others})" if others else ""}; '
+            f'{{"accuracy": 0.93}}, on a line of its own{f" ({others})" if others else ""}, and '
+            "no number alone as its last line; print one of them, or say how to read what it "
+            "prints, such as metric = 'accuracy=(?P<accuracy>\\S+)' in [task] of a TOML file; "
             f"{_tail('stdout', output)}"
         )
     return metrics
