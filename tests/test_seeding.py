@@ -1,6 +1,6 @@
 import numpy as np
 
-from evotune.seeding import fresh_seed, generator, trial_seed
+from evotune.seeding import fresh_seed, generator, run_seed, trial_seed
 
 
 def draws(seed, number):
@@ -30,6 +30,7 @@ def test_stored_studies_can_rely_on_the_numbers():
     """A change here would make resumed studies go on differently."""
     assert (trial_seed(0, 0), trial_seed(1, 2)) == (1915600865, 415021730)
     assert generator(1, 2).random() == 0.44841514333227195
+    assert run_seed(1, "schedule", 2, 3) == 2027045928
 
 
 def test_large_seeds_are_taken_whole():

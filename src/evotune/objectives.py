@@ -273,7 +273,10 @@ def _parse(item: object) -> AnyObjective:
         words = item.strip().split(maxsplit=1)
         if len(words) == 2 and words[0] in ("max", "min"):
             return Objective(words[1], "max" if words[0] == "max" else "min")
-        metric = words[-1] if words and words[-1] not in ("max", "min") else "accuracy"
+        if words and words[0].startswith(("max", "min")) and len(words) == 1:  # "minimize"
+            metric = "accuracy" if words[0].startswith("max") else "loss"
+        else:
+            metric = words[-1] if words else "accuracy"
         raise ObjectiveError(f'got objective {item!r}; write "max {metric}" or "min {metric}"')
     raise ObjectiveError(
         f'an objective is a string such as "max accuracy", an Objective or a WeightedSum, '

@@ -40,6 +40,13 @@ def _declared(method: str, domain: str) -> Any:
     return property(refuse)
 
 
+def _written(method: str, instead: str) -> Any:
+    def refuse(_: "RunningTrial") -> NoReturn:
+        raise _DeclaredError(f"trial.{method}(...) is of Optuna; here {instead}")
+
+    return property(refuse)
+
+
 class RunningTrial:
     """The handle that an evaluate function receives.
 
@@ -89,6 +96,12 @@ class RunningTrial:
     suggest_float = _declared("suggest_float", "et.Float(1e-4, 1.0, log=True)")
     suggest_int = _declared("suggest_int", "et.Int(1, 9)")
     suggest_categorical = _declared("suggest_categorical", "et.Choice('a', 'b')")
+    should_prune = _written(
+        "should_prune",
+        "trial.report(step, accuracy=value) itself ends a trial of little promise: give the study "
+        "a rule, stopping=et.MedianStopping()",
+    )
+    set_user_attr = _written("set_user_attr", "write trial.note(name=value)")
 
     @property
     def device(self) -> str:
@@ -234,7 +247,7 @@ class RunningTrial:
         finally:
             self._train_seconds, self._training_since = self.train_seconds, None
 
-    def report(self, step: float | None = None, **metrics: float) -> None:
+    def report(self, step: float | None = None, *values: float, **metrics: float) -> None:
         """Report intermediate metrics; a stopping rule may end the trial here.
 
         If it does, only ``finally`` blocks and context managers still run, and the trial is
@@ -243,11 +256,17 @@ class RunningTrial:
         Args:
             step: Epoch or step they belong to; by default the running epoch of `epochs`, or one
                 more than the last report's step.
+            *values: None; a metric needs its name.
             **metrics: Named numbers; a tensor of one element is one.
 
         Raises:
             StudyError: The step or a metric is no number, or there is no metric.
         """
+        if values:
+            raise StudyError(
+                "trial.report takes a step and metrics with their names: write "
+                f"trial.report({values[0]!r}, accuracy={step!r})"
+            )
         if step is None:
             last = self._reports[-1]["step"] if self._reports else -1
             step = max(self._step, int(last) + 1)

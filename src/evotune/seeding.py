@@ -1,5 +1,6 @@
 """(study seed, trial number) -> random streams that do not depend on what else ran."""
 
+import hashlib
 import secrets
 
 import numpy as np
@@ -19,3 +20,9 @@ def trial_seed(seed: int, number: int) -> int:
     """Return the seed in [0, 2**31) that the evaluation of trial ``number`` receives."""
     # The third word keeps it apart from the stream that `generator` gives to the algorithm.
     return int(np.random.SeedSequence((seed, number, 1)).generate_state(1)[0]) >> 1
+
+
+def run_seed(seed: int, arm: str, run: int, step: int) -> int:
+    """Return the seed in [0, 2**31) of a step of a run of an arm, whatever else is trained."""
+    digest = hashlib.sha256(f"{seed}\n{run}\n{step}\n{arm}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

@@ -177,6 +177,8 @@ class Proposal:
             with one donor's number, or None for fresh weights, for each network of an ensemble).
         clock: Epochs that count as trained before this trial when a run is limited by epochs; by
             default those of the donor's weights.
+        seed: Seed of the trial, in [0, 2**31); by default it follows from the study's seed and the
+            trial's number.
     """
 
     genome: Mapping[str, Any]
@@ -187,6 +189,7 @@ class Proposal:
     note: Mapping[str, Any] = field(default_factory=FrozenDict)
     inherit: Mapping[str, Any] = field(default_factory=FrozenDict)
     clock: float | None = None
+    seed: int | None = None
     __reduce__ = _rebuilt
 
     def __post_init__(self) -> None:

@@ -53,7 +53,7 @@ def test_few_runs_do_not_prove():
 def test_the_verdict_says_which_is_higher(direction, gain):
     a, b = (0.9, 0.91, 0.92), (0.8, 0.81, 0.82)
     said = comparison(a, b, direction=direction).verdict("theirs")
-    assert "its accuracy is 0.1 higher on average" in said
+    assert "the accuracy of ours is 0.1 higher on average" in said
     assert f"gain {gain}" in said
 
 
@@ -78,3 +78,37 @@ def test_the_test_decides_and_one_run_astray_does_not():
     assert comparison(b, a).against("theirs").sign == -1
     assert "ours is better than theirs" in comparison(a, b).verdict("theirs")
     assert paired([1.0, 1.1, 1.2], [0.0, 0.0, 0.1]).sign == 0  # three pairs cannot prove it
+
+
+def test_the_verdict_names_the_test_and_the_interval():
+    a, b = tuple(0.9 + k / 1000 for k in range(8)), tuple(0.8 + k / 900 for k in range(8))
+    said = comparison(a, b).verdict("theirs")
+    assert "(Wilcoxon signed-rank test, p = 0.008, 8 runs, paired by seed)" in said
+    assert "Student's 95 % interval" in said
+    said = comparison(a, b, are_paired=False).verdict("theirs")
+    assert "(Mann-Whitney test, p < 0.001, 8 independent runs)" in said
+    assert "Welch's 95 % interval" in said
+    assert said.endswith(").")
+
+
+def test_the_verdict_says_what_so_few_runs_cannot_prove():
+    a, b = (0.9, 0.91, 0.92, 0.93, 0.94), (0.1, 0.11, 0.12, 0.13, 0.14)
+    few = "cannot prove a difference at 5 % by this test, however large: that takes"
+    said = comparison(a[:3], b[:3], are_paired=False).verdict("theirs")
+    assert f"3 runs {few} 4 of each" in said
+    assert few not in comparison(a[:4], b[:4], are_paired=False).verdict("theirs")
+    assert f"3 and 2 runs {few} 4 of each" in (
+        comparison(a[:3], b[:2], are_paired=False).verdict("theirs")
+    )
+    assert f"5 runs {few} 6 of each" in comparison(a, b).verdict("theirs")
+
+
+def test_the_verdict_explains_an_interval_that_says_otherwise():
+    a, b = tuple(0.9 + k / 100 for k in range(8)), (0.89,) * 7 + (0.1,)
+    explained = "The test, which compares ranks, decides"
+    assert explained in comparison(a, b, are_paired=False).verdict("theirs")
+    assert explained not in comparison(a, (*b[:7], 0.88), are_paired=False).verdict("theirs")
+    a, b = (0.0,) * 7 + (9.0,), tuple(0.1 + k / 100 for k in range(8))
+    said = comparison(a, b, are_paired=False).verdict("theirs")
+    assert "cannot be told apart" in said
+    assert "The ranks differ, but in the other direction than the means" in said

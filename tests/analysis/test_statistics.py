@@ -11,9 +11,12 @@ from evotune.analysis.statistics import (
     critical_difference,
     friedman,
     holm,
+    independent_runs_needed,
+    least_rank_sum,
     mean_interval,
     mean_ranks,
     median_interval,
+    rank_sum,
     runs_needed,
     sign_of,
     signed_rank,
@@ -90,6 +93,13 @@ def test_so_many_runs_are_needed(pairs):
     runs = runs_needed(pairs)
     smallest = [signed_rank(np.arange(1.0, n + 1)) * pairs for n in (runs - 1, runs)]
     assert smallest[1] < 0.05 <= smallest[0]
+
+
+def test_so_many_independent_runs_are_needed():
+    runs = independent_runs_needed()
+    smallest = [rank_sum(np.arange(n), n + np.arange(n)) for n in (runs - 1, runs)]
+    assert smallest[1] < 0.05 <= smallest[0]
+    assert least_rank_sum(runs, runs) == pytest.approx(smallest[1])
 
 
 @pytest.mark.parametrize("runs", [5, 10])

@@ -530,6 +530,95 @@ def test_replay_trains_the_schedule_a_constant_and_a_baseline():
     assert len(set(result.arms["schedule"])) == 4  # fresh weights and other seeds each time
 
 
+def test_more_runs_of_a_replay_are_added_to_those_there_are(tmp_path, caplog):
+    calls = []
+
+    def train(trial):
+        calls.append(trial.record.origin.arm)
+        return train_member(trial)
+
+    study = et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db")
+    study.run(train_member, epochs=3)
+    two = study.replay(train, runs=2).arms
+    calls.clear()
+    four = study.replay(train, runs=4).arms
+    assert {arm: len(values) for arm, values in four.items()} == {"schedule": 4, "constant": 4}
+    assert {arm: values[:2] for arm, values in four.items()} == two
+    assert calls.count("constant") == 2  # and none to choose the constant again
+    assert set(calls) == {"schedule", "constant"}
+    calls.clear()
+    assert study.replay(train, runs=2).arms == two
+    assert calls == []
+    assert caplog.text == ""
+    other = et.Study(population(), "min loss", seed=1).run(train_member, epochs=3)
+    assert other.replay(train_member, runs=4).arms == four  # at once or bit by bit
+
+
+def test_another_arm_leaves_the_others_as_they_are(tmp_path):
+    calls = []
+
+    def train(trial):
+        calls.append(trial.record.origin.arm)
+        return train_member(trial)
+
+    with et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study:
+        study.run(train_member, epochs=3)
+        before = study.replay(train_member, runs=2).arms
+    with et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db") as study:
+        slow, fast = ({"lr": lr, "drift": 0.0, "steps": 0} for lr in (0.01, 0.09))
+        more = study.replay(train, runs=2, baseline=slow).arms
+        assert {arm: more[arm] for arm in before} == before
+        assert calls == ["baseline"] * 2
+        other = study.replay(train, runs=2, baseline=fast).arms
+        assert {arm: other[arm] for arm in before} == before
+        assert other["baseline"] != more["baseline"]
+        assert calls == ["baseline"] * 4
+        assert study.replay(train, runs=2, baseline=slow).arms == more
+        replayed = study.storage.trials("study · replay")
+        members = {t.origin.member: t.origin.arm for t in replayed}
+        assert sorted(members.values()) == ["baseline"] * 4 + ["constant"] * 2 + ["schedule"] * 2
+
+
+def test_a_replay_that_was_stopped_goes_on_after_another_arm_was_added():
+    study = et.Study(population(), "min loss", seed=1).run(train_member, epochs=4)
+    calls = []
+
+    def breaks(trial):
+        calls.append(trial.record.origin.arm)
+        if calls.count("schedule") == 4:
+            raise KeyboardInterrupt
+        return train_member(trial)
+
+    with pytest.raises(KeyboardInterrupt):
+        study.replay(breaks, runs=3)
+    baseline = {"lr": 0.01, "drift": 0.0, "steps": 0}
+    found = study.replay(train_member, runs=3, baseline=baseline).arms
+    other = et.Study(population(), "min loss", seed=1).run(train_member, epochs=4)
+    assert found == other.replay(train_member, runs=3, baseline=baseline).arms
+
+
+def test_one_lucky_training_does_not_choose_the_constant(tmp_path):
+    study = et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db")
+    study.run(train_member, epochs=6)
+    tried = {}
+
+    def lucky(trial):
+        arm = trial.record.origin.arm
+        runs = tried.setdefault(arm, [])
+        runs.append(trial.params["lr"])
+        train_member(trial)
+        if arm == "setting 1":
+            return {"loss": 0.0 if len(runs) == 1 else 9.0}
+        return {"loss": 1.0 + float(arm[-1]) if arm.startswith("setting") else 1.0}
+
+    result = study.replay(lucky, runs=2)
+    assert result.settings["constant"]["lr"] == tried["setting 0"][0]
+    assert [len(tried[f"setting {k}"]) for k in range(5)] == [3, 3, 3, 1, 1]
+    assert "chosen from 5 settings of the schedule: each was trained once, the best 3 of" in (
+        str(result)
+    )
+
+
 def test_a_baseline_that_is_made_to_fit_is_said(caplog):
     def fit(space, genome):
         return {**genome, "lr": min(genome["lr"], 0.05)}

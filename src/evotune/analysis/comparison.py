@@ -8,7 +8,16 @@ from typing import Any, Literal
 import numpy as np
 
 from evotune import finite
-from evotune.analysis.statistics import Difference, mean_of, paired, unpaired
+from evotune.analysis.statistics import (
+    LEVEL,
+    Difference,
+    independent_runs_needed,
+    least_rank_sum,
+    mean_of,
+    paired,
+    runs_needed,
+    unpaired,
+)
 from evotune.errors import StudyError
 
 
@@ -24,6 +33,7 @@ class Comparison:
         are_paired: Whether run k of every arm has the same seed.
         epochs: Epochs trained for one run of each arm.
         settings: Params of the arms with constant params.
+        notes: How the params in ``settings`` were chosen, of the arms where it matters.
     """
 
     metric: str
@@ -32,6 +42,7 @@ class Comparison:
     are_paired: bool
     epochs: Mapping[str, float]
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def against(self, other: str) -> Difference:
         """Return by how much the first arm is better than another; positive is better.
@@ -47,19 +58,44 @@ class Comparison:
         return (paired if self.are_paired else unpaired)(a, b)
 
     def verdict(self, other: str) -> str:
-        """Return one sentence that says whether the first arm is better than another."""
+        """Say whether the first arm is better than another, by which test, and by how much.
+
+        A rank test decides: Wilcoxon's signed-rank test where runs are paired by seed, else Mann
+        and Whitney's. The interval is of the mean (Student's of paired runs, else Welch's). The
+        text says so where the two disagree, and where so few runs cannot prove any difference.
+        """
         first, test = next(iter(self.arms)), self.against(other)
-        how = "paired by seed" if self.are_paired else "independent runs"
+        runs = len(self.arms[first]), len(self.arms[other])
         raised = (test.mean > 0) == (self.direction == "max")
-        numbers = (
-            f"its {self.metric} is {abs(test.mean):.4g} {'higher' if raised else 'lower'} on "
-            f"average (gain {test.mean:+.4g}, 95 % interval {test.low:+.4g} to {test.high:+.4g}, "
-            f"p = {test.p:.3f}, {len(self.arms[first])} runs, {how})"
-        )
-        if not test.sign:
-            return f"{first} and {other} cannot be told apart: {numbers}."
-        word = "better" if test.sign > 0 else "worse"
-        return f"{first} is {word} than {other}: {numbers}."
+        if self.are_paired:
+            decides, interval, number = "Wilcoxon signed-rank test", "Student's", f"{runs[0]}"
+            of = f"{runs[0]} runs, paired by seed"
+        else:
+            decides, interval = "Mann-Whitney test", "Welch's"
+            number = f"{runs[0]}" if runs[0] == runs[1] else f"{runs[0]} and {runs[1]}"
+            of = f"{number} independent runs"
+        word = {1: f"is better than {other}", -1: f"is worse than {other}"}.get(test.sign)
+        p = "p < 0.001" if test.p < 0.001 else f"p = {test.p:.3f}"
+        head = f"{first} {word}" if word else f"{first} and {other} cannot be told apart"
+        lines = [
+            f"{head} ({decides}, {p}, {of}): the {self.metric} of {first} is "
+            f"{abs(test.mean):.4g} {'higher' if raised else 'lower'} on average (gain "
+            f"{test.mean:+.4g}, {interval} 95 % interval {test.low:+.4g} to {test.high:+.4g})."
+        ]
+        enough = runs_needed(1) if self.are_paired else independent_runs_needed()
+        if runs[0] < enough if self.are_paired else least_rank_sum(*runs) >= LEVEL:
+            lines.append(
+                f"{number} runs cannot prove a difference at 5 % by this test, however large: "
+                f"that takes {enough} of each."
+            )
+        elif not test.sign and test.p < LEVEL:
+            lines.append("The ranks differ, but in the other direction than the means.")
+        elif bool(test.sign) != (not test.low <= 0 <= test.high):
+            lines.append(
+                "The test, which compares ranks, decides; the interval is about the means, which "
+                "single runs can move."
+            )
+        return " ".join(lines)
 
     def table(self) -> str:
         """Return one line per arm: runs, mean, standard deviation, range, epochs."""
@@ -87,6 +123,8 @@ class Comparison:
                 for gene, value in params.items()
             )
             lines.append(f"{name}: {held}")
+            if name in self.notes:
+                lines.append(f"  {self.notes[name]}")
         if min(map(len, self.arms.values())) > 1:
             lines += [self.verdict(other) for other in list(self.arms)[1:]]
         return "\n".join(lines)

@@ -196,6 +196,22 @@ def runs_needed(pairs: int) -> int:
     return math.floor(math.log2(2 * pairs / LEVEL)) + 1  # all gaps of one sign: p = 2 / 2^runs
 
 
+def independent_runs_needed() -> int:
+    """Return the fewest runs of each of two methods with which a rank-sum test can be significant.
+
+    The exact test of Mann and Whitney (1947), see `least_rank_sum`.
+    """
+    return next(runs for runs in range(2, DIVISIONS) if least_rank_sum(runs, runs) < LEVEL)
+
+
+def least_rank_sum(a: int, b: int) -> float:
+    """Return the smallest two-sided p-value of a rank-sum test of a runs against b.
+
+    It is reached where each of the a runs is better than each of the b.
+    """
+    return 2 / math.comb(a + b, a)
+
+
 def mean_ranks(losses: Floats) -> Floats:
     """Return the mean rank of each method; 1 is best, ties share their ranks.
 

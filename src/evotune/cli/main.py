@@ -385,11 +385,12 @@ def schedule(
     name: Name = None,
     output: Output = None,
     trial: Annotated[
-        int | None, typer.Option(min=0, help="The trial; by default the best one.")
+        int | None,
+        typer.Option(min=0, help="The trial; by default the best of those trained longest."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the hyperparameters per epoch that led to the best trial; -o schedule.json or .html."""
+    """Show the hyperparameters per epoch of the best network; -o schedule.json or .html."""
     from evotune.cli.schedule import schedule
 
     schedule(*_study(source, name), output, trial, as_json=as_json)

@@ -26,7 +26,7 @@ def schedule(
         source: See `evotune.cli.source.open_source`.
         name: Name of the study.
         output: Ends in ``.json`` for a file that `Schedule.load` reads, in ``.html`` for a picture.
-        trial: Number of the trial; by default the best one.
+        trial: Number of the trial; by default the best of those trained longest.
         as_json: Print it as JSON, and all else to the standard error.
 
     Raises:
@@ -53,7 +53,7 @@ def schedule(
 
 
 def schedule_of(record: Record, trial: int | None = None) -> Schedule:
-    """Return the schedule by which the weights of a trial, by default the best, were trained."""
+    """Return the schedule by which the weights of a trial were trained."""
     best = winner(record.trials) or record.best
     line = weights_line(record.trials, best.number if trial is None else trial)
     return Schedule.from_line(

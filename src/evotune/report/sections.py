@@ -175,7 +175,8 @@ def _contour(data: StudyData) -> Section:
         "contour",
         "The two genes that decide most",
         f"The stronger the colour, the better ({best}) the trials there; each point is a trial, "
-        "the star the best one. Where nothing was tried there is no colour. For two others: "
+        "the star the best one. Far from every trial there is no colour, and where few are near it "
+        "is a guess. For two others: "
         f"et.plot.contour(study, genes=(…, …)).{_ages(data)}",
         figure,
         notes=(*_first_only(data), *_thinned(data, DOTS_AT_MOST)),
@@ -359,12 +360,16 @@ def _schedules(data: StudyData) -> Section:
     figure, lines, notes = figures.schedules(data), len(data.surviving_lines), []
     if lines > LINES_AT_MOST:
         notes.append(f"Of the final {lines} members the {LINES_AT_MOST} best are drawn.")
+    best = 0 if data.best is None else data.best.number
     return Section(
         "schedules",
         "Schedules",
         "The value of each gene in every epoch through which the weights of the best trial "
         "(orange) and of the final population (grey) were trained; lines join where members have a "
-        "donor in common. To train with the schedule: study.schedule(), or evotune schedule.",
+        f"donor in common. To train with the orange one: study.schedule({best}), or evotune "
+        f"schedule --trial {best}; study.schedule() is that of the best network at the end of the "
+        "run. study.replay(...) tells whether a schedule beats constants, "
+        "study.compare_with_random(...) whether evolution helped.",
         figure,
         notes=(*notes, *_capped(data)),
     )

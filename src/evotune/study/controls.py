@@ -4,7 +4,6 @@ The runs are separate studies in the same storage, named after the study they be
 they too can be resumed after a kill and found by a report.
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from evotune import finite
 from evotune.algorithms.random_search import RandomSearch
 from evotune.algorithms.replay import Plan, Replay
 from evotune.analysis.comparison import Comparison
+from evotune.analysis.text import count
 from evotune.errors import NoResultError, StudyError
 from evotune.evolution.survival import by_first
 from evotune.objectives import Objectives
@@ -24,8 +24,10 @@ from evotune.trial import Trial
 
 log = logging.getLogger("evotune")
 
-#: How many settings of a schedule are tried as constants.
+#: How many settings of a schedule are tried as constants, each in one training.
 CONSTANTS = 5
+#: How many of them are trained more often before one is chosen, and how often then in all.
+FINALISTS, TRAININGS = 3, 3
 EVOLUTION, RANDOM = "evolution", "random search"
 SCHEDULE, CONSTANT, BASELINE = "schedule", "constant", "baseline"
 
@@ -152,13 +154,17 @@ def replay(
     baseline: Mapping[str, Any] | Schedule | None = None,
     **options: Any,
 ) -> Comparison:
-    """Train from scratch with a schedule, with the best constant setting and with a baseline.
+    """Train from scratch with a schedule, with a good constant setting and with a baseline.
+
+    The constant setting is the best of a few candidates, see `_best_constant`; it is not searched
+    for in the whole space. Its trainings to choose it are not among the runs that are compared.
 
     Args:
         study: The study that found the schedule; its space, objectives and seed are used.
         evaluate: The function that the study ran.
         schedule: The schedule.
-        runs: Trainings per arm, each from fresh weights with its own seed.
+        runs: Trainings per arm, each from fresh weights with its own seed, which follows from the
+            name of the arm and the number of the run. What was trained before is used again.
         epochs: Epochs of each training, to which the schedule is stretched; by default its length.
         baseline: Constant params, or another schedule, to train with.
         **options: As for `Study.run`.
@@ -170,7 +176,7 @@ def replay(
     if not isinstance(schedule, Schedule):
         raise StudyError(f"schedule= must be such as study.schedule(), got {schedule!r}")
     length = len(schedule) if epochs is None else epochs
-    constant = _best_constant(study, evaluate, schedule, length, options)
+    constant, chosen = _best_constant(study, evaluate, schedule, length, options)
     arms: dict[str, Plan] = {
         SCHEDULE: _plan(schedule.stretched(length)),
         CONSTANT: [(length, constant)],
@@ -189,6 +195,7 @@ def replay(
         are_paired=False,
         epochs=dict.fromkeys(values, float(length)),
         settings={arm: plan[0][1] for arm, plan in arms.items() if len(plan) == 1},
+        notes={CONSTANT: chosen},
     )
 
 
@@ -204,22 +211,37 @@ def _best_constant(
     schedule: Schedule,
     epochs: int,
     options: Mapping[str, Any],
-) -> Mapping[str, Any]:
-    """Return the best of some constant settings, each trained once for all epochs.
+) -> tuple[Mapping[str, Any], str]:
+    """Return the best of some constant settings, and how it was chosen.
 
     The candidates are some settings out of the schedule, and the best of random search if it ran.
+    Each is trained once for all epochs. As the best of single trainings may only be a lucky one,
+    the best few are trained more often, and the best mean decides.
     """
     segments = schedule.segments
     chosen = sorted({k * (len(segments) - 1) // (CONSTANTS - 1) for k in range(CONSTANTS)})
-    candidates = [segments[k].params for k in chosen]
+    candidates = {f"setting {k}": segments[place].params for k, place in enumerate(chosen)}
+    source = f"{count(len(chosen), 'setting')} of the schedule"
     control = [t for t in study.storage.trials(_random(study.name, 0)) if t.is_done]
     if control:
-        candidates.append(min(control, key=by_first).params)
-    arms: dict[str, Plan] = {str(k): [(epochs, params)] for k, params in enumerate(candidates)}
-    scores = _trained(study, evaluate, arms, "constants", 1, options)
-    objective = study.objectives.objectives[0]
-    best = (max if objective.direction == "max" else min)(scores, key=lambda arm: scores[arm][0])
-    return candidates[int(best)]
+        candidates["random search"] = min(control, key=by_first).params
+        source += " and the best of random search"
+    if len(candidates) == 1:
+        return next(iter(candidates.values())), "the only setting of the schedule"
+    arms: dict[str, Plan] = {arm: [(epochs, params)] for arm, params in candidates.items()}
+    once = _trained(study, evaluate, arms, "constants", 1, options)
+    finalists = _ranked(study, once)[:FINALISTS]
+    often = {arm: arms[arm] for arm in finalists}
+    means = _trained(study, evaluate, often, "constants", TRAININGS, options)
+    how = f"chosen from {source}: each was trained once, the best {len(finalists)} of them "
+    how += f"{TRAININGS} times, and this one had the best mean; other constants may be better"
+    return candidates[_ranked(study, means)[0]], how
+
+
+def _ranked(study: StudyLike, scores: Mapping[str, Sequence[float]]) -> list[str]:
+    """Return arms by the mean of their scores, best first; those of which runs failed go last."""
+    sign = -1.0 if study.objectives.objectives[0].direction == "max" else 1.0
+    return sorted(scores, key=lambda arm: (-len(scores[arm]), sign * finite.mean(scores[arm])))
 
 
 def _trained(
@@ -230,14 +252,18 @@ def _trained(
     runs: int,
     options: Mapping[str, Any],
 ) -> dict[str, list[float]]:
-    """Train plans in a study of their own; return the scores at the end of each arm's runs."""
-    algorithm = Replay(study.algorithm.space, arms, runs=runs)
+    """Train plans in a study of their own; return the scores at the end of each arm's runs.
+
+    The study has the trainings of all earlier calls too: only those that it lacks are made.
+    """
+    seed = study.seed + 1
+    algorithm = Replay(study.algorithm.space, arms, runs=runs, seed=seed)
     length = max(sum(epochs for epochs, _ in plan) for plan in arms.values())
-    # The name contains a hash of the plan: the same schedule resumes, another starts anew.
-    plan = hashlib.sha256(repr(sorted(arms.items())).encode()).hexdigest()[:8]
-    name = f"{study.name} · {what} {plan}"
-    with study.sibling(algorithm, name, study.seed + 1) as again:
-        _run(again, evaluate, trials=algorithm.traits.size, epochs=length, **options)
+    name = f"{study.name} · {what}"
+    with study.sibling(algorithm, name, seed) as again:
+        size = algorithm.size
+        if len(again.trials) < size or not all(trial.has_ended for trial in again.trials):
+            _run(again, evaluate, trials=size, epochs=length, **options)
         values = {arm: _finals(again, arm, len(steps)) for arm, steps in arms.items()}
         _say_what_was_fitted(again, arms)
     found = {arm: scores for arm, scores in values.items() if scores}
@@ -250,14 +276,15 @@ def _trained(
 def _say_what_was_fitted(again: Any, arms: Mapping[str, Plan]) -> None:
     """Log which arms were trained with other params, as the limits of the task want them."""
     space = again.algorithm.space
-    first = {trial.origin.arm: trial for trial in again.trials if trial.weights_from is None}
+    first = {t.origin.member: t.params for t in again.trials if t.weights_from is None}
     for arm, plan in arms.items():
         given = space.params(space.complete(plan[0][1]))
-        if arm in first and first[arm].params != given:
+        trained = [first[member] for member in again.algorithm.members(arm)]
+        if trained and trained[0] != given:
             log.warning(
                 "%s was made to fit the limits of the task: trained was %s instead of %s",
                 arm,
-                first[arm].params,
+                trained[0],
                 given,
             )
 
@@ -266,13 +293,14 @@ def _plan(schedule: Schedule) -> Plan:
     return [(segment.epochs, segment.params) for segment in schedule.segments]
 
 
-def _finals(study: Any, arm: str, steps: int) -> list[float]:
+def _finals(again: Any, arm: str, steps: int) -> list[float]:
     """Return the score at the end of each complete run of an arm."""
-    done: dict[Any, list[Trial]] = {}
-    for trial in study.trials:
-        if trial.origin.arm == arm and trial.is_done:
-            done.setdefault(trial.origin.member, []).append(trial)
-    return [_score(study, run[-1]) for _, run in sorted(done.items()) if len(run) == steps]
+    members = again.algorithm.members(arm)
+    done: dict[Any, list[Trial]] = {member: [] for member in members}
+    for trial in again.trials:
+        if trial.origin.member in done and trial.is_done:
+            done[trial.origin.member].append(trial)
+    return [_score(again, run[-1]) for run in done.values() if len(run) == steps]
 
 
 def _score(study: Any, trial: Trial) -> float:

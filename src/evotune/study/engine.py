@@ -442,7 +442,9 @@ class Engine:
             genome=proposal.genome,
             params=self.algorithm.space.params(proposal.genome),
             state="running",
-            seed=trial_seed(self.definition.seed, number),
+            seed=trial_seed(self.definition.seed, number)
+            if proposal.seed is None
+            else proposal.seed,
             budget=proposal.budget,
             weights_from=proposal.weights_from,
             inherit=proposal.inherit,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
@@ -44,6 +44,20 @@ from evotune.trial import Failed, Failure, Outcome, Trial, TrialList
 log = logging.getLogger("evotune")
 
 Callback = Callable[["Study", Trial], None]
+
+
+#: What users of Optuna look for on a study, and what to write instead.
+_ELSEWHERE = {
+    "best_params": "study.best.params",
+    "best_value": "study.best.metrics[...]",
+    "best_trial": "study.best",
+    "best_trials": "study.front",
+    "optimize": "study.run(evaluate, trials=60)",
+    "enqueue_trial": "study.enqueue(params)",
+    "add_trial": "study.add(params, metrics)",
+    "set_user_attr": "trial.note(...), in the function that is evaluated",
+    "trials_dataframe": "study.to_frame()",
+}
 
 
 class Study:
@@ -155,6 +169,12 @@ class Study:
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {state}" for state, count in self.counts.items())
         return f"Study({self.name!r}, {self.objectives}, {counts or 'no trials'})"
+
+    if not TYPE_CHECKING:  # a type checker shall go on to refuse what a study does not have
+
+        def __getattr__(self, name: str) -> NoReturn:
+            hint = f"; write {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+            raise AttributeError(f"a study has no {name!r}{hint}", name=name, obj=self)
 
     def _repr_html_(self) -> str:
         return study_html(self)
@@ -691,10 +711,17 @@ class Study:
     def replay(
         self, evaluate: Evaluate, schedule: Schedule | None = None, **options: Any
     ) -> Comparison:
-        """Train from scratch with a schedule, with the best constant setting and with a baseline.
+        """Train from scratch with a schedule, with a good constant setting and with a baseline.
 
-        The best constant is chosen from five settings of the schedule and, if it was run, the best
-        params of `compare_with_random`.
+        The constant is the best of a few candidates, not of the whole space: up to five settings of
+        the schedule and, if it was run, the best params of `compare_with_random`. Each is trained
+        once and the best three of them three times; the best mean is chosen. Then it is trained
+        anew, like the schedule: the trainings that chose it are not compared.
+
+        The seeds of a run follow from the name of its arm and its number. Call it again with more
+        ``runs`` or another ``baseline``, and only what is missing is trained; with fewer runs the
+        first ones are compared. What was trained is found by its arm and its params: after a
+        change of the task itself, take a new study.
 
         Args:
             evaluate: The task, or the training function, of this study.
@@ -703,7 +730,8 @@ class Study:
                 length; ``baseline={...}``, params of your own; and options of `run`.
 
         Returns:
-            The results of each arm and their statistical comparison.
+            The results of each arm and their statistical comparison: independent runs, of which
+            Mann and Whitney's test (1947) says whether they differ.
 
         Raises:
             StudyError: The study has several objectives, or every run of an arm has failed.

@@ -17,6 +17,10 @@ from evotune.study.study import Study
 _RENAMED = {
     "n_trials": "; write trials=",
     "n_jobs": "; write workers=",
+    "direction": '; write the objective with its metric, such as "max accuracy"',
+    "directions": '; write the objectives with their metrics, such as ["max accuracy", "min size"]',
+    "sampler": "; write algorithm=",
+    "pruner": "; write stopping=et.MedianStopping()",
     "seeds": "; write algorithm=Hybrid(space, seeds=[{...}])",
 }
 

@@ -118,7 +118,8 @@ class SupervisedTask:
         validate_every: Number of epochs after which the validation metrics are reported each time;
             None means only at the end, to save time, or every epoch if there is a stopping rule.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ... or ``"auto"``: CUDA if available. By
-            default the device that ``devices=`` of a run gives its worker, else the CPU.
+            default `RunningTrial.device`: what ``devices=`` of a run gives its worker, else as
+            ``"auto"``.
         fidelity: Meaning of a trial's budget: ``"epochs"``, or ``"data"``, a share of the training
             data in (0, 1], on which fresh weights are trained for the task's own epochs. Larger
             shares contain the smaller ones. Use it with ``SuccessiveHalving(..., minimum=1/27,
@@ -477,15 +478,17 @@ class SupervisedTask:
 def find_device(device: str | torch.device | None) -> torch.device:
     """Return the device of a name; ``"auto"`` is CUDA if available, else the CPU.
 
-    None is the device that this worker was given, else the CPU.
+    None is the device that this worker was given, else as "auto", so that it is `trial.device`.
 
     Raises:
         TaskError: There is no such device.
     """
+    if device is None:
+        device = os.environ.get(DEVICE_VARIABLE, "auto")
     if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(os.environ.get(DEVICE_VARIABLE, "cpu") if device is None else device)
+        return torch.device(device)
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise TaskError(f'device= is "auto", "cpu", "cuda" or "cuda:1", got {device!r}') from error
 
