@@ -55,7 +55,6 @@ _ELSEWHERE = {
     "optimize": "study.run(evaluate, trials=60)",
     "enqueue_trial": "study.enqueue(params)",
     "add_trial": "study.add(params, metrics)",
-    "set_user_attr": "trial.note(...), in the function that is evaluated",
     "trials_dataframe": "study.to_frame()",
 }
 
