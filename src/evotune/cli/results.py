@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from evotune.cli.console import make_console, params_text
 from evotune.cli.records import answer, best_json, trial_json
 from evotune.cli.source import Record, read_study
-from evotune.cli.tables import best_table, print_rows, print_trials
+from evotune.cli.tables import PLAIN_FROM, best_table, print_rows, print_trials
 from evotune.printing import escaped, shorten
 from evotune.study.engine import no_collection
 from evotune.trial import Trial
@@ -43,9 +43,9 @@ def _trials(record: Record, *, as_csv: bool, as_json: bool, failed: bool) -> Non
     elif failed:
         print_rows(console, (">trial", "kind", "reason", "params"), _failures(chosen))
     else:
-        done = record.ledger.best()
-        number = None if done is None else done.number
-        print_trials(console, chosen, record, best=number)
+        # A long table marks no row, and to find the best takes as long as to print a tenth of it.
+        best = record.ledger.best() if len(chosen) <= PLAIN_FROM else None
+        print_trials(console, chosen, record, best=None if best is None else best.number)
 
 
 def _failures(failed: Iterable[Trial]) -> list[list[str]]:
