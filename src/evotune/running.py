@@ -25,26 +25,24 @@ from evotune.trial import (
 log = logging.getLogger("evotune")
 
 
-class _DeclaredError(TaskError, AttributeError):
-    """A param is suggested as in Optuna; as an AttributeError, ``hasattr`` says that it cannot."""
+class _OptunaError(TaskError, AttributeError):
+    """A method of Optuna's trial; as an AttributeError, ``hasattr`` says that there is none."""
 
 
-def _declared(method: str, domain: str) -> Any:
+def _of_optuna(method: str, instead: str) -> Any:
     def refuse(trial: "RunningTrial") -> NoReturn:
-        raise _DeclaredError(
-            f"trial.{method}(...) is of Optuna; here genes are declared before the search, as in "
-            f"et.Space(x={domain}), and the function reads trial.params['x']; this trial has "
-            f"{', '.join(map(repr, trial.params)) or 'no params'}"
-        )
+        own = ", ".join(map(repr, trial.params)) or "no params"
+        said = instead.format(own=own)
+        raise _OptunaError(f"trial.{method}(...) is of Optuna; here {said}")
 
     return property(refuse)
 
 
-def _written(method: str, instead: str) -> Any:
-    def refuse(_: "RunningTrial") -> NoReturn:
-        raise _DeclaredError(f"trial.{method}(...) is of Optuna; here {instead}")
-
-    return property(refuse)
+def _gene(domain: str) -> str:
+    return (
+        f"genes are declared before the search, as in et.Space(x={domain}), and the function reads "
+        "trial.params['x']; this trial has {own}"
+    )
 
 
 class RunningTrial:
@@ -93,15 +91,15 @@ class RunningTrial:
     def __repr__(self) -> str:
         return f"RunningTrial(number={self.number}, params={self.params})"
 
-    suggest_float = _declared("suggest_float", "et.Float(1e-4, 1.0, log=True)")
-    suggest_int = _declared("suggest_int", "et.Int(1, 9)")
-    suggest_categorical = _declared("suggest_categorical", "et.Choice('a', 'b')")
-    should_prune = _written(
+    suggest_float = _of_optuna("suggest_float", _gene("et.Float(1e-4, 1.0, log=True)"))
+    suggest_int = _of_optuna("suggest_int", _gene("et.Int(1, 9)"))
+    suggest_categorical = _of_optuna("suggest_categorical", _gene("et.Choice('a', 'b')"))
+    should_prune = _of_optuna(
         "should_prune",
         "trial.report(step, accuracy=value) itself ends a trial of little promise: give the study "
         "a rule, stopping=et.MedianStopping()",
     )
-    set_user_attr = _written("set_user_attr", "write trial.note(name=value)")
+    set_user_attr = _of_optuna("set_user_attr", "write trial.note(name=value)")
 
     @property
     def device(self) -> str:

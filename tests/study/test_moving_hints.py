@@ -59,3 +59,13 @@ def test_an_attribute_of_optunas_study_says_what_to_write(name, says):
     with pytest.raises(AttributeError, match=says):
         getattr(study, name)
     assert not hasattr(study, name)
+
+
+def test_an_error_within_a_property_is_not_taken_for_a_missing_one():
+    class Broken(et.Study):
+        @property
+        def size(self):
+            return None.shape
+
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'shape'"):
+        _ = Broken(et.RandomSearch(SPACE), "min loss").size

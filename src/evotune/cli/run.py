@@ -1,6 +1,5 @@
 """``evotune run``: create or resume the study of a file."""
 
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,13 +69,11 @@ def run(
 
 def _failed(study: Study) -> list[Trial]:
     """Return the failed trials whose params no other trial has that did not fail, each once."""
-    tried = {_key(trial) for trial in study.trials if trial.state != "failed"}
-    failed = {_key(trial): trial for trial in study.trials if trial.state == "failed"}
+    space = study.algorithm.space
+    keys = {t.number: (space.key(t.genome), t.budget) for t in study.trials}
+    tried = {keys[t.number] for t in study.trials if t.state != "failed"}
+    failed = {keys[t.number]: t for t in study.trials if t.state == "failed"}
     return [trial for key, trial in failed.items() if key not in tried]
-
-
-def _key(trial: Trial) -> str:
-    return json.dumps([trial.params, trial.budget], sort_keys=True)
 
 
 def _takes_params(study: Study) -> bool:

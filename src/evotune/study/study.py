@@ -9,7 +9,7 @@ from dataclasses import replace
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -171,9 +171,11 @@ class Study:
 
     if not TYPE_CHECKING:  # a type checker shall go on to refuse what a study does not have
 
-        def __getattr__(self, name: str) -> NoReturn:
-            hint = f"; write {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
-            raise AttributeError(f"a study has no {name!r}{hint}", name=name, obj=self)
+        def __getattr__(self, name: str) -> Any:
+            if name not in _ELSEWHERE:
+                return object.__getattribute__(self, name)  # raises, maybe what a property did
+            hint = f"a study has no {name!r}; write {_ELSEWHERE[name]}"
+            raise AttributeError(hint, name=name, obj=self)
 
     def _repr_html_(self) -> str:
         return study_html(self)
