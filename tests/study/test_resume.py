@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy
 
 import evotune as et
+import helpers_warm
 from evotune.errors import StudyLockedError
 from evotune.storage import open_storage
 from helpers_study import decisions, small_space, train
@@ -73,9 +74,7 @@ def kill_until_finished(folder: Path, kind: str, workers: int, pause: tuple[floa
     )
     rng, kills = random.Random(kind + str(workers)), 0
     while True:
-        process = subprocess.Popen(
-            [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
+        process = helpers_warm.start(script)
         if kills < 3:
             # The clock starts once trials run, so that every kill falls into the loop.
             size = _size(folder / "log")

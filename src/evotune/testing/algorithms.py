@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import cache
 from statistics import median
 from typing import Any, ClassVar
@@ -163,9 +163,9 @@ class Rehearsal:
         return 0.0 if checkpoint is None else checkpoint.epochs
 
     def _tell(self, trial: Trial) -> None:
-        before = repr(trial)
+        before = _written(trial)
         self.algorithm.tell(trial)
-        assert repr(trial) == before, "tell() has changed the trial"
+        assert _written(trial) == before, "tell() has changed the trial"
         self.told.append(trial)
 
     def run(
@@ -188,8 +188,17 @@ class Rehearsal:
             if not running:
                 return self
             trial = running[int(chance.integers(len(running))) if shuffled else 0]
-            luck = generator(self.seed + 1, trial.number).random()
+            luck = generator(self.seed + 1, trial.number).random() if failing else 1.0
             self.end(trial, failed=bool(luck < failing))
+
+
+#: Everything that a trial's record holds.
+RECORD = [each.name for each in fields(Trial)]
+
+
+def _written(trial: Trial) -> str:
+    """Return the whole record as text; the text of a trial itself is for people, and slower."""
+    return repr([getattr(trial, name) for name in RECORD])
 
 
 def _start(number: int, proposal: Proposal) -> Trial:
