@@ -12,6 +12,10 @@ import pytest
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
+# Where no bytecode may be written, every program that a test starts compiles the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, and nohup the end of the
 # terminal; every process they start inherits that, and several tests send these signals.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

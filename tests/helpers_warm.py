@@ -41,7 +41,7 @@ class Program:
 
     Attributes:
         pid: Its process id, and that of its session.
-        returncode: Exit status, negative for a signal; None while it runs.
+            returncode: Exit status, negative for a signal; None while it runs.
     """
 
     def __init__(self, connection, output, errors):
@@ -92,7 +92,7 @@ def start(*command, cwd=None, env=None, modules=STUDY, hash_seed=0):
         modules: What it has imported.
         hash_seed: Seed of its hashes.
     """
-    output, errors = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+    output, errors = (tempfile.TemporaryFile("w+") for _ in range(2))  # noqa: SIM115
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(_template(tuple(modules), hash_seed))
     env = dict(os.environ if env is None else env)
@@ -157,7 +157,7 @@ def main(address, modules):
     running = {}
     while True:
         ready = select.select([0, ended, listener], [], [])[0]
-        if 0 in ready:
+        if 0 in ready:  # the tests have ended
             shutil.rmtree(Path(address).parent, ignore_errors=True)
             os._exit(0)
         if ended in ready:
@@ -170,17 +170,12 @@ def main(address, modules):
             if not child:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                os.close(ended)
+                os.close(wake)
                 for other in (listener, *running.values()):
                     other.close()
-                for number in (ended, wake):
-                    os.close(number)
                 with connection:
-                    asked = b""
-                    while len(asked) < int.from_bytes(length, "big"):
-                        asked += connection.recv(1 << 20)
-                    _become(*json.loads(asked)[1:], files)
-                    connection.sendall(f"{os.getpid()}\n".encode())
-                return json.loads(asked)[0]
+                    return _become(connection, int.from_bytes(length, "big"), files)
             for file in files:
                 os.close(file)
             running[child] = connection
@@ -196,8 +191,12 @@ def _tell_ends(running):
                 connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
-def _become(cwd, env, files):
-    """Give this fork the session, files, directory, environment and random state of a program."""
+def _become(connection, length, files):
+    """Make this fork the program that is asked for, but for its code; return its command."""
+    asked = b""
+    while len(asked) < length:
+        asked += connection.recv(1 << 20)
+    command, cwd, env = json.loads(asked)
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, file in enumerate((nothing, *files)):
@@ -210,6 +209,8 @@ def _become(cwd, env, files):
     sys.path[:] = [*given, *(path for path in sys.path if path not in given)]
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
+    connection.sendall(f"{os.getpid()}\n".encode())
+    return command
 
 
 def execute(command):

@@ -4,8 +4,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import evotune as et
+import helpers_warm
 from evotune.errors import (
     AlgorithmError,
     CheckpointError,
@@ -346,9 +345,7 @@ def test_killed_at_random_moments_it_ends_as_if_never_killed(
     )
     rng = random.Random(write_every * 10 + workers)
     while True:
-        process = subprocess.Popen(
-            [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
+        process = helpers_warm.start(script)
         if kills < 3:
             size = log.stat().st_size if log.exists() else 0
             while process.poll() is None and (log.stat().st_size if log.exists() else 0) == size:
@@ -398,13 +395,7 @@ def test_a_late_kill_goes_on_under_its_quota(tmp_path):
     arguments = [str(tmp_path), "None", str(10 * 8400)]
     for kill_at, processes in ((69, 1), (-1, 2)):
         command = [str(Path(__file__).parents[1]), str(kill_at), *arguments, str(processes)]
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED_LATE, *command],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = helpers_warm.run("-c", KILLED_LATE, *command, timeout=60)
         assert done.returncode == (0 if kill_at < 0 else -signal.SIGKILL), done.stderr
 
 
