@@ -41,7 +41,7 @@ class Program:
 
     Attributes:
         pid: Its process id, and that of its session.
-            returncode: Exit status, negative for a signal; None while it runs.
+        returncode: Exit status, negative for a signal; None while it runs.
     """
 
     def __init__(self, connection, output, errors):
