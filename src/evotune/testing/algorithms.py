@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import cache
+from itertools import islice
 from statistics import median
 from typing import Any, ClassVar
 
@@ -216,6 +217,15 @@ def _start(number: int, proposal: Proposal) -> Trial:
     )
 
 
+def _reaches(rehearsal: Rehearsal, value: float, trials: int) -> bool:
+    """Run until the best is better than a value; return whether it became so within ``trials``."""
+    while rehearsal.best >= value and len(rehearsal.trials) < trials:
+        before = len(rehearsal.trials)
+        if len(rehearsal.run(min(before + 8, trials)).trials) == before:
+            break  # nothing more is proposed
+    return rehearsal.best < value
+
+
 @cache
 def _best_at_random() -> float:
     space = SPACES["mixed"]
@@ -388,10 +398,9 @@ class AlgorithmContract:
     def test_beats_random_search(self) -> None:
         if not self.improves:
             pytest.skip("this algorithm does not learn")
-        found = median(
-            Rehearsal(self.make(SPACES["mixed"]), seed).run(120).best for seed in range(5)
-        )
-        assert found < _best_at_random()
+        # The median of five runs is better once three are: no more than that needs to be run.
+        runs = (Rehearsal(self.make(SPACES["mixed"]), seed) for seed in range(5))
+        assert sum(islice((1 for run in runs if _reaches(run, _best_at_random(), 120)), 3)) == 3
 
     def _assert_goes_on_alike(self, rehearsal: Rehearsal) -> None:
         log = [_stored(trial) for trial in rehearsal.told]
