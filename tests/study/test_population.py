@@ -519,15 +519,15 @@ def test_replay_trains_the_schedule_a_constant_and_a_baseline():
         return train_member(trial)
 
     baseline = {"lr": 0.01, "drift": 0.0, "steps": 0}
-    result = study.replay(train, runs=4, epochs=12, baseline=baseline)
-    assert [len(values) for values in result.arms.values()] == [4, 4, 4]
+    result = study.replay(train, runs=5, epochs=12, baseline=baseline)
+    assert [len(values) for values in result.arms.values()] == [5, 5, 5]
     assert set(result.arms) == {"schedule", "constant", "baseline"}
     assert set(seen["baseline"]) == {0.01}
     assert set(seen["schedule"]) == {params["lr"] for params in study.schedule()}
     test = result.against("baseline")
     assert test.low <= test.mean <= test.high
     assert test.sign == 1  # 1 % a step cannot keep up
-    assert len(set(result.arms["schedule"])) == 4  # fresh weights and other seeds each time
+    assert len(set(result.arms["schedule"])) == 5  # fresh weights and other seeds each time
 
 
 def test_more_runs_of_a_replay_are_added_to_those_there_are(tmp_path, caplog):
