@@ -634,8 +634,9 @@ class Study:
                 whatever fails. Below 1 a run also ends after three trials without the metrics that
                 the objectives need, and never ends well where all trials of the study failed.
             callbacks: One or several, called as ``callback(study, trial)`` after each result; may
-                call `stop`. One that has a method ``finish(study)``, as those of `et.callbacks`
-                have, is told so when the run ends, however it ends.
+                call `stop`. A resumed study may call once more for the last results, so go by
+                ``trial.number`` where that matters. One that has a method ``finish(study)``, as
+                those of `et.callbacks` have, is told so when the run ends, however it ends.
             progress: Whether to show how far it is: a bar in notebooks and terminals, elsewhere one
                 line a trial on the standard error. By default only where someone looks: in a
                 notebook, or where the standard error is a terminal.
