@@ -26,7 +26,7 @@ def resume(member: Member) -> None:
     """
     handle, objects = member.handle, member.setup.state
     weights, trial = handle.weights, handle.record
-    if not isinstance(weights, TrialWeights) or not trial.donors or trial.inherit:
+    if not isinstance(weights, TrialWeights) or not trial.donors or trial.inherit.keys() - {"kin"}:
         handle.resume(inputs=member.setup.examples, **objects)
         return
     found = weights.load(trial)
