@@ -359,6 +359,32 @@ class SupervisedTask:
                 sparsifier.finish()
         return setup.measured.eval()
 
+    def measure(
+        self, model: nn.Module, data: Literal["validation", "test"] = "validation"
+    ) -> dict[str, float]:
+        """Measure a network as a trial's is measured at its end.
+
+        Args:
+            model: The network, on any device; it is left in evaluation mode.
+            data: On which data; of ``"test"``, names begin with ``test_``.
+
+        Returns:
+            The chosen metrics and ``loss``; nothing where there are no test data.
+
+        Raises:
+            TaskError: It is no network, or there are no such data.
+        """
+        if not isinstance(model, nn.Module):
+            raise TaskError(f"measure needs a network, got {model!r}")
+        if data not in ("validation", "test"):
+            raise TaskError(f'data= is "validation" or "test", got {data!r}')
+        if data not in self.data():
+            return {}
+        device = next((p.device for p in model.parameters()), find_device(self.device))
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            scores = self._scores(data, model, device)
+        return {f"test_{n}": v for n, v in scores.items()} if data == "test" else scores
+
     def _share(self, trial: RunningTrial) -> float:
         """Take the trial's budget as a share of the data; its epochs are the task's own then."""
         if trial.keeps or trial.record.donors:
@@ -503,10 +529,18 @@ class SupervisedTask:
     def _measure(
         self, name: str, setup: Setup, change: Callable[[Tensor], Tensor] | None = None
     ) -> dict[str, float]:
-        source = self.source(name, setup.device)
-        examples = batches(source, self.evaluation_batch_size, setup.device)
+        return self._scores(name, setup.measured, setup.device, change)
+
+    def _scores(
+        self,
+        name: str,
+        model: nn.Module,
+        device: torch.device,
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> dict[str, float]:
+        examples = batches(self.source(name, device), self.evaluation_batch_size, device)
         metrics = find_metrics(self.metrics, self.loss)
-        return measure(metrics, *predict(setup.measured, examples, change))
+        return measure(metrics, *predict(model, examples, change))
 
     def _measure_all(self, setup: Setup) -> dict[str, float]:
         scores = self._measure("validation", setup)

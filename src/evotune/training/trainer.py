@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
+from evotune.checkpoints.state import RAW
 from evotune.errors import TaskError
 from evotune.training.averaging import Average
 from evotune.training.data import Pair, Part, Source, batches, count, each, steps_in
@@ -72,7 +73,7 @@ class Setup:
         """
         state = {"model": self.measured, "optimizer": self.optimizer, "scheduler": self.scheduler}
         if self.average is not None:
-            state["raw"] = self.model
+            state[RAW] = self.model
         return {name: part for name, part in state.items() if part is not None}
 
     def sparsity(self) -> dict[str, float]:

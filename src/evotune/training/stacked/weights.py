@@ -7,11 +7,11 @@ import torch
 
 from evotune.checkpoints.handover import TrialWeights
 from evotune.checkpoints.hyperparameters import BuiltSettings, set_dropout
-from evotune.checkpoints.state import snapshot, structures
+from evotune.checkpoints.state import RAW, snapshot, structures
 from evotune.training.stacked.groups import Member
 
 #: Of what is kept of a member, what has its weights; see `evotune.training.trainer.Setup.state`.
-_MODULES = ("model", "raw")
+_MODULES = ("model", RAW)
 
 
 def resume(member: Member) -> None:
