@@ -17,7 +17,14 @@ from evotune.study.controls import find_comparison
 from evotune.study.engine import no_collection
 
 
-def report(source: str, name: str | None, output: Path | None, *, plotly: str = "inline") -> None:
+def report(
+    source: str,
+    name: str | None,
+    output: Path | None,
+    *,
+    plotly: str = "inline",
+    pages: bool = False,
+) -> None:
     """Write the report of a study, or for a path that ends in .svg a picture; print its path."""
     with no_collection():
         record = read_study(source, name)
@@ -25,7 +32,7 @@ def report(source: str, name: str | None, output: Path | None, *, plotly: str = 
         with closing(storage):
             comparison = find_comparison(storage, record.name)
         path = output or Path(re.sub(r"[^\w.-]+", "-", record.name)[:60] + ".html")
-        print(printable(str(write(path, record, comparison, plotly=plotly))))
+        print(printable(str(write(path, record, comparison, plotly=plotly, pages=pages))))
 
 
 def export(source: str, name: str | None, output: Path | None) -> None:

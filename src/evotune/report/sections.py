@@ -1,6 +1,7 @@
 """Which figures and tables a report has, and the sentence that says how to read each."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from evotune import finite
@@ -42,15 +43,19 @@ from evotune.report.tables import all_trials, failed_trials, front_table
 FRONT_AT_MOST = 50
 
 
-def sections(data: StudyData, comparison: Comparison | None = None) -> tuple[Section, ...]:
+def sections(
+    data: StudyData, comparison: Comparison | None = None, pages: str = ""
+) -> tuple[Section, ...]:
     """Return the sections for which this study has something to show, in the order of the page.
 
     Args:
         data: The study.
         comparison: Its comparison with random search, if there is one.
+        pages: Address of the folder with the pages of the trials, if these are written.
     """
+    front = partial(_front, pages=pages)
     makers: tuple[Callable[[StudyData], Section | None], ...] = (
-        *((_front, _hypervolume, _progress) if data.has_several_objectives else (_progress,)),
+        *((front, _hypervolume, _progress) if data.has_several_objectives else (_progress,)),
         _structure,
         _structure_changes,
         _structures_over_time,
@@ -73,7 +78,7 @@ def sections(data: StudyData, comparison: Comparison | None = None) -> tuple[Sec
     made = [_unless_nothing(maker, data) for maker in makers]
     if comparison is not None and data.done:
         made.insert(0, _unless_nothing(_versus, comparison))
-    return tuple(s for s in (*made, failed_trials(data), all_trials(data)) if s)
+    return tuple(s for s in (*made, failed_trials(data), all_trials(data, pages)) if s)
 
 
 def _unless_nothing(maker: Callable[[Any], Section | None], of: Any) -> Section | None:
@@ -246,7 +251,7 @@ def _diversity(data: StudyData) -> Section:
 # -- several objectives ---------------------------------------------------------------------------
 
 
-def _front(data: StudyData) -> Section:
+def _front(data: StudyData, pages: str) -> Section:
     figure, knee, notes = figures.front(data), "", []
     if data.knee is not None:
         knee = (
@@ -273,7 +278,7 @@ def _front(data: StudyData) -> Section:
         f"without being worse in another; there are {on_front:,} of "
         f"{count(len(data.ranking), 'trial')}.{knee}",
         figure,
-        front_table(data, FRONT_AT_MOST),
+        front_table(data, FRONT_AT_MOST, pages),
         notes=tuple(notes),
         method="the knee is the point of the front farthest from the line or plane through its "
         "extremes, each objective scaled to the front's range (Das, 1999)."

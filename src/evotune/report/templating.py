@@ -23,7 +23,7 @@ from evotune.checks import user_path, write_whole
 from evotune.errors import StudyError
 from evotune.printing import escaped, printable
 from evotune.report.figures.theme import template
-from evotune.report.parts import Page
+from evotune.report.parts import Page, TrialPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,11 @@ def render_page(page: Page, library: Library | None = None) -> str:
         library=(library or Library(Markup(get_plotlyjs()))) if drawn else Library(),
         themes={k: template(dark=k == "dark").to_plotly_json() for k in ("light", "dark")},
     )
+
+
+def render_trial(page: TrialPage, style: str) -> str:
+    """Return the page of a trial as HTML, which loads nothing but a file of styles beside it."""
+    return _render("trial.html.j2", page=page, style=style)
 
 
 def render_picture(**content: Any) -> str:

@@ -314,7 +314,13 @@ class Study:
 
         return prepare(self).importance_by(method)
 
-    def report(self, path: str | PathLike[str], *, plotly: str | PathLike[str] = "inline") -> Path:
+    def report(
+        self,
+        path: str | PathLike[str],
+        *,
+        plotly: str | PathLike[str] = "inline",
+        pages: bool = False,
+    ) -> Path:
         """Write one self-contained HTML page about the study, or a picture, and return its path.
 
         Args:
@@ -323,14 +329,20 @@ class Study:
                 all 5 MB of it into the page, which then needs no network; ``"cdn"`` loads it from
                 the internet whenever the page is opened; a path such as ``"plotly.min.js"`` is a
                 file that several reports share, and is written where it is missing.
+            pages: Whether each trial gets a page of its own: params, curves, traceback, and links
+                to its parents and children. They are files in a folder beside the report,
+                ``report.trials`` for ``report.html``, which must stay together. The table of the
+                report leads to them, and then has all trials instead of at most 500.
 
         Raises:
-            StudyError: The path has another ending, or cannot be written; or ``plotly`` is none of
-                these.
+            StudyError: The path has another ending, or cannot be written; or ``plotly`` or
+                ``pages`` is none of these, or was given for a picture.
         """
         from evotune.report.page import write
 
-        return write(path, self, find_comparison(self.storage, self.name), plotly=plotly)
+        return write(
+            path, self, find_comparison(self.storage, self.name), plotly=plotly, pages=pages
+        )
 
     def restore(self, number: int | None = None, **objects: Any) -> Any:
         """Return a trained network, or load kept weights into a model of one's own.
