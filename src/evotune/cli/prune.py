@@ -2,7 +2,8 @@
 
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from evotune.analysis.text import count, duration
 from evotune.architectures.cost import Cost
@@ -64,9 +66,9 @@ def prune(
     if weights is None:
         console.print(f"without --weights, the network has those that {factory} gives it")
     try:
-        found = pruned_by(
-            model, data=given, checkpoint=folder / CHECKPOINT, progress=not is_quiet(), **options
-        )
+        with _warnings_on(console):
+            options = {"progress": not is_quiet(), **options}
+            found = pruned_by(model, data=given, checkpoint=folder / CHECKPOINT, **options)
     except KeyboardInterrupt:
         console.print("interrupted; run the same command to go on")
         return INTERRUPTED
@@ -93,6 +95,28 @@ def _folder(output: Path) -> Path:
             f"{str(folder)!r} cannot be written: {error.strerror or error}; give -o a folder, or "
             "the name of a new one, where you may write"
         ) from error
+
+
+class _Warnings(logging.Handler):
+    """Prints the warnings of the log."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with tqdm.external_write_mode():  # above a bar, which may be on the same terminal
+            self._console.print(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+@contextmanager
+def _warnings_on(console: Console) -> Iterator[None]:
+    log, handler = logging.getLogger("evotune"), _Warnings(console)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def is_quiet() -> bool:
