@@ -1,5 +1,6 @@
 """The report of a study: one HTML page that needs no network and no other file, or a picture."""
 
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def write(
     path: str | PathLike[str],
     study: Recorded,
     comparison: Comparison | None = None,
+    replayed: Comparison | None = None,
     *,
     title: str | None = None,
     plotly: str | PathLike[str] = "inline",
@@ -36,6 +38,7 @@ def write(
             file that stands there is replaced at once, never half written.
         study: The study, or another record of its definition and trials.
         comparison: Its comparison with random search, for the page.
+        replayed: The trainings with its schedule and without, for the page.
         title: Headline of the page; the study's name by default.
         plotly: Where the page has plotly.js from, which draws its figures: ``"inline"`` (in the
             page, which then needs no network and is 5 MB larger), ``"cdn"`` (from the internet,
@@ -66,20 +69,22 @@ def write(
         return write_picture(target, study)
     data = prepare(study)
     folder = address_of(target) if flag("pages", pages) else ""
-    page = _page(data, title or data.definition.name, comparison, folder)
+    page = _page(data, title or data.definition.name, (comparison, replayed), folder)
     text = render_page(page, library(plotly, target))
     if folder:
         write_pages(data, target)  # first, so that no link of the report leads nowhere
     return write_whole(target, text)
 
 
-def _page(data: StudyData, title: str, comparison: Comparison | None, pages: str) -> Page:
+def _page(
+    data: StudyData, title: str, controls: tuple[Comparison | None, Comparison | None], pages: str
+) -> Page:
     return Page(
         "evotune report",
         title,
         facts(data),
-        sections(data, comparison, pages),
-        findings=(*verdicts_of(comparison), *findings(data)),
+        sections(data, *controls, pages=pages),
+        findings=(*chain(*map(verdicts_of, controls)), *findings(data)),
         tiles=tiles(data),
         best=best(data),
     )

@@ -44,13 +44,18 @@ FRONT_AT_MOST = 50
 
 
 def sections(
-    data: StudyData, comparison: Comparison | None = None, pages: str = ""
+    data: StudyData,
+    comparison: Comparison | None = None,
+    replayed: Comparison | None = None,
+    *,
+    pages: str = "",
 ) -> tuple[Section, ...]:
     """Return the sections for which this study has something to show, in the order of the page.
 
     Args:
         data: The study.
         comparison: Its comparison with random search, if there is one.
+        replayed: The trainings with its schedule and without, if there are some.
         pages: Address of the folder with the pages of the trials, if these are written.
     """
     front = partial(_front, pages=pages)
@@ -76,8 +81,10 @@ def sections(
         _timeline,
     )
     made = [_unless_nothing(maker, data) for maker in makers]
-    if comparison is not None and data.done:
-        made.insert(0, _unless_nothing(_versus, comparison))
+    controls = ((replayed, _replayed), (comparison, _versus))
+    for control, maker in controls:
+        if control is not None and data.done:
+            made.insert(0, _unless_nothing(maker, control))
     return tuple(s for s in (*made, failed_trials(data), all_trials(data, pages)) if s)
 
 
@@ -511,6 +518,32 @@ def _rungs(data: StudyData) -> Section:
 
 def _versus(comparison: Comparison) -> Section:
     paired = "; lines join the runs that had the same seed" if comparison.are_paired else ""
+    return _arms(
+        comparison,
+        "comparison",
+        "Whether evolution helped",
+        f"Each point is the best result of one run{paired}.",
+    )
+
+
+def _replayed(replayed: Comparison) -> Section:
+    held = (
+        f"{arm.capitalize()}: {', '.join(f'{name} {number(v)}' for name, v in params.items())}."
+        for arm, params in replayed.settings.items()
+    )
+    return _arms(
+        replayed,
+        "replay",
+        "Whether the schedule helped",
+        "Each point is the end of one training from fresh weights, along the schedule or with "
+        "constant params, as study.replay(...) made it.",
+        tuple(held),
+    )
+
+
+def _arms(
+    comparison: Comparison, key: str, title: str, points: str, notes: tuple[str, ...] = ()
+) -> Section:
     head = ("arm", "runs", "mean", "best", "worst", "epochs of a run", "every run")
     rows = []
     for name, values in comparison.arms.items():
@@ -520,11 +553,12 @@ def _versus(comparison: Comparison) -> Section:
         every = ", ".join(number(value, 5) for value in values[:12])
         rows.append((name, str(len(values)), *(number(v, 5) for v in ends), epochs, every))
     return Section(
-        "comparison",
-        "Whether evolution helped",
-        f"{' '.join(verdicts_of(comparison))} Each point is the best result of one run{paired}.",
+        key,
+        title,
+        f"{' '.join(verdicts_of(comparison))} {points}",
         figures.versus(comparison),
         Table(head, tuple(rows)),
+        notes,
     )
 
 

@@ -29,7 +29,7 @@ from evotune.running import plain_notes
 from evotune.schedules.schedule import Schedule
 from evotune.storage import MemoryStorage, open_storage
 from evotune.study import controls
-from evotune.study.controls import find_comparison
+from evotune.study.controls import find_comparison, find_replay
 from evotune.study.definition import check_new, open_definition, studied
 from evotune.study.engine import Duplicates, Engine
 from evotune.study.grown import begin_from
@@ -341,7 +341,12 @@ class Study:
         from evotune.report.page import write
 
         return write(
-            path, self, find_comparison(self.storage, self.name), plotly=plotly, pages=pages
+            path,
+            self,
+            find_comparison(self.storage, self.name),
+            find_replay(self.storage, self.name),
+            plotly=plotly,
+            pages=pages,
         )
 
     def restore(self, number: int | None = None, **objects: Any) -> Any:
@@ -735,6 +740,8 @@ class Study:
         ``runs`` or another ``baseline``, and only what is missing is trained; with fewer runs the
         first ones are compared. What was trained is found by its arm and its params: after a
         change of the task itself, take a new study.
+
+        From then on the report of this study includes the outcome.
 
         Args:
             evaluate: The task, or the training function, of this study.
