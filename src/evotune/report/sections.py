@@ -16,7 +16,7 @@ from evotune.analysis.volumes import reference
 from evotune.errors import NoResultError
 from evotune.printing import number, shorten
 from evotune.report import figures
-from evotune.report.figures.contour import DOTS_AT_MOST
+from evotune.report.figures.contour import DOTS_AT_MOST, REACH
 from evotune.report.figures.credit import gain_range
 from evotune.report.figures.curves import EDGES_AT_MOST, shown_curves
 from evotune.report.figures.family import (
@@ -187,8 +187,9 @@ def _contour(data: StudyData) -> Section:
         "contour",
         "The two genes that decide most",
         f"The stronger the colour, the better ({best}) the trials there; each point is a trial, "
-        "the star the best one. Far from every trial there is no colour, and where few are near it "
-        "is a guess. For two others: "
+        "the star the best one. There is colour only where a trial lies within "
+        f"{percent(REACH)} of the length of the axes, of options only at those that were tried. "
+        "For two others: "
         f"et.plot.contour(study, genes=(…, …)).{_ages(data)}",
         figure,
         notes=(*_first_only(data), *_thinned(data, DOTS_AT_MOST)),
