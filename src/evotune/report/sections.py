@@ -581,7 +581,7 @@ def _metric(data: StudyData) -> str:
 
 
 def _unit(data: StudyData) -> str:
-    return "generation" if data.groups.born_name == "generation" else "block"
+    return "generation" if data.groups.are_generations else "block"
 
 
 def _first_only(data: StudyData) -> tuple[str, ...]:

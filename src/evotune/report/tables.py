@@ -10,7 +10,6 @@ import numpy as np
 
 from evotune import finite
 from evotune.analysis.data import StudyData
-from evotune.analysis.generations import has_generations
 from evotune.analysis.reports import Curve, curve_of, reported
 from evotune.analysis.steps import Step
 from evotune.analysis.text import constraint_text, count, duration
@@ -59,7 +58,7 @@ def tiles(data: StudyData) -> tuple[Tile, ...]:
         total = finite.limited(sum(step.trial.budget or 0.0 for step in data.steps))
         note = f"{total:,g} of all members together"
         found.append(Tile("epochs of a member", f"{longest:g}", note))
-    if has_generations(data.trials):
+    if data.groups.are_generations:
         generations = {t.origin.generation for t in data.trials} - {None}
         each = count(round(len(data.trials) / len(generations)), "trial")
         found.append(Tile("generations", f"{len(generations):,}", f"about {each} each"))
@@ -190,7 +189,7 @@ def all_trials(data: StudyData, pages: str = "") -> Section | None:
             f"Of {len(data.trials):,} trials {len(shown):,} are in this table: the best, and the "
             "last ones. study.to_frame(), or evotune export, has them all.",
         )
-    generations = any(trial.origin.generation is not None for trial in data.trials)
+    generations = data.groups.are_generations  # not those of the first trials of another search
     head = ("", "trial", "state", *(("generation",) if generations else ()))
     head += ("epochs", "weights from") if data.inherits else ()
     head += (*(o.metric for o in data.objectives.objectives), *data.space.entries, "training")
@@ -295,7 +294,7 @@ def trace_of(trial: Trial) -> str:
 
 def _origins(data: StudyData, trial: Trial, known: Collection[int]) -> Iterator[Cell]:
     """Yield where a trial comes from, and when it ran."""
-    if trial.origin.generation is not None:
+    if data.groups.are_generations and trial.origin.generation is not None:
         yield Cell(f"Generation {trial.origin.generation}.")
     if trial.budget is not None:
         yield Cell(f"Budget {trial.budget:g}.")

@@ -111,7 +111,7 @@ def _facts(data: StudyData, trial: Trial, family: _Family) -> Iterator[tuple[str
         yield "rank", f"{rank:,} of {len(data.ranking):,}"
     if trial.violation > 0:
         yield "constraints", "it breaks one"
-    if trial.origin.generation is not None:
+    if data.groups.are_generations and trial.origin.generation is not None:
         yield "generation", str(trial.origin.generation)
     if trial.budget is not None:
         yield "budget", f"{trial.budget:g}"

@@ -26,9 +26,9 @@ def contour(study: Recorded, genes: Sequence[str] | None = None) -> go.Figure:
     """Draw the first objective over two genes: where in their plane good trials lie.
 
     The surface is the mean of the trials near each point, weighted by a Gaussian of their distance
-    (Nadaraya, 1964; Watson, 1964), whatever their other genes are; it is blank where
-    none is within a tenth of the length of the axes. Each point is a trial, the star the best one. If trials inherit weights, each is ranked
-    among those that end after the same number of epochs.
+    (Nadaraya, 1964; Watson, 1964), whatever their other genes are; it is blank where none is within
+    a tenth of the length of the axes. Each point is a trial, the star the best one. If trials
+    inherit weights, each is ranked among those that end after the same number of epochs.
 
     Args:
         study: A study, or what `prepare` made of one.

@@ -77,9 +77,8 @@ def hover_texts(data: StudyData, shown: Sequence[int] | Indices) -> list[str]:
     for k in shown:
         trial = data.done[k]
         scores = zip(data.objectives.objectives, data.scores[k], strict=True)
-        lines = [
-            f"<b>trial {trial.number}</b>, {data.groups.name.split(',')[0]} {data.done_groups[k]}"
-        ]
+        born = f", generation {data.groups.born[data.places[k]]}" * data.groups.are_generations
+        lines = [f"<b>trial {trial.number}</b>{born}"]
         lines += [f"{label(o.metric)} = {number(float(score))}" for o, score in scores]
         lines += ["breaks a constraint"] * (trial.violation > 0)
         step = data.step_of[trial.number]
