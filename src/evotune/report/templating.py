@@ -25,6 +25,9 @@ from evotune.printing import escaped, printable
 from evotune.report.figures.theme import template
 from evotune.report.parts import Page, TrialPage
 
+#: Parallel axes for which a telephone has room.
+_ABREAST = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Library:
@@ -143,7 +146,8 @@ def _environment() -> Environment:
 def _is_wide(figure: go.Figure) -> bool:
     """Tell whether a figure has panels, or axes, side by side: too many for a telephone."""
     places = {axis.domain for axis in figure.select_xaxes() if axis.domain}
-    return len(places) > 1 or any(trace.type == "parcoords" for trace in figure.data)
+    axes = (len(t.dimensions) for t in figure.data if t.type == "parcoords")
+    return len(places) > 1 or max(axes, default=0) > _ABREAST
 
 
 def _printable(value: Any) -> Any:
