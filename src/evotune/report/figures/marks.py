@@ -45,13 +45,13 @@ def band_traces(x: Any, bands: Floats, *, legend: bool = True) -> list[go.Scatte
     median = go.Scatter(
         x=x,
         y=bands[2],
-        customdata=bands.T,
+        customdata=bands[[0, 4]].T,
         mode=line_mode(len(x)),
         marker={"size": 5},
         line={"color": BLUE, "width": 2},
         name="median",
         showlegend=legend,
-        hovertemplate="median %{y:.4g}, middle 80 %: %{customdata[0]:.4g} to %{customdata[4]:.4g}"
+        hovertemplate="median %{y:.4g}, middle 80 %: %{customdata[0]:.4g} to %{customdata[1]:.4g}"
         "<extra></extra>",
     )
     return [*traces, median]
