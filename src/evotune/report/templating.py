@@ -190,7 +190,7 @@ _GAPS = (float, int, type(None))
 def _light(value: Any) -> Any:
     """Return an array of numbers in half the room where no eye sees the difference."""
     if isinstance(value, list) and len(value) > 20 and all(type(v) in _GAPS for v in value):
-        value = {"dtype": "f8", "bdata": b64encode(np.array(value, dtype=float)).decode()}
+        value = {"dtype": "f8", "bdata": b64encode(np.array(value, dtype=float).tobytes()).decode()}
     if not isinstance(value, dict) or value.get("dtype") != "f8":
         return value
     exact = np.frombuffer(b64decode(value["bdata"]))
@@ -202,7 +202,7 @@ def _light(value: Any) -> Any:
     lost = np.any((short == 0) & (exact != 0))
     if not same or lost or np.any(moved > _UNSEEN * (known.max() / 2 - known.min() / 2)):
         return value
-    return value | {"dtype": "f4", "bdata": b64encode(short).decode()}
+    return value | {"dtype": "f4", "bdata": b64encode(short.tobytes()).decode()}
 
 
 #: What is written out in a script: all but the tags by which Plotly breaks lines, and bold ones.
