@@ -1,5 +1,6 @@
 """Weights handed from trial to trial: the right ones, kept as long as needed, and no longer."""
 
+import html
 import os
 import random
 import shutil
@@ -22,6 +23,7 @@ from evotune.errors import (
     StudyError,
     TaskError,
 )
+from evotune.study import controls
 from helpers_members import Member, line_of, population, population_space, train_member
 from helpers_study import decisions
 
@@ -382,6 +384,7 @@ KILLED_LATE = """
 import os, signal, sys
 import evotune as et
 sys.path.insert(0, sys.argv[1])
+from evotune.study import controls
 from helpers_members import Member, population
 
 def train(trial):
@@ -536,6 +539,49 @@ def test_replay_trains_the_schedule_a_constant_and_a_baseline():
     assert test.low <= test.mean <= test.high
     assert test.sign == 1  # 1 % a step cannot keep up
     assert len(set(result.arms["schedule"])) == 5  # fresh weights and other seeds each time
+
+
+def test_a_stored_replay_is_found_as_it_was_made(tmp_path):
+    path, baseline = tmp_path / "runs.db", {"lr": 0.01, "drift": 0.0, "steps": 0}
+    with et.Study(population(), "min loss", seed=1, storage=path) as study:
+        study.run(train_member, epochs=4)
+        assert controls.find_replay(study.storage, "study") is None
+        made = study.replay(train_member, runs=4, baseline=baseline)
+        found = controls.find_replay(study.storage, "study")
+        assert (found.arms, found.epochs) == (made.arms, made.epochs)
+        assert found.settings == made.settings
+        assert [found.verdict(arm) for arm in ("constant", "baseline")] == [
+            made.verdict(arm) for arm in ("constant", "baseline")
+        ]
+        longer = study.replay(train_member, runs=2, epochs=8)  # without the baseline
+        found = controls.find_replay(study.storage, "study")
+        assert (found.arms, found.epochs) == (longer.arms, longer.epochs)
+
+
+@pytest.mark.parametrize("way", ["study", "command line"])
+def test_the_report_has_the_outcome_of_a_replay(tmp_path, way):
+    path, page = tmp_path / "runs.db", tmp_path / "report.html"
+    with et.Study(population(), "min loss", seed=1, storage=path) as study:
+        study.run(train_member, epochs=4)
+        before = study.report(page, plotly="cdn").read_text("utf-8")
+        made = study.replay(train_member, runs=4)
+        if way == "study":
+            study.report(page, plotly="cdn")
+    if way == "command line":
+        app = pytest.importorskip("evotune.cli.main").app
+        given = ["report", str(path), "study", "-o", str(page), "--plotly", "cdn"]
+        app(given, standalone_mode=False)
+    assert 'id="replay"' not in before
+    text = html.unescape(page.read_text("utf-8"))
+    part = text.split('id="replay"')[1].split("</section>")[0]
+    verdict = made.verdict("constant")
+    verdict = verdict[0].upper() + verdict[1:]
+    assert "Mann-Whitney test" in verdict
+    assert "95 % interval" in verdict
+    assert verdict in part
+    assert verdict in text.split("In short")[1].split("</section>")[0]
+    assert part.count("<tr>") == 3
+    assert f"Constant: lr {made.settings['constant']['lr']:.4g}" in part
 
 
 def test_more_runs_of_a_replay_are_added_to_those_there_are(tmp_path, caplog):
