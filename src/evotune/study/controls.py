@@ -144,6 +144,60 @@ def _find_comparison(storage: Storage, name: str) -> Comparison | None:
     return _comparison(objectives, ended)
 
 
+def find_replay(storage: Storage, name: str) -> Comparison | None:
+    """Return what `replay` has trained for a study, if a storage has it of two arms or more.
+
+    Of each arm these are the runs of the plan that was trained last, among the plans that are as
+    long as the schedule's.
+    """
+    try:
+        with located(storage):
+            return _find_replay(storage, name)
+    except DamageError as error:  # of another study, which must not keep this one's report
+        log.warning("study %r has no replay of its schedule: %s", name, error)
+        return None
+
+
+def _find_replay(storage: Storage, name: str) -> Comparison | None:
+    definition, sibling = storage.load(name), _of_controls(name, "replay")
+    if definition is None or storage.load(sibling) is None:
+        return None
+    objectives, trials = Objectives.from_json(definition.objectives), storage.trials(sibling)
+    refuse_damage(sibling, trials, space_of(definition), objectives)
+    plans: dict[str, dict[str, list[Trial]]] = {}
+    for trial in trials:
+        arm, plan = trial.note.get("arm"), trial.note.get("plan")
+        if arm is not None and plan is not None:
+            of_arm = plans.setdefault(arm, {})
+            of_arm[plan] = [*of_arm.pop(plan, []), trial]  # the one that was trained last is last
+    epochs = lines(trials)
+    found: dict[str, tuple[list[Trial], float, Mapping[str, Any]]] = {}
+    for arm in (SCHEDULE, CONSTANT, BASELINE):
+        for plan in reversed(plans.get(arm, {}).values()):
+            ends = [trial for trial in plan if trial.is_done and trial.note["left"] == 0]
+            ends.sort(key=lambda end: end.note["run"])
+            length = epochs[ends[0].number] if ends else 0.0
+            if ends and (not found or length == next(iter(found.values()))[1]):
+                found[arm] = ends, length, plan[0].params
+                break
+    if SCHEDULE not in found or len(found) < 2:
+        return None
+    objective = objectives.objectives[0]
+    return Comparison(
+        objective.metric,
+        objective.direction,
+        {
+            arm: tuple(_value(objectives, end) for end in ends)
+            for arm, (ends, _, _) in found.items()
+        },
+        are_paired=False,
+        epochs={arm: length for arm, (_, length, _) in found.items()},
+        settings={
+            arm: params for arm, (ends, _, params) in found.items() if ends[0].note["index"] == 0
+        },
+    )
+
+
 def replay(
     study: StudyLike,
     evaluate: Evaluate,
@@ -259,7 +313,7 @@ def _trained(
     seed = study.seed + 1
     algorithm = Replay(study.algorithm.space, arms, runs=runs, seed=seed)
     length = max(sum(epochs for epochs, _ in plan) for plan in arms.values())
-    name = f"{study.name} · {what}"
+    name = _of_controls(study.name, what)
     with study.sibling(algorithm, name, seed) as again:
         size = algorithm.size
         if len(again.trials) < size or not all(trial.has_ended for trial in again.trials):
@@ -347,6 +401,10 @@ def _check_one_objective(study: StudyLike) -> None:
 
 def _again(name: str, run: int) -> str:
     return name if run == 0 else f"{name} · again {run}"
+
+
+def _of_controls(name: str, what: str) -> str:
+    return f"{name} · {what}"
 
 
 def _random(name: str, run: int) -> str:

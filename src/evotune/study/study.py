@@ -29,7 +29,7 @@ from evotune.running import plain_notes
 from evotune.schedules.schedule import Schedule
 from evotune.storage import MemoryStorage, open_storage
 from evotune.study import controls
-from evotune.study.controls import find_comparison
+from evotune.study.controls import find_comparison, find_replay
 from evotune.study.definition import check_new, open_definition, studied
 from evotune.study.engine import Duplicates, Engine
 from evotune.study.grown import begin_from
@@ -39,6 +39,7 @@ from evotune.study.notebook import study_html
 from evotune.study.notebook import watch as watch_study
 from evotune.study.progress import shown
 from evotune.study.run import Limits, Run, after_each, check_epochs, executor_for, finish_each
+from evotune.study.soup import Soup, greedy_soup
 from evotune.trial import Failed, Failure, Outcome, Trial, TrialList
 
 log = logging.getLogger("evotune")
@@ -131,6 +132,7 @@ class Study:
             )
         check_new(algorithm)
         self._fit = fit
+        self._evaluate: Any = None  # what was run last
         self._blank = copy.deepcopy(algorithm)  # for further runs with other seeds
         self.algorithm = algorithm
         self.objectives = parse_objectives(objectives, constraints)
@@ -314,7 +316,13 @@ class Study:
 
         return prepare(self).importance_by(method)
 
-    def report(self, path: str | PathLike[str], *, plotly: str | PathLike[str] = "inline") -> Path:
+    def report(
+        self,
+        path: str | PathLike[str],
+        *,
+        plotly: str | PathLike[str] = "inline",
+        pages: bool = False,
+    ) -> Path:
         """Write one self-contained HTML page about the study, or a picture, and return its path.
 
         Args:
@@ -323,14 +331,25 @@ class Study:
                 all 5 MB of it into the page, which then needs no network; ``"cdn"`` loads it from
                 the internet whenever the page is opened; a path such as ``"plotly.min.js"`` is a
                 file that several reports share, and is written where it is missing.
+            pages: Whether each trial gets a page of its own: params, curves, traceback, and links
+                to its parents and children. They are files in a folder beside the report,
+                ``report.trials`` for ``report.html``, which must stay together. The table of the
+                report leads to them, and then has all trials instead of at most 500.
 
         Raises:
-            StudyError: The path has another ending, or cannot be written; or ``plotly`` is none of
-                these.
+            StudyError: The path has another ending, or cannot be written; or ``plotly`` or
+                ``pages`` is none of these, or was given for a picture.
         """
         from evotune.report.page import write
 
-        return write(path, self, find_comparison(self.storage, self.name), plotly=plotly)
+        return write(
+            path,
+            self,
+            find_comparison(self.storage, self.name),
+            find_replay(self.storage, self.name),
+            plotly=plotly,
+            pages=pages,
+        )
 
     def restore(self, number: int | None = None, **objects: Any) -> Any:
         """Return a trained network, or load kept weights into a model of one's own.
@@ -378,6 +397,31 @@ class Study:
             return self._keeper.rebuild(trial)
         self._keeper.restore(trial, objects)
         return trial
+
+    def soup(self, *, model: Any = None, evaluate: Any = None) -> Soup:
+        """Average the weights of the last population's networks as long as that helps.
+
+        The greedy soup of Wortsman et al., "Model soups" (2022): beginning with the best, each
+        network of the last population joins the mean if the first objective, measured on the
+        validation data, gets no worse. Networks of one population have common ancestors, so that
+        the mean of their weights is often better than each. It costs one measurement a network, and
+        the validation data choose once more: judge it by other data.
+
+        Args:
+            model: A module to load the weights into; None where a template built the networks.
+            evaluate: A `SupervisedTask`, or a function of the model that returns metrics on
+                validation data; by default what was run last in this process.
+
+        Returns:
+            The soup: its members, what was measured, and the module as ``network``.
+
+        Raises:
+            NoResultError: No trial of the last population has kept its weights.
+            StudyError: Nothing says how to measure a network.
+            CheckpointError: Weights were removed, are damaged, or do not fit the model.
+        """
+        task = self._evaluate if evaluate is None else evaluate
+        return greedy_soup(self, self._keeper.state, self._keeper.rebuild, model, task)
 
     def schedule(self, number: int | None = None) -> Schedule:
         """Return the hyperparameters of each epoch through which a trial's weights were trained.
@@ -634,8 +678,9 @@ class Study:
                 whatever fails. Below 1 a run also ends after three trials without the metrics that
                 the objectives need, and never ends well where all trials of the study failed.
             callbacks: One or several, called as ``callback(study, trial)`` after each result; may
-                call `stop`. One that has a method ``finish(study)``, as those of `et.callbacks`
-                have, is told so when the run ends, however it ends.
+                call `stop`. A resumed study may call once more for the last results, so go by
+                ``trial.number`` where that matters. One that has a method ``finish(study)``, as
+                those of `et.callbacks` have, is told so when the run ends, however it ends.
             progress: Whether to show how far it is: a bar in notebooks and terminals, elsewhere one
                 line a trial on the standard error. By default only where someone looks: in a
                 notebook, or where the standard error is a terminal.
@@ -673,6 +718,7 @@ class Study:
         else:
             free = self.algorithm.traits.generational and stopping is None
             deterministic = free or executor.capacity == 1
+        self._evaluate = evaluate
         theirs = [callbacks] if callable(callbacks) else callbacks
         after_each(self, theirs)  # checks them
         with shown(self, trials, progress) as own:
@@ -723,6 +769,8 @@ class Study:
         ``runs`` or another ``baseline``, and only what is missing is trained; with fewer runs the
         first ones are compared. What was trained is found by its arm and its params: after a
         change of the task itself, take a new study.
+
+        From then on the report of this study includes the outcome.
 
         Args:
             evaluate: The task, or the training function, of this study.
