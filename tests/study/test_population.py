@@ -358,7 +358,7 @@ def test_killed_at_random_moments_it_ends_as_if_never_killed(
             size = log.stat().st_size if log.exists() else 0
             while process.poll() is None and (log.stat().st_size if log.exists() else 0) == size:
                 time.sleep(0.001)
-            time.sleep(rng.uniform(0.0, 0.03))
+            time.sleep(rng.uniform(0.0, 0.08))
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 kills += 1

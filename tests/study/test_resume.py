@@ -98,7 +98,7 @@ def _size(path: Path) -> int:
     ("kind", "workers"), [("genetic", 1), ("steady-state", 1), ("strategy", 1), ("genetic", 2)]
 )
 def test_killed_at_random_moments_it_ends_as_if_never_killed(tmp_path, kind, workers):
-    kills = kill_until_finished(tmp_path, kind, workers, pause=(0.0, 0.03))
+    kills = kill_until_finished(tmp_path, kind, workers, pause=(0.0, 0.08))
     assert kills >= 2
     algorithm = eval(ALGORITHMS[kind], {"et": et, "small_space": small_space})
     with et.Study(algorithm, "min loss", storage=tmp_path / "runs.db", name="killed") as study:
