@@ -153,10 +153,13 @@ class Arm:
 
 
 def random(space: et.Space, members: int) -> Any:
+    """Return random search."""
     return et.RandomSearch(space)
 
 
 def population(**options: Any) -> Callable[[et.Space, int], Any]:
+    """Return what makes population-based training with options."""
+
     def make(space: et.Space, members: int) -> Any:
         return et.PopulationBasedTraining(space, population_size=members, **options)
 
@@ -164,6 +167,7 @@ def population(**options: Any) -> Callable[[et.Space, int], Any]:
 
 
 def paper(space: et.Space, members: int) -> Any:
+    """Return the paper's own setting."""
     return et.recipes.three_parent_training(space, population_size=members)
 
 
@@ -198,7 +202,7 @@ def run(name: str, arm: str, seed: int) -> dict[str, Any]:
         study.soup(model=model)
     else:
         study.restore(best.number, model=model)
-    x, y = (torch.as_tensor(part) for part in examples(name, seed)[2])
+    x, y = (torch.tensor(part) for part in examples(name, seed)[2])
     with torch.no_grad():
         outputs = torch.cat([model.eval()(part) for part in torch.split(x, 1000)])
     error = float((outputs.argmax(1) != y).double().mean())
