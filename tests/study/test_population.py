@@ -23,8 +23,10 @@ from evotune.errors import (
     TaskError,
 )
 from evotune.study import controls
+from evotune.study.controls import find_comparison
 from helpers_members import Member, line_of, population, population_space, train_member
 from helpers_study import decisions
+from helpers_training import blob_task
 
 MODES = {
     "three parents": {},
@@ -509,6 +511,43 @@ def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
     resumed = study.compare_with_random(train_member, runs=3)
     other = et.Study(population(), "min loss", seed=1).run(train_member, epochs=4)
     assert resumed.arms == other.compare_with_random(train_member, runs=3).arms
+
+
+def test_a_comparison_may_have_further_arms_that_its_report_finds(tmp_path):
+    def drifting(trial):
+        return train_member(trial) + 1
+
+    study = et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db", name="a")
+    study.run(train_member, epochs=4)
+    with pytest.raises(StudyError, match="are of a SupervisedTask"):
+        study.compare_with_random(train_member, controls=["averaged"])
+    for wrong in ("averaged", 3, {"evolution": drifting}, {"other": 1}):
+        with pytest.raises(StudyError, match="controls="):
+            study.compare_with_random(train_member, controls=wrong)
+    found = study.compare_with_random(train_member, runs=3, controls={"one more": drifting})
+    assert list(found.arms) == ["evolution", "random search", "one more"]
+    pairs = zip(found.arms["random search"], found.arms["one more"], strict=True)
+    assert all(b == pytest.approx(a + 1) for a, b in pairs)  # the same seeds and settings
+    assert found.epochs["one more"] == found.epochs["random search"]
+    assert "corrected for 2 comparisons" in str(found)
+    assert find_comparison(study.storage, "a").arms == found.arms
+    study.close()
+
+
+def test_controls_of_a_task_are_averaged_and_decay(tmp_path):
+    space = et.Space(lr=et.Float(0.01, 0.3, log=True))
+    task = blob_task()
+    pbt = et.PopulationBasedTraining(space, population_size=3)
+    study = et.Study(pbt, "min loss", seed=1).run(task, epochs=2)
+    found = study.compare_with_random(task, runs=2, controls=["averaged", "cosine"])
+    arms = list(found.arms)
+    assert arms[2:] == ["random search, averaged", "random search, cosine"]
+    assert len({found.arms[arm] for arm in arms[1:]}) == 3
+    assert task.control("averaged", 2).averaging == "ema"
+    with pytest.raises(StudyError, match="the same as without it"):
+        blob_task(averaging="ema").control("averaged", 2)
+    with pytest.raises(StudyError, match='"averaged" and "cosine", got \'linear\''):
+        study.compare_with_random(task, controls=["linear"])
 
 
 def test_replay_trains_the_schedule_a_constant_and_a_baseline():
