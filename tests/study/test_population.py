@@ -515,7 +515,8 @@ def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
 
 def test_a_comparison_may_have_further_arms_that_its_report_finds(tmp_path):
     def drifting(trial):
-        return train_member(trial) + 1
+        metrics = train_member(trial)
+        return metrics | {"loss": metrics["loss"] + 1}
 
     study = et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db", name="a")
     study.run(train_member, epochs=4)
