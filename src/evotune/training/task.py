@@ -24,6 +24,7 @@ from evotune.protocols import TaskTraits
 from evotune.reading import ReadParams
 from evotune.running import RunningTrial, check_purpose
 from evotune.schedules.schedule import Schedule
+from evotune.seeding import seed_torch
 from evotune.training.averaging import (
     HALF_LIFE,
     Average,
@@ -254,7 +255,7 @@ class SupervisedTask:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             for name in self.data():
                 self.source(name, device, trial.params)
-            torch.manual_seed(trial.seed)
+            seed_torch(trial.seed)
             return self._run(trial, device)
 
     def data(self) -> dict[str, Data]:
@@ -276,7 +277,7 @@ class SupervisedTask:
             TaskError: They hold no numbers, or are not what the template's networks read.
         """
         if name not in self._sources or not self._sources[name].serves(params):
-            torch.manual_seed(FIXED_SEED)
+            seed_torch(FIXED_SEED)
             source, reads = load(name, getattr(self, name), device, params)
             check = (
                 None if inspect.isclass(self.model) else getattr(self.model, "check_inputs", None)
@@ -352,7 +353,7 @@ class SupervisedTask:
             if data not in _PARTS:
                 raise TaskError(f'data= is "train" or "train+validation", got {data!r}')
             examples = joined([self.source(name, device, params) for name in data.split("+")])
-            torch.manual_seed(seed)
+            seed_torch(seed)
             setup = self.set_up(trial, device, data=examples)
             for epoch in trial.epochs(default=setup.epochs):
                 train_epoch(setup, epoch)
@@ -572,7 +573,7 @@ class SupervisedTask:
             test = self._measure("test", setup)
             scores |= {f"test_{name}": value for name, value in test.items()}
         if self.robustness is not None:
-            torch.manual_seed(FIXED_SEED)
+            seed_torch(FIXED_SEED)
             change = self.robustness if callable(self.robustness) else noise(self.robustness)
             scores["robustness"] = next(iter(self._measure("validation", setup, change).values()))
         return scores
