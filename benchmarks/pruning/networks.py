@@ -70,6 +70,7 @@ class Scale:
 SCALES = {
     "tiny": Scale(4_000, 2_000, 8, 3, 8, METHODS),
     "small": Scale(10_000, 2_000, 8, 8, 8, METHODS),
+    "short": Scale(10_000, 2_000, 8, 2, 8, METHODS),
     "full": Scale(10_000, 10_000, 30, 10, 16, METHODS + MORE_METHODS),
 }
 
@@ -239,12 +240,17 @@ def hours(_: int, scale: Scale) -> Parts:
     return found[0], found[1], found[2], found[3]
 
 
-def source(seed: int, scale: Scale) -> Parts:
-    """Return pieces of Python's own modules: most of them train, others are the test."""
+def source(seed: int, scale: Scale, tested: int = 0) -> Parts:
+    """Return pieces of Python's own modules: three fifths of the files train, one is the test.
+
+    Another fifth is for choices of settings: it is tested where ``tested`` is 1.
+    """
     files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     texts = ["", ""]
     for k, file in enumerate(files):
-        texts[k % 5 == 0] += file.read_text("utf-8", "replace").encode("ascii", "replace").decode()
+        if k % 5 > 1 or k % 5 == tested:
+            text = file.read_text("utf-8", "replace").encode("ascii", "replace").decode()
+            texts[k % 5 == tested] += text
     chance = torch.Generator().manual_seed(seed)
     found: list[Tensor] = []
     for text, count in zip(texts, (scale.examples // 2, scale.tested // 2), strict=True):
