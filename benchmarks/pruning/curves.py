@@ -93,8 +93,13 @@ def drawn(cases: dict[str, list[dict[str, Any]]]) -> go.Figure:
                 shown.add(method)
                 figure.add_trace(trace, k, column)
         figure.update_yaxes(title_text=CASES[name].metric, row=k, col=1)
+    left = sorted({100 * (1 - row["asked"]) for own in cases.values() for row in own})
     figure.update_xaxes(
-        type="log", autorange="reversed", title_text="weights left, %", tickformat="~r"
+        type="log",
+        autorange="reversed",
+        title_text="weights left, %",
+        tickvals=left,
+        ticktext=[f"{share:.3g}" for share in left],
     )
     return finish(figure, height=80 + 320 * len(cases))
 

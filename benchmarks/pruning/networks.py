@@ -140,16 +140,16 @@ class Language(nn.Module):
         super().__init__()
         width = 8 * scale.width
         self.embedding, self.places = nn.Embedding(128, width), nn.Embedding(LENGTH, width)
+        later = torch.triu(torch.ones(LENGTH, LENGTH, dtype=torch.bool), 1)
+        self.register_buffer("later", later, persistent=False)
         layer = nn.TransformerEncoderLayer(width, 4, 4 * width, 0.0, batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, 2)
         self.head = nn.Linear(width, 128)
 
     def forward(self, characters: Tensor) -> Tensor:
-        """Return logits ``(examples, 128, length)``."""
-        steps = characters.shape[1]
-        x = self.embedding(characters) + self.places(torch.arange(steps))
-        later = torch.triu(torch.ones(steps, steps, dtype=torch.bool), 1)
-        found: Tensor = self.head(self.encoder(x, later)).transpose(1, 2)
+        """Return logits ``(examples, 128, 64)`` from as many characters."""
+        x = self.embedding(characters) + self.places.weight
+        found: Tensor = self.head(self.encoder(x, self.later)).transpose(1, 2)
         return found
 
 
