@@ -167,7 +167,7 @@ def run(options: argparse.Namespace, path: Path) -> None:
     """Measure what is not measured yet."""
     done = {(row["way"], row["seed"], row["asked"]) for row in rows(path)}
     for seed in range(options.first, options.first + options.seeds):
-        for name in (*WAYS, *TOGETHER):
+        for name in options.ways:
             wanted = [s for s in options.sparsity if (name, seed, s) not in done]
             if not wanted:
                 continue
@@ -228,6 +228,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=10, help="the first seed")
     parser.add_argument("--sparsity", type=float, nargs="+", default=[0.98, 0.995])
+    names = [*WAYS, *TOGETHER]
+    parser.add_argument("--ways", nargs="+", choices=names, default=names)
     parser.add_argument("--runs", type=Path, default=Path(__file__).parents[1] / "runs")
     parser.add_argument("--table", action="store_true", help="measure nothing")
     options = parser.parse_args()
