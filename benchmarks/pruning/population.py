@@ -17,6 +17,7 @@ from the first, and gives the network that validation likes best among those at 
   rate, and sparsity follows `Schedule.cubic` for 30 epochs;
 - "PBT, gene": genes are learning rate and sparsity, which must be what is wanted or more
   (`Constraint`); the rise within a trial is that of a number;
+- "PBT, gene below": the same, the gene being what is wanted at most, where creep then stops;
 - "PBT, two objectives": the same genes, F1 and sparsity to be as large as can be: one population
   for all sparsities, of each of which the best trial with as much or more is taken.
 
@@ -115,9 +116,9 @@ def rate() -> et.Space:
     return et.Space(lr=et.Fixed(RATE))
 
 
-def genes() -> et.Space:
+def genes(most: float = MOST) -> et.Space:
     """Return the genes of those that choose their own sparsity."""
-    return et.Space(lr=RATES, sparsity=et.Float(LEAST, MOST))
+    return et.Space(lr=RATES, sparsity=et.Float(LEAST, most))
 
 
 #: What is run for a sparsity.
@@ -133,6 +134,7 @@ WAYS: dict[str, Callable[[int, float], et.Study]] = {
         et.Schedule.cubic("sparsity", s, epochs=3 * EPOCHS // 4),
     ),
     "PBT, gene": lambda seed, s: population(seed, s, genes()),
+    "PBT, gene below": lambda seed, s: population(seed, s, genes(s)),
 }
 #: What is run once for all sparsities.
 TOGETHER: dict[str, Callable[[int], et.Study]] = {
