@@ -176,6 +176,19 @@ threading.Thread(target=study.run, args=(train,), kwargs=run).start()
 study.watch(every=0.1)
 print(study.counts)
 """
+INTERRUPTED = """
+import _thread
+
+study = et.Study(et.RandomSearch(space), "max a", seed=1)
+run = dict(trials=10_000, progress=False)
+runner = threading.Thread(target=study.run, args=(train,), kwargs=run)
+runner.start()
+threading.Timer(0.5, _thread.interrupt_main).start()
+study.watch(every=0.1)
+print("goes on:", runner.is_alive())
+study.stop()
+runner.join()
+"""
 PROCESS = f"""
 code = '''{BEGIN}
 with et.Study(et.RandomSearch(space), "max a", storage="runs.db", seed=1) as study:
@@ -194,13 +207,15 @@ print(other.wait(), et.open("runs.db").counts)
 
 
 def test_a_notebook_follows_a_thread_and_another_process(tmp_path, monkeypatch):
-    _, thread, process = executed([BEGIN, THREAD, PROCESS], tmp_path, monkeypatch)
+    cells = [BEGIN, THREAD, PROCESS, INTERRUPTED]
+    _, thread, process, interrupted = executed(cells, tmp_path, monkeypatch)
     for outputs, trials in ((thread, 30), (process, 40)):
         [chart] = [output for output in outputs if PLOTLY in output.get("data", {})]
         title = chart["data"][PLOTLY]["layout"]["title"]["text"]
         assert f"{trials} done" in title
         assert "<b>" not in title
         assert f"'done': {trials}" in printed(outputs)
+    assert "goes on: True" in printed(interrupted)
 
 
 def test_the_notebook_of_the_examples(tmp_path, monkeypatch):

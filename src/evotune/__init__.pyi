@@ -21,9 +21,9 @@ from evotune.algorithms.grid import Grid as Grid
 from evotune.algorithms.halving import Hyperband as Hyperband
 from evotune.algorithms.halving import SuccessiveHalving as SuccessiveHalving
 from evotune.algorithms.hybrid import Hybrid as Hybrid
+from evotune.algorithms.intervals import GrowingInterval as GrowingInterval
 from evotune.algorithms.islands import Islands as Islands
 from evotune.algorithms.phases import Phases as Phases
-from evotune.algorithms.population_based import GrowingInterval as GrowingInterval
 from evotune.algorithms.population_based import PopulationBasedTraining as PopulationBasedTraining
 from evotune.algorithms.prescreened import Prescreened as Prescreened
 from evotune.algorithms.racing import Racing as Racing

@@ -174,7 +174,9 @@ class Proposal:
         note: Private data of the algorithm: JSON, stored and handed back unchanged.
         inherit: How weights are inherited where they are not simply copied: ``shrink`` and
             ``perturb`` (two numbers) make them shrink·donor's + perturb·fresh; ``networks`` (a list
-            with one donor's number, or None for fresh weights, for each network of an ensemble).
+            with one donor's number, or None for fresh weights, for each network of an ensemble);
+            ``kin`` (a list, for each network, or for the only one) names second donors, or None:
+            all numbers are the means of both donors'.
         clock: Epochs that count as trained before this trial when a run is limited by epochs; by
             default those of the donor's weights.
         seed: Seed of the trial, in [0, 2**31); by default it follows from the study's seed and the
@@ -357,8 +359,8 @@ class Trial:
     @property
     def donors(self) -> tuple[int, ...]:
         """Numbers of all trials whose weights it starts from."""
-        networks = self.inherit.get("networks", ())
-        return tuple(dict.fromkeys(n for n in (self.weights_from, *networks) if n is not None))
+        named = (*self.inherit.get("networks", ()), *self.inherit.get("kin", ()))
+        return tuple(dict.fromkeys(n for n in (self.weights_from, *named) if n is not None))
 
     @property
     def is_done(self) -> bool:

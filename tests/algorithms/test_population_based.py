@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evotune.algorithms.population_based import GrowingInterval, Population, PopulationBasedTraining
+from evotune.algorithms.breeding import Population
+from evotune.algorithms.intervals import GrowingInterval
+from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.errors import AlgorithmError, GenomeError
 from evotune.evolution.exploitation import Binary, Everyone, Quantile
 from evotune.evolution.selection import RelativeExponential, Truncation

@@ -1,6 +1,7 @@
 """Population-based training in all its modes against the contract of every algorithm."""
 
-from evotune.algorithms.population_based import GrowingInterval, PopulationBasedTraining
+from evotune.algorithms.intervals import GrowingInterval
+from evotune.algorithms.population_based import PopulationBasedTraining
 from evotune.evolution.selection import StochasticUniversal
 from evotune.protocols import Algorithm
 from evotune.space import Space
@@ -63,6 +64,20 @@ class TestEnsembles(AlgorithmContract):
         return PopulationBasedTraining(
             space, population_size=12, networks=3, shrink_perturb=(0.5, 0.1)
         )
+
+
+class TestKin(AlgorithmContract):
+    distinct = False
+
+    def make(self, space: Space) -> Algorithm:
+        return PopulationBasedTraining(space, population_size=12, weights="kin")
+
+
+class TestKinEnsembles(AlgorithmContract):
+    distinct = False
+
+    def make(self, space: Space) -> Algorithm:
+        return PopulationBasedTraining(space, population_size=12, networks=2, weights="kin")
 
 
 class TestGrowingInterval(AlgorithmContract):

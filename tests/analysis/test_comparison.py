@@ -58,7 +58,7 @@ def test_the_verdict_says_which_is_higher(direction, gain):
 
 
 def test_arms_that_do_not_exist_and_single_runs_are_refused():
-    with pytest.raises(StudyError, match=r"'third'.*ours, theirs"):
+    with pytest.raises(StudyError, match=r"'third' to compare ours with; there are theirs"):
         comparison((1.0, 2.0), (1.0, 2.0)).against("third")
     with pytest.raises(StudyError, match="two or more"):
         comparison((1.0,), (1.0,)).against("theirs")
@@ -112,3 +112,18 @@ def test_the_verdict_explains_an_interval_that_says_otherwise():
     said = comparison(a, b, are_paired=False).verdict("theirs")
     assert "cannot be told apart" in said
     assert "The ranks differ, but in the other direction than the means" in said
+
+
+def test_several_verdicts_are_corrected_as_more_of_them_err():
+    ours = tuple(0.9 + k / 1000 for k in range(4))
+    arms = {"ours": ours, "near": (0.88, 0.89, 0.885, 0.899), "far": (0.1, 0.2, 0.3, 0.4)}
+    one = Comparison("accuracy", "max", {"ours": ours, "far": arms["far"]}, False, {})
+    both = Comparison("accuracy", "max", arms, False, {})
+    assert one.against("far").p == pytest.approx(2 / 70)
+    assert both.against("far").p == pytest.approx(4 / 70)
+    assert both.against("far").mean == one.against("far").mean
+    said = both.verdict("far")
+    assert "4 independent runs, corrected for 2 comparisons" in said
+    assert "4 runs cannot prove a difference" in said
+    assert "that takes 5 of each" in said
+    assert "corrected" not in one.verdict("far")

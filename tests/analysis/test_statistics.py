@@ -96,7 +96,7 @@ def test_so_many_runs_are_needed(pairs):
 
 
 def test_so_many_independent_runs_are_needed():
-    runs = independent_runs_needed()
+    runs = independent_runs_needed(1)
     smallest = [rank_sum(np.arange(n), n + np.arange(n)) for n in (runs - 1, runs)]
     assert smallest[1] < 0.05 <= smallest[0]
     assert least_rank_sum(runs, runs) == pytest.approx(smallest[1])

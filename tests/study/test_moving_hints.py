@@ -23,6 +23,20 @@ def test_a_method_of_optunas_trial_says_what_to_write(habit, says):
         et.tune(habit, SPACE, "min loss", trials=3, max_failures=0.0)
 
 
+def test_a_trial_that_optuna_would_prune_says_how_trials_are_ended():
+    optuna = pytest.importorskip("optuna")
+
+    def train(trial):
+        if trial.number:
+            raise optuna.TrialPruned("too bad")
+        return {"loss": 0.0}
+
+    study = et.tune(train, SPACE, "min loss", trials=2, max_failures=1)
+    message = study.trials[1].failure.message
+    assert "too bad (Optuna's way to end a trial, which counts as a failure here" in message
+    assert "stopping=et.MedianStopping()" in message
+
+
 @pytest.mark.parametrize(
     ("option", "says"),
     [

@@ -286,6 +286,15 @@ def test_auto_is_a_device_that_is_there():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_the_device_is_that_of_the_worker_unless_it_is_given(monkeypatch):
+    monkeypatch.setenv("EVOTUNE_DEVICE", "cuda:0")
+    assert start().device == "cuda:0"
+    with pytest.raises(TaskError, match='device="cuda:0", but torch finds no CUDA'):
+        blob_task()(start())
+    assert blob_task(device="cpu")(start())["loss"] > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_a_missing_device_ends_the_run():
     with pytest.raises(TaskError, match='write device="auto"'):
         blob_task(device="cuda")(start())

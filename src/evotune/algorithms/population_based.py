@@ -2,303 +2,31 @@
 
 References: Vose et al. (2019), three parents, two for genes and one for weights; Jaderberg et al.
 (2017), the classic with one parent; Chebykin et al. (2025), intervals that grow; Ash and Adams
-(2020), shrink and perturb.
+(2020), shrink and perturb; Jolicoeur-Martineau et al., "PopulAtion Parameter Averaging (PAPA)"
+(2024), that weights of one origin can be averaged.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
+from evotune.algorithms.breeding import Birth, Breeding, Population
 from evotune.algorithms.generations import Generations
+from evotune.algorithms.intervals import GrowingInterval, interval_of
 from evotune.algorithms.variation import Variation
 from evotune.checks import check_operator, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.exploitation import Exploitation, exploitation_named
 from evotune.evolution.selection import RelativeExponential, Selection, Truncation
-from evotune.evolution.survival import best_first, scalar_values
+from evotune.evolution.survival import best_first
 from evotune.protocols import Traits
 from evotune.space import Space, needed_space
 from evotune.space.crossover import Crossover, Uniform
 from evotune.space.designs import Design, design_named
 from evotune.space.mutation import Creep, Mutation, Perturb
 from evotune.trial import Origin, Proposal, Trial
-
-
-class Interval(Protocol):
-    """Epochs of the running generation."""
-
-    @property
-    def epochs(self) -> int: ...
-
-    def after(self, generation: int, population: Sequence[Trial]) -> None:
-        """Record the population that a generation has left, best first."""
-
-    def restarts(self, generation: int) -> bool:
-        """Return whether the children of a generation get new genes."""
-
-
-@dataclass(frozen=True, slots=True)
-class FixedInterval:
-    """The same number of epochs each time.
-
-    Args:
-        epochs: From 1 up.
-    """
-
-    epochs: int = 1
-
-    def __post_init__(self) -> None:
-        check_whole("PopulationBasedTraining", "interval", self.epochs, 1)
-
-    def __str__(self) -> str:
-        return str(self.epochs)
-
-    def after(self, generation: int, population: Sequence[Trial]) -> None: ...
-
-    def restarts(self, generation: int) -> bool:
-        return False
-
-
-@dataclass(slots=True)
-class GrowingInterval:
-    """An interval that grows when the population stagnates.
-
-    A short interval is greedy: it prefers what helps at once. A population that stagnates is given
-    more time (IPBT: Chebykin, Alderliesten and Bosman, 2025, whose restarts draw new genes from a
-    Bayesian model; here they are drawn at random).
-
-    Args:
-        initial: Epochs at the beginning.
-        factor: By how much the interval grows.
-        patience: Generations without improvement after which it grows.
-        at_most: Largest interval, in epochs; None is no limit.
-        restart: After it has grown, the children of one generation get new genes.
-    """
-
-    initial: int = 1
-    factor: int = 2
-    patience: int = 3
-    at_most: int | None = None
-    restart: bool = False
-    epochs: int = field(init=False)
-    _best: tuple[float, tuple[float, ...]] | None = field(default=None, init=False, repr=False)
-    _idle: int = field(default=0, init=False, repr=False)
-    _restarting: int | None = field(default=None, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        for name in ("initial", "patience"):
-            check_whole("GrowingInterval", name, getattr(self, name), 1)
-        check_whole("GrowingInterval", "factor", self.factor, 2)
-        if self.at_most is not None:
-            check_whole("GrowingInterval", "at_most", self.at_most, self.initial)
-        self.epochs = self.initial
-
-    def fresh(self) -> "GrowingInterval":
-        """Return a new interval with the same settings and no history."""
-        return GrowingInterval(self.initial, self.factor, self.patience, self.at_most, self.restart)
-
-    def after(self, generation: int, population: Sequence[Trial]) -> None:
-        """Grow when ``patience`` generations have brought nothing better."""
-        if not population:
-            return
-        best = (population[0].violation, population[0].values or ())
-        if self._best is None or best < self._best:
-            self._best, self._idle = best, 0
-            return
-        self._idle += 1
-        if self._idle >= self.patience:
-            longer = self.epochs * self.factor
-            self.epochs = longer if self.at_most is None else min(longer, self.at_most)
-            self._idle = 0
-            self._restarting = generation + 1
-
-    def restarts(self, generation: int) -> bool:
-        """See `Interval.restarts`."""
-        return self.restart and generation == self._restarting
-
-
-def interval_of(given: Any) -> Interval:
-    """Return the interval that a user means: epochs, ``"auto"``, or a `GrowingInterval`.
-
-    Raises:
-        AlgorithmError: It is none of these.
-    """
-    if isinstance(given, GrowingInterval):
-        return given.fresh()
-    if isinstance(given, str):
-        if given == "auto":
-            return GrowingInterval()
-        raise AlgorithmError(
-            'PopulationBasedTraining: interval is a number of epochs, "auto" or '
-            f"GrowingInterval(...), got {given!r}"
-        )
-    return FixedInterval(given)
-
-
-@dataclass(frozen=True, slots=True)
-class Birth:
-    """How the next trial of a member comes about.
-
-    Attributes:
-        member: Its place in the population.
-        a: First parent of its genes.
-        b: Second parent of its genes.
-        donors: Where its weights come from: one trial, or one for each network of an ensemble.
-        replaces: True when a child replaces the member's last trial, False when that goes on.
-    """
-
-    member: int
-    a: Trial
-    b: Trial
-    donors: tuple[Trial, ...]
-    replaces: bool
-
-
-@dataclass(slots=True)
-class Population:
-    """The members' latest trials that have weights.
-
-    Attributes:
-        members: By the member's place.
-        ranked: The same, best first.
-        weights_only: Numbers of migrants that bring weights, but no genes.
-    """
-
-    members: dict[int, Trial] = field(default_factory=dict)
-    ranked: list[Trial] = field(default_factory=list)
-    weights_only: set[int] = field(default_factory=set)
-
-    @property
-    def fertile(self) -> list[Trial]:
-        """Those that may be parents of genes, best first; all when no native is left."""
-        return [t for t in self.ranked if t.number not in self.weights_only] or self.ranked
-
-    def genes_of(self, trial: Trial) -> Trial:
-        """Return whose genes a trial goes on with: itself, or the best native for a migrant."""
-        return self.fertile[0] if trial.number in self.weights_only else trial
-
-    def renew(self, survivors: list[Trial], size: int) -> None:
-        """Become the survivors, each in a place of its own: the one that it had, if it is free."""
-        self.ranked = survivors
-        self.members, homeless = {}, []
-        for trial in survivors:
-            member = trial.note.get("member", size)
-            if member < size and member not in self.members:
-                self.members[member] = trial
-            else:
-                homeless.append(trial)
-        free = (k for k in range(size) if k not in self.members)
-        self.members.update(zip(free, homeless, strict=False))
-
-    def settle(self, member: int, trial: Trial | None) -> None:
-        """Put a trial in a member's place; None leaves the place empty."""
-        if trial is None:
-            self.members.pop(member, None)
-        else:
-            self.members[member] = trial
-        self.ranked = best_first(list(self.members.values()))
-
-    def oust(self, immigrant: Trial) -> None:
-        """Let an immigrant take the place of the worst member, if it is better."""
-        if not self.ranked:
-            self.settle(0, immigrant)
-            return
-        worst = best_first([*self.ranked, immigrant])[-1]
-        for member, trial in list(self.members.items()):
-            if trial is worst:
-                self.settle(member, immigrant)
-
-
-@dataclass(frozen=True, slots=True)
-class Breeding:
-    """The rules by which births are drawn; see `PopulationBasedTraining` for each.
-
-    Attributes:
-        parents: 3, 2 or 1.
-        selection: Who becomes a parent.
-        exploit: Who is replaced.
-        elitism: How many of the best are never replaced.
-        both_children: Every two births share their parents, in swapped roles.
-        networks: Networks of a member.
-    """
-
-    parents: int
-    selection: Selection
-    exploit: Exploitation
-    elitism: int
-    both_children: bool
-    networks: int
-
-    def births(
-        self,
-        population: Population,
-        members: Sequence[int],
-        rng: np.random.Generator,
-        age: int,
-    ) -> list[Birth]:
-        """Draw the next births of these members.
-
-        All at once, because a selection such as universal sampling needs the whole plan.
-
-        Args:
-            population: Those who may be parents.
-            members: Whose next trial is drawn.
-            rng: Random stream of the draw.
-            age: Number of the generation.
-        """
-        genes, weights = (
-            self._pairs(pool, len(members), rng, age)
-            for pool in (population.fertile, population.ranked)
-        )
-        births = [
-            self._birth(population, member, genes[k], weights[k], rng)
-            for k, member in enumerate(members)
-        ]
-        if self.both_children:
-            births = [
-                replace(birth, a=births[k - 1].b, b=births[k - 1].a) if k % 2 else birth
-                for k, birth in enumerate(births)
-            ]
-        return births
-
-    def _pairs(
-        self, pool: list[Trial], count: int, rng: np.random.Generator, age: int
-    ) -> list[tuple[Trial, Trial]]:
-        places = self.selection(scalar_values(pool), 2 * count, rng, age).tolist()
-        return [(pool[places[2 * k]], pool[places[2 * k + 1]]) for k in range(count)]
-
-    def _birth(
-        self,
-        population: Population,
-        member: int,
-        genes: tuple[Trial, Trial],
-        weights: tuple[Trial, Trial],
-        rng: np.random.Generator,
-    ) -> Birth:
-        own = population.members.get(member)
-        if own is not None and not self._gives_way(population, own, rng):
-            same = population.genes_of(own)
-            return Birth(member, same, same, (own,) * self.networks, replaces=False)
-        (a, b), (donor, second) = genes, weights
-        if self.parents < 3 and donor.number not in population.weights_only:
-            a = donor
-        elif self.parents == 1 and own is not None:
-            a = population.genes_of(own)  # a migrant's weights only
-        if self.parents == 1:
-            b = a
-        donors: tuple[Trial, ...] = (donor,)
-        if self.networks > 1:
-            first = rng.random(self.networks) < 0.5
-            donors = tuple(donor if yes else second for yes in first.tolist())
-        return Birth(member, a, b, donors, replaces=True)
-
-    def _gives_way(self, population: Population, own: Trial, rng: np.random.Generator) -> bool:
-        ranked = population.ranked
-        rank = next(k for k, trial in enumerate(ranked) if trial.number == own.number)
-        return self.exploit(rank, len(ranked), rng) and rank >= self.elitism
-
 
 #: How many of the best keep their weights to the end of a generation, for children whose donor's
 #: cannot be read.
@@ -344,6 +72,11 @@ class PopulationBasedTraining:
         networks: Networks in each member's ensemble, whose predictions are averaged; a child takes
             some from each of two donors (ploidy: Vose et al., 2019, section 6.3). The task must
             build them: ``trial.networks``.
+        weights: ``"inherit"``: a child has its donor's weights. ``"kin"``: a second donor is drawn
+            as the first was, and where the lines of their weights had a common ancestor, the child
+            has the mean of both: of the weights, of the optimizer's state, and of whatever else is
+            kept. Weights of strangers lie in different valleys and are not averaged.
+        kinship: How many selections back that ancestor may be; for ``weights="kin"``.
         start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
         seeds: Genomes, or params, that the first generation begins with.
 
@@ -368,6 +101,8 @@ class PopulationBasedTraining:
         both_children: bool = False,
         shrink_perturb: tuple[float, float] | None = None,
         networks: int = 1,
+        weights: Literal["inherit", "kin"] = "inherit",
+        kinship: int = 3,
         start: str | Design = "latin_hypercube",
         seeds: Sequence[Mapping[str, Any]] = (),
     ) -> None:
@@ -383,7 +118,9 @@ class PopulationBasedTraining:
             elitism,
             both_children,
             networks,
+            crosses=weights == "kin",
         )
+        self.weights, self.kinship = weights, kinship
         self.variation = Variation(
             crossover,
             crossover_rate=0.0 if classic else 1.0,
@@ -412,6 +149,12 @@ class PopulationBasedTraining:
         self.variation.warn_without_chains(name, self.space)
         check_whole(name, "population_size", self.population_size, 2)
         check_whole(name, "networks", how.networks, 1)
+        check_whole(name, "kinship", self.kinship, 1)
+        if self.weights not in ("inherit", "kin"):
+            raise AlgorithmError(
+                f'{name}: weights is "inherit" (those of one donor) or "kin" (the mean of two '
+                f"whose lines had a common ancestor), got {self.weights!r}"
+            )
         check_whole(name, "elitism", how.elitism, 0)
         if how.parents not in (1, 2, 3):
             raise AlgorithmError(
@@ -441,7 +184,7 @@ class PopulationBasedTraining:
             f"crossover={self.variation.crossover}, mutation={self.variation.mutation}, "
             f"exploit={how.exploit}, elitism={how.elitism}, asynchronous={self.asynchronous}, "
             f"both_children={how.both_children}, shrink_perturb={self.shrink_perturb}, "
-            f"networks={how.networks})"
+            f"networks={how.networks}, weights={self.weights!r}, kinship={self.kinship})"
         )
 
     @property
@@ -479,7 +222,8 @@ class PopulationBasedTraining:
             needed.update(trial.number for trial in ranked)
         elif ranked:
             births = self._plan(generation.seed)[generation.started :]
-            needed.update(donor.number for birth in births for donor in birth.donors)
+            named = (trial for birth in births for trial in (*birth.donors, *birth.kin))
+            needed.update(trial.number for trial in named if trial is not None)
             if births:
                 needed.update(trial.number for trial in ranked[:STAND_INS])
         return needed
@@ -567,6 +311,8 @@ class PopulationBasedTraining:
         donors = [self._readable(donor) for donor in birth.donors]
         numbers = [donor.number for donor in donors]
         inherit: dict[str, Any] = {"networks": numbers} if len(numbers) > 1 else {}
+        if kin := self._kin(birth, numbers):
+            inherit["kin"] = kin
         if birth.replaces and self.shrink_perturb is not None:
             inherit["shrink"], inherit["perturb"] = self.shrink_perturb
         return Proposal(
@@ -579,6 +325,14 @@ class PopulationBasedTraining:
             origin=origin,
             note={"generation": origin.generation, "seed": seed, "member": birth.member},
         )
+
+    def _kin(self, birth: Birth, donors: Sequence[int]) -> list[int | None]:
+        """Return the second donors whose weights can be read; an empty list where there is none."""
+        found = [
+            None if other is None or other.number in {*self._lost, number} else other.number
+            for number, other in zip(donors, birth.kin, strict=False)
+        ]
+        return found if any(number is not None for number in found) else []
 
     def _genes(
         self, birth: Birth, seed: int, rng: np.random.Generator
@@ -621,6 +375,7 @@ class PopulationBasedTraining:
             return
         if trial.failure is not None and trial.failure.donor is not None:
             self._lost.add(trial.failure.donor)
+        self._population.trace(trial, self.kinship)
         if trial.has_ended:
             self._busy.pop(member, None)
             self._clock[member] = self._clock.get(member, 0.0) + (trial.budget or 0.0)

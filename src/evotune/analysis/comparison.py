@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from evotune import finite
 from evotune.analysis.statistics import (
     LEVEL,
     Difference,
+    holm,
     independent_runs_needed,
     least_rank_sum,
     mean_of,
@@ -47,22 +48,34 @@ class Comparison:
     def against(self, other: str) -> Difference:
         """Return by how much the first arm is better than another; positive is better.
 
+        If the first arm is compared with several others, p is corrected by Holm's method (1979),
+        see `evotune.analysis.statistics`.
+
         Raises:
-            StudyError: There is no such arm, or it has too few runs.
+            StudyError: There is no such arm, or an arm has too few runs.
         """
-        if other not in self.arms:
-            raise StudyError(f"there is no arm {other!r}; there are {', '.join(self.arms)}")
-        first = next(iter(self.arms.values()))
+        first, *others = self.arms
+        if other not in others:
+            raise StudyError(
+                f"there is no arm {other!r} to compare {first} with; there are {', '.join(others)}"
+            )
+        tests = [self._difference(first, arm) for arm in others]
+        p = holm([test.p for test in tests])
+        place = others.index(other)
+        return replace(tests[place], p=float(p[place]))
+
+    def _difference(self, first: str, other: str) -> Difference:
         sign = 1.0 if self.direction == "max" else -1.0
-        a, b = ([sign * value for value in values] for values in (first, self.arms[other]))
+        a, b = ([sign * value for value in self.arms[arm]] for arm in (first, other))
         return (paired if self.are_paired else unpaired)(a, b)
 
     def verdict(self, other: str) -> str:
         """Say whether the first arm is better than another, by which test, and by how much.
 
         A rank test decides: Wilcoxon's signed-rank test where runs are paired by seed, else Mann
-        and Whitney's. The interval is of the mean (Student's of paired runs, else Welch's). The
-        text says so where the two disagree, and where so few runs cannot prove any difference.
+        and Whitney's, with p as in `against`. The interval is of the mean (Student's of paired
+        runs, else Welch's). The text says so where the two disagree, and where so few runs cannot
+        prove any difference.
         """
         first, test = next(iter(self.arms)), self.against(other)
         runs = len(self.arms[first]), len(self.arms[other])
@@ -74,6 +87,9 @@ class Comparison:
             decides, interval = "Mann-Whitney test", "Welch's"
             number = f"{runs[0]}" if runs[0] == runs[1] else f"{runs[0]} and {runs[1]}"
             of = f"{number} independent runs"
+        others = len(self.arms) - 1
+        if others > 1:
+            of += f", corrected for {others} comparisons"
         word = {1: f"is better than {other}", -1: f"is worse than {other}"}.get(test.sign)
         p = "p < 0.001" if test.p < 0.001 else f"p = {test.p:.3f}"
         head = f"{first} {word}" if word else f"{first} and {other} cannot be told apart"
@@ -82,8 +98,8 @@ class Comparison:
             f"{abs(test.mean):.4g} {'higher' if raised else 'lower'} on average (gain "
             f"{test.mean:+.4g}, {interval} 95 % interval {test.low:+.4g} to {test.high:+.4g})."
         ]
-        enough = runs_needed(1) if self.are_paired else independent_runs_needed()
-        if runs[0] < enough if self.are_paired else least_rank_sum(*runs) >= LEVEL:
+        enough = (runs_needed if self.are_paired else independent_runs_needed)(others)
+        if runs[0] < enough if self.are_paired else least_rank_sum(*runs) * others >= LEVEL:
             lines.append(
                 f"{number} runs cannot prove a difference at 5 % by this test, however large: "
                 f"that takes {enough} of each."

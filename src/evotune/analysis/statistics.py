@@ -196,12 +196,12 @@ def runs_needed(pairs: int) -> int:
     return math.floor(math.log2(2 * pairs / LEVEL)) + 1  # all gaps of one sign: p = 2 / 2^runs
 
 
-def independent_runs_needed() -> int:
-    """Return the fewest runs of each of two methods with which a rank-sum test can be significant.
+def independent_runs_needed(pairs: int) -> int:
+    """Return the fewest runs with which a rank-sum test of so many pairs can be significant.
 
     The exact test of Mann and Whitney (1947), see `least_rank_sum`.
     """
-    return next(runs for runs in range(2, DIVISIONS) if least_rank_sum(runs, runs) < LEVEL)
+    return next(runs for runs in range(2, DIVISIONS) if pairs * least_rank_sum(runs, runs) < LEVEL)
 
 
 def least_rank_sum(a: int, b: int) -> float:

@@ -12,6 +12,7 @@ from evotune.checkpoints.state import (
     is_alike,
     is_tensor,
     kept_structure,
+    mean_of,
     restore,
     snapshot,
 )
@@ -122,9 +123,18 @@ class TrialWeights:
         loaded = {number: self._load_one(number) for number in trial.donors}
         state, epochs = loaded[trial.donors[0]]
         networks = trial.inherit.get("networks", ())
+        kin = trial.inherit.get("kin", ())
+
+        def state_of(place: int, number: int) -> State:
+            other = kin[place] if place < len(kin) else None
+            own = loaded[number][0]
+            return own if other is None else _crossed(trial, own, loaded[other][0], other)
+
         if len(networks) > 1:
-            states = [None if number is None else loaded[number][0] for number in networks]
+            states = [None if n is None else state_of(k, n) for k, n in enumerate(networks)]
             state = combine_networks(states, state)
+        else:
+            state = state_of(0, trial.donors[0])
         return state, epochs
 
     def keep(self, objects: Mapping[str, Any], epochs: float) -> None:
@@ -155,6 +165,19 @@ class TrialWeights:
                 number,
             )
         return self._store.load(number, self._donors[number])
+
+
+def _crossed(trial: Trial, state: State, other: State, number: int) -> State:
+    """Return the mean of two donors' states; the first one's where they cannot be averaged."""
+    try:
+        return mean_of(state, other)
+    except CheckpointError as error:
+        log.info(
+            "trial %d: the weights of trials %d and %d cannot be averaged, so those of trial %d "
+            "are taken: %s",
+            *(trial.number, trial.donors[0], number, trial.donors[0], error),
+        )
+        return state
 
 
 def _take_over(

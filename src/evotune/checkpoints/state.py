@@ -43,6 +43,9 @@ _SHAPE_ADVICE = (
     "keep them Fixed, search them first with recipes.tune_then_schedule, or build the model by a "
     "template such as image_classifier, whose weights are inherited across shapes"
 )
+#: Under this name a task keeps the weights that training goes on with, where ``model`` is their
+#: average.
+RAW = "raw"
 #: Behind the name of an object: under which name its structure is kept; no keyword has a dot.
 _STRUCTURE = ".structure"
 
@@ -117,6 +120,48 @@ def is_alike(module: Any, part: Any) -> bool:
         getattr(value, "shape", None) == getattr(theirs[name], "shape", None)
         for name, value in own.items()
     )
+
+
+def mean_of(state: Mapping[str, Any], other: Mapping[str, Any], share: float = 0.5) -> State:
+    """Return a state whose floating-point tensors and arrays are the means of two states'.
+
+    Args:
+        state: The first.
+        other: The second.
+        share: Of the second one in the mean.
+
+    All else, such as numbers of steps and learning rates, is the first one's, and so is what only
+    the first one has.
+
+    Raises:
+        CheckpointError: A network has another structure, or a tensor another shape or type.
+    """
+    for name in state:
+        if name.endswith(_STRUCTURE) and state[name] != other.get(name):
+            raise CheckpointError(f"{name.removesuffix(_STRUCTURE)} has different structures")
+    return {name: _mean(part, other.get(name), share, name) for name, part in state.items()}
+
+
+def _mean(value: Any, other: Any, share: float, where: str) -> Any:
+    if other is None:
+        return value
+    if is_tensor(value) or isinstance(value, np.ndarray):
+        mine, theirs = (
+            (getattr(part, "shape", None), getattr(part, "dtype", None)) for part in (value, other)
+        )
+        if mine != theirs:
+            raise CheckpointError(f"{where} has shape and type {mine} here and {theirs} there")
+        if is_tensor(value):
+            has_mean = value.is_floating_point() or value.is_complex()
+            return value.lerp(other.to(value.device), share) if has_mean else value
+        return value + share * (other - value) if value.dtype.kind in "fc" else value
+    if isinstance(value, dict) and isinstance(other, Mapping):
+        parts = value.items()
+        return type(value)({k: _mean(v, other.get(k), share, _at(where, k)) for k, v in parts})
+    if isinstance(value, list | tuple) and type(value) is type(other) and len(value) == len(other):
+        pairs = enumerate(zip(value, other, strict=True))
+        return type(value)(_mean(a, b, share, _at(where, k)) for k, (a, b) in pairs)
+    return value
 
 
 def restore(

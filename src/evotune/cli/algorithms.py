@@ -24,7 +24,7 @@ OPERATORS = {
     "mutation_rate": ("evolution.rates", "next"),
     "refinement": ("space.refine", "refine"),
     "exploit": ("evolution.exploitation", "__call__"),
-    "interval": ("algorithms.population_based", "fresh"),
+    "interval": ("algorithms.intervals", "fresh"),
     "stopping": ("evolution.stopping", "fresh"),
 }
 #: Options for which the algorithm itself accepts names, such as "quantile" and "auto".

@@ -82,10 +82,15 @@ def print_rows(
     for column, *texts in zip(columns, *rows, strict=True):
         name = column.removeprefix(">")
         cells = _plain([name, *texts])
-        width = max(map(_width, cells))
         pad = str.ljust if name == column else str.rjust
-        # Some characters take two places, some none.
-        padded.append([pad(cell, width - _width(cell) + len(cell)) for cell in cells])
+        if "".join(cells).isascii():
+            width = max(map(len, cells))
+            padded.append([pad(cell, width) for cell in cells])
+        else:  # some characters take two places, some none
+            widths = list(map(cell_len, cells))
+            width = max(widths)
+            pairs = zip(cells, widths, strict=True)
+            padded.append([pad(cell, width - places + len(cell)) for cell, places in pairs])
     lines = ["  ".join(row).rstrip() for row in zip(*padded, strict=True)]
     rule = sum(len(cells[0]) for cells in padded) + 2 * len(padded) - 2
     lines.insert(1, "─" * rule)
@@ -99,11 +104,6 @@ def _plain(cells: Iterable[str | Text]) -> list[str]:
     if printable(whole) == whole and "\n" not in whole:  # nearly always, and far faster
         return texts
     return [printable(text).replace("\n", " ") for text in texts]
-
-
-def _width(text: str) -> int:
-    """Return how many places a text takes in a terminal."""
-    return len(text) if text.isascii() else cell_len(text)
 
 
 def score_names(objectives: Objectives) -> list[str]:

@@ -35,6 +35,11 @@ log = logging.getLogger("evotune")
 _replaced: set[str] = set()
 
 _PACKAGE = Path(__file__).parents[1]
+_PRUNED = (
+    "Optuna's way to end a trial, which counts as a failure here: call "
+    "trial.report(accuracy=value) as training goes on and give the study a rule, "
+    "stopping=et.MedianStopping(); or return what was reached"
+)
 _ADVICE = 'return a number or a dict of numbers such as {"accuracy": 0.93}'
 
 # Both look at those lines of a traceback that name an error, its causes included: they are not
@@ -254,7 +259,10 @@ def _failure_of(error: BaseException) -> Failure:
     if isinstance(error, CheckpointError):
         kind: FailureKind = "exception" if error.trial is None else "checkpoint"
         return Failure(kind, str(error), text, donor=error.trial)
-    return Failure("exception", describe_error(error), text)
+    said = describe_error(error)
+    if type(error).__name__ == "TrialPruned" and type(error).__module__.startswith("optuna"):
+        said += f" ({_PRUNED})"
+    return Failure("exception", said, text)
 
 
 def _reason(failed: Failed) -> str:

@@ -230,6 +230,7 @@ _INHERIT: dict[str, Check] = {
     "shrink": _is_float,
     "perturb": _is_float,
     "networks": _listed(_or_none(is_whole)),
+    "kin": _listed(_or_none(is_whole)),
 }
 _ORIGIN: dict[str, Check] = {
     "generation": _or_none(is_whole),

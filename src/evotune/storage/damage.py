@@ -192,7 +192,7 @@ def _references(trial: Trial) -> Iterator[tuple[str, int]]:
         yield "repeat_of", trial.repeat_of
     for parent in trial.parents:
         yield "parents", parent
-    for donor in trial.inherit.get("networks", ()):
+    for donor in (*trial.inherit.get("networks", ()), *trial.inherit.get("kin", ())):
         if donor is not None:
             yield "inherit", donor
     for other in (trial.origin.promotes, trial.origin.replaces):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evotune.checkpoints.handover import TrialWeights
-from evotune.checkpoints.state import State, kept_structure, names_in, restore
+from evotune.checkpoints.state import RAW, State, kept_structure, names_in, restore
 from evotune.checkpoints.store import Checkpoints
 from evotune.errors import CheckpointError, StudyError
 from evotune.protocols import Algorithm, StudyDefinition
@@ -189,7 +189,7 @@ class Keeper:
         Raises:
             CheckpointError: The weights were removed, are damaged, or do not fit the objects.
         """
-        restore(objects, self._state(trial), trial.number)
+        restore(objects, self.state(trial), trial.number)
 
     def rebuild(self, trial: Trial) -> Any:
         """Return a trial's network, built of the structure that was kept with its weights.
@@ -202,7 +202,7 @@ class Keeper:
                 how it is built.
             TaskError: A block of the network is not known here.
         """
-        state = self._state(trial)
+        state = self.state(trial)
         found = {n: s for n in names_in(state) if (s := kept_structure(state, n)) is not None}
         if not found:
             raise CheckpointError(
@@ -212,10 +212,17 @@ class Keeper:
             )
         from evotune.architectures.templates import trained  # imports torch
 
+        if RAW in found and len(found) == 2:
+            found.pop(RAW)
         networks = {name: trained(structure, state[name]) for name, structure in found.items()}
         return networks if len(networks) > 1 else next(iter(networks.values()))
 
-    def _state(self, trial: Trial) -> State:
+    def state(self, trial: Trial) -> State:
+        """Return what a trial has kept, shared with the store: not to be changed.
+
+        Raises:
+            CheckpointError: The weights were removed or are damaged.
+        """
         record = self._kept.get(trial.number, trial.checkpoint)
         if record is None or record.external:
             raise CheckpointError(f"the weights of trial {trial.number} are not kept by the study")

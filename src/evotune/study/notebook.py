@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -85,6 +86,12 @@ def watch(study: Any, every: float = 2.0) -> None:
         html_table((), (), notes=[f"study {study.name!r}: no trial is done yet"])
     )
     handle = ipython.display(waiting, display_id=True)
+    with suppress(KeyboardInterrupt):  # the way to end it early: nothing is lost
+        _follow(study, every, handle)
+
+
+def _follow(study: Any, every: float, handle: Any) -> None:
+    """Draw a study anew whenever it has changed, until nobody runs it."""
     idle, drawn = 0, None
     while True:
         began = time.monotonic()

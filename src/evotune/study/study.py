@@ -39,6 +39,7 @@ from evotune.study.notebook import study_html
 from evotune.study.notebook import watch as watch_study
 from evotune.study.progress import shown
 from evotune.study.run import Limits, Run, after_each, check_epochs, executor_for, finish_each
+from evotune.study.soup import Soup, greedy_soup
 from evotune.trial import Failed, Failure, Outcome, Trial, TrialList
 
 log = logging.getLogger("evotune")
@@ -131,6 +132,7 @@ class Study:
             )
         check_new(algorithm)
         self._fit = fit
+        self._evaluate: Any = None  # what was run last
         self._blank = copy.deepcopy(algorithm)  # for further runs with other seeds
         self.algorithm = algorithm
         self.objectives = parse_objectives(objectives, constraints)
@@ -378,6 +380,31 @@ class Study:
             return self._keeper.rebuild(trial)
         self._keeper.restore(trial, objects)
         return trial
+
+    def soup(self, *, model: Any = None, evaluate: Any = None) -> Soup:
+        """Average the weights of the last population's networks as long as that helps.
+
+        The greedy soup of Wortsman et al., "Model soups" (2022): beginning with the best, each
+        network of the last population joins the mean if the first objective, measured on the
+        validation data, gets no worse. Networks of one population have common ancestors, so that
+        the mean of their weights is often better than each. It costs one measurement a network, and
+        the validation data choose once more: judge it by other data.
+
+        Args:
+            model: A module to load the weights into; None where a template built the networks.
+            evaluate: A `SupervisedTask`, or a function of the model that returns metrics on
+                validation data; by default what was run last in this process.
+
+        Returns:
+            The soup: its members, what was measured, and the module as ``network``.
+
+        Raises:
+            NoResultError: No trial of the last population has kept its weights.
+            StudyError: Nothing says how to measure a network.
+            CheckpointError: Weights were removed, are damaged, or do not fit the model.
+        """
+        task = self._evaluate if evaluate is None else evaluate
+        return greedy_soup(self, self._keeper.state, self._keeper.rebuild, model, task)
 
     def schedule(self, number: int | None = None) -> Schedule:
         """Return the hyperparameters of each epoch through which a trial's weights were trained.
@@ -634,8 +661,9 @@ class Study:
                 whatever fails. Below 1 a run also ends after three trials without the metrics that
                 the objectives need, and never ends well where all trials of the study failed.
             callbacks: One or several, called as ``callback(study, trial)`` after each result; may
-                call `stop`. One that has a method ``finish(study)``, as those of `et.callbacks`
-                have, is told so when the run ends, however it ends.
+                call `stop`. A resumed study may call once more for the last results, so go by
+                ``trial.number`` where that matters. One that has a method ``finish(study)``, as
+                those of `et.callbacks` have, is told so when the run ends, however it ends.
             progress: Whether to show how far it is: a bar in notebooks and terminals, elsewhere one
                 line a trial on the standard error. By default only where someone looks: in a
                 notebook, or where the standard error is a terminal.
@@ -673,6 +701,7 @@ class Study:
         else:
             free = self.algorithm.traits.generational and stopping is None
             deterministic = free or executor.capacity == 1
+        self._evaluate = evaluate
         theirs = [callbacks] if callable(callbacks) else callbacks
         after_each(self, theirs)  # checks them
         with shown(self, trials, progress) as own:

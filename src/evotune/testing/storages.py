@@ -125,7 +125,7 @@ class StorageContract:
             repeat_of=0,
             results_seen=7,
             checkpoint=Checkpoint(12, 4096, "trial-1.safetensors", "a" * 64, deleted=True),
-            inherit={"shrink": 0.4, "perturb": 0.1, "networks": [0, None]},
+            inherit={"shrink": 0.4, "perturb": 0.1, "networks": [0, None], "kin": [None, 0]},
         )
         for field in fields(Trial):
             if field.name not in ("repeats", "spread", "weights", "bar"):

@@ -23,6 +23,13 @@ from evotune.protocols import TaskTraits
 from evotune.reading import ReadParams
 from evotune.running import RunningTrial, check_purpose
 from evotune.schedules.schedule import Schedule
+from evotune.training.averaging import (
+    HALF_LIFE,
+    Average,
+    Averaging,
+    check_averaging,
+    check_half_life,
+)
 from evotune.training.costs import measured_costs, names_of_costs
 from evotune.training.data import (
     Data,
@@ -38,6 +45,7 @@ from evotune.training.data import (
     part,
     reads_params,
     reseed,
+    steps_in,
 )
 from evotune.training.ensemble import Ensemble, loss_of_each
 from evotune.training.losses import Loss, find_loss
@@ -73,9 +81,9 @@ class SupervisedTask:
 
     Genes take effect by their names. Those named like an argument of the optimizer (``lr``,
     ``learning_rate``, ``momentum``, ``weight_decay``, ``beta1``, ...) are passed to it;
-    ``optimizer``, ``batch_size``, ``epochs`` and ``sparsity`` replace the task's arguments; all
-    others are for the factories, which receive the trial's params. An active gene that nothing has
-    read when training starts is an error.
+    ``optimizer``, ``batch_size``, ``epochs``, ``sparsity`` and ``half_life`` replace the task's
+    arguments; all others are for the factories, which receive the trial's params. An active gene
+    that nothing has read when training starts is an error.
 
     If trials inherit weights, a trial continues from its donor's model, optimizer and scheduler,
     with its own genes. A model of a template may have other layers than the donor's: the donor's
@@ -138,6 +146,14 @@ class SupervisedTask:
             each by itself. What is measured and kept is a plain network with zeros, and the metric
             ``sparsity`` is the exact share of zeros in these weights. Weights that are taken over
             are pruned further, or come back from zero. See `evotune.training.sparsity.Sparsifier`.
+        averaging: ``"ema"`` measures, keeps and returns a moving average of the weights over the
+            steps of training instead of the weights themselves, ``"swa"`` the mean over the second
+            half of each trial's steps; training goes on with the weights themselves, which are
+            handed on together with the average. Averages are better than the last weights, and what
+            evolves learning rates by them does not lower these too early. None measures the
+            weights. See `evotune.training.averaging.Average`.
+        half_life: Of ``"ema"``: epochs after which the share of weights in the average has halved,
+            by default 0.35 (a time constant of half an epoch). A gene ``half_life`` replaces it.
         keep: Which weights the study keeps for `Study.restore`, whatever the algorithm: those of
             its ``"best"`` trial, of all on the ``"front"``, or of ``"all"`` trials; None: only
             weights that other trials start from.
@@ -170,6 +186,8 @@ class SupervisedTask:
     costs: str | Sequence[str] = ()
     keep: Purpose | None = "best"
     sparsity: float | Schedule | None = None
+    averaging: Averaging | None = None
+    half_life: float | None = None
     _sources: dict[str, Loaded] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -198,6 +216,7 @@ class SupervisedTask:
         if self.sparsity is not None:
             object.__setattr__(self, "sparsity", check_sparsity(self.sparsity))
             _check_free(metrics)
+        check_averaging(self.averaging, self.half_life)
         check_purpose(self.keep)
         if self.fidelity not in ("epochs", "data"):
             raise TaskError(f'fidelity= is "epochs" or "data", got {self.fidelity!r}')
@@ -296,7 +315,7 @@ class SupervisedTask:
             return size
         source = self.source("validation", setup.device)
         inputs, _ = next(iter(batches(source, self.evaluation_batch_size, setup.device)))
-        return size | measured_costs(self.costs, setup.model, inputs)
+        return size | measured_costs(self.costs, setup.measured, inputs)
 
     def keep_weights(self, trial: RunningTrial, state: Mapping[str, Any]) -> None:
         """Keep all that a trial which inherits needs, or only the model, for the best trial."""
@@ -338,7 +357,33 @@ class SupervisedTask:
                 train_epoch(setup, epoch)
             for sparsifier in setup.sparsifiers:
                 sparsifier.finish()
-        return setup.model.eval()
+        return setup.measured.eval()
+
+    def measure(
+        self, model: nn.Module, data: Literal["validation", "test"] = "validation"
+    ) -> dict[str, float]:
+        """Measure a network as a trial's is measured at its end.
+
+        Args:
+            model: The network, on any device; it is left in evaluation mode.
+            data: On which data; of ``"test"``, names begin with ``test_``.
+
+        Returns:
+            The chosen metrics and ``loss``; nothing where there are no test data.
+
+        Raises:
+            TaskError: It is no network, or there are no such data.
+        """
+        if not isinstance(model, nn.Module):
+            raise TaskError(f"measure needs a network, got {model!r}")
+        if data not in ("validation", "test"):
+            raise TaskError(f'data= is "validation" or "test", got {data!r}')
+        if data not in self.data():
+            return {}
+        device = next((p.device for p in model.parameters()), find_device(self.device))
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            scores = self._scores(data, model, device)
+        return {f"test_{n}": v for n, v in scores.items()} if data == "test" else scores
 
     def _share(self, trial: RunningTrial) -> float:
         """Take the trial's budget as a share of the data; its epochs are the task's own then."""
@@ -387,6 +432,7 @@ class SupervisedTask:
         self._check_genes(trial, used, optimizer, counts)
         epochs = counts["epochs"] if trial.budget is None else _epochs(trial.budget)
         sparsifiers = self._sparsifiers(trial, model, epochs)
+        average = self._average(trial, model, data, counts, epochs)
         reseed(data, trial.seed)
         return Setup(
             model=model,
@@ -399,7 +445,29 @@ class SupervisedTask:
             device=device,
             shuffle=torch.Generator().manual_seed(trial.seed),
             sparsifiers=sparsifiers,
+            average=average,
         )
+
+    def _average(
+        self,
+        trial: RunningTrial,
+        model: nn.Module,
+        data: Source,
+        counts: Mapping[str, int],
+        epochs: int,
+    ) -> Average | None:
+        """Return what averages the weights of a model, if the task says so."""
+        if self.averaging is None:
+            return None
+        steps = steps_in(data, counts.get("batch_size", self.batch_size))
+        if steps is None:
+            raise TaskError(
+                f"averaging={self.averaging!r} needs to know how many steps an epoch has, and "
+                "train= is a stream that only ends; give a Dataset with a length, or averaging=None"
+            )
+        half_life = HALF_LIFE if self.half_life is None else self.half_life
+        half_life = check_half_life(trial.params.get("half_life", half_life))
+        return Average(model, self.averaging, half_life, steps, epochs)
 
     def _sparsifiers(
         self, trial: RunningTrial, model: nn.Module, epochs: int
@@ -439,10 +507,11 @@ class SupervisedTask:
     def _check_genes(
         self, trial: RunningTrial, used: set[str], optimizer: Any, counts: Mapping[str, int]
     ) -> None:
+        own = ["sparsity", *["half_life"] * (self.averaging == "ema")]
         by_name = () if is_factory(self.optimizer) else ("optimizer", *gene_names(type(optimizer)))
         takers = {
             f"the optimizer {type(optimizer).__name__}": by_name,
-            "the task": (*counts, "sparsity"),
+            "the task": (*counts, *own),
             "the functions given to the task": sorted(used.difference(by_name)),
         }
 
@@ -451,17 +520,27 @@ class SupervisedTask:
                 return "; train= is a DataLoader, which has its own: give its Dataset instead"
             if gene == "epochs":
                 return "; the algorithm gives every trial a budget of epochs, which goes before it"
+            if gene == "half_life":
+                return '; it is that of a moving average of the weights: write averaging="ema"'
             return hint_for(gene, optimizer)
 
-        check_all_used(trial.params, used.union(counts, ["sparsity"]), takers, hint)
+        check_all_used(trial.params, used.union(counts, own), takers, hint)
 
     def _measure(
         self, name: str, setup: Setup, change: Callable[[Tensor], Tensor] | None = None
     ) -> dict[str, float]:
-        source = self.source(name, setup.device)
-        examples = batches(source, self.evaluation_batch_size, setup.device)
+        return self._scores(name, setup.measured, setup.device, change)
+
+    def _scores(
+        self,
+        name: str,
+        model: nn.Module,
+        device: torch.device,
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> dict[str, float]:
+        examples = batches(self.source(name, device), self.evaluation_batch_size, device)
         metrics = find_metrics(self.metrics, self.loss)
-        return measure(metrics, *predict(setup.model, examples, change))
+        return measure(metrics, *predict(model, examples, change))
 
     def _measure_all(self, setup: Setup) -> dict[str, float]:
         scores = self._measure("validation", setup)

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
+from evotune.checkpoints.state import RAW
 from evotune.errors import TaskError
+from evotune.training.averaging import Average
 from evotune.training.data import Pair, Part, Source, batches, count, each, steps_in
 from evotune.training.losses import Loss
-from evotune.training.sparsity import Sparsifier, sparsity_of
+from evotune.training.sparsity import Sparsifier, multiply, sparsity_of
 from evotune.trial import Failed
 
 #: Steps between two checks of the loss, each of which makes the host wait for the device.
@@ -39,6 +41,7 @@ class Setup:
         device: Device of the model.
         shuffle: Generator that draws the order of the examples.
         sparsifiers: What removes weights, one for each network of the model; none if none goes.
+        average: The average of the model's weights over its steps; None where none is kept.
     """
 
     model: nn.Module
@@ -51,11 +54,26 @@ class Setup:
     device: torch.device
     shuffle: torch.Generator
     sparsifiers: tuple[Sparsifier, ...] = ()
+    average: Average | None = None
+
+    @property
+    def measured(self) -> nn.Module:
+        """The model that is measured: the average, without the weights that are removed, if any."""
+        if self.average is None:
+            return self.model
+        for sparsifier in self.sparsifiers:
+            multiply(self.average.like(self.model, sparsifier.weights), sparsifier.masks)
+        return self.average.network
 
     @property
     def state(self) -> dict[str, Any]:
-        """The objects whose state is kept for trials that inherit from this one."""
-        state = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
+        """The objects whose state is kept for trials that inherit from this one.
+
+        The model is the one that is measured; if that is an average, what is trained is ``raw``.
+        """
+        state = {"model": self.measured, "optimizer": self.optimizer, "scheduler": self.scheduler}
+        if self.average is not None:
+            state[RAW] = self.model
         return {name: part for name, part in state.items() if part is not None}
 
     def sparsity(self) -> dict[str, float]:
@@ -118,6 +136,7 @@ def _mean_loss(setup: Setup, examples: Iterable[Pair], epoch: int) -> float:
     model.train()
     total, examples_seen = 0.0, 0
     pending: list[Tensor] = []
+    shares = [] if setup.average is None else setup.average.shares(epoch)
     for step, (inputs, targets) in enumerate(examples):
         update_masks(setup, epoch, step)
         optimizer.zero_grad(set_to_none=True)
@@ -128,6 +147,8 @@ def _mean_loss(setup: Setup, examples: Iterable[Pair], epoch: int) -> float:
         optimizer.step()
         for sparsifier in setup.sparsifiers:
             sparsifier.after_step()
+        if setup.average is not None:
+            setup.average.take(model, shares[min(step, len(shares) - 1)])
         pending.append(value.detach() * count(targets))
         examples_seen += count(targets)
         if len(pending) == STEPS_PER_LOOK:

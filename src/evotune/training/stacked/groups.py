@@ -126,6 +126,7 @@ def _of_training(setup: Setup) -> dict[str, Any]:
         "number of epochs": setup.epochs,
         "batch size": setup.batch_size,
         "number of pruned networks": len(setup.sparsifiers),
+        "averaging": setup.average is not None,
         "optimizer": type(optimizer),
         "kind of optimizer step": tuple(tuple(flags.items()) for flags in flags_of(optimizer)),
         "param groups": tuple(

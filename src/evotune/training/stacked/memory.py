@@ -31,8 +31,8 @@ def members_at_once(group: Sequence[Member], first: FirstStep, memory: int | Non
         memory = _free(setup.device) // 2
     weights = sum(p.numel() * p.element_size() for p in setup.model.parameters())
     # Parameters, gradients, the rule's scratch and up to three numbers of state for each.
-    # Masks, and what removed weights were, for each, where weights are pruned.
-    numbers = 8 if setup.sparsifiers else 6
+    # Masks, and what removed weights were, for each, where weights are pruned; and the averages.
+    numbers = 6 + 2 * bool(setup.sparsifiers) + (setup.average is not None)
     most = memory // max(1, numbers * weights + 2 * first.bytes_saved)
     if setup.device.type == "cpu":
         most = min(most, max(2, _CPU_STEP // max(1, first.bytes_saved)))

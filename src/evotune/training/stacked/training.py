@@ -4,13 +4,15 @@ import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from evotune.training.data import InMemory, epoch_order
+from evotune.training.stacked.averages import StackedAverages
 from evotune.training.stacked.groups import Member, numbers
 from evotune.training.stacked.masks import StackedMasks
 from evotune.training.stacked.model import StackedModel
 from evotune.training.stacked.optimizer import StackedOptimizer
+from evotune.training.stacked.windows import buffer_stacks, parameter_stack, trained_parameters
 from evotune.training.trainer import STEPS_PER_LOOK
 
 #: Evaluation batches, divided as they hold all members, are not made smaller than this.
@@ -39,13 +41,16 @@ class Stack:
             for group, places in zip(optimizers[0].param_groups, order, strict=True)
             for place in places
         ]
-        self._parameters, matrix = _trained_parameters(models, trained)
+        self._parameters, matrix = trained_parameters(models, trained)
         self._trained = list(self._parameters.values())
         others = [name for name in names.values() if name not in self._parameters]
-        self._parameters |= {name: _parameter_stack(models, name) for name in others}
-        self._buffers = _buffer_stacks(models)
+        self._parameters |= {name: parameter_stack(models, name) for name in others}
+        self._buffers = buffer_stacks(models)
         self._optimizer = StackedOptimizer(optimizers, order, matrix)
         self._masks = StackedMasks(members, self._parameters, trained)
+        self._averages = None
+        if all(member.setup.average is not None for member in members):
+            self._averages = StackedAverages(members, trained, matrix, self._buffers)
         self._model: StackedModel | None = None
 
     @property
@@ -56,6 +61,11 @@ class Stack:
             columns = numbers(models)
             self._model = StackedModel(models[0], self._parameters, self._buffers, columns)
         return self._model
+
+    @property
+    def measured(self) -> StackedModel:
+        """The model whose outputs are measured: that of the members' averages, if they have any."""
+        return self.model if self._averages is None else self._averages.model
 
     def load_optimizers(self) -> None:
         """Load the state that the members' optimizers were given meanwhile."""
@@ -77,12 +87,16 @@ class Stack:
         generators = [member.generator for member in self.members]
         totals, count = [0.0] * len(self.members), 0
         pending: list[Tensor] = []
+        if self._averages is not None:
+            self._averages.begin_epoch()
         for step, (inputs, targets) in enumerate(self._batches(data)):
             self._masks.update(step)
             losses = self.model.losses(setup.loss, inputs, targets, generators)
             gradients = torch.autograd.grad(losses.sum(), self._trained)
             self._optimizer.step(self._masks.before_step(gradients))
             self._masks.after_step()
+            if self._averages is not None:
+                self._averages.take(step)
             pending.append(losses.detach() * targets.shape[1])
             count += targets.shape[1]
             if len(pending) == STEPS_PER_LOOK:
@@ -103,7 +117,7 @@ class Stack:
     def outputs(
         self, data: InMemory, size: int, change: Callable[[Tensor], Tensor] | None = None
     ) -> Tensor:
-        """Return the members' outputs ``(members, examples, ...)``.
+        """Return the outputs that are measured, ``(members, examples, ...)``.
 
         Args:
             data: The examples.
@@ -111,10 +125,10 @@ class Stack:
             change: Function applied to the inputs first, or None.
         """
         piece = max(min(size, _SMALLEST_PIECE), size // len(self.members))
-        found = []
+        found, model = [], self.measured
         for inputs in torch.split(data.inputs, size):
             changed = inputs if change is None else change(inputs)
-            found += [self.model.outputs(part) for part in torch.split(changed, piece)]
+            found += [model.outputs(part) for part in torch.split(changed, piece)]
         return torch.cat(found, dim=1)
 
 
@@ -125,44 +139,3 @@ def _added(totals: Sequence[float], pending: list[Tensor]) -> list[float]:
     sums = torch.stack(pending).sum(0).tolist()
     pending.clear()
     return [total + more for total, more in zip(totals, sums, strict=True)]
-
-
-def _trained_parameters(
-    models: Sequence[nn.Module], names: Sequence[str]
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Return stacked parameters by name, and the matrix ``(members, numbers)`` they lie in."""
-    first = dict(models[0].named_parameters())
-    sizes = [first[name].numel() for name in names]
-    like = next(iter(first.values()))
-    matrix = torch.empty(len(models), sum(sizes), dtype=like.dtype, device=like.device)
-    parameters = {
-        name: columns.view(len(models), *first[name].shape)
-        for name, columns in zip(names, torch.split(matrix, sizes, dim=1), strict=True)
-    }
-    for name, stack in parameters.items():
-        _open_windows(models, name, stack)
-    return {name: stack.detach().requires_grad_() for name, stack in parameters.items()}, matrix
-
-
-def _parameter_stack(models: Sequence[nn.Module], name: str) -> Tensor:
-    like = models[0].get_parameter(name)
-    stack = torch.empty(len(models), *like.shape, dtype=like.dtype, device=like.device)
-    _open_windows(models, name, stack)
-    return stack
-
-
-def _open_windows(models: Sequence[nn.Module], name: str, stack: Tensor) -> None:
-    """Move a parameter of every model into its row of the stack."""
-    for model, row in zip(models, stack, strict=True):
-        parameter = model.get_parameter(name)
-        row.copy_(parameter.detach())
-        parameter.data = row
-
-
-def _buffer_stacks(models: Sequence[nn.Module]) -> dict[str, Tensor]:
-    tensors = [dict(model.named_buffers()) for model in models]
-    stacks = {name: torch.stack([own[name] for own in tensors]) for name in tensors[0]}
-    for index, own in enumerate(tensors):
-        for name, buffer in own.items():
-            buffer.data = stacks[name][index]
-    return stacks

@@ -7,8 +7,11 @@ import torch
 
 from evotune.checkpoints.handover import TrialWeights
 from evotune.checkpoints.hyperparameters import BuiltSettings, set_dropout
-from evotune.checkpoints.state import snapshot, structures
+from evotune.checkpoints.state import RAW, snapshot, structures
 from evotune.training.stacked.groups import Member
+
+#: Of what is kept of a member, what has its weights; see `evotune.training.trainer.Setup.state`.
+_MODULES = ("model", RAW)
 
 
 def resume(member: Member) -> None:
@@ -23,32 +26,37 @@ def resume(member: Member) -> None:
     """
     handle, objects = member.handle, member.setup.state
     weights, trial = handle.weights, handle.record
-    if not isinstance(weights, TrialWeights) or not trial.donors or trial.inherit:
+    if not isinstance(weights, TrialWeights) or not trial.donors or trial.inherit.keys() - {"kin"}:
         handle.resume(inputs=member.setup.examples, **objects)
         return
     found = weights.load(trial)
-    own = member.setup.model.state_dict()
+    own = {name: objects[name].state_dict() for name in _MODULES if name in objects}
     if found is None or not _fits(own, objects, found[0]):
         handle.resume(inputs=member.setup.examples, **objects)
         return
     state, epochs = found
     handle.start_from(epochs)
     built = BuiltSettings.of(objects)
-    torch._foreach_copy_(list(own.values()), [state["model"][name] for name in own])
+    for module, tensors in own.items():
+        torch._foreach_copy_(list(tensors.values()), [state[module][name] for name in tensors])
     member.setup.optimizer.load_state_dict(state["optimizer"])
     if "scheduler" in objects:
         member.setup.scheduler.load_state_dict(snapshot({"": state["scheduler"]})[""])
     built.put_back(trial.params)
-    set_dropout(member.setup.model, trial.params, built=True)
+    for module in own:
+        set_dropout(objects[module], trial.params, built=True)
 
 
 def _fits(own: Mapping[str, Any], objects: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
-    donated = state.get("model", {})
-    if not objects.keys() <= state.keys() or own.keys() != donated.keys():
+    if not objects.keys() <= state.keys():
         return False
-    forms = ((tensor, donated[name]) for name, tensor in own.items())
-    if any((a.shape, a.dtype) != (b.shape, b.dtype) for a, b in forms):
-        return False
+    for module, tensors in own.items():
+        donated = state[module]
+        if tensors.keys() != donated.keys():
+            return False
+        forms = ((tensor, donated[name]) for name, tensor in tensors.items())
+        if any((a.shape, a.dtype) != (b.shape, b.dtype) for a, b in forms):
+            return False
     groups, theirs = objects["optimizer"].param_groups, state["optimizer"]["param_groups"]
     return [_form(group) for group in groups] == [_form(group) for group in theirs]
 
@@ -70,8 +78,9 @@ def keep(member: Member) -> None:
     if not isinstance(handle.weights, TrialWeights):
         handle.keep(**setup.state)
         return
-    state = {name: setup.state[name].state_dict() for name in ("model", "optimizer")}
+    objects = setup.state
+    state = {name: part.state_dict() for name, part in objects.items() if name != "scheduler"}
     if setup.scheduler is not None:
         state |= snapshot({"scheduler": setup.scheduler})
-    state |= structures({"model": setup.model})
+    state |= structures(objects)
     handle.weights.keep_state(state, handle.trained)
