@@ -1,6 +1,7 @@
 """``evotune prune``: its files, how it goes on, and what is said of what is wrong."""
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -9,8 +10,7 @@ torch = pytest.importorskip("torch")
 
 import evotune as et  # noqa: E402
 from evotune.architectures import cost  # noqa: E402
-from evotune.cli import prune  # noqa: E402
-from evotune.pruning import checkpoint  # noqa: E402
+from evotune.pruning import checkpoint, progress  # noqa: E402
 from helpers_pruning import perceptron  # noqa: E402
 
 CODE = """
@@ -63,7 +63,8 @@ def test_what_it_writes(evotune, folder):
     code, out, err = evotune(
         "prune", "net.py:net", *WEIGHTS, *DATA, "-o", "out/new", "--sparsity", ".8", "--refine", 2
     )
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert all(line.startswith("sparsity 0.8, ") for line in err.splitlines())
     assert "wrote pruned.safetensors, report.html and summary.json in out/new" in out
     model = perceptron()
     model.load_state_dict(torch.load("w.pt", weights_only=True))
@@ -113,7 +114,7 @@ def test_data_and_weights_in_other_forms(evotune, folder):
             *("prune", "net.py:net", "--weights", weights, "--data", data, "-o", f"o{number}"),
             *("--sparsity", 0.8),
         )
-        assert (code, err) == (0, "")
+        assert code == 0, err
         summary = json.loads((folder / f"o{number}/summary.json").read_text())
         kept[number] = summary["kept"], summary["quality"]
     assert kept[0] == kept[1] == kept[2]
@@ -160,14 +161,15 @@ def test_it_goes_on_where_it_was(evotune, folder, monkeypatch):
     assert code == 130
     assert "run the same command to go on" in out
     assert not (folder / "parts/summary.json").exists()
-    code, out, _ = evotune(*command, "-o", "parts", "--refine", 5)
+    code, _, err = evotune(*command, "-o", "parts", "--refine", 5)
     assert code == 0
-    assert "going on from parts/refinement.safetensors: 4 steps of refinement" in out
-    monkeypatch.setattr(prune, "PAUSE", 0.0)
-    code, out, _ = evotune(*command, "-o", "parts")
+    assert "going on from parts/refinement.safetensors: 4 steps of refinement" in err
+    monkeypatch.setattr(progress, "PAUSE", 0.0)
+    code, out, err = evotune(*command, "-o", "parts")
     assert code == 0
-    assert "step 6 of 6" in out
-    assert "step 5 of 6" not in out
+    assert "refinement: 6 of 6  best loss" in err
+    assert "refinement: 5 of 6" not in err
+    assert "refinement:" not in out
     whole, parts = (
         et.Pruned.load(folder / name / "pruned.safetensors", perceptron())
         for name in ("whole", "parts")
@@ -182,7 +184,7 @@ def test_it_goes_on_where_it_was(evotune, folder, monkeypatch):
 def test_a_structure(evotune, folder):
     command = ("prune", "net.py:net", *WEIGHTS, *DATA, "-o", "out", "--structure", "2:4")
     code, _, err = evotune(*command)
-    assert (code, err) == (0, "")
+    assert code == 0, err
     summary = json.loads((folder / "out/summary.json").read_text())
     assert summary["asked"]["structure"] == "2:4"
     assert summary["asked"]["sparsity"] == 0.5
@@ -195,7 +197,7 @@ def test_a_structure(evotune, folder):
 def test_another_compensation(evotune, folder):
     command = ("prune", "net.py:net", *WEIGHTS, *DATA, "--sparsity", ".8", "-o", "out")
     code, _, err = evotune(*command, "--method", "lamp", "--compensation", "bias")
-    assert (code, err) == (0, "")
+    assert code == 0, err
     asked = json.loads((folder / "out/summary.json").read_text())["asked"]
     assert (asked["method"], asked["compensation"]) == ("lamp", "bias")
     assert "compensation" in (folder / "out/report.html").read_text()
@@ -289,3 +291,15 @@ def test_an_error_in_the_users_code_is_shown_whole(evotune, folder):
     assert code == 1
     assert "in net" in err
     assert "ZeroDivisionError" in err
+
+
+def test_quiet_shows_no_progress(evotune, folder):
+    log = logging.getLogger("evotune")
+    level = log.level
+    try:
+        code, _, err = evotune(
+            "-q", "prune", "net.py:net", *WEIGHTS, *DATA, "-o", "out", "--sparsity", 0.8
+        )
+    finally:
+        log.setLevel(level)
+    assert (code, err) == (0, "")

@@ -210,7 +210,7 @@ def test_sixty_genes_are_cut_to_the_most_important(tmp_path: Path) -> None:
     page = page_of(tmp_path, definition(space, "min loss"), scatter(space, 60))
     assert "Of 60 genes the 12 most important are drawn." in page
     distributions = page[page.index('id="distributions"') :].split("</section>")[0]
-    assert len(set(re.findall(r"\\u003cb>(g\d\d)", distributions))) == 12
+    assert len(set(re.findall(r"<b>(g\d\d)", distributions))) == 12
     assert "g00" in distributions  # the one that decides
 
 

@@ -1,11 +1,10 @@
 """Weights handed from trial to trial: the right ones, kept as long as needed, and no longer."""
 
+import html
 import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import evotune as et
+import helpers_warm
 from evotune.errors import (
     AlgorithmError,
     CheckpointError,
@@ -22,8 +22,11 @@ from evotune.errors import (
     StudyError,
     TaskError,
 )
+from evotune.study import controls
+from evotune.study.controls import find_comparison
 from helpers_members import Member, line_of, population, population_space, train_member
 from helpers_study import decisions
+from helpers_training import blob_task
 
 MODES = {
     "three parents": {},
@@ -352,14 +355,12 @@ def test_killed_at_random_moments_it_ends_as_if_never_killed(
     )
     rng = random.Random(write_every * 10 + workers)
     while True:
-        process = subprocess.Popen(
-            [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
+        process = helpers_warm.start(script)
         if kills < 3:
             size = log.stat().st_size if log.exists() else 0
             while process.poll() is None and (log.stat().st_size if log.exists() else 0) == size:
                 time.sleep(0.001)
-            time.sleep(rng.uniform(0.0, 0.03))
+            time.sleep(rng.uniform(0.0, 0.08))
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 kills += 1
@@ -382,6 +383,7 @@ KILLED_LATE = """
 import os, signal, sys
 import evotune as et
 sys.path.insert(0, sys.argv[1])
+from evotune.study import controls
 from helpers_members import Member, population
 
 def train(trial):
@@ -406,13 +408,7 @@ def test_a_late_kill_goes_on_under_its_quota(tmp_path):
     arguments = [str(tmp_path), "None", str(10 * 8400)]
     for kill_at, processes in ((69, 1), (-1, 2)):
         command = [str(Path(__file__).parents[1]), str(kill_at), *arguments, str(processes)]
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED_LATE, *command],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = helpers_warm.run("-c", KILLED_LATE, *command, timeout=60)
         assert done.returncode == (0 if kill_at < 0 else -signal.SIGKILL), done.stderr
 
 
@@ -517,6 +513,44 @@ def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
     assert resumed.arms == other.compare_with_random(train_member, runs=3).arms
 
 
+def test_a_comparison_may_have_further_arms_that_its_report_finds(tmp_path):
+    def drifting(trial):
+        metrics = train_member(trial)
+        return metrics | {"loss": metrics["loss"] + 1}
+
+    study = et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db", name="a")
+    study.run(train_member, epochs=4)
+    with pytest.raises(StudyError, match="are of a SupervisedTask"):
+        study.compare_with_random(train_member, controls=["averaged"])
+    for wrong in ("averaged", 3, {"evolution": drifting}, {"other": 1}):
+        with pytest.raises(StudyError, match="controls="):
+            study.compare_with_random(train_member, controls=wrong)
+    found = study.compare_with_random(train_member, runs=3, controls={"one more": drifting})
+    assert list(found.arms) == ["evolution", "random search", "one more"]
+    pairs = zip(found.arms["random search"], found.arms["one more"], strict=True)
+    assert all(b == pytest.approx(a + 1) for a, b in pairs)  # the same seeds and settings
+    assert found.epochs["one more"] == found.epochs["random search"]
+    assert "corrected for 2 comparisons" in str(found)
+    assert find_comparison(study.storage, "a").arms == found.arms
+    study.close()
+
+
+def test_controls_of_a_task_are_averaged_and_decay(tmp_path):
+    space = et.Space(lr=et.Float(0.01, 0.3, log=True))
+    task = blob_task()
+    pbt = et.PopulationBasedTraining(space, population_size=3)
+    study = et.Study(pbt, "min loss", seed=1).run(task, epochs=2)
+    found = study.compare_with_random(task, runs=2, controls=["averaged", "cosine"])
+    arms = list(found.arms)
+    assert arms[2:] == ["random search, averaged", "random search, cosine"]
+    assert len({found.arms[arm] for arm in arms[1:]}) == 3
+    assert task.control("averaged", 2).averaging == "ema"
+    with pytest.raises(StudyError, match="the same as without it"):
+        blob_task(averaging="ema").control("averaged", 2)
+    with pytest.raises(StudyError, match='"averaged" and "cosine", got \'linear\''):
+        study.compare_with_random(task, controls=["linear"])
+
+
 def test_replay_trains_the_schedule_a_constant_and_a_baseline():
     study = et.Study(population(), "min loss", seed=1).run(train_member, epochs=6)
     seen: dict[str, list[float]] = {}
@@ -536,6 +570,49 @@ def test_replay_trains_the_schedule_a_constant_and_a_baseline():
     assert test.low <= test.mean <= test.high
     assert test.sign == 1  # 1 % a step cannot keep up
     assert len(set(result.arms["schedule"])) == 5  # fresh weights and other seeds each time
+
+
+def test_a_stored_replay_is_found_as_it_was_made(tmp_path):
+    path, baseline = tmp_path / "runs.db", {"lr": 0.01, "drift": 0.0, "steps": 0}
+    with et.Study(population(), "min loss", seed=1, storage=path) as study:
+        study.run(train_member, epochs=4)
+        assert controls.find_replay(study.storage, "study") is None
+        made = study.replay(train_member, runs=4, baseline=baseline)
+        found = controls.find_replay(study.storage, "study")
+        assert (found.arms, found.epochs) == (made.arms, made.epochs)
+        assert found.settings == made.settings
+        assert [found.verdict(arm) for arm in ("constant", "baseline")] == [
+            made.verdict(arm) for arm in ("constant", "baseline")
+        ]
+        longer = study.replay(train_member, runs=2, epochs=8)  # without the baseline
+        found = controls.find_replay(study.storage, "study")
+        assert (found.arms, found.epochs) == (longer.arms, longer.epochs)
+
+
+@pytest.mark.parametrize("way", ["study", "command line"])
+def test_the_report_has_the_outcome_of_a_replay(tmp_path, way):
+    path, page = tmp_path / "runs.db", tmp_path / "report.html"
+    with et.Study(population(), "min loss", seed=1, storage=path) as study:
+        study.run(train_member, epochs=4)
+        before = study.report(page, plotly="cdn").read_text("utf-8")
+        made = study.replay(train_member, runs=4)
+        if way == "study":
+            study.report(page, plotly="cdn")
+    if way == "command line":
+        app = pytest.importorskip("evotune.cli.main").app
+        given = ["report", str(path), "study", "-o", str(page), "--plotly", "cdn"]
+        app(given, standalone_mode=False)
+    assert 'id="replay"' not in before
+    text = html.unescape(page.read_text("utf-8"))
+    part = text.split('id="replay"')[1].split("</section>")[0]
+    verdict = made.verdict("constant")
+    verdict = verdict[0].upper() + verdict[1:]
+    assert "Mann-Whitney test" in verdict
+    assert "95 % interval" in verdict
+    assert verdict in part
+    assert verdict in text.split("In short")[1].split("</section>")[0]
+    assert part.count("<tr>") == 3
+    assert f"Constant: lr {made.settings['constant']['lr']:.4g}" in part
 
 
 def test_more_runs_of_a_replay_are_added_to_those_there_are(tmp_path, caplog):

@@ -6,6 +6,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from evotune.errors import CheckpointError, TaskError
+from evotune.training.stacked.first_step import first_step
+from evotune.training.stacked.groups import Member
 from evotune.training.stacked.together import Unstackable, train_together
 from evotune.trial import Failed
 from helpers_stacked import (
@@ -185,3 +187,16 @@ def test_a_missing_donor_fails_one_member_only():
     well, orphan = train_together(task, [*handles, line.handle(2, {"lr": 0.1})])[:2]
     assert isinstance(well, dict)
     assert isinstance(orphan, CheckpointError)
+
+
+def test_memory_of_a_step_does_not_count_the_other_examples():
+    saved = []
+    for count in (16, 1600):
+        task = double_task(net, examples(5, count=count))
+        device = torch.device("cpu")
+        members = [
+            Member(handle, task.set_up(handle, device), torch.Generator())
+            for handle in (start({"lr": 0.1}), start({"lr": 0.2}))
+        ]
+        saved.append(first_step(members, task.source("train", device)).bytes_saved)
+    assert saved[0] == saved[1]

@@ -31,6 +31,11 @@ class Groups:
     born: npt.NDArray[np.int64]
     born_name: str
 
+    @property
+    def are_generations(self) -> bool:
+        """Whether the groups are generations, not blocks of trials."""
+        return self.born_name == "generation"
+
     def axis(self) -> dict[str, Any]:
         """Return the layout of a Plotly axis of these groups: whole numbers only."""
         few = np.ptp(self.of) <= 6

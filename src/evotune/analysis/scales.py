@@ -22,6 +22,8 @@ _FARTHEST = finite.LARGEST / 4
 _NEAR = finite.LARGEST / 16
 #: Ticks that would lie closer than this are no normal floats.
 _NEAREST = 1e-300
+#: A tick for each of so many whole numbers.
+_FEW = 6
 #: Logarithms of all floats.
 _DECADES = (-324.0, 308.25)
 
@@ -35,12 +37,14 @@ class Scale:
         high: Upper end.
         log: Logarithmic.
         labels: Texts for 0, 1, 2, ... where the axis lists values instead of measuring them.
+        whole: Whether ticks stand at whole numbers only.
     """
 
     low: float
     high: float
     log: bool = False
     labels: tuple[str, ...] = ()
+    whole: bool = False
 
     def __post_init__(self) -> None:
         if not self.log and float(self.high) / 2 - float(self.low) / 2 > _FARTHEST:
@@ -68,7 +72,7 @@ class Scale:
         if self.labels:
             return [float(k) for k in range(len(self.labels))], list(self.labels)
         values = _log_ticks(self.low, self.high, wanted) if self.log else []
-        values = values or _linear_ticks(self.low, self.high, wanted)
+        values = values or _linear_ticks(self.low, self.high, wanted, self.whole)
         return values, [f"{value:.6g}" for value in values]
 
     def axis(self, padding: float = 0.03) -> dict[str, Any]:
@@ -86,6 +90,8 @@ class Scale:
         if self.log or self.labels:
             values, texts = self.ticks()
             layout |= {"tickvals": values, "ticktext": texts}
+        elif self.whole and self.high - self.low <= _FEW:
+            layout["dtick"] = 1  # Plotly would put ticks between them
         return layout
 
 
@@ -99,7 +105,7 @@ def _log_ticks(low: float, high: float, wanted: int) -> list[float]:
     return []
 
 
-def _linear_ticks(low: float, high: float, wanted: int) -> list[float]:
+def _linear_ticks(low: float, high: float, wanted: int, whole: bool) -> list[float]:
     if not high > low:
         return [low]
     rough = (high - low) / wanted
@@ -107,6 +113,7 @@ def _linear_ticks(low: float, high: float, wanted: int) -> list[float]:
         return [low, high]
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= 0.75 * rough)
+    step = math.ceil(step) if whole else step
     first = math.ceil(low / step - 1e-9)
     count = math.floor(high / step + 1e-9) - first + 1
     return [finite.limited(float(f"{(first + k) * step:.10g}")) for k in range(count)]
@@ -121,7 +128,8 @@ def gene_scale(domain: Domain) -> Scale:
     """Return the axis of a gene."""
     axis = domain.axis()
     if not axis.values:
-        return Scale(float(axis.low), float(axis.high), axis.log)  # whole numbers may be huge
+        whole = isinstance(axis.low, int) and isinstance(axis.high, int)
+        return Scale(float(axis.low), float(axis.high), axis.log, whole=whole)  # may be huge
     labels = tuple(label(number(value), 16) for value in axis.values)
     return Scale(-0.4, len(labels) - 0.6, labels=labels)
 

@@ -372,11 +372,15 @@ def report(
             help="plotly.js: in the page (5 MB), from the internet, or a file that pages share.",
         ),
     ] = "inline",
+    pages: Annotated[
+        bool,
+        typer.Option("--pages", help="A page for each trial too, in a folder beside the report."),
+    ] = False,
 ) -> None:
     """Write one self-contained HTML page about a study, or a picture: -o study.svg."""
     from evotune.cli.write import report
 
-    report(*_study(source, name), output, plotly=plotly)
+    report(*_study(source, name), output, plotly=plotly, pages=pages)
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 import logging
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +9,14 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from evotune.analysis.text import count, duration
 from evotune.architectures.cost import Cost
 from evotune.checks import user_path, write_whole
-from evotune.cli.console import is_live, make_console
+from evotune.cli.console import make_console
 from evotune.cli.network import load_data, load_network
 from evotune.cli.records import answer
 from evotune.cli.run import INTERRUPTED
@@ -35,8 +34,6 @@ from evotune.training.metrics import find_metrics, measure
 #: The files in the folder.
 NETWORK, REPORT, SUMMARY = "pruned.safetensors", "report.html", "summary.json"
 CHECKPOINT = "refinement.safetensors"
-#: Seconds between two lines of progress where there is no terminal.
-PAUSE = 2.0
 #: Examples that a network is measured on at once.
 _BATCH = 256
 
@@ -69,7 +66,8 @@ def prune(
     if weights is None:
         console.print(f"without --weights, the network has those that {factory} gives it")
     try:
-        with progress(console):
+        with _warnings_on(console):
+            options = {"progress": not is_quiet(), **options}
             found = pruned_by(model, data=given, checkpoint=folder / CHECKPOINT, **options)
     except KeyboardInterrupt:
         console.print("interrupted; run the same command to go on")
@@ -99,42 +97,31 @@ def _folder(output: Path) -> Path:
         ) from error
 
 
-class _Shown(logging.Handler):
-    """Shows the log: in one line that changes on a terminal, else as a line now and then."""
+class _Warnings(logging.Handler):
+    """Prints the warnings of the log."""
 
-    def __init__(self, console: Console, status: Status | None) -> None:
-        super().__init__(logging.INFO)
-        self._console, self._status = console, status
-        self._last = -PAUSE
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if record.levelno > logging.INFO:
-            self._console.print(f"{record.levelname.lower()}: {text}")
-        elif self._status is not None:
-            self._status.update(text)
-        elif time.monotonic() - self._last >= PAUSE:
-            self._last = time.monotonic()
-            self._console.print(text)
+        with tqdm.external_write_mode():  # above a bar, which may be on the same terminal
+            self._console.print(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[None]:
-    """Show how far a pruning is."""
-    log = logging.getLogger("evotune")
-    status = console.status("reading the network") if is_live(console) else None
-    shown, level = _Shown(console, status), log.level
-    log.addHandler(shown)
-    log.setLevel(logging.INFO)
+def _warnings_on(console: Console) -> Iterator[None]:
+    log, handler = logging.getLogger("evotune"), _Warnings(console)
+    log.addHandler(handler)
     try:
-        if status is not None:
-            status.start()
         yield
     finally:
-        if status is not None:
-            status.stop()
-        log.setLevel(level)
-        log.removeHandler(shown)
+        log.removeHandler(handler)
+
+
+def is_quiet() -> bool:
+    """Return whether ``evotune -q`` asked for nothing but errors."""
+    return not logging.getLogger("evotune").isEnabledFor(logging.WARNING)
 
 
 def _qualities(

@@ -13,19 +13,27 @@ from evotune.cli.source import Record, open_source, read_study
 from evotune.errors import EvotuneError
 from evotune.printing import escaped, printable
 from evotune.report.page import write
-from evotune.study.controls import find_comparison
+from evotune.study.controls import find_comparison, find_replay
 from evotune.study.engine import no_collection
 
 
-def report(source: str, name: str | None, output: Path | None, *, plotly: str = "inline") -> None:
+def report(
+    source: str,
+    name: str | None,
+    output: Path | None,
+    *,
+    plotly: str = "inline",
+    pages: bool = False,
+) -> None:
     """Write the report of a study, or for a path that ends in .svg a picture; print its path."""
     with no_collection():
         record = read_study(source, name)
         storage, _ = open_source(source)
         with closing(storage):
             comparison = find_comparison(storage, record.name)
+            replayed = find_replay(storage, record.name)
         path = output or Path(re.sub(r"[^\w.-]+", "-", record.name)[:60] + ".html")
-        print(printable(str(write(path, record, comparison, plotly=plotly))))
+        print(printable(str(write(path, record, comparison, replayed, plotly=plotly, pages=pages))))
 
 
 def export(source: str, name: str | None, output: Path | None) -> None:

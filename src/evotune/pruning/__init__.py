@@ -7,4 +7,5 @@
 - `search`, `refinement`: evolution of the score, and of single connections; `task`: any search.
 - `fine_tuning`, `compact`: training under masks, and a smaller network with the same outputs.
 - `files`, `checkpoint`, `report`: what is left as a file, a refinement that goes on, and a page.
+- `progress`: what is shown of it all while it goes on.
 """

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any
 
@@ -41,11 +41,12 @@ class Checkpoint:
         self._of, self._device = dict(of), device
         self._due = time.monotonic() + EVERY
 
-    def load(self, steps: int) -> Refinement | None:
+    def load(self, steps: int, say: Callable[[str], None] = lambda text: None) -> Refinement | None:
         """Return the state, or None where there is none yet.
 
         Args:
             steps: How many steps it is to have in the end.
+            say: Is told that there is one.
 
         Raises:
             CheckpointError: The file is another, damaged, or of another network or other data.
@@ -71,7 +72,9 @@ class Checkpoint:
             name: (weights.to(self._device), None if bias is None else bias.to(self._device))
             for name, (weights, bias) in found.weights.items()
         }
-        log.info("going on from %s: %d steps of refinement", self._path, found.steps)
+        words = f"going on from {self._path}: {found.steps} steps of refinement"
+        log.info("%s", words)
+        say(words)
         return found
 
     def _check(self, kept: Mapping[str, Any]) -> None:

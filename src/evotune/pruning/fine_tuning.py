@@ -1,6 +1,7 @@
 """Training what is left, under the masks."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,7 +18,13 @@ BATCH = 64
 
 
 def fine_tune(
-    model: nn.Module, source: Source, loss: Loss, epochs: int, seed: int, device: torch.device
+    model: nn.Module,
+    source: Source,
+    loss: Loss,
+    epochs: int,
+    seed: int,
+    device: torch.device,
+    tell: Callable[[str, int, int], None] = lambda part, done, of: None,
 ) -> None:
     """Train a masked network with Adam and a learning rate that falls to zero along a cosine.
 
@@ -28,6 +35,7 @@ def fine_tune(
         epochs: How many.
         seed: Of the order of the examples, and of what the network draws.
         device: Of the batches.
+        tell: Is told after each epoch how far it is.
     """
     chance = torch.Generator().manual_seed(seed)
     weights = [p for p in model.parameters() if p.requires_grad]
@@ -45,4 +53,5 @@ def fine_tune(
                 optimizer.step()
             schedule.step()
             log.info("fine-tuning: epoch %d of %d", epoch, epochs)
+            tell("fine-tuning", epoch, epochs)
     model.eval()

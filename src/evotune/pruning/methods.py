@@ -171,6 +171,7 @@ def synflow(pruning: Pruning, keep: int, rounds: int = 100) -> None:
         count = round(pruning.size * (keep / pruning.size) ** (number / rounds))
         scored = pruning.scored(scores.SYNFLOW)
         pruning.put(pruning.keep(scored, count))
+        pruning.tell("rounds", number, rounds, loss=pruning.measured)
 
 
 def snip(pruning: Pruning, keep: int, rounds: int = 1) -> None:
@@ -185,6 +186,7 @@ def snip(pruning: Pruning, keep: int, rounds: int = 1) -> None:
         slopes = pruning.slopes()
         scored = {la.name: (la.weights * slopes[la.name]).abs().log() for la in pruning.layers}
         pruning.put(pruning.keep(scored, count))
+        pruning.tell("rounds", number, rounds, loss=pruning.measured)
 
 
 def iterative_snip(pruning: Pruning, keep: int) -> None:
@@ -303,6 +305,7 @@ def _open(
             loss: Any = pruning.goal.of(chosen).loss(output) + cost
             loss.backward()
             optimizer.step()
+        pruning.tell("training of masks", epoch + 1, epochs)
 
 
 #: The methods by name.

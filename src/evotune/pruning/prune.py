@@ -19,12 +19,14 @@ from evotune.pruning.checkpoint import Checkpoint, identity, named
 from evotune.pruning.compensation import WAYS, check_biases
 from evotune.pruning.examples import Examples, examples_of
 from evotune.pruning.methods import METHODS, Method, leaves_weights, recurrent
+from evotune.pruning.progress import Progress, shown
 from evotune.pruning.result import Pruned
 from evotune.pruning.rounds import Pruning
 from evotune.pruning.search import Searched
 from evotune.pruning.structured import Structure, structure_of
 from evotune.pruning.sweep import Sweep
 from evotune.pruning.working import as_float, copied
+from evotune.study.progress import Way, way_of
 from evotune.training.data import each
 
 log = logging.getLogger("evotune")
@@ -50,6 +52,7 @@ def prune(
     budget: float | None = None,
     checkpoint: str | PathLike[str] | None = None,
     compensation: str = "refit",
+    progress: bool | None = None,
 ) -> Pruned: ...
 @overload
 def prune(
@@ -68,6 +71,7 @@ def prune(
     budget: float | None = None,
     checkpoint: str | PathLike[str] | None = None,
     compensation: str = "refit",
+    progress: bool | None = None,
 ) -> Sweep: ...
 def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywords)
     model: nn.Module,
@@ -85,6 +89,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
     budget: float | None = None,
     checkpoint: str | PathLike[str] | None = None,
     compensation: str = "refit",
+    progress: bool | None = None,
 ) -> Pruned | Sweep:
     """Remove most weights of a trained network; the network itself stays as it is.
 
@@ -122,6 +127,9 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
             gain a layer), "variance" (one gain and mean an output), "bias" (one mean an output) or
             "none". Macro F1 of a perceptron on Digits at 98 %, ten seeds: SynFlow 0.77, 0.24, 0.46,
             0.02 and 0.22. "bias" needs a layer that has one.
+        progress: Whether to show rounds, steps of refinement, the loss and the time. None does
+            where someone looks: bars in a notebook, and where the standard error is a terminal.
+            Elsewhere True writes a line to it now and then.
 
     Returns:
         What is left: ``result.model`` is a module like the given one.
@@ -145,6 +153,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         option("seed", seed, "[0, inf)", whole=True, error_type=TaskError) % 2**63,
         None if budget is None else seconds("budget", budget, "(0, inf]", TaskError),
         compensation,
+        way_of(progress, TaskError),
     )
     check_compensation(compensation, method, asked.refine)
     if pattern is not None and (asked.refine or method in ("erk", "uniform")):
@@ -183,20 +192,34 @@ class _Asked:
     seed: int
     budget: float | None
     compensation: str
+    shown: Way
 
 
 def _pruned(
     model: nn.Module, found: Examples, asked: _Asked, sparsity: float, saved: Checkpoint
 ) -> Pruned:
     """Return what is left of a network at one sparsity."""
+    with shown(asked.shown, f"sparsity {sparsity:g}") as progress:
+        return _left(model, found, asked, sparsity, saved, progress)
+
+
+def _left(
+    model: nn.Module,
+    found: Examples,
+    asked: _Asked,
+    sparsity: float,
+    saved: Checkpoint,
+    progress: Progress,
+) -> Pruned:
     began, is_over = time.monotonic(), _clock(asked.budget)
     seed, device = asked.seed, device_of(model)
     pattern = structure_of(asked.structure)
     working, pruning = ready(model, found, asked.examples, seed, pattern)
+    pruning.tell = progress
     check_biases(pruning.layers, asked.compensation)
     dense_loss = pruning.measured()
     keep = kept_of(sparsity, pruning.size)
-    state = saved.load(asked.refine)
+    state = saved.load(asked.refine, progress.say)
     if state is None:
         chosen = _method(asked.method, pruning)
         if asked.method == "search":
@@ -214,7 +237,7 @@ def _pruned(
     result = working.finished(pruning.masks)
     if asked.fine_tune:
         source = found.source(device)
-        fine_tuning.fine_tune(result, source, found.loss, asked.fine_tune, seed, device)
+        fine_tuning.fine_tune(result, source, found.loss, asked.fine_tune, seed, device, progress)
     loss = _loss(result, pruning) if asked.fine_tune else state.loss
     result.train(model.training)
     few = found.some(4, seed, device).inputs

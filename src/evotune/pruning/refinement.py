@@ -94,6 +94,7 @@ def refine(
             give_back(pruning, state)
         state.losses = (*state.losses, state.loss)
         log.info("refinement: step %d of %d, loss %.4g", state.steps, steps, state.loss)
+        pruning.tell("refinement", state.steps, steps, best=lambda: state.loss)
         after(state)
 
 

@@ -13,6 +13,7 @@ from evotune.pruning.compensation import POSITIONS, RIDGE, compensate, targets_o
 from evotune.pruning.flow import Flow, Paths
 from evotune.pruning.goals import Goal, check_finite, parts_of
 from evotune.pruning.layers import Layer, watched
+from evotune.pruning.progress import Progress
 from evotune.pruning.scores import SYNFLOW, Activity, Score
 from evotune.pruning.straight import Recorded
 from evotune.training.data import count
@@ -44,6 +45,7 @@ class Pruning:
         scores: By which weights were chosen last, as masks are; those that had gone before have
             minus infinity.
         goals: What each layer of the dense network gives.
+        tell: Is told how far the pruning is: ``pruning.tell("rounds", 3, 20)``.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Pruning:
         self.layers = list(layers)
         self.inputs, self.goal = inputs, goal
         self._choice = choice or keep_best
+        self.tell = Progress()
         self.examples = count(inputs)
         self.limit = POSITIONS * self.examples
         self._biases = [layer.module.bias for layer in self.layers]
@@ -337,6 +340,7 @@ def prune_in_rounds(pruning: Pruning, score: Score, keep: int, rounds: int, star
         pruning.masks = _best_alive(pruning, scores, count, REPLACED if is_last else 1)
         pruning.compensate()
         log.info("round %d of %d: %d of %d weights", number, rounds, count, pruning.size)
+        pruning.tell("rounds", number, rounds, loss=pruning.measured)
 
 
 def _best_alive(pruning: Pruning, scores: Mapping[str, Tensor], count: int, times: int) -> Masks:

@@ -10,6 +10,7 @@ from evotune.algorithms.cma_es import CmaEs
 from evotune.errors import TaskError
 from evotune.pruning.layers import Layer
 from evotune.pruning.methods import Method, Rounds, by_layer, divided, leaves_weights
+from evotune.pruning.progress import Progress
 from evotune.pruning.rounds import Pruning, best_of
 from evotune.pruning.scores import MIX, SYNFLOW, Score
 from evotune.running import RunningTrial
@@ -151,21 +152,27 @@ class Searched:
     def __call__(self, pruning: Pruning, keep: int) -> None:
         """Prune by the best of the finalists: the best two of the search, and the presets."""
         genes = ScoreGenes(self._quick.layers)
-        study = self._study(genes, keep)
+        study = self._study(genes, keep, pruning.tell)
         best = sorted(study.trials, key=lambda trial: trial.values or (math.inf,))[:2]
         finalists = [*(score_of(trial.params) for trial in best), *PRESETS]
         losses = [tried(pruning, Rounds(score), keep) for score in finalists]
         tried(pruning, Rounds(finalists[losses.index(min(losses))]), keep)
 
-    def _study(self, genes: ScoreGenes, keep: int) -> Study:
+    def _study(self, genes: ScoreGenes, keep: int, tell: Progress) -> Study:
         presets = [genes.params_of(score) for score in PRESETS]
         algorithm = CmaEs(genes.space, population_size=POPULATION, step_size=0.15, seeds=presets)
         study = Study(algorithm, "min loss", seed=self._seed)
 
-        def evaluate(trial: RunningTrial) -> dict[str, float]:
-            return {"loss": tried(self._quick, genes.method(trial.params), keep)}
+        trials = POPULATION * self._generations
 
-        study.run(evaluate, trials=POPULATION * self._generations)
+        losses: list[float] = []
+
+        def evaluate(trial: RunningTrial) -> dict[str, float]:
+            losses.append(tried(self._quick, genes.method(trial.params), keep))
+            tell("search", len(losses), trials, best=lambda: min(losses))
+            return {"loss": losses[-1]}
+
+        study.run(evaluate, trials=trials, progress=False)
         return study
 
 

@@ -114,18 +114,20 @@ def alarms(data: StudyData) -> Iterator[str]:
     found = collapses(data.diversity)
     if not found:
         return
-    unit = "generation" if data.groups.born_name == "generation" else "trial"
+    generations = data.groups.are_generations
+    unit = "generation" if generations else "trial"
     genes = ", ".join(_collapsed(data, found, unit))
     if not genes:
         return
     last = int(data.groups.of.max())
     yield (
         f"Diversity has collapsed in {genes}: until the end, {unit} {last}, the spread over the "
-        f"population stayed below {percent(LIMIT)} of its initial value, which leaves nothing to "
-        "select. A search that has converged well looks the same"
+        f"{'population' if generations else 'trials of a block'} stayed below {percent(LIMIT)} of "
+        "its initial value, which leaves nothing to select. A search that has converged well looks "
+        "the same"
         + (
             "; if it was too early, use a larger mutation, a larger population, or Islands."
-            if unit == "generation"
+            if generations
             else "."
         )
     )

@@ -17,7 +17,7 @@ class Cell:
         small: Remarks after the text, in small print.
         summary: What is clicked to show ``body``.
         body: A longer text, shown with its line breaks.
-        link: Anchor on the page that the text leads to.
+        link: What the text leads to: ``#`` and an anchor on the page, or another page's address.
         order: What the cell is sorted by, where that is not its text.
     """
 
@@ -55,7 +55,7 @@ class Details:
     Attributes:
         key: Anchor on the page.
         title: A few words.
-        origins: What it comes from: words and, where that is on the page, the anchor.
+        origins: What it comes from: words and, where that is on the page, what they lead to.
         tables: Its params, metrics and the like.
         curve: Corners of the curve that it reported, in a box of 300 by 80; empty for none.
         ends: What the curve shows: its metric, first and last value.
@@ -69,6 +69,59 @@ class Details:
     curve: str = ""
     ends: str = ""
     trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A curve without a library: an SVG of 300 by 80.
+
+    Attributes:
+        corners: Of its line, as SVG writes them.
+        words: What it shows.
+    """
+
+    corners: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the page of a trial: a title, and tables, curves or a text below it.
+
+    Attributes:
+        title: A few words.
+        caption: How to read it.
+        tables: Side by side.
+        curves: One below the other.
+        body: A longer text, shown with its line breaks.
+    """
+
+    title: str
+    caption: str = ""
+    tables: tuple[Table, ...] = ()
+    curves: tuple[Drawn, ...] = ()
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialPage:
+    """A page about one trial, in a folder beside the report.
+
+    Attributes:
+        number: Number of the trial.
+        title: Headline.
+        study: Name of the study.
+        links: To the report, and to the trials before and after.
+        facts: Names and values below the headline.
+        parts: In order.
+    """
+
+    number: int
+    title: str
+    study: str
+    links: tuple[Cell, ...]
+    facts: Mapping[str, str]
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)

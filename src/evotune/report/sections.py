@@ -1,6 +1,7 @@
 """Which figures and tables a report has, and the sentence that says how to read each."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from evotune import finite
@@ -15,7 +16,7 @@ from evotune.analysis.volumes import reference
 from evotune.errors import NoResultError
 from evotune.printing import number, shorten
 from evotune.report import figures
-from evotune.report.figures.contour import DOTS_AT_MOST
+from evotune.report.figures.contour import DOTS_AT_MOST, REACH
 from evotune.report.figures.credit import gain_range
 from evotune.report.figures.curves import EDGES_AT_MOST, shown_curves
 from evotune.report.figures.family import (
@@ -42,15 +43,24 @@ from evotune.report.tables import all_trials, failed_trials, front_table
 FRONT_AT_MOST = 50
 
 
-def sections(data: StudyData, comparison: Comparison | None = None) -> tuple[Section, ...]:
+def sections(
+    data: StudyData,
+    comparison: Comparison | None = None,
+    replayed: Comparison | None = None,
+    *,
+    pages: str = "",
+) -> tuple[Section, ...]:
     """Return the sections for which this study has something to show, in the order of the page.
 
     Args:
         data: The study.
         comparison: Its comparison with random search, if there is one.
+        replayed: The trainings with its schedule and without, if there are some.
+        pages: Address of the folder with the pages of the trials, if these are written.
     """
+    front = partial(_front, pages=pages)
     makers: tuple[Callable[[StudyData], Section | None], ...] = (
-        *((_front, _hypervolume, _progress) if data.has_several_objectives else (_progress,)),
+        *((front, _hypervolume, _progress) if data.has_several_objectives else (_progress,)),
         _structure,
         _structure_changes,
         _structures_over_time,
@@ -71,9 +81,11 @@ def sections(data: StudyData, comparison: Comparison | None = None) -> tuple[Sec
         _timeline,
     )
     made = [_unless_nothing(maker, data) for maker in makers]
-    if comparison is not None and data.done:
-        made.insert(0, _unless_nothing(_versus, comparison))
-    return tuple(s for s in (*made, failed_trials(data), all_trials(data)) if s)
+    controls = ((replayed, _replayed), (comparison, _versus))
+    for control, maker in controls:
+        if control is not None and data.done:
+            made.insert(0, _unless_nothing(maker, control))
+    return tuple(s for s in (*made, failed_trials(data), all_trials(data, pages)) if s)
 
 
 def _unless_nothing(maker: Callable[[Any], Section | None], of: Any) -> Section | None:
@@ -175,8 +187,9 @@ def _contour(data: StudyData) -> Section:
         "contour",
         "The two genes that decide most",
         f"The stronger the colour, the better ({best}) the trials there; each point is a trial, "
-        "the star the best one. Far from every trial there is no colour, and where few are near it "
-        "is a guess. For two others: "
+        "the star the best one. There is colour only where a trial lies within "
+        f"{percent(REACH)} of the length of the axes, of options only at those that were tried. "
+        "For two others: "
         f"et.plot.contour(study, genes=(…, …)).{_ages(data)}",
         figure,
         notes=(*_first_only(data), *_thinned(data, DOTS_AT_MOST)),
@@ -246,7 +259,7 @@ def _diversity(data: StudyData) -> Section:
 # -- several objectives ---------------------------------------------------------------------------
 
 
-def _front(data: StudyData) -> Section:
+def _front(data: StudyData, pages: str) -> Section:
     figure, knee, notes = figures.front(data), "", []
     if data.knee is not None:
         knee = (
@@ -273,7 +286,7 @@ def _front(data: StudyData) -> Section:
         f"without being worse in another; there are {on_front:,} of "
         f"{count(len(data.ranking), 'trial')}.{knee}",
         figure,
-        front_table(data, FRONT_AT_MOST),
+        front_table(data, FRONT_AT_MOST, pages),
         notes=tuple(notes),
         method="the knee is the point of the front farthest from the line or plane through its "
         "extremes, each objective scaled to the front's range (Das, 1999)."
@@ -506,6 +519,32 @@ def _rungs(data: StudyData) -> Section:
 
 def _versus(comparison: Comparison) -> Section:
     paired = "; lines join the runs that had the same seed" if comparison.are_paired else ""
+    return _arms(
+        comparison,
+        "comparison",
+        "Whether evolution helped",
+        f"Each point is the best result of one run{paired}.",
+    )
+
+
+def _replayed(replayed: Comparison) -> Section:
+    held = (
+        f"{arm.capitalize()}: {', '.join(f'{name} {number(v)}' for name, v in params.items())}."
+        for arm, params in replayed.settings.items()
+    )
+    return _arms(
+        replayed,
+        "replay",
+        "Whether the schedule helped",
+        "Each point is the end of one training from fresh weights, along the schedule or with "
+        "constant params, as study.replay(...) made it.",
+        tuple(held),
+    )
+
+
+def _arms(
+    comparison: Comparison, key: str, title: str, points: str, notes: tuple[str, ...] = ()
+) -> Section:
     head = ("arm", "runs", "mean", "best", "worst", "epochs of a run", "every run")
     rows = []
     for name, values in comparison.arms.items():
@@ -515,11 +554,12 @@ def _versus(comparison: Comparison) -> Section:
         every = ", ".join(number(value, 5) for value in values[:12])
         rows.append((name, str(len(values)), *(number(v, 5) for v in ends), epochs, every))
     return Section(
-        "comparison",
-        "Whether evolution helped",
-        f"{' '.join(verdicts_of(comparison))} Each point is the best result of one run{paired}.",
+        key,
+        title,
+        f"{' '.join(verdicts_of(comparison))} {points}",
         figures.versus(comparison),
         Table(head, tuple(rows)),
+        notes,
     )
 
 
@@ -541,7 +581,7 @@ def _metric(data: StudyData) -> str:
 
 
 def _unit(data: StudyData) -> str:
-    return "generation" if data.groups.born_name == "generation" else "block"
+    return "generation" if data.groups.are_generations else "block"
 
 
 def _first_only(data: StudyData) -> tuple[str, ...]:

@@ -10,13 +10,12 @@ import numpy as np
 
 from evotune import finite
 from evotune.analysis.data import StudyData
-from evotune.analysis.generations import has_generations
 from evotune.analysis.reports import Curve, curve_of, reported
 from evotune.analysis.steps import Step
 from evotune.analysis.text import constraint_text, count, duration
 from evotune.objectives import AnyObjective
 from evotune.printing import number, shorten
-from evotune.report.parts import Best, Cell, Details, Row, Section, Table, Tile
+from evotune.report.parts import Best, Cell, Details, Drawn, Row, Section, Table, Tile
 from evotune.trial import Trial
 
 #: Further trials are not in the table of all, nor are further cells.
@@ -59,7 +58,7 @@ def tiles(data: StudyData) -> tuple[Tile, ...]:
         total = finite.limited(sum(step.trial.budget or 0.0 for step in data.steps))
         note = f"{total:,g} of all members together"
         found.append(Tile("epochs of a member", f"{longest:g}", note))
-    if has_generations(data.trials):
+    if data.groups.are_generations:
         generations = {t.origin.generation for t in data.trials} - {None}
         each = count(round(len(data.trials) / len(generations)), "trial")
         found.append(Tile("generations", f"{len(generations):,}", f"about {each} each"))
@@ -104,13 +103,14 @@ def best(data: StudyData) -> Best | None:
     return Best(
         f"Best trial: {trial.number}",
         tuple(captions),
-        _pairs("gene", params, 4),
-        _pairs("metric", trial.metrics, 6),
+        pairs("gene", params, 4),
+        pairs("metric", trial.metrics, 6),
         json.dumps(params, indent=2, default=str),
     )
 
 
-def _pairs(name: str, values: Mapping[str, Any], digits: int) -> Table:
+def pairs(name: str, values: Mapping[str, Any], digits: int) -> Table:
+    """Return names and values as a table, floats with about so many digits."""
     return Table((name, "value"), tuple((k, number(v, digits)) for k, v in values.items()))
 
 
@@ -162,17 +162,23 @@ def _reason(data: StudyData, message: str, first: Trial) -> Cell:
     )
 
 
-def all_trials(data: StudyData) -> Section | None:
-    """Return all trials, best first, and what is known of each; of very many, a part of them."""
+def all_trials(data: StudyData, pages: str = "") -> Section | None:
+    """Return all trials, best first, and what is known of each; of very many, a part of them.
+
+    Args:
+        data: The study.
+        pages: Address of the folder with the pages of the trials, if these are written: the table
+            leads to them then, and has every trial.
+    """
     if not data.trials:
         return None
     several = data.has_several_objectives
-    shown = _shown(data)
+    shown = _shown(data, pages)
     known = {trial.number for trial, _ in shown}
     order = "the Pareto front first, then by the first objective" if several else "best first"
     caption = (
-        f"A number leads to all of that trial. In the beginning the order is {order}; click a "
-        "name to sort by it. “–” marks a gene that is not active."
+        f"A number leads to {'the page' if pages else 'all'} of that trial. In the beginning the "
+        f"order is {order}; click a name to sort by it. “–” marks a gene that is not active."
     )
     if data.inherits:
         caption += " The genes are those of the last step only; for earlier ones, see Schedules."
@@ -183,20 +189,20 @@ def all_trials(data: StudyData) -> Section | None:
             f"Of {len(data.trials):,} trials {len(shown):,} are in this table: the best, and the "
             "last ones. study.to_frame(), or evotune export, has them all.",
         )
-    generations = any(trial.origin.generation is not None for trial in data.trials)
+    generations = data.groups.are_generations  # not those of the first trials of another search
     head = ("", "trial", "state", *(("generation",) if generations else ()))
     head += ("epochs", "weights from") if data.inherits else ()
     head += (*(o.metric for o in data.objectives.objectives), *data.space.entries, "training")
     rank = {int(k): str(place) for place, k in enumerate(data.ranking, start=1)}
-    rows = tuple((rank.get(k, ""), *_row(data, trial, k, generations)) for trial, k in shown)
+    rows = tuple((rank.get(k, ""), *_row(data, trial, k, generations, pages)) for trial, k in shown)
     metric, _ = reported(data)
-    made = tuple(_details(data, trial, metric, known) for trial, _ in shown)
+    made = () if pages else tuple(_details(data, trial, metric, known) for trial, _ in shown)
     return Section(
         "table", title, caption, table=Table(head, rows, sorts=True), notes=notes, details=made
     )
 
 
-def _shown(data: StudyData) -> list[tuple[Trial, int]]:
+def _shown(data: StudyData, pages: str) -> list[tuple[Trial, int]]:
     """Return the trials of the table, each with its position in ``done``, or -1.
 
     Ranked ones are in their order, then all others by number.
@@ -207,7 +213,7 @@ def _shown(data: StudyData) -> list[tuple[Trial, int]]:
     inside = {trial.number for trial, _ in ranked}
     others = [(t, place.get(t.number, -1)) for t in data.trials if t.number not in inside]
     others = [(t if k < 0 else data.done[k], k) for t, k in others]
-    if len(ranked) + len(others) <= limit:
+    if pages or len(ranked) + len(others) <= limit:
         return ranked + others
     best = {trial.number for trial, _ in ranked[: limit * 3 // 5]}
     last = [t.number for t in reversed(data.trials) if t.number not in best]
@@ -215,13 +221,18 @@ def _shown(data: StudyData) -> list[tuple[Trial, int]]:
     return [pair for pair in ranked + others if pair[0].number in kept]
 
 
-def key_of(number: int) -> str:
+def _key(number: int) -> str:
     """Return the anchor of a trial on the page."""
     return f"trial-{number}"
 
 
-def _row(data: StudyData, trial: Trial, k: int, generations: bool) -> Row:
-    row: list[str | Cell] = [Cell(str(trial.number), link=key_of(trial.number)), trial.state]
+def _link(number: int, pages: str = "") -> str:
+    """Return what leads to all of a trial, from the report."""
+    return f"{pages}/{number}.html" if pages else f"#{_key(number)}"
+
+
+def _row(data: StudyData, trial: Trial, k: int, generations: bool, pages: str) -> Row:
+    row: list[str | Cell] = [Cell(str(trial.number), link=_link(trial.number, pages)), trial.state]
     if generations:
         generation = trial.origin.generation
         row.append("" if generation is None else str(generation))
@@ -235,15 +246,15 @@ def _row(data: StudyData, trial: Trial, k: int, generations: bool) -> Row:
     return (*row, _seconds(trial))
 
 
-def front_table(data: StudyData, limit: int) -> Table:
+def front_table(data: StudyData, limit: int, pages: str = "") -> Table:
     """Return the trials of the Pareto front, by the first objective, with all their genes."""
     places = [int(k) for k in np.flatnonzero(data.front)]
     places.sort(key=lambda k: tuple(data.values[k]))
-    shown = {trial.number for trial, _ in _shown(data)}
+    shown = {trial.number for trial, _ in _shown(data, pages)}
     rows: list[Row] = []
     for k in places[:limit]:
         trial, params = data.done[k], data.params(data.done[k])
-        link = key_of(trial.number) if trial.number in shown else ""
+        link = _link(trial.number, pages) if trial.number in shown else ""
         small = ("knee",) if k == data.knee else ()
         scores = [_score(data, k, column) for column in range(len(data.objectives.objectives))]
         genes = [number(params[n]) if n in params else "–" for n in data.space.entries]
@@ -256,51 +267,65 @@ def front_table(data: StudyData, limit: int) -> Table:
 
 
 def _details(data: StudyData, trial: Trial, metric: str, known: Collection[int]) -> Details:
-    params = _pairs("gene", data.params(trial), 6)
-    metrics: tuple[Table, ...] = (_pairs("metric", trial.metrics, 6),) if trial.metrics else ()
-    noted = {name: shorten(value, 500) for name, value in trial.notes.items()}
-    metrics += (_pairs("note", noted, 6),) if noted else ()
-    curve, ends = _curve(curve_of(trial, metric), metric)
-    trace = ""
-    if trial.failure is not None:
-        trace = trial.failure.traceback or trial.failure.message or "no reason was recorded"
+    params = pairs("gene", data.params(trial), 6)
+    curve = drawn(curve_of(trial, metric), metric) or Drawn("", "")
+    trace = trace_of(trial)
     if len(trace) > _TRACE_OF_ONE:
         trace = "…\n" + trace[-_TRACE_OF_ONE:]
     origins = tuple(_origins(data, trial, known))
     title = f"Trial {trial.number}: {trial.state}"
-    return Details(key_of(trial.number), title, origins, (params, *metrics), curve, ends, trace)
+    tables = (params, *measured(trial))
+    return Details(_key(trial.number), title, origins, tables, curve.corners, curve.words, trace)
+
+
+def measured(trial: Trial) -> tuple[Table, ...]:
+    """Return the metrics of a trial, and what it noted, where there are any."""
+    noted = {name: shorten(value, 500) for name, value in trial.notes.items()}
+    given = (("metric", trial.metrics), ("note", noted))
+    return tuple(pairs(name, values, 6) for name, values in given if values)
+
+
+def trace_of(trial: Trial) -> str:
+    """Return the traceback of a failure or its reason; empty where there is none."""
+    if trial.failure is None:
+        return ""
+    return trial.failure.traceback or trial.failure.message or "no reason was recorded"
 
 
 def _origins(data: StudyData, trial: Trial, known: Collection[int]) -> Iterator[Cell]:
     """Yield where a trial comes from, and when it ran."""
-    if trial.origin.generation is not None:
+    if data.groups.are_generations and trial.origin.generation is not None:
         yield Cell(f"Generation {trial.origin.generation}.")
     if trial.budget is not None:
         yield Cell(f"Budget {trial.budget:g}.")
     for name, numbers in (("Parents", trial.parents), ("Weights from", trial.donors)):
         if numbers:
             yield Cell(f"{name}:")
-            yield from (Cell(str(n), link=key_of(n) if n in known else "") for n in numbers)
+            yield from (Cell(str(n), link=_link(n) if n in known else "") for n in numbers)
     if trial.repeat_of is not None:
         yield Cell("Repeats")
         yield Cell(
-            f"{trial.repeat_of}", link=key_of(trial.repeat_of) if trial.repeat_of in known else ""
+            f"{trial.repeat_of}", link=_link(trial.repeat_of) if trial.repeat_of in known else ""
         )
     if trial.violation > 0:
         yield Cell("It breaks a constraint.")
     if trial.started is not None:
-        began = f"{datetime.fromtimestamp(trial.started, UTC):%d %b %Y %H:%M:%S} UTC"
         took = "" if trial.ended is None else f", took {duration(trial.ended - trial.started)}"
-        yield Cell(f"Started {began}{took}.")
+        yield Cell(f"Started {moment(trial.started)}{took}.")
 
 
-def _curve(curve: Curve | None, metric: str) -> tuple[str, str]:
-    """Return the corners of a curve in a box of 300 by 80, and what it shows in words."""
+def moment(time: float) -> str:
+    """Return a Unix time in seconds as date and time."""
+    return f"{datetime.fromtimestamp(time, UTC):%d %b %Y %H:%M:%S} UTC"
+
+
+def drawn(curve: Curve | None, metric: str, corners_at_most: int = CORNERS_AT_MOST) -> Drawn | None:
+    """Return a curve in a box of 300 by 80; None for one of fewer than two points."""
     if curve is None or len(curve.values) < 2:
-        return "", ""
+        return None
     scale = float(np.max(np.abs(curve.values))) or 1.0  # differences of the largest floats
     y, x = np.array(curve.values) / scale, np.array(curve.steps, dtype=float)
-    thin = np.unique(np.linspace(0, len(x) - 1, CORNERS_AT_MOST).round().astype(int))
+    thin = np.unique(np.linspace(0, len(x) - 1, corners_at_most).round().astype(int))
     across = 300 * (x - x.min()) / (np.ptp(x) or 1.0)
     down = 80 - 80 * (y - y.min()) / (np.ptp(y) or 1.0)
     corners = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across[thin], down[thin], strict=True))
@@ -310,7 +335,7 @@ def _curve(curve: Curve | None, metric: str) -> tuple[str, str]:
         f"{number(float(curve.values[0]))} to {number(float(curve.values[-1]))}, "
         f"between {number(float(low))} and {number(float(high))}"
     )
-    return corners, ends
+    return Drawn(corners, ends)
 
 
 def _score(data: StudyData, k: int, column: int) -> Cell:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import numpy as np
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -23,7 +24,10 @@ from evotune.checks import user_path, write_whole
 from evotune.errors import StudyError
 from evotune.printing import escaped, printable
 from evotune.report.figures.theme import template
-from evotune.report.parts import Page
+from evotune.report.parts import Page, TrialPage
+
+#: Parallel axes for which a telephone has room.
+_ABREAST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,11 @@ def render_page(page: Page, library: Library | None = None) -> str:
     )
 
 
+def render_trial(page: TrialPage, style: str) -> str:
+    """Return the page of a trial as HTML, which loads nothing but a file of styles beside it."""
+    return _render("trial.html.j2", page=page, style=style)
+
+
 def render_picture(**content: Any) -> str:
     """Return a picture as SVG."""
     return _render("picture.svg.j2", style=own_file("picture.css"), **content)
@@ -138,7 +147,8 @@ def _environment() -> Environment:
 def _is_wide(figure: go.Figure) -> bool:
     """Tell whether a figure has panels, or axes, side by side: too many for a telephone."""
     places = {axis.domain for axis in figure.select_xaxes() if axis.domain}
-    return len(places) > 1 or any(trace.type == "parcoords" for trace in figure.data)
+    axes = (len(t.dimensions) for t in figure.data if t.type == "parcoords")
+    return len(places) > 1 or max(axes, default=0) > _ABREAST
 
 
 def _printable(value: Any) -> Any:
@@ -147,23 +157,65 @@ def _printable(value: Any) -> Any:
 
 
 def _figure_json(figure: go.Figure) -> Markup:
-    """Return a figure as JSON, where texts that several traces share are written only once.
+    """Return a figure as JSON, in which what several traces share is written only once.
 
-    A trace with the same texts as an earlier one has that trace's index instead; page.js puts the
-    texts back.
+    Numbers have the digits that can be seen. A trace with the same array as an earlier one has
+    that trace's index instead; page.js puts the array back.
     """
     drawn = figure.to_plotly_json()
-    places: dict[tuple[str, ...], int] = {}
+    places: dict[tuple[str, str], int] = {}
     for place, trace in enumerate(drawn["data"]):
-        texts = list(trace.get("customdata", ()))
-        if texts and isinstance(texts[0], str):
-            first = places.setdefault(tuple(texts), place)
-            if first != place:
-                trace["customdata"] = first
+        for owner in (trace, *(trace.get(name, ()) for name in _OWNERS)):
+            for name, value in dict(owner).items():
+                owner[name] = _light(value) if name in _NUMBERS else value
+        for dimension in trace.get("dimensions", ()):
+            dimension["values"] = _light(dimension["values"])
+        for name in _SHARED:
+            if name in trace and len(text := _json(trace[name])) > _LONG:
+                first = places.setdefault((name, text), place)
+                trace[name] = trace[name] if first == place else first
     return _inert_json(drawn)
 
 
+#: Arrays that panels of one figure may have in common, if their JSON is longer than a few numbers.
+_SHARED, _LONG = ("customdata", "x", "y"), 100
+#: Arrays of numbers, and the parts of a trace that have some, too.
+_NUMBERS, _OWNERS = ("x", "y", "z", "base", "customdata", "color"), ("marker", "line")
+#: How far a number may be moved in a figure, as a share of the range of all.
+_UNSEEN = 1e-4
+#: Between lines there is None, for which Plotly takes NaN as well.
+_GAPS = (float, int, type(None))
+
+
+def _light(value: Any) -> Any:
+    """Return an array of numbers in half the room where no eye sees the difference."""
+    if isinstance(value, list) and len(value) > 20 and all(type(v) in _GAPS for v in value):
+        value = {"dtype": "f8", "bdata": b64encode(np.array(value, dtype=float).tobytes()).decode()}
+    if not isinstance(value, dict) or value.get("dtype") != "f8":
+        return value
+    exact = np.frombuffer(b64decode(value["bdata"]))
+    with np.errstate(over="ignore", under="ignore"):
+        short = exact.astype(np.float32)
+    known = exact[np.isfinite(exact)]
+    moved = np.abs(short[np.isfinite(exact)] - known)
+    same = np.array_equal(np.isfinite(short), np.isfinite(exact)) and len(known)
+    lost = np.any((short == 0) & (exact != 0))
+    if not same or lost or np.any(moved > _UNSEEN * (known.max() / 2 - known.min() / 2)):
+        return value
+    return value | {"dtype": "f4", "bdata": b64encode(short.tobytes()).decode()}
+
+
+#: What is written out in a script: all but the tags by which Plotly breaks lines, and bold ones.
+_MARKUP = re.compile("<(?!br?>)")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, cls=PlotlyJSONEncoder, ensure_ascii=False, separators=(",", ":"))
+
+
 def _inert_json(value: Any) -> Markup:
-    """Return JSON that no text inside it can turn into markup."""
-    text = json.dumps(value, cls=PlotlyJSONEncoder, ensure_ascii=False, separators=(",", ":"))
-    return Markup(escaped(text).replace("<", "\\u003c"))
+    """Return JSON that no text inside it can turn into markup.
+
+    The breaks and bold type of hovers stay: inside a script they are no markup either.
+    """
+    return Markup(_MARKUP.sub(r"\\u003c", escaped(_json(value))))

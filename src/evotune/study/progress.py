@@ -5,10 +5,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from evotune.checks import flag
-from evotune.errors import NoResultError
+from evotune.errors import EvotuneError, NoResultError, StudyError
 from evotune.printing import number, printable, shorten
 from evotune.trial import Trial
 
@@ -17,6 +17,9 @@ PATIENCE = 0.25
 
 #: Called with a study and a trial that has ended.
 Callback = Callable[[Any, Trial], None]
+
+#: How progress is shown; "" not at all.
+Way = Literal["bar", "lines", ""]
 
 
 @contextmanager
@@ -29,15 +32,29 @@ def shown(study: Any, trials: float | None, progress: bool | None) -> Iterator[l
         progress: Whether to show anything; None does where someone looks: in a notebook, and where
             the standard error is a terminal. Elsewhere True writes one line a trial to it.
     """
-    looked_at = in_notebook() or sys.stderr.isatty()
-    wanted = looked_at if progress is None else flag("progress", progress)
-    if not wanted:
-        yield []
-    elif looked_at:
+    way = way_of(progress)
+    if way == "bar":
         with _Bar(study, trials) as bar:
             yield [bar]
     else:
-        yield [_print_line]
+        yield [_print_line] if way == "lines" else []
+
+
+def way_of(progress: bool | None, error_type: type[EvotuneError] = StudyError) -> Way:
+    """Return how progress is shown: as a bar, as lines, or not at all.
+
+    Args:
+        progress: What the user wrote, see `shown`.
+        error_type: What is raised.
+
+    Raises:
+        EvotuneError: Of that type: it is none of True, False and None.
+    """
+    looked_at = in_notebook() or sys.stderr.isatty()
+    wanted = looked_at if progress is None else flag("progress", progress, error_type)
+    if not wanted:
+        return ""
+    return "bar" if looked_at else "lines"
 
 
 def in_notebook() -> bool:

@@ -29,7 +29,7 @@ from evotune.running import plain_notes
 from evotune.schedules.schedule import Schedule
 from evotune.storage import MemoryStorage, open_storage
 from evotune.study import controls
-from evotune.study.controls import find_comparison
+from evotune.study.controls import find_comparison, find_replay
 from evotune.study.definition import check_new, open_definition, studied
 from evotune.study.engine import Duplicates, Engine
 from evotune.study.grown import begin_from
@@ -316,7 +316,13 @@ class Study:
 
         return prepare(self).importance_by(method)
 
-    def report(self, path: str | PathLike[str], *, plotly: str | PathLike[str] = "inline") -> Path:
+    def report(
+        self,
+        path: str | PathLike[str],
+        *,
+        plotly: str | PathLike[str] = "inline",
+        pages: bool = False,
+    ) -> Path:
         """Write one self-contained HTML page about the study, or a picture, and return its path.
 
         Args:
@@ -325,14 +331,25 @@ class Study:
                 all 5 MB of it into the page, which then needs no network; ``"cdn"`` loads it from
                 the internet whenever the page is opened; a path such as ``"plotly.min.js"`` is a
                 file that several reports share, and is written where it is missing.
+            pages: Whether each trial gets a page of its own: params, curves, traceback, and links
+                to its parents and children. They are files in a folder beside the report,
+                ``report.trials`` for ``report.html``, which must stay together. The table of the
+                report leads to them, and then has all trials instead of at most 500.
 
         Raises:
-            StudyError: The path has another ending, or cannot be written; or ``plotly`` is none of
-                these.
+            StudyError: The path has another ending, or cannot be written; or ``plotly`` or
+                ``pages`` is none of these, or was given for a picture.
         """
         from evotune.report.page import write
 
-        return write(path, self, find_comparison(self.storage, self.name), plotly=plotly)
+        return write(
+            path,
+            self,
+            find_comparison(self.storage, self.name),
+            find_replay(self.storage, self.name),
+            plotly=plotly,
+            pages=pages,
+        )
 
     def restore(self, number: int | None = None, **objects: Any) -> Any:
         """Return a trained network, or load kept weights into a model of one's own.
@@ -753,6 +770,8 @@ class Study:
         first ones are compared. What was trained is found by its arm and its params: after a
         change of the task itself, take a new study.
 
+        From then on the report of this study includes the outcome.
+
         Args:
             evaluate: The task, or the training function, of this study.
             schedule: By default that of the best trial.
@@ -777,7 +796,10 @@ class Study:
 
         Args:
             evaluate: The task, or the training function, of this study.
-            **options: ``runs=6`` seeds, this study's included; and options of `run`.
+            **options: ``runs=6`` seeds, this study's included; ``controls=``, further arms of
+                random search: of a `SupervisedTask` ``["averaged", "cosine"]``, a moving average of
+                the weights and a learning rate that decays along a cosine, or a mapping of names to
+                functions of a trial; and options of `run`.
 
         Returns:
             The best result of each run, compared in pairs by seed.

@@ -5,7 +5,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -18,7 +19,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from evotune.architectures.network import Network
 from evotune.architectures.templates import template_of
 from evotune.checks import is_number, option
-from evotune.errors import TaskError
+from evotune.errors import StudyError, TaskError
 from evotune.protocols import TaskTraits
 from evotune.reading import ReadParams
 from evotune.running import RunningTrial, check_purpose
@@ -385,6 +386,29 @@ class SupervisedTask:
             scores = self._scores(data, model, device)
         return {f"test_{n}": v for n, v in scores.items()} if data == "test" else scores
 
+    def control(self, name: str, epochs: int) -> "SupervisedTask":
+        """Return this task as constant settings are best trained, to compare evolution with.
+
+        Args:
+            name: ``"averaged"`` measures a moving average of the weights; ``"cosine"`` lets the
+                learning rate decay to 0 along half a cosine (Loshchilov and Hutter, "SGDR", 2017,
+                equation 5), one step an epoch.
+            epochs: Of a training, in which it decays.
+
+        Raises:
+            StudyError: It is another name, or the task does so already.
+        """
+        if name == "averaged":
+            if self.averaging is not None:
+                raise StudyError(
+                    f'control "averaged" is the same as without it: the task has '
+                    f"averaging={self.averaging!r}, in random search, too"
+                )
+            return replace(self, averaging="ema")
+        if name == "cosine":
+            return replace(self, scheduler=partial(_cosine, max(1, epochs)))
+        raise StudyError(f'controls= are "averaged" and "cosine", got {name!r}')
+
     def _share(self, trial: RunningTrial) -> float:
         """Take the trial's budget as a share of the data; its epochs are the task's own then."""
         if trial.keeps or trial.record.donors:
@@ -552,6 +576,10 @@ class SupervisedTask:
             change = self.robustness if callable(self.robustness) else noise(self.robustness)
             scores["robustness"] = next(iter(self._measure("validation", setup, change).values()))
         return scores
+
+
+def _cosine(epochs: int, optimizer: torch.optim.Optimizer) -> Any:
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
 
 
 def find_device(device: str | torch.device | None) -> torch.device:

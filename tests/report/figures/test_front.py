@@ -123,3 +123,11 @@ def test_one_objective_has_no_front() -> None:
     assert not {"front", "hypervolume"} & keys(data)
     with pytest.raises(NoResultError, match="it needs a second objective"):
         front(data)
+
+
+def test_the_legend_has_a_colour_of_its_own_for_dominated_trials():
+    shown = front(study([(0.0, 1.0), (1.0, 0.0), (2.0, 2.0)], ["min a", "min b"]))
+    names = [t.name for t in shown.data if t.showlegend is not False]
+    assert names.count("dominated") == 1
+    [in_legend] = [t for t in shown.data if t.name == "dominated" and t.showlegend is not False]
+    assert isinstance(in_legend.marker.color, str)  # several colours are black in a legend

@@ -42,6 +42,17 @@ def test_a_contour_is_blank_where_no_trial_is_near():
     assert np.isfinite(z[2:12, 2:12]).all()
 
 
+@pytest.mark.parametrize("trials", [8, 30])
+def test_a_contour_has_colour_within_a_tenth_of_the_axes_only(trials):
+    space = et.Space(a=et.Float(0, 1), b=et.Float(0, 10))
+    study = Recorded(definition(space, "min loss"), scatter(space, trials))
+    surface = et.plot.contour(study, genes=("a", "b")).data[0]
+    at = np.array([[t.params["a"], t.params["b"] / 10] for t in study.trials])
+    cells = np.stack(np.meshgrid(surface.x, np.array(surface.y) / 10), axis=-1)
+    nearest = np.linalg.norm(cells[:, :, None] - at, axis=-1).min(axis=2)
+    assert np.array_equal(np.isfinite(np.array(surface.z, float)), nearest <= 0.1)
+
+
 def test_options_of_a_contour_do_not_flow_into_one_another():
     space = et.Space(c=et.Choice("p", "q", "r"), x=et.Float(0, 1))
     trials = [replace(t, values=(float("pqr".index(t.params["c"])),)) for t in scatter(space, 120)]
@@ -138,7 +149,7 @@ def test_curves_are_thinned_and_bad_reports_left_out():
     figure = et.plot.curves(Recorded(definition(), trials))
     assert sum(len(trace.x) for trace in figure.data) < 5000
     others = [replace(t, reports=({"step": 0, "loss": 1.0},)) for t in simulate(30)]
-    with pytest.raises(NoResultError, match=r"a trial that calls trial.report"):
+    with pytest.raises(NoResultError, match=r"a trial that calls trial.report.* validate_every=1"):
         et.plot.curves(Recorded(definition(), others))
 
 

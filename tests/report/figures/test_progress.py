@@ -1,6 +1,7 @@
 """What the figures draw: the numbers in them, and the axes they are drawn on."""
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,16 @@ import pytest
 
 import evotune as et
 from evotune.analysis.data import StudyData, prepare
+from evotune.errors import NoResultError
 from evotune.report.figures.distributions import distributions
 from evotune.report.figures.diversity import diversity
 from evotune.report.figures.front import front
+from evotune.report.figures.marks import hover_texts
 from evotune.report.figures.parallel import parallel
 from evotune.report.figures.progress import progress
 from evotune.report.figures.slices import slices
+from evotune.report.findings import alarms
+from evotune.report.page import write
 from evotune.space import Choice, Float, Space
 from evotune.trial import Origin
 from helpers_report import SPACE, Recorded, definition, scatter, simulate
@@ -211,3 +216,52 @@ def test_values_that_are_not_finite_are_not_drawn() -> None:
     data = prepare(Recorded(definition(), trials))
     assert np.isfinite(data.scores).all()
     assert 0 < len(data.done) < 40
+
+
+# -- words of searches without generations --------------------------------------------------------
+
+
+def hovers(trials):
+    data = prepare(Recorded(definition(), trials))
+    return [text.split("<br>")[0] for text in hover_texts(data, range(len(data.done)))]
+
+
+def test_hovers_name_the_generation_of_a_trial_and_no_block():
+    trials = [t for t in simulate(60) if t.is_done]
+    numbered = [f"<b>trial {t.number}</b>" for t in trials]
+    pairs = zip(trials, numbered, strict=True)
+    assert hovers(trials) == [f"{text}, generation {t.origin.generation}" for t, text in pairs]
+    first = [replace(t, origin=Origin(generation=0) if t.number < 20 else Origin()) for t in trials]
+    assert hovers(first) == numbered  # as of Hybrid, whose first trials are a design
+
+
+def test_hovers_name_a_generation_of_its_own_where_several_are_drawn_together():
+    trials = [replace(t, origin=Origin(generation=t.number)) for t in simulate(500) if t.is_done]
+    texts = hovers(trials)
+    assert texts[7] == f"<b>trial {trials[7].number}</b>, generation {trials[7].number}"
+
+
+@pytest.mark.parametrize("first", [0, 20])
+def test_a_search_without_generations_hears_of_none(tmp_path, first):
+    trials = [
+        replace(t, origin=Origin(generation=0) if t.number < first else Origin(), parents=())
+        for t in simulate(80)
+    ]
+    page = write(tmp_path / "r.html", Recorded(definition(algorithm="x"), trials), plotly="cdn")
+    text = page.read_text("utf-8").split("<body>")[1].split('id="themes"')[0]
+    assert not re.search("generation|population", text, re.IGNORECASE)
+
+
+def test_a_collapse_without_generations_is_of_blocks():
+    space = et.Space(x=et.Float(0, 1), y=et.Float(0, 1))
+    trials = [
+        replace(t, genome={**t.genome, "x": x}, params={**t.params, "x": x})
+        for t in scatter(space, 100)
+        for x in [t.params["x"] if t.number < 20 else 0.5]
+    ]
+    [sentence] = alarms(prepare(Recorded(definition(space, "min loss"), trials)))
+    assert "the spread over the trials of a block stayed below" in sentence
+    assert "population" not in sentence
+    few = Recorded(definition(space, "min loss"), trials[:15])
+    with pytest.raises(NoResultError, match="more than 20 trials"):
+        et.plot.diversity(few)

@@ -16,8 +16,8 @@ from evotune.report.figures.theme import GREY, ORANGE, finish, opened, require
 #: Each drawn trial is an element of the page; the surface is of more of them.
 DOTS_AT_MOST = 500
 _CELLS = 48
-#: Where even the nearest trial is farther away than this many bandwidths, nothing is drawn.
-_REACH = 2.0
+#: Where even the nearest trial is farther away than this, nothing is drawn; each axis is 1 long.
+REACH = 0.1
 #: How far an option reaches to both sides of its place on the axis.
 _HALF = 0.42
 
@@ -26,9 +26,9 @@ def contour(study: Recorded, genes: Sequence[str] | None = None) -> go.Figure:
     """Draw the first objective over two genes: where in their plane good trials lie.
 
     The surface is the mean of the trials near each point, weighted by a Gaussian of their distance
-    (Nadaraya, 1964; Watson, 1964), whatever their other genes are; it is blank where there are none
-    near. Each point is a trial, the star the best one. If trials inherit weights, each is ranked
-    among those that end after the same number of epochs.
+    (Nadaraya, 1964; Watson, 1964), whatever their other genes are; it is blank where none is within
+    a tenth of the length of the axes. Each point is a trial, the star the best one. If trials
+    inherit weights, each is ranked among those that end after the same number of epochs.
 
     Args:
         study: A study, or what `prepare` made of one.
@@ -116,20 +116,21 @@ def _surface(data: StudyData, shown: Indices, at: Floats, scales: Sequence[Scale
     (x, columns), (y, rows) = map(_cells, scales)
     # Scott's rule for two dimensions, no narrower than the cells.
     width = max(0.35 * len(shown) ** (-1 / 6), 1.5 / _CELLS)
-    near = []
+    near, squares = [], []
     for scale, values, cells in zip(scales, at.T, (columns, rows), strict=True):
-        apart = (_units(scale, cells)[:, None] - _units(scale, values)) / width
+        apart = _units(scale, cells)[:, None] - _units(scale, values)
         if scale.labels:
             apart = np.where(cells[:, None] == values, 0.0, np.inf)
-        near.append(np.exp(-0.5 * apart**2))
+        near.append(np.exp(-0.5 * (apart / width) ** 2))
+        squares.append(apart**2)
     scale, _ = data.score_scale
     scores = np.clip(data.first_scores[shown], scale.low, scale.high)
     middle = scale.low / 2 + scale.high / 2
     weights = near[1] @ near[0].T
-    nearest = np.max(near[1][:, None, :] * near[0][None, :, :], axis=2)
+    nearest = np.min(squares[1][:, None, :] + squares[0][None, :, :], axis=2)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = middle + (near[1] * (scores - middle)) @ near[0].T / weights
-    z = np.where(nearest > np.exp(-0.5 * _REACH**2), mean, np.nan)
+    z = np.where(nearest <= REACH**2, mean, np.nan)
     return go.Contour(
         x=x,
         y=y,

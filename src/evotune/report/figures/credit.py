@@ -50,12 +50,22 @@ def credit(study: Recorded) -> go.Figure:
         )
     )
     figure.add_vline(x=0, line={"color": GREY, "width": 1, "dash": "dot"})
-    metric = label(data.objective.metric, 40)
+    # Names may leave the axis little room: its title ends where it ends, and begins before it.
+    metric = label(data.objective.metric, 24)
+    figure.add_annotation(
+        text=f"gain in {metric}, compared with its generation",
+        showarrow=False,
+        xref="paper",
+        yref="paper",
+        x=1,
+        xanchor="right",
+        y=0,
+        yshift=-44,
+    )
     return finish(
         figure,
-        height=114 + 30 * len(shown),
-        margin={"t": 34},
-        xaxis={"title": {"text": f"gain in {metric}, compared with its generation"}},
+        height=124 + 30 * len(shown),
+        margin={"t": 34, "b": 60},
         yaxis={
             "tickvals": list(range(len(shown))),
             "ticktext": names,

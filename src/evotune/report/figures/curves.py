@@ -25,9 +25,9 @@ def curves(study: Recorded) -> go.Figure:
     Where trials inherit weights, as in population-based training, each grey line joins a trial to
     the donor of its weights: a line ends where a member was replaced and forks where one was
     copied, and the orange line leads to the best trial. Else each line is what one trial passed to
-    ``trial.report`` (a `SupervisedTask` reports after every epoch where a stopping rule asks for
-    it): grey ones ran to their end, green ones were stopped early, the orange one is the best
-    trial.
+    ``trial.report`` (a `SupervisedTask` reports where it has ``validate_every=1``, or a stopping
+    rule asks for it): grey ones ran to their end, green ones were stopped early, the orange one is
+    the best trial.
 
     Args:
         study: A study whose trials inherit weights or report, or what `prepare` made of it.
@@ -39,7 +39,10 @@ def curves(study: Recorded) -> go.Figure:
     if data.inherits and data.done:
         return _of_members(data)
     metric, found = reported(data)
-    needed = "a trial that calls trial.report(...), or a population that trains on"
+    needed = (
+        "a trial that calls trial.report(...), which a SupervisedTask does where it has "
+        "validate_every=1, or a population that trains on"
+    )
     require(data, bool(found), "curves", needed)
     return _of_reports(data, metric, found)
 

@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from evotune.analysis.data import Recorded
+from evotune.analysis.generations import BLOCKS
 from evotune.analysis.text import label
 from evotune.report.figures.marks import line_mode
 from evotune.report.figures.theme import BLUE, finish, opened, require, require_genes
@@ -26,7 +27,10 @@ def diversity(study: Recorded) -> go.Figure:
     data = opened(study, "diversity")
     require_genes(data, "diversity")
     compared = 2 <= len(np.unique(data.groups.of)) < len(data.trials)
-    require(data, compared, "diversity", "a second generation, of two trials or more")
+    needed = "a second generation, of two trials or more"
+    if not data.groups.are_generations:
+        needed = f"more than {BLOCKS} trials"
+    require(data, compared, "diversity", needed)
     result = data.diversity
     rows = 22 * len(result.genes) + 20
     figure = make_subplots(

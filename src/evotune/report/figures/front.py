@@ -14,7 +14,7 @@ from evotune.analysis.scales import score_scale
 from evotune.analysis.text import label
 from evotune.analysis.volumes import OBJECTIVES_AT_MOST, eligible, volumes
 from evotune.report.figures.marks import POINTS_AT_MOST, hover_texts, line_mode
-from evotune.report.figures.theme import GREY, ORANGE, PURPLE, finish, opened, require
+from evotune.report.figures.theme import BLUE, GREY, ORANGE, PURPLE, finish, opened, require
 
 PAIRS_AT_MOST = 6
 
@@ -41,9 +41,11 @@ def front(study: Recorded) -> go.Figure:
     for panel, pair in enumerate(pairs):
         place = {"row": panel // columns + 1, "col": panel % columns + 1}
         for trace in _traces(data, pair):
-            figure.add_trace(trace.update(showlegend=panel == 0, legendgroup=trace.name), **place)
+            first = panel == 0 and trace.name != _DOMINATED
+            figure.add_trace(trace.update(showlegend=first, legendgroup=trace.name), **place)
         figure.update_xaxes(title_text=_named(data, pair[0]), **_axis(data, pair[0]), **place)
         figure.update_yaxes(title_text=_named(data, pair[1]), **_axis(data, pair[1]), **place)
+    figure.add_trace(_in_legend())
     return finish(
         figure,
         height=440 if rows == 1 else 340 * rows,
@@ -59,13 +61,23 @@ def _traces(data: StudyData, pair: tuple[int, int]) -> Iterator[go.Scatter]:
         hollow = {"color": GREY, "size": 6, "symbol": "circle-open"}
         yield _points(data, others[broken], pair, "breaks a constraint", hollow)
     coloured = {"color": data.done_groups[others[~broken]], "coloraxis": "coloraxis", "size": 6}
-    yield _points(data, others[~broken], pair, "dominated", coloured)
+    yield _points(data, others[~broken], pair, _DOMINATED, coloured)
     yield _front_points(data, pair)
     if data.knee is not None:
         star = {"color": PURPLE, "size": 15, "symbol": "star", "line": _EDGE}
         yield _points(data, np.array([data.knee]), pair, "knee", star)
 
 
+def _in_legend() -> go.Scatter:
+    """Return a point in the legend alone: Plotly paints one of many colours black, also on dark."""
+    marker = {"color": BLUE, "size": 6}
+    return go.Scatter(
+        x=[None], y=[None], mode="markers", marker=marker, name=_DOMINATED,
+        legendgroup=_DOMINATED, legendrank=1,
+    )  # fmt: skip
+
+
+_DOMINATED = "dominated"
 _EDGE = {"width": 1, "color": "white"}
 
 

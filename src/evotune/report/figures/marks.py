@@ -45,13 +45,13 @@ def band_traces(x: Any, bands: Floats, *, legend: bool = True) -> list[go.Scatte
     median = go.Scatter(
         x=x,
         y=bands[2],
-        customdata=bands.T,
+        customdata=bands[[0, 4]].T,
         mode=line_mode(len(x)),
         marker={"size": 5},
         line={"color": BLUE, "width": 2},
         name="median",
         showlegend=legend,
-        hovertemplate="median %{y:.4g}, middle 80 %: %{customdata[0]:.4g} to %{customdata[4]:.4g}"
+        hovertemplate="median %{y:.4g}, middle 80 %: %{customdata[0]:.4g} to %{customdata[1]:.4g}"
         "<extra></extra>",
     )
     return [*traces, median]
@@ -77,9 +77,8 @@ def hover_texts(data: StudyData, shown: Sequence[int] | Indices) -> list[str]:
     for k in shown:
         trial = data.done[k]
         scores = zip(data.objectives.objectives, data.scores[k], strict=True)
-        lines = [
-            f"<b>trial {trial.number}</b>, {data.groups.name.split(',')[0]} {data.done_groups[k]}"
-        ]
+        born = f", generation {data.groups.born[data.places[k]]}" * data.groups.are_generations
+        lines = [f"<b>trial {trial.number}</b>{born}"]
         lines += [f"{label(o.metric)} = {number(float(score))}" for o, score in scores]
         lines += ["breaks a constraint"] * (trial.violation > 0)
         step = data.step_of[trial.number]

@@ -171,7 +171,8 @@ def sizes(study: Recorded) -> go.Figure:
     parameters = np.array([_size(data.done[k]) for k in shown])
     various = len(np.unique(parameters)) > 1
     require(data, various, "sizes", f"trials with a metric {PARAMETERS!r} that differs")
-    scale = Scale(parameters.min(), parameters.max(), bool(parameters.max() > 8 * parameters.min()))
+    least, most = parameters.min(), parameters.max()
+    scale = Scale(least, most, bool(most > 8 * least), whole=True)
     best = data.ranking[:1]
     return finish(
         go.Figure([_points(data, shown, parameters), _star(data, best)]),

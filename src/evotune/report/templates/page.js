@@ -15,8 +15,10 @@
     try {
       if (typeof Plotly === "undefined") throw new Error("plotly.js was not found where this page has it from.");
       const figure = JSON.parse(source.textContent);
-      for (const trace of figure.data) {  // texts of several traces stand in the first one
-        if (typeof trace.customdata === "number") trace.customdata = figure.data[trace.customdata].customdata;
+      for (const trace of figure.data) {  // what several traces share stands in the first one
+        for (const name of ["customdata", "x", "y"]) {
+          if (typeof trace[name] === "number") trace[name] = figure.data[trace[name]][name];
+        }
       }
       figure.layout.template = themes[dark.matches ? "dark" : "light"];
       await Plotly.react(place, figure.data, figure.layout, config);

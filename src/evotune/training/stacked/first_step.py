@@ -43,7 +43,8 @@ def first_step(group: Sequence[Member], data: InMemory) -> FirstStep:
     buffers = stack_of(models, lambda model: model.named_buffers())
     model = StackedModel(models[0], parameters, buffers, numbers(models))
     size = pair[0].setup.batch_size
-    inputs, targets = (part[:size].expand(2, *part[:size].shape) for part in _parts(data))
+    # A copy: of a view, the memory of all examples would count as saved.
+    inputs, targets = (part[:size].expand(2, *part[:size].shape).clone() for part in _parts(data))
     generators = [member.generator.clone_state() for member in pair]
     saved: dict[int, int] = {}
 
