@@ -67,6 +67,7 @@ def task(seed: int, epochs: int = EPOCHS, cosine: bool = True, **options: Any) -
     falling = torch.optim.lr_scheduler.CosineAnnealingLR
     return et.SupervisedTask(
         network,
+        averaging=None,  # of the last weights, as all its results
         loss="cross_entropy",
         optimizer="adam",
         train=train,

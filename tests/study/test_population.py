@@ -26,7 +26,7 @@ from evotune.study import controls
 from evotune.study.controls import find_comparison
 from helpers_members import Member, line_of, population, population_space, train_member
 from helpers_study import decisions
-from helpers_training import blob_task
+from helpers_training import blob_task, start
 
 MODES = {
     "three parents": {},
@@ -540,15 +540,18 @@ def test_controls_of_a_task_are_averaged_and_decay(tmp_path):
     task = blob_task()
     pbt = et.PopulationBasedTraining(space, population_size=3)
     study = et.Study(pbt, "min loss", seed=1).run(task, epochs=2)
-    found = study.compare_with_random(task, runs=2, controls=["averaged", "cosine"])
+    found = study.compare_with_random(task, runs=2, controls=["last", "cosine"])
     arms = list(found.arms)
-    assert arms[2:] == ["random search, averaged", "random search, cosine"]
+    assert arms[2:] == ["random search, last", "random search, cosine"]
+    first = study.storage.trials(f"{study.name} · random 0")[0]
+    task = blob_task(averaging="ema", epochs=2)  # as the population had it by itself
+    assert first.values == (task(start(first.params, seed=first.seed, budget=2))["loss"],)
     assert len({found.arms[arm] for arm in arms[1:]}) == 3
-    assert task.control("averaged", 2).averaging == "ema"
+    assert blob_task().control("averaged", 2).averaging == "ema"
     with pytest.raises(StudyError, match="the same as without it"):
         blob_task(averaging="ema").control("averaged", 2)
-    with pytest.raises(StudyError, match='"averaged" and "cosine", got \'linear\''):
-        study.compare_with_random(task, controls=["linear"])
+    with pytest.raises(StudyError, match='"last", "averaged" and "cosine", got \'linear\''):
+        study.compare_with_random(blob_task(), controls=["linear"])
 
 
 def test_replay_trains_the_schedule_a_constant_and_a_baseline():

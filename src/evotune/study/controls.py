@@ -96,8 +96,9 @@ def compare_with_random(
         runs: Number of seeds, this study's own included; with fewer than six, no test can reach
             the 5 % level.
         controls: Further arms of random search, at equal epochs. Of a `SupervisedTask`
-            ``"averaged"`` measures a moving average of the weights, and ``"cosine"`` lets the
-            learning rate decay to 0 along a cosine. Or functions of one's own, by name.
+            ``"averaged"`` measures a moving average of the weights, ``"last"`` the last weights,
+            and ``"cosine"`` lets the learning rate decay to 0 along a cosine. Or functions of one's
+            own, by name.
         **options: As for `Study.run`.
 
     Raises:
@@ -113,12 +114,16 @@ def compare_with_random(
         raise NoResultError(f"study {study.name!r} has no trials to compare; run it first")
     per_trial = {"epochs": used.line} if used.line else {}
     control = max(1, round(used.total / used.line)) if used.line else len(study.trials)
+    train_again = evaluate
+    # Random search has no members: it gets the averages that a population has by itself.
+    if study.algorithm.traits.inherits and getattr(evaluate, "averaging", None) == "auto":
+        evaluate = evaluate.control("averaged", int(used.line))  # type: ignore[attr-defined]
     arms = {RANDOM: evaluate, **_controls(evaluate, controls, int(used.line))}
     ended: dict[str, list[Sequence[Trial]]] = {EVOLUTION: [], **{arm: [] for arm in arms}}
     for run in range(runs):
         if run:
             with study.sibling(None, _again(study.name, run), study.seed + run) as again:
-                _run(again, evaluate, trials=len(study.trials), **per_trial, **options)
+                _run(again, train_again, trials=len(study.trials), **per_trial, **options)
                 ended[EVOLUTION].append(again.trials)
         else:
             ended[EVOLUTION].append(study.trials)

@@ -29,6 +29,7 @@ from evotune.training.averaging import (
     HALF_LIFE,
     Average,
     Averaging,
+    AveragingOption,
     check_averaging,
     check_half_life,
 )
@@ -75,6 +76,8 @@ _PARTS = ("train", "train+validation")
 #: Which trial has trained each parameter that this process still has.
 _trained_by = WeakTensorKeyDictionary()
 _trained_memory: dict[StorageWeakRef, int] = {}  # so that a new view of it counts, too
+#: What was logged already, for once is enough.
+_said: set[str] = set()
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,12 +151,14 @@ class SupervisedTask:
             each by itself. What is measured and kept is a plain network with zeros, and the metric
             ``sparsity`` is the exact share of zeros in these weights. Weights that are taken over
             are pruned further, or come back from zero. See `evotune.training.sparsity.Sparsifier`.
-        averaging: ``"ema"`` measures, keeps and returns a moving average of the weights over the
-            steps of training instead of the weights themselves, ``"swa"`` the mean over the second
-            half of each trial's steps; training goes on with the weights themselves, which are
-            handed on together with the average. Averages are better than the last weights, and what
-            evolves learning rates by them does not lower these too early. None measures the
-            weights. See `evotune.training.averaging.Average`.
+        averaging: ``"auto"`` is ``"ema"`` for the members of a population whose weights and genes
+            evolve, and for what `Study.replay` trains beside it, else None; of data that are a
+            stream it is None. ``"ema"`` measures, keeps and returns a moving average of the weights
+            over the steps of training instead of the weights themselves, ``"swa"`` the mean over
+            the second half of each trial's steps; training goes on with the weights themselves,
+            which are handed on together with the average. Averages are better than the last
+            weights, and what evolves learning rates by them does not lower these too early. None
+            measures the weights. See `evotune.training.averaging.Average`.
         half_life: Of ``"ema"``: epochs after which the share of weights in the average has halved,
             by default 0.35 (a time constant of half an epoch). A gene ``half_life`` replaces it.
         keep: Which weights the study keeps for `Study.restore`, whatever the algorithm: those of
@@ -188,7 +193,7 @@ class SupervisedTask:
     costs: str | Sequence[str] = ()
     keep: Purpose | None = "best"
     sparsity: float | Schedule | None = None
-    averaging: Averaging | None = None
+    averaging: AveragingOption = "auto"
     half_life: float | None = None
     _sources: dict[str, Loaded] = field(default_factory=dict, init=False, repr=False)
 
@@ -391,16 +396,18 @@ class SupervisedTask:
         """Return this task as constant settings are best trained, to compare evolution with.
 
         Args:
-            name: ``"averaged"`` measures a moving average of the weights; ``"cosine"`` lets the
-                learning rate decay to 0 along half a cosine (Loshchilov and Hutter, "SGDR", 2017,
-                equation 5), one step an epoch.
+            name: ``"last"`` measures the last weights; ``"averaged"`` a moving average of them;
+                ``"cosine"`` lets the learning rate decay to 0 along half a cosine, one step an
+                epoch (Loshchilov and Hutter, "SGDR", 2017, equation 5).
             epochs: Of a training, in which it decays.
 
         Raises:
             StudyError: It is another name, or the task does so already.
         """
+        if name == "last":
+            return replace(self, averaging=None, half_life=None)
         if name == "averaged":
-            if self.averaging is not None:
+            if self.averaging in ("ema", "swa"):
                 raise StudyError(
                     f'control "averaged" is the same as without it: the task has '
                     f"averaging={self.averaging!r}, in random search, too"
@@ -408,7 +415,7 @@ class SupervisedTask:
             return replace(self, averaging="ema")
         if name == "cosine":
             return replace(self, scheduler=partial(_cosine, max(1, epochs)))
-        raise StudyError(f'controls= are "averaged" and "cosine", got {name!r}')
+        raise StudyError(f'controls= are "last", "averaged" and "cosine", got {name!r}')
 
     def _share(self, trial: RunningTrial) -> float:
         """Take the trial's budget as a share of the data; its epochs are the task's own then."""
@@ -482,17 +489,33 @@ class SupervisedTask:
         epochs: int,
     ) -> Average | None:
         """Return what averages the weights of a model, if the task says so."""
-        if self.averaging is None:
+        averaging = self._averaging(trial)
+        if averaging is None:
             return None
         steps = steps_in(data, counts.get("batch_size", self.batch_size))
         if steps is None:
+            if self.averaging == "auto":
+                return None
             raise TaskError(
                 f"averaging={self.averaging!r} needs to know how many steps an epoch has, and "
                 "train= is a stream that only ends; give a Dataset with a length, or averaging=None"
             )
         half_life = HALF_LIFE if self.half_life is None else self.half_life
         half_life = check_half_life(trial.params.get("half_life", half_life))
-        return Average(model, self.averaging, half_life, steps, epochs)
+        try:
+            return Average(model, averaging, half_life, steps, epochs)
+        except TaskError as error:
+            if self.averaging != "auto":
+                raise
+            if str(error) not in _said:
+                _said.add(str(error))
+                log.warning("the last weights are measured, not their average: %s", error)
+            return None
+
+    def _averaging(self, trial: RunningTrial) -> Averaging | None:
+        if self.averaging == "auto":  # only members of populations, and their replays, have places
+            return None if trial.record.origin.member is None else "ema"
+        return self.averaging
 
     def _sparsifiers(
         self, trial: RunningTrial, model: nn.Module, epochs: int
@@ -532,7 +555,7 @@ class SupervisedTask:
     def _check_genes(
         self, trial: RunningTrial, used: set[str], optimizer: Any, counts: Mapping[str, int]
     ) -> None:
-        own = ["sparsity", *["half_life"] * (self.averaging == "ema")]
+        own = ["sparsity", *["half_life"] * (self._averaging(trial) == "ema")]
         by_name = () if is_factory(self.optimizer) else ("optimizer", *gene_names(type(optimizer)))
         takers = {
             f"the optimizer {type(optimizer).__name__}": by_name,
