@@ -58,10 +58,17 @@ def _named(optimizer: Any, params: Mapping[str, Any]) -> Iterator[tuple[str, str
     """Yield ``(gene, hyperparameter, part of it)`` of the genes that name a hyperparameter."""
     defaults = getattr(optimizer, "defaults", None)
     known = defaults or {name for group in optimizer.param_groups for name in group}
-    for gene in params:
+    for gene, value in params.items():
+        if isinstance(value, Mapping):  # a schedule, which whoever trains sets epoch by epoch
+            continue
         name, part = PARTS.get(gene, (ALIASES.get(gene, gene), None))
         if name in known and name not in NO_GENES:
             yield gene, name, part
+
+
+def names_of_hyperparameters(optimizer: Any, params: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hyperparameter that each gene names which an optimizer has, by gene."""
+    return {gene: name for gene, name, _ in _named(optimizer, params)}
 
 
 def _built(optimizer: Any, name: str, part: int | None) -> Any:
@@ -102,7 +109,9 @@ def _named_rates(
     """Yield ``(gene, owner, attribute)`` of the dropout rates that a gene is for."""
     dropouts = list(_dropouts(module))
     rates = {getattr(owner, attribute) for _, owner, attribute in dropouts}
-    general = [g for g in _DROPOUT_GENES if not (built and params.get(g) in rates)]
+    general = [
+        g for g in _DROPOUT_GENES if not (built and _is_rate(params.get(g)) and params[g] in rates)
+    ]
     for name, owner, attribute in dropouts:
         # "rnn.dropout" ends like the gene for all dropout, which it does not mean.
         last = [name.rpartition(".")[2]] if attribute == "p" else []

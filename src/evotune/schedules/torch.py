@@ -20,6 +20,7 @@ class Scheduled(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...
     def __getitem__(self, epoch: int) -> dict[str, Any]: ...
+    def __len__(self) -> int: ...
     def apply(self, optimizer: Any, epoch: int, *, model: Any = None) -> set[str]: ...
 
 
@@ -53,6 +54,11 @@ class ScheduledOptimizer:
             {name: _copy(_built(group, name)) for name in names if name in group}
             for group in optimizer.param_groups
         ]
+
+    @property
+    def schedule(self) -> Scheduled:
+        """The schedule that is applied."""
+        return self._schedule
 
     def apply(self, epoch: int) -> set[str]:
         """Set the genes of an epoch and return those that had an effect."""

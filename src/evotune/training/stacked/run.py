@@ -15,7 +15,7 @@ from evotune.training.stacked.groups import Member, Unstackable
 from evotune.training.stacked.training import Stack
 from evotune.training.stacked.weights import keep, resume
 from evotune.training.task import FIXED_SEED, SupervisedTask
-from evotune.training.trainer import noise, timed
+from evotune.training.trainer import noise, set_scheduled, timed
 from evotune.trial import Failed
 
 #: Examples whose outputs are compared with those of each member's own model.
@@ -106,6 +106,7 @@ class Run:
             if not self._any():
                 break
             with self._timed("train_seconds"):
+                self._each(lambda member: set_scheduled(member.setup, member.epoch))
                 losses = self._stack.train_epoch(self._data("train"))
                 for member, loss in zip(self._members, losses, strict=True):
                     member.scores["train_loss"] = loss
