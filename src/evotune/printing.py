@@ -67,13 +67,12 @@ def number(value: Any, digits: int = 4) -> str:
         return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.{digits}g}"
     if isinstance(value, list | tuple) and all(map(_is_layer, value)):
         return layers_text(value, digits)
-    if is_schedule(value):
+    if _is_schedule(value):
         return schedule_text(value, digits)
     return str(value)
 
 
-def is_schedule(value: Any) -> bool:
-    """Return whether a value is the record of a schedule, see `evotune.space.scheduled`."""
+def _is_schedule(value: Any) -> bool:  # as `evotune.space.scheduled.is_record`
     return isinstance(value, Mapping) and "shape" in value and "start" in value
 
 

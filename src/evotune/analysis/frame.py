@@ -32,7 +32,8 @@ def to_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     own name (``metrics_`` goes before a name that is taken); then every gene as ``params_<gene>``,
     missing where it is not active, whole numbers as ``Int64`` then, the layers of a chain, or a
     schedule, as one text, so that rows can be grouped by it (`Trial.params` has the records); then
-    what trials noted, as ``notes_<name>``; then ``started`` and ``ended`` (UTC) and ``failure``, the message.
+    what trials noted, as ``notes_<name>``; then ``started`` and ``ended`` (UTC) and ``failure``,
+    the message.
     ``train_seconds`` and ``evaluation_seconds`` are metrics, in seconds.
 
     Args:

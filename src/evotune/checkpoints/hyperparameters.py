@@ -10,6 +10,7 @@ from typing import Any
 
 from evotune.checkpoints.state import is_tensor
 from evotune.checks import is_number
+from evotune.space.scheduled import is_record
 
 #: Genes by which a hyperparameter may also be called.
 ALIASES = {"learning_rate": "lr"}
@@ -59,7 +60,7 @@ def _named(optimizer: Any, params: Mapping[str, Any]) -> Iterator[tuple[str, str
     defaults = getattr(optimizer, "defaults", None)
     known = defaults or {name for group in optimizer.param_groups for name in group}
     for gene, value in params.items():
-        if isinstance(value, Mapping):  # a schedule, which whoever trains sets epoch by epoch
+        if is_record(value):  # a schedule, which whoever trains sets epoch by epoch
             continue
         name, part = PARTS.get(gene, (ALIASES.get(gene, gene), None))
         if name in known and name not in NO_GENES:

@@ -13,7 +13,7 @@ from typing import Any
 from evotune.checkpoints.hyperparameters import set_dropout, set_hyperparameters
 from evotune.checks import did_you_mean, is_number, user_path, write_whole
 from evotune.errors import ScheduleError, SpaceError
-from evotune.space.scheduled import check_record, value_at
+from evotune.space.scheduled import SHAPE, START, check_record, is_record, value_at
 from evotune.trial import Trial
 
 #: Metrics that do not describe the weights at the end of a segment.
@@ -157,7 +157,11 @@ class Schedule:
             raise ScheduleError(
                 f"params map names to values, such as study.best.params; got {params!r}"
             )
-        records = {name: value for name, value in params.items() if isinstance(value, Mapping)}
+        records = {
+            name: value
+            for name, value in params.items()
+            if isinstance(value, Mapping) and (START in value or SHAPE in value)
+        }
         try:
             for name, record in records.items():
                 check_record(name, record)
@@ -413,7 +417,7 @@ def _short(value: Any) -> str:
 
 def _check_constants(trial: Trial) -> None:
     for name, value in trial.params.items():
-        if isinstance(value, Mapping):
+        if is_record(value):
             raise ScheduleError(
                 f"{name!r} of trial {trial.number} is a schedule already: write "
                 "Schedule.of(study.best.params, epochs=...) with the epochs of the whole training"

@@ -241,6 +241,11 @@ class Scheduled:
 # -- values ---------------------------------------------------------------------------------------
 
 
+def is_record(value: object) -> bool:
+    """Return whether a param is the record of a schedule."""
+    return isinstance(value, Mapping) and SHAPE in value and START in value
+
+
 def check_record(name: str, record: Mapping[str, Any]) -> None:
     """Check the record of a schedule, whatever its space.
 

@@ -25,6 +25,7 @@ from evotune.reading import ReadParams
 from evotune.running import RunningTrial, check_purpose
 from evotune.schedules.schedule import Schedule
 from evotune.schedules.torch import ScheduledOptimizer
+from evotune.space.scheduled import START, is_record
 from evotune.training.averaging import (
     HALF_LIFE,
     Average,
@@ -487,7 +488,7 @@ class SupervisedTask:
         self, trial: RunningTrial, optimizer: Any, elsewhere: Collection[str], length: int
     ) -> ScheduledOptimizer | None:
         """Return what sets the scheduled genes of an optimizer, if there are some."""
-        records = {name: r for name, r in trial.params.items() if isinstance(r, Mapping)}
+        records = {name: r for name, r in trial.params.items() if is_record(r)}
         names: dict[str, str] = {}
         if records and hasattr(optimizer, "defaults") and hasattr(optimizer, "param_groups"):
             names = names_of_hyperparameters(optimizer, _starts(records))
@@ -517,7 +518,7 @@ class SupervisedTask:
         given = trial.params.get("sparsity", self.sparsity)
         if given is None:
             return ()
-        if isinstance(given, Mapping):
+        if is_record(given):
             given = Schedule.of({"sparsity": given}, epochs=length)
         wanted = check_sparsity(given)
         _check_free(find_metrics(self.metrics, self.loss))
@@ -600,7 +601,7 @@ class SupervisedTask:
 
 def _starts(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return params with the start of each schedule in its place."""
-    return {n: v["start"] if isinstance(v, Mapping) else v for n, v in params.items()}
+    return {n: v[START] if is_record(v) else v for n, v in params.items()}
 
 
 def find_device(device: str | torch.device | None) -> torch.device:
