@@ -185,7 +185,7 @@ class BuiltSettings:
             vars(scheduler).update(own)
         self.apply(params)
         for optimizer, _ in self.groups:
-            _add_missing_state(optimizer)
+            add_missing_state(optimizer)
         for scheduler, _ in self.schedulers:
             factors = progress.get(id(scheduler.optimizer), [])
             for group, factor in zip(scheduler.optimizer.param_groups, factors, strict=False):
@@ -245,7 +245,7 @@ def _assign(group: Any, name: str, value: Any) -> None:
 _STATE_OF = {"momentum": "momentum_buffer", "centered": "grad_avg", "amsgrad": "max_exp_avg_sq"}
 
 
-def _add_missing_state(optimizer: Any) -> None:
+def add_missing_state(optimizer: Any) -> None:
     """Start from zero what this trial's options need and the donor's did not."""
     kind = type(optimizer).__name__
     if kind == "SGD":  # it starts a missing momentum by itself, from the first gradient

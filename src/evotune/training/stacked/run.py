@@ -47,7 +47,6 @@ class Run:
         """Train, keep and measure; every member has a result afterwards."""
         self._each(resume)
         self._compare()
-        self._stack.load_optimizers()
         # Where members cannot have a random stream of their own they share this one.
         torch.manual_seed(self._members[0].handle.seed)
         self._train()
@@ -101,12 +100,14 @@ class Run:
     def _train(self) -> None:
         epochs = self._members[0].setup.epochs
         running = [member.handle.epochs(default=epochs) for member in self._members]
-        for _ in range(epochs):
+        for passed in range(epochs):
             self._each(lambda member: setattr(member, "epoch", next(running[member.row])))
             if not self._any():
                 break
+            self._each(lambda member: set_scheduled(member.setup, member.epoch))
+            if not passed:  # what is needed of their state depends on the values of the epoch
+                self._stack.load_optimizers()
             with self._timed("train_seconds"):
-                self._each(lambda member: set_scheduled(member.setup, member.epoch))
                 losses = self._stack.train_epoch(self._data("train"))
                 for member, loss in zip(self._members, losses, strict=True):
                     member.scores["train_loss"] = loss
