@@ -4,16 +4,17 @@ So every algorithm, operator and surrogate that works on conditional genes can s
 hyperparameter changes over the epochs, as it searches constants.
 """
 
+import copy
 import math
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 from typing import Any
 
 from evotune.checks import did_you_mean, is_number
 from evotune.errors import GenomeError, SpaceError
 from evotune.space.conditions import When
-from evotune.space.domains import Choice, Domain, Float, Int, domain_from_json
+from evotune.space.domains import Choice, Domain, Float, domain_from_json
 from evotune.space.domains.base import fill
 from evotune.space.plain import number, whole
 
@@ -60,14 +61,14 @@ class Scheduled:
         ``Space(lr=Scheduled(Float(1e-4, 1.0, log=True)), momentum=Float(0.8, 0.99))``
     """
 
-    domain: Float | Int
+    domain: Domain
     _: KW_ONLY
     shapes: tuple[str, ...] = SHAPES
     knots: int = 2
     warmup: float = 0.3
 
     def __post_init__(self) -> None:
-        if not isinstance(self.domain, Float | Int):
+        if not isinstance(self.domain, Domain) or self.domain.ends() is None:
             raise SpaceError(
                 f"Scheduled: the values are those of a Float or an Int, got {self.domain!r}; write "
                 "Scheduled(Float(1e-4, 1.0, log=True))"
@@ -102,25 +103,27 @@ class Scheduled:
                 "Scheduled: warmup is the longest warm-up as a share of all epochs, in [0, 1), "
                 f"got {warmup!r}; write warmup=0.3, or warmup=0 for none"
             )
-        if "exponential" in shapes and self.domain.low <= 0:
+        low = self.domain.axis().low
+        if "exponential" in shapes and low <= 0:
             others = tuple(shape for shape in shapes if shape != "exponential") or ("cosine",)
             raise SpaceError(
                 "Scheduled: the exponential shape needs values above 0, and the domain begins at "
-                f"{self.domain.low:g}; write shapes={others!r}, or give it a low above 0"
+                f"{low:g}; write shapes={others!r}, or give it a low above 0"
             )
         fill(self, shapes=tuple(shapes), knots=knots, warmup=warmup)
 
     # -- genes --------------------------------------------------------------------------------
 
     @property
-    def end(self) -> str:
-        """Name of the gene of the end: a share of the start where the domain is logarithmic."""
-        return END_SHARE if isinstance(self.domain, Float) and self.domain.log else END
+    def _end(self) -> str:
+        """Name of the gene of the end: a share of the start for a logarithmic one of floats."""
+        whole_numbers = isinstance(self.domain.from_unit(0.5), int)
+        return END_SHARE if self.domain.axis().log and not whole_numbers else END
 
     def _settings(self, shape: str) -> tuple[str, ...]:
         """Return the names of the values in a record of a shape."""
         knots = tuple(f"{KNOT}{k}" for k in range(1, self.knots + 1)) * (shape == "piecewise")
-        end = (self.end,) * (shape in ENDING)
+        end = (self._end,) * (shape in ENDING)
         return (START, *end, *knots, *((WARMUP,) if self.warmup else ()))
 
     def genes(self, name: str) -> dict[str, Domain]:
@@ -141,13 +144,14 @@ class Scheduled:
             elif setting == WARMUP:
                 made = Float(0.0, self.warmup, when=when)
             else:
-                made = replace(domain, when=when)
+                made = copy.copy(domain)
+                fill(made, when=when)
             found[f"{name}.{setting}"] = made
         return found
 
     # -- records ------------------------------------------------------------------------------
 
-    def assembled(self, name: str, active: Mapping[str, Any]) -> dict[str, Any]:
+    def record(self, name: str, active: Mapping[str, Any]) -> dict[str, Any]:
         """Return the record of a schedule of this name.
 
         Args:
@@ -234,8 +238,7 @@ class Scheduled:
                 "{type = 'float', low = 1e-4, high = 1.0, log = true}}; got "
                 f"{data.get('domain')!r}"
             )
-        made: Any = domain_from_json(data["domain"])
-        return cls(made, **options)
+        return cls(domain_from_json(data["domain"]), **options)
 
 
 # -- values ---------------------------------------------------------------------------------------
