@@ -6,8 +6,10 @@ from torch import nn
 
 import evotune as et
 from evotune.errors import TaskError
+from evotune.running import RunningTrial
 from evotune.training import trainer
 from evotune.training.stacked.together import train_together
+from evotune.trial import Trial
 from helpers_stacked import Line, assert_alike, assert_same_training, double_task, run_each
 from helpers_training import blob_task, mlp, start, without_seconds
 
@@ -240,3 +242,16 @@ def test_searches_find_schedules(make, executor, tmp_path, caplog):
         whole.run(task, trials=12, executor=executor)
         assert [t.params for t in again.trials] == [t.params for t in whole.trials]
         assert [t.values for t in again.trials] == [t.values for t in whole.trials]
+
+
+def test_the_name_of_a_schedule_that_is_asleep_is_dormant():
+    rate = et.Float(0.01, 1.0, log=True, when={"optimizer": "sgd"})
+    space = et.Space(optimizer=et.Choice("sgd", "adam"), lr=et.Scheduled(rate))
+    asleep = space.complete({"optimizer": "adam"})
+    trial = start(space.params(asleep), dormant=asleep)
+    assert "lr" in trial.dormant
+    blob_task()(trial)
+    awake = space.complete({"optimizer": "sgd", "lr": 0.1})
+    trial = RunningTrial(Trial(3, awake, space.params(awake)))
+    assert not trial.dormant
+    blob_task()(trial)
