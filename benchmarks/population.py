@@ -158,6 +158,7 @@ def stacked_toy(data: list[torch.Tensor], seed: int) -> float:
     """Return the best accuracy when the population trains as one stacked model."""
     task = et.SupervisedTask(
         lambda params: network(),
+        averaging=None,  # of the last weights, as all its results
         loss="cross_entropy",
         optimizer="sgd",
         train=(data[0], data[1]),

@@ -59,6 +59,7 @@ def task(
     data: tuple[Tensor, Tensor] = torch.randn(examples, *shape), torch.randint(10, (examples,))
     return SupervisedTask(
         lambda params: make(),
+        averaging=None,  # of the last weights, as all its results
         loss="cross_entropy",
         optimizer="sgd",
         train=data,
@@ -164,6 +165,7 @@ def inheriting(members: int) -> float:
     """Return the seconds in which members take over the weights of others, in memory."""
     work = SupervisedTask(
         lambda params: nn.Linear(1000, 1000),
+        averaging=None,  # of the last weights, as all its results
         loss="mse",
         optimizer="sgd",
         train=(torch.zeros(1, 1000), torch.zeros(1, 1000)),

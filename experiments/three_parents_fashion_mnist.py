@@ -112,6 +112,7 @@ def task(name: str, scale: Scale, seed: int, directory: str | None = None) -> et
     train, validation, test = examples(name, scale, seed, directory)
     return et.SupervisedTask(
         lambda params: network(scale, params),
+        averaging=None,  # the paper measures the last weights
         loss="cross_entropy",
         optimizer="sgd",
         train=train,

@@ -120,6 +120,7 @@ def task(scale: Scale, seed: int) -> et.SupervisedTask:
     )
     return et.SupervisedTask(
         network,
+        averaging=None,  # the paper measures the last weights
         loss="cross_entropy",
         optimizer="adam",
         train=train,

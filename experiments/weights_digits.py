@@ -23,7 +23,6 @@ from data import digits
 from searches import Script
 from tables import cells, spread, table
 from torch import nn
-from torchmetrics.functional.classification import multiclass_f1_score
 
 import evotune as et
 from evotune.analysis.statistics import paired
@@ -100,6 +99,8 @@ class Judge:
 
 def test_f1(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
     """Return the macro F1 of a network."""
+    from torchmetrics.functional.classification import multiclass_f1_score  # loads slowly
+
     with torch.no_grad():
         return float(multiclass_f1_score(model(x), y, num_classes=10, average="macro"))
 

@@ -1,5 +1,6 @@
 """What all tests need."""
 
+import gc
 import os
 import signal
 import sys
@@ -11,6 +12,19 @@ import pytest
 # It counts only before numpy and torch are imported; programs that tests start inherit it.
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+# Where no bytecode may be written, every program that a test starts compiles the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# What the modules of all tests define stays: no collection of garbage needs to look at it.
+gc.disable()
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
+
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and nohup the end of the
 # terminal; every process they start inherits that, and several tests send these signals.

@@ -6,11 +6,14 @@ by line. What cannot run here (a second GPU, a server) is marked ``py`` or ``con
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import helpers_warm
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -21,15 +24,41 @@ PAGES = [
 ]
 #: What is shown does more than a test needs.
 SMALLER = {"trials=40": "trials=3"}
+TOOLS = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.M | re.S)
 
 
+#: What the commands of a page import, of which only the first is run as the installed program.
+COMMANDS = (
+    *helpers_warm.STUDY,
+    "pandas",
+    "plotly.graph_objects",
+    "evotune.cli.main",
+    "evotune.cli.config",
+    "evotune.cli.run",
+)
+CALL = "import sys; from evotune.cli.main import main; sys.exit(main())"
+
+
+def run_commands(lines, *, has_run):
+    """Run lines of a shell; return whether any so far was a command of ours."""
+    for line in lines:
+        name, *arguments = shlex.split(line)
+        if has_run and name == "evotune":
+            env = os.environ | {"PATH": TOOLS}
+            process = helpers_warm.run("-c", CALL, *arguments, modules=COMMANDS, env=env)
+            assert process.returncode == 0, f"{line}\n{process.stdout}\n{process.stderr}"
+        else:
+            run_line(line)
+        has_run |= name == "evotune"
+    return has_run
+
+
 def run_line(line):
-    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     process = subprocess.run(
         line,
         shell=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1", "PATH": tools},
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1", "PATH": TOOLS},
         capture_output=True,
         text=True,
         check=False,
@@ -49,10 +78,10 @@ def test_what_a_page_shows_runs(page, tmp_path, monkeypatch):
     text = (ROOT / page).read_text("utf-8")
     for shown, less in SMALLER.items():
         text = text.replace(shown, less)
+    has_run = False
     for block in BLOCK.finditer(text):
         line = text[: block.start()].count("\n") + 1  # errors name the line of the page
         if block[1] == "sh":
-            for command in block[2].strip().splitlines():
-                run_line(command)
+            has_run = run_commands(block[2].strip().splitlines(), has_run=has_run)
         else:
             exec(compile("\n" * line + block[2], str(ROOT / page), "exec"), names)

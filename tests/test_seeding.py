@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from evotune.seeding import fresh_seed, generator, run_seed, trial_seed
+from evotune.seeding import fresh_seed, generator, run_seed, seed_torch, trial_seed
 
 
 def draws(seed, number):
@@ -42,3 +43,12 @@ def test_fresh_seeds_differ():
     seeds = {fresh_seed() for _ in range(20)}
     assert len(seeds) > 15
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_torch_is_seeded_as_torch_does():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(2**40 + 7)
+    expected = torch.rand(3), torch.randn(3)
+    seed_torch(2**40 + 7)
+    assert torch.equal(torch.rand(3), expected[0])
+    assert torch.equal(torch.randn(3), expected[1])

@@ -35,10 +35,8 @@ def here(capsys):
     return here
 
 
-def test_a_function(tmp_path):
-    process = run(tmp_path, str(EXAMPLES / "01_tune_a_function.py"))
-    assert process.returncode == 0, process.stderr
-    assert process.stdout.startswith("accuracy 0.9")
+def test_a_function(here):
+    assert here("01_tune_a_function.py").startswith("accuracy 0.9")
 
 
 def test_digits_in_sqlite(tmp_path):
@@ -59,14 +57,13 @@ def test_a_population_with_a_supervised_task(here):
     assert "momentum" in out
 
 
-def test_a_population_with_a_training_loop(tmp_path):
+def test_a_population_with_a_training_loop(tmp_path, evotune):
     pytest.importorskip("torch")
     for name in ("05_pbt.toml", "05_train.py"):
         shutil.copy(EXAMPLES / name, tmp_path)
-    command = ("-m", "evotune.cli.main", "run", "05_pbt.toml", "--epochs", "4")
-    process = run(tmp_path, *command)
-    assert process.returncode == 0, process.stderr
-    assert "16 done; all members have their epochs" in process.stdout
+    code, out, err = evotune("run", "05_pbt.toml", "--epochs", "4")
+    assert code == 0, err
+    assert "16 done; all members have their epochs" in out
     assert list((tmp_path / "weights").rglob("*"))
 
 

@@ -6,8 +6,10 @@ The environment variable FAULT_PLAN names a JSON file: ``fault`` (a name in `str
 """
 
 import logging
+import os
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -70,6 +72,7 @@ def main() -> None:
     """Run the study to its end, or until it is struck."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     plan = strikes.plan()
+    Path(plan["folder"], "driver.pid").write_text(str(os.getpid()))
     storage = plan["storage"]
     if "://" in storage:
         strikes.proxy = Proxy(sa.make_url(storage))

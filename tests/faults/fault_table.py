@@ -29,6 +29,7 @@ import psutil
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+import helpers_warm  # noqa: E402
 from helpers_postgres import own_schema  # noqa: E402
 from helpers_study import decisions  # noqa: E402
 
@@ -111,7 +112,7 @@ def survive(row: Row, seed: int, folder: Path) -> int:
                 "PYTHONHASHSEED": str(rng.randint(0, 1000)),
                 "OMP_NUM_THREADS": "1",
             }
-            output = _run(environment, plan["folder"])
+            output = _run(environment, plan["folder"], hash_seed=runs % 2)
             said += f"--- run {runs}\n{output}"
             if output.endswith("finished\n"):
                 break
@@ -129,30 +130,24 @@ def survive(row: Row, seed: int, folder: Path) -> int:
     return runs
 
 
-def _run(environment: dict[str, str], folder: str) -> str:
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-P", str(HERE / "fault_driver.py")],
-            env=environment,
-            cwd=folder,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        Path(folder, "driver.pid").write_text(str(process.pid))
-        try:
-            process.wait(SECONDS)
-        except subprocess.TimeoutExpired as error:
-            process.kill()
-            raise AssertionError(f"still running after {SECONDS} s") from error
-        _wait_for_workers(environment["FAULT_PLAN"])
-        output.seek(0)
-        return output.read()[-5000:]
+def _run(environment: dict[str, str], folder: str, hash_seed: int) -> str:
+    script, modules = HERE / "fault_driver.py", (*helpers_warm.STUDY, "numpy", "helpers_postgres")
+    program = helpers_warm.start(
+        script, cwd=folder, env=environment, modules=modules, hash_seed=hash_seed
+    )
+    try:
+        program.wait(SECONDS)
+    except subprocess.TimeoutExpired as error:
+        program.kill()
+        raise AssertionError(f"still running after {SECONDS} s") from error
+    _wait_for_the_rest(program.pid, environment["FAULT_PLAN"])
+    output, errors = program.communicate()
+    return (errors + output)[-5000:]
 
 
-def _wait_for_workers(plan: str) -> None:
+def _wait_for_the_rest(session: int, plan: str) -> None:
     deadline = time.monotonic() + 15
-    while left := list(_processes_of(plan)):
+    while left := list(_processes_of(session, plan)):
         if time.monotonic() > deadline:
             for process in left:
                 process.kill()
@@ -160,13 +155,14 @@ def _wait_for_workers(plan: str) -> None:
         time.sleep(0.05)
 
 
-def _processes_of(plan: str) -> Iterator[psutil.Process]:
+def _processes_of(session: int, plan: str) -> Iterator[psutil.Process]:
+    """Yield the forks of a driver, and the interpreters that it has started."""
     for process in psutil.process_iter():
         try:
-            ours = process.environ().get("FAULT_PLAN") == plan
+            ours = process.environ().get("FAULT_PLAN") == plan or os.getsid(process.pid) == session
             if ours and "python" in process.name() and process.status() != psutil.STATUS_ZOMBIE:
                 yield process
-        except psutil.Error:
+        except (psutil.Error, OSError):
             continue
 
 

@@ -1,13 +1,12 @@
 """A search whose children go on from their parents' weights: lines, epochs, kills, workers."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import evotune as et
+import helpers_warm
 from evotune.errors import AlgorithmError, StudyError
 from helpers_members import line_of, population_space, train_member
 from helpers_study import decisions
@@ -153,13 +152,7 @@ def test_killed_it_ends_as_if_never_killed(workers, write_every, tmp_path):
     tests, db = str(Path(__file__).parents[1]), str(tmp_path / "runs.db")
     for kill_at, processes in ((27, 1), (-1, workers)):
         options = [str(option) for option in (kill_at, db, processes, write_every)]
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, tests, *options],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        done = helpers_warm.run("-c", KILLED, tests, *options, timeout=120)
         assert done.returncode == (0 if kill_at < 0 else -signal.SIGKILL), done.stderr
     expected = et.Study(search(), "min loss", seed=1).run(train_member, trials=40)
     with et.Study(search(), "min loss", storage=db, seed=1) as study:

@@ -215,3 +215,29 @@ def test_means_leave_counts_and_settings_to_the_first():
 def test_bad_options_say_what_to_write(options, says):
     with pytest.raises(AlgorithmError, match=says):
         population(**options)
+
+
+def test_an_averaged_model_of_ones_own_loop_is_handed_on_and_crossed():
+    def loop(trial):
+        torch.manual_seed(trial.seed)
+        model = nn.Linear(2, 1)
+        average = torch.optim.swa_utils.AveragedModel(
+            model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9)
+        )
+        trial.resume(model=model, average=average)
+        seen = int(average.n_averaged)
+        for _ in trial.epochs():
+            with torch.no_grad():
+                model.weight += torch.randn(1, 2) * trial.params["lr"]
+            average.update_parameters(model)
+        trial.keep(model=model, average=average)
+        trial.note(seen=seen)
+        return {"loss": float(average.module.weight.detach().norm())}
+
+    study = et.Study(population(), "min loss", seed=1).run(loop, epochs=8)
+    assert crossed(study)
+    for trial in study.trials:
+        assert trial.notes["seen"] == trial.origin.generation
+    average = torch.optim.swa_utils.AveragedModel(nn.Linear(2, 1))
+    best = study.restore(average=average)
+    assert float(average.module.weight.detach().norm()) == pytest.approx(best.metrics["loss"])

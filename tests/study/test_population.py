@@ -5,8 +5,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import evotune as et
+import helpers_warm
 from evotune.errors import (
     AlgorithmError,
     CheckpointError,
@@ -24,8 +23,10 @@ from evotune.errors import (
     TaskError,
 )
 from evotune.study import controls
+from evotune.study.controls import find_comparison
 from helpers_members import Member, line_of, population, population_space, train_member
 from helpers_study import decisions
+from helpers_training import blob_task, start
 
 MODES = {
     "three parents": {},
@@ -354,14 +355,12 @@ def test_killed_at_random_moments_it_ends_as_if_never_killed(
     )
     rng = random.Random(write_every * 10 + workers)
     while True:
-        process = subprocess.Popen(
-            [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
+        process = helpers_warm.start(script)
         if kills < 3:
             size = log.stat().st_size if log.exists() else 0
             while process.poll() is None and (log.stat().st_size if log.exists() else 0) == size:
                 time.sleep(0.001)
-            time.sleep(rng.uniform(0.0, 0.03))
+            time.sleep(rng.uniform(0.0, 0.08))
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 kills += 1
@@ -409,13 +408,7 @@ def test_a_late_kill_goes_on_under_its_quota(tmp_path):
     arguments = [str(tmp_path), "None", str(10 * 8400)]
     for kill_at, processes in ((69, 1), (-1, 2)):
         command = [str(Path(__file__).parents[1]), str(kill_at), *arguments, str(processes)]
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED_LATE, *command],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = helpers_warm.run("-c", KILLED_LATE, *command, timeout=60)
         assert done.returncode == (0 if kill_at < 0 else -signal.SIGKILL), done.stderr
 
 
@@ -518,6 +511,47 @@ def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
     resumed = study.compare_with_random(train_member, runs=3)
     other = et.Study(population(), "min loss", seed=1).run(train_member, epochs=4)
     assert resumed.arms == other.compare_with_random(train_member, runs=3).arms
+
+
+def test_a_comparison_may_have_further_arms_that_its_report_finds(tmp_path):
+    def drifting(trial):
+        metrics = train_member(trial)
+        return metrics | {"loss": metrics["loss"] + 1}
+
+    study = et.Study(population(), "min loss", seed=1, storage=tmp_path / "runs.db", name="a")
+    study.run(train_member, epochs=4)
+    with pytest.raises(StudyError, match="are of a SupervisedTask"):
+        study.compare_with_random(train_member, controls=["averaged"])
+    for wrong in ("averaged", 3, {"evolution": drifting}, {"other": 1}):
+        with pytest.raises(StudyError, match="controls="):
+            study.compare_with_random(train_member, controls=wrong)
+    found = study.compare_with_random(train_member, runs=3, controls={"one more": drifting})
+    assert list(found.arms) == ["evolution", "random search", "one more"]
+    pairs = zip(found.arms["random search"], found.arms["one more"], strict=True)
+    assert all(b == pytest.approx(a + 1) for a, b in pairs)  # the same seeds and settings
+    assert found.epochs["one more"] == found.epochs["random search"]
+    assert "corrected for 2 comparisons" in str(found)
+    assert find_comparison(study.storage, "a").arms == found.arms
+    study.close()
+
+
+def test_controls_of_a_task_are_averaged_and_decay(tmp_path):
+    space = et.Space(lr=et.Float(0.01, 0.3, log=True))
+    task = blob_task()
+    pbt = et.PopulationBasedTraining(space, population_size=3)
+    study = et.Study(pbt, "min loss", seed=1).run(task, epochs=2)
+    found = study.compare_with_random(task, runs=2, controls=["last", "cosine"])
+    arms = list(found.arms)
+    assert arms[2:] == ["random search, last", "random search, cosine"]
+    first = study.storage.trials(f"{study.name} · random 0")[0]
+    task = blob_task(averaging="ema", epochs=2)  # as the population had it by itself
+    assert first.values == (task(start(first.params, seed=first.seed, budget=2))["loss"],)
+    assert len({found.arms[arm] for arm in arms[1:]}) == 3
+    assert blob_task().control("averaged", 2).averaging == "ema"
+    with pytest.raises(StudyError, match="the same as without it"):
+        blob_task(averaging="ema").control("averaged", 2)
+    with pytest.raises(StudyError, match='"last", "averaged" and "cosine", got \'linear\''):
+        study.compare_with_random(blob_task(), controls=["linear"])
 
 
 def test_replay_trains_the_schedule_a_constant_and_a_baseline():

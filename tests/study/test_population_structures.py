@@ -1,8 +1,6 @@
 """Population-based training and genetic search that change the layers of trained networks."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import torch
 from torch import nn
 
 import evotune as et
+import helpers_warm
 from helpers_study import decisions
 
 torch.set_num_threads(1)
@@ -182,12 +181,8 @@ def test_killed_it_ends_as_if_never_killed(tmp_path):
     kind = "three parents"
     tests, db = str(Path(__file__).parents[1]), str(tmp_path / "runs.db")
     for kill_at in (6, -1):
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, tests, str(kill_at), db, kind],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=300,
+        done = helpers_warm.run(
+            "-c", KILLED, tests, kill_at, db, kind, modules=("torch", *helpers_warm.STUDY)
         )
         assert done.returncode == (0 if kill_at < 0 else -signal.SIGKILL), done.stderr
     expected = et.Study(ALGORITHMS[kind](), "max accuracy", seed=1).run(train, trials=10, epochs=9)

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy
 
 import evotune as et
+import helpers_warm
 from evotune.errors import StudyLockedError
 from evotune.storage import open_storage
 from helpers_study import decisions, small_space, train
@@ -73,9 +74,7 @@ def kill_until_finished(folder: Path, kind: str, workers: int, pause: tuple[floa
     )
     rng, kills = random.Random(kind + str(workers)), 0
     while True:
-        process = subprocess.Popen(
-            [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
+        process = helpers_warm.start(script)
         if kills < 3:
             # The clock starts once trials run, so that every kill falls into the loop.
             size = _size(folder / "log")
@@ -99,7 +98,7 @@ def _size(path: Path) -> int:
     ("kind", "workers"), [("genetic", 1), ("steady-state", 1), ("strategy", 1), ("genetic", 2)]
 )
 def test_killed_at_random_moments_it_ends_as_if_never_killed(tmp_path, kind, workers):
-    kills = kill_until_finished(tmp_path, kind, workers, pause=(0.0, 0.03))
+    kills = kill_until_finished(tmp_path, kind, workers, pause=(0.0, 0.08))
     assert kills >= 2
     algorithm = eval(ALGORITHMS[kind], {"et": et, "small_space": small_space})
     with et.Study(algorithm, "min loss", storage=tmp_path / "runs.db", name="killed") as study:

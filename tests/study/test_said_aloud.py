@@ -2,12 +2,11 @@
 
 import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
 
 import evotune as et
+import helpers_warm
 from evotune.errors import StudyError, StudyLockedError
 from evotune.execution import evaluate
 from evotune.protocols import Traits
@@ -114,7 +113,7 @@ def test_a_study_is_in_its_file_though_the_log_was_left_behind(tmp_path):
         "study = et.Study(et.Genetic(et.Space(x=et.Float(0, 1))), 'min x', storage=sys.argv[1])\n"
         "study.run(lambda t: {'x': t.params['x']} if t.number < 9 else os.kill(os.getpid(), 9), 20)"
     )
-    killed = subprocess.run([sys.executable, "-c", driver, tmp_path / "runs.db"])
+    killed = helpers_warm.run("-c", driver, tmp_path / "runs.db")
     assert killed.returncode == -signal.SIGKILL
     shutil.copy(tmp_path / "runs.db", tmp_path / "alone.db")
     found = [open_storage(tmp_path / name) for name in ("alone.db", "runs.db")]

@@ -186,6 +186,10 @@ def test_a_lazy_network_is_averaged_too():
     assert lazy(start())["loss"] < 2
 
 
+def population():
+    return et.PopulationBasedTraining(SPACE, population_size=3)
+
+
 class Stream(IterableDataset):
     def __iter__(self):
         x, y = (torch.as_tensor(part) for part in blobs())
@@ -217,9 +221,12 @@ def test_a_network_that_cannot_be_copied_is_said():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"averaging": "mean"}, '"ema".*"swa".*None, got \'mean\''),
+        ({"averaging": "mean"}, "ema.*swa.*None.*auto.*got 'mean'"),
         ({"averaging": True}, "got True"),
-        ({"half_life": 1.0}, 'has no effect on averaging=None; write averaging="ema"'),
+        (
+            {"averaging": None, "half_life": 1.0},
+            'has no effect on averaging=None; write averaging="ema"',
+        ),
         ({"averaging": "swa", "half_life": 1.0}, "has no effect on averaging='swa'"),
         ({"averaging": "ema", "half_life": 0}, "half_life must"),
         ({"averaging": "ema", "half_life": "1"}, "half_life=1, without quotation marks"),
@@ -231,7 +238,7 @@ def test_bad_options_say_what_to_write(options, says):
         blob_task(**options)
 
 
-@pytest.mark.parametrize("averaging", [None, "swa"])
+@pytest.mark.parametrize("averaging", [None, "swa", "auto"])
 def test_a_gene_without_effect_is_said(averaging):
     with pytest.raises(TaskError, match=r'half_life.*write averaging="ema"'):
         blob_task(averaging=averaging)(start({"half_life": 1.0}))
@@ -248,3 +255,31 @@ def test_shares_begin_with_the_first_weights_and_add_up():
     assert shares[0] == 1
     assert all(a > b for a, b in pairwise(shares))
     assert shares[-1] == pytest.approx(1 - 0.5 ** (1 / 1.4), rel=0.03)
+
+
+def test_by_itself_a_population_is_averaged_and_nothing_else(caplog):
+    values = {}
+    for averaging in ("auto", "ema", None):
+        task = blob_task(averaging=averaging)
+        study = et.Study(population(), "min loss", seed=1)
+        values[averaging] = [t.values for t in study.run(task, epochs=3).trials]
+        replayed = study.replay(task, runs=2)
+        values[averaging].append(replayed.arms["schedule"])
+    assert values["auto"] == values["ema"] != values[None]
+    alone = [blob_task(averaging=averaging)(start())["loss"] for averaging in ("auto", None, "ema")]
+    assert alone[0] == alone[1] != alone[2]
+
+
+def test_what_cannot_be_averaged_is_trained_all_the_same_and_says_so(caplog):
+    class Own(nn.Linear):
+        def __deepcopy__(self, memo):
+            raise RuntimeError("only one of me")
+
+    task = blob_task(model=lambda params: nn.Sequential(Own(2, 3)))
+    study = et.Study(population(), "min loss", seed=1).run(task, epochs=2)
+    assert {t.state for t in study.trials} == {"done"}
+    assert caplog.text.count("the last weights are measured, not their average") == 1
+    assert "only one of me" in caplog.text
+    loader = DataLoader(Stream(), batch_size=50)
+    streamed = et.Study(population(), "min loss", seed=1)
+    assert streamed.run(blob_task(train=loader), epochs=2).best.metrics["loss"] < 2

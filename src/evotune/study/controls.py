@@ -5,7 +5,8 @@ they too can be resumed after a kill and found by a report.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -77,7 +78,12 @@ def spent(trials: Sequence[Trial]) -> Spent:
 
 
 def compare_with_random(
-    study: StudyLike, evaluate: Evaluate, *, runs: int = 6, **options: Any
+    study: StudyLike,
+    evaluate: Evaluate,
+    *,
+    runs: int = 6,
+    controls: Sequence[str] | Mapping[str, Evaluate] = (),
+    **options: Any,
 ) -> Comparison:
     """Repeat a search with other seeds, and run random search for as many epochs with each seed.
 
@@ -89,10 +95,15 @@ def compare_with_random(
         evaluate: The function that the study ran.
         runs: Number of seeds, this study's own included; with fewer than six, no test can reach
             the 5 % level.
+        controls: Further arms of random search, at equal epochs. Of a `SupervisedTask`
+            ``"averaged"`` measures a moving average of the weights, ``"last"`` the last weights,
+            and ``"cosine"`` lets the learning rate decay to 0 along a cosine. Or functions of one's
+            own, by name.
         **options: As for `Study.run`.
 
     Raises:
-        StudyError: The study has several objectives, or nothing to compare yet.
+        StudyError: The study has several objectives, or nothing to compare yet; or a control is
+            unknown, or the same as without it.
         KeyboardInterrupt: Ctrl-C; call it again to go on.
     """
     _check_one_objective(study)
@@ -103,17 +114,54 @@ def compare_with_random(
         raise NoResultError(f"study {study.name!r} has no trials to compare; run it first")
     per_trial = {"epochs": used.line} if used.line else {}
     control = max(1, round(used.total / used.line)) if used.line else len(study.trials)
-    ended = {EVOLUTION: [study.trials], RANDOM: []}
+    train_again = evaluate
+    # Random search has no members: it gets the averages that a population has by itself.
+    if study.algorithm.traits.inherits and getattr(evaluate, "averaging", None) == "auto":
+        evaluate = evaluate.control("averaged", int(used.line))  # type: ignore[attr-defined]
+    arms = {RANDOM: evaluate, **_controls(evaluate, controls, int(used.line))}
+    ended: dict[str, list[Sequence[Trial]]] = {EVOLUTION: [], **{arm: [] for arm in arms}}
     for run in range(runs):
         if run:
             with study.sibling(None, _again(study.name, run), study.seed + run) as again:
-                _run(again, evaluate, trials=len(study.trials), **per_trial, **options)
+                _run(again, train_again, trials=len(study.trials), **per_trial, **options)
                 ended[EVOLUTION].append(again.trials)
-        search = RandomSearch(study.algorithm.space)
-        with study.sibling(search, _random(study.name, run), study.seed + run) as random:
-            _run(random, evaluate, trials=control, **per_trial, **options)
-            ended[RANDOM].append(random.trials)
+        else:
+            ended[EVOLUTION].append(study.trials)
+        for arm, train in arms.items():
+            search = RandomSearch(study.algorithm.space)
+            name = _random(study.name, run, arm)
+            with study.sibling(search, name, study.seed + run) as random:
+                _run(random, train, trials=control, **per_trial, **options)
+                ended[arm].append(random.trials)
     return _comparison(study.objectives, ended)
+
+
+def _controls(evaluate: Evaluate, given: Any, epochs: int) -> dict[str, Evaluate]:
+    """Return the functions of further arms, by the arm's name.
+
+    Raises:
+        StudyError: A control is unknown, or has no effect.
+    """
+    if isinstance(given, Mapping):
+        for name, train in given.items():
+            if not isinstance(name, str) or not callable(train) or name in (EVOLUTION, RANDOM):
+                raise StudyError(
+                    "controls= maps names of arms to functions of a trial, such as "
+                    f'{{"with dropout": other_task}}; got {name!r}: {train!r}'
+                )
+        return dict(given)
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise StudyError(
+            'controls= is a list of names, such as ["averaged", "cosine"], or a mapping of names '
+            f"to functions of a trial; got {given!r}"
+        )
+    control = getattr(evaluate, "control", None)
+    if given and not callable(control):
+        raise StudyError(
+            f"controls={given!r} are of a SupervisedTask; for a function of your own give others "
+            'by name, such as controls={"averaged": train_averaged}'
+        )
+    return {f"{RANDOM}, {name}": control(name, epochs) for name in given}  # type: ignore[misc]
 
 
 def find_comparison(storage: Storage, name: str) -> Comparison | None:
@@ -131,17 +179,29 @@ def _find_comparison(storage: Storage, name: str) -> Comparison | None:
     if definition is None or storage.load(_random(name, 1)) is None:
         return None
     objectives = Objectives.from_json(definition.objectives)
-    ended: dict[str, list[Sequence[Trial]]] = {EVOLUTION: [], RANDOM: []}
-    run = 0
-    while storage.load(_random(name, run)) is not None:
-        for arm, sibling in ((EVOLUTION, _again(name, run)), (RANDOM, _random(name, run))):
-            ended[arm].append(trials := storage.trials(sibling))
+    named = {summary.definition.name for summary in storage.studies()}
+    runs = 0
+    while _random(name, runs) in named:
+        runs += 1
+    siblings = {EVOLUTION: [_again(name, run) for run in range(runs)]}
+    for arm in (RANDOM, *_other_arms(name, named)):
+        siblings[arm] = [_random(name, run, arm) for run in range(runs)]
+    ended: dict[str, list[Sequence[Trial]]] = {}
+    for arm, of_arm in siblings.items():
+        found = [storage.trials(sibling) for sibling in of_arm if sibling in named]
+        for sibling, trials in zip(of_arm, found, strict=False):
             refuse_damage(sibling, trials, space_of(definition), objectives)
-        run += 1
-    runs = [trials for arm in ended.values() for trials in arm]
-    if run < 2 or not all(any(trial.is_done for trial in trials) for trials in runs):
-        return None
-    return _comparison(objectives, ended)
+        if len(found) == runs and all(any(t.is_done for t in trials) for trials in found):
+            ended[arm] = list(found)
+    return (
+        _comparison(objectives, ended) if runs > 1 and {EVOLUTION, RANDOM} <= set(ended) else None
+    )
+
+
+def _other_arms(name: str, named: Iterable[str]) -> list[str]:
+    """Return the arms of a comparison beside random search itself, by the names of its runs."""
+    first = re.compile(rf"{re.escape(name)} · with (.+) 0")
+    return sorted(found[1] for each in named if (found := first.fullmatch(each)))
 
 
 def find_replay(storage: Storage, name: str) -> Comparison | None:
@@ -407,5 +467,5 @@ def _of_controls(name: str, what: str) -> str:
     return f"{name} · {what}"
 
 
-def _random(name: str, run: int) -> str:
-    return f"{name} · random {run}"
+def _random(name: str, run: int, arm: str = RANDOM) -> str:
+    return f"{name} · random {run}" if arm == RANDOM else f"{name} · with {arm} {run}"

@@ -796,7 +796,10 @@ class Study:
 
         Args:
             evaluate: The task, or the training function, of this study.
-            **options: ``runs=6`` seeds, this study's included; and options of `run`.
+            **options: ``runs=6`` seeds, this study's included; ``controls=``, further arms of
+                random search: of a `SupervisedTask` ``["averaged", "cosine"]``, a moving average of
+                the weights and a learning rate that decays along a cosine, or a mapping of names to
+                functions of a trial; and options of `run`.
 
         Returns:
             The best result of each run, compared in pairs by seed.

@@ -3,8 +3,9 @@
 import json
 import random
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import cache
+from itertools import islice
 from statistics import median
 from typing import Any, ClassVar
 
@@ -163,9 +164,9 @@ class Rehearsal:
         return 0.0 if checkpoint is None else checkpoint.epochs
 
     def _tell(self, trial: Trial) -> None:
-        before = repr(trial)
+        before = _written(trial)
         self.algorithm.tell(trial)
-        assert repr(trial) == before, "tell() has changed the trial"
+        assert _written(trial) == before, "tell() has changed the trial"
         self.told.append(trial)
 
     def run(
@@ -188,8 +189,17 @@ class Rehearsal:
             if not running:
                 return self
             trial = running[int(chance.integers(len(running))) if shuffled else 0]
-            luck = generator(self.seed + 1, trial.number).random()
+            luck = generator(self.seed + 1, trial.number).random() if failing else 1.0
             self.end(trial, failed=bool(luck < failing))
+
+
+#: Everything that a trial's record holds.
+RECORD = [each.name for each in fields(Trial)]
+
+
+def _written(trial: Trial) -> str:
+    """Return the whole record as text; the text of a trial itself is for people, and slower."""
+    return repr([getattr(trial, name) for name in RECORD])
 
 
 def _start(number: int, proposal: Proposal) -> Trial:
@@ -205,6 +215,15 @@ def _start(number: int, proposal: Proposal) -> Trial:
         origin=proposal.origin,
         note=proposal.note,
     )
+
+
+def _reaches(rehearsal: Rehearsal, value: float, trials: int) -> bool:
+    """Run until the best is better than a value; return whether it became so within ``trials``."""
+    while rehearsal.best >= value and len(rehearsal.trials) < trials:
+        before = len(rehearsal.trials)
+        if len(rehearsal.run(min(before + 8, trials)).trials) == before:
+            break  # nothing more is proposed
+    return rehearsal.best < value
 
 
 @cache
@@ -379,10 +398,9 @@ class AlgorithmContract:
     def test_beats_random_search(self) -> None:
         if not self.improves:
             pytest.skip("this algorithm does not learn")
-        found = median(
-            Rehearsal(self.make(SPACES["mixed"]), seed).run(120).best for seed in range(5)
-        )
-        assert found < _best_at_random()
+        # The median of five runs is better once three are: no more than that needs to be run.
+        runs = (Rehearsal(self.make(SPACES["mixed"]), seed) for seed in range(5))
+        assert sum(islice((1 for run in runs if _reaches(run, _best_at_random(), 120)), 3)) == 3
 
     def _assert_goes_on_alike(self, rehearsal: Rehearsal) -> None:
         log = [_stored(trial) for trial in rehearsal.told]

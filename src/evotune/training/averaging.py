@@ -17,6 +17,8 @@ from evotune.checks import option
 from evotune.errors import TaskError
 
 Averaging = Literal["ema", "swa"]
+#: What a task may be given: ``"auto"`` is ``"ema"`` for the members of a population, else None.
+AveragingOption = Averaging | Literal["auto"] | None
 #: Epochs after which the share of weights in a moving average has halved, where nothing is given:
 #: a time constant of half an epoch, which was best on perceptrons and small convolutional networks.
 HALF_LIFE = 0.35
@@ -28,13 +30,13 @@ def check_averaging(averaging: Any, half_life: Any) -> None:
     Raises:
         TaskError: It is none, or a half-life that has no effect.
     """
-    if averaging not in ("ema", "swa", None):
+    if averaging not in ("auto", "ema", "swa", None):
         raise TaskError(
             f'averaging= is "ema" (a moving average), "swa" (the mean of the second half of a '
-            f"trial's steps) or None, got {averaging!r}"
+            f'trial\'s steps), None, or "auto" ("ema" in a population), got {averaging!r}'
         )
     if half_life is not None:
-        if averaging != "ema":
+        if averaging not in ("ema", "auto"):
             raise TaskError(
                 f"half_life={half_life!r} is of a moving average and has no effect on "
                 f'averaging={averaging!r}; write averaging="ema"'

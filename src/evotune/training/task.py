@@ -5,7 +5,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -19,17 +20,19 @@ from evotune.architectures.network import Network
 from evotune.architectures.templates import template_of
 from evotune.checkpoints.hyperparameters import names_of_hyperparameters
 from evotune.checks import is_number, option
-from evotune.errors import TaskError
+from evotune.errors import StudyError, TaskError
 from evotune.protocols import TaskTraits
 from evotune.reading import ReadParams
 from evotune.running import RunningTrial, check_purpose
 from evotune.schedules.schedule import Schedule
 from evotune.schedules.torch import ScheduledOptimizer
+from evotune.seeding import seed_torch
 from evotune.space.scheduled import START, is_record
 from evotune.training.averaging import (
     HALF_LIFE,
     Average,
     Averaging,
+    AveragingOption,
     check_averaging,
     check_half_life,
 )
@@ -76,6 +79,8 @@ _PARTS = ("train", "train+validation")
 #: Which trial has trained each parameter that this process still has.
 _trained_by = WeakTensorKeyDictionary()
 _trained_memory: dict[StorageWeakRef, int] = {}  # so that a new view of it counts, too
+#: What was logged already, for once is enough.
+_said: set[str] = set()
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,12 +160,14 @@ class SupervisedTask:
             each by itself. What is measured and kept is a plain network with zeros, and the metric
             ``sparsity`` is the exact share of zeros in these weights. Weights that are taken over
             are pruned further, or come back from zero. See `evotune.training.sparsity.Sparsifier`.
-        averaging: ``"ema"`` measures, keeps and returns a moving average of the weights over the
-            steps of training instead of the weights themselves, ``"swa"`` the mean over the second
-            half of each trial's steps; training goes on with the weights themselves, which are
-            handed on together with the average. Averages are better than the last weights, and what
-            evolves learning rates by them does not lower these too early. None measures the
-            weights. See `evotune.training.averaging.Average`.
+        averaging: ``"auto"`` is ``"ema"`` for the members of a population whose weights and genes
+            evolve, and for what `Study.replay` trains beside it, else None; of data that are a
+            stream it is None. ``"ema"`` measures, keeps and returns a moving average of the weights
+            over the steps of training instead of the weights themselves, ``"swa"`` the mean over
+            the second half of each trial's steps; training goes on with the weights themselves,
+            which are handed on together with the average. Averages are better than the last
+            weights, and what evolves learning rates by them does not lower these too early. None
+            measures the weights. See `evotune.training.averaging.Average`.
         half_life: Of ``"ema"``: epochs after which the share of weights in the average has halved,
             by default 0.35 (a time constant of half an epoch). A gene ``half_life`` replaces it.
         keep: Which weights the study keeps for `Study.restore`, whatever the algorithm: those of
@@ -195,7 +202,7 @@ class SupervisedTask:
     costs: str | Sequence[str] = ()
     keep: Purpose | None = "best"
     sparsity: float | Schedule | None = None
-    averaging: Averaging | None = None
+    averaging: AveragingOption = "auto"
     half_life: float | None = None
     _sources: dict[str, Loaded] = field(default_factory=dict, init=False, repr=False)
 
@@ -262,7 +269,7 @@ class SupervisedTask:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             for name in self.data():
                 self.source(name, device, trial.params)
-            torch.manual_seed(trial.seed)
+            seed_torch(trial.seed)
             return self._run(trial, device)
 
     def data(self) -> dict[str, Data]:
@@ -284,7 +291,7 @@ class SupervisedTask:
             TaskError: They hold no numbers, or are not what the template's networks read.
         """
         if name not in self._sources or not self._sources[name].serves(params):
-            torch.manual_seed(FIXED_SEED)
+            seed_torch(FIXED_SEED)
             source, reads = load(name, getattr(self, name), device, params)
             check = (
                 None if inspect.isclass(self.model) else getattr(self.model, "check_inputs", None)
@@ -360,7 +367,7 @@ class SupervisedTask:
             if data not in _PARTS:
                 raise TaskError(f'data= is "train" or "train+validation", got {data!r}')
             examples = joined([self.source(name, device, params) for name in data.split("+")])
-            torch.manual_seed(seed)
+            seed_torch(seed)
             setup = self.set_up(trial, device, data=examples, length=epochs and int(epochs))
             for epoch in trial.epochs(default=setup.epochs):
                 train_epoch(setup, epoch)
@@ -393,6 +400,31 @@ class SupervisedTask:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             scores = self._scores(data, model, device)
         return {f"test_{n}": v for n, v in scores.items()} if data == "test" else scores
+
+    def control(self, name: str, epochs: int) -> "SupervisedTask":
+        """Return this task as constant settings are best trained, to compare evolution with.
+
+        Args:
+            name: ``"last"`` measures the last weights; ``"averaged"`` a moving average of them;
+                ``"cosine"`` lets the learning rate decay to 0 along half a cosine, one step an
+                epoch (Loshchilov and Hutter, "SGDR", 2017, equation 5).
+            epochs: Of a training, in which it decays.
+
+        Raises:
+            StudyError: It is another name, or the task does so already.
+        """
+        if name == "last":
+            return replace(self, averaging=None, half_life=None)
+        if name == "averaged":
+            if self.averaging in ("ema", "swa"):
+                raise StudyError(
+                    f'control "averaged" is the same as without it: the task has '
+                    f"averaging={self.averaging!r}, in random search, too"
+                )
+            return replace(self, averaging="ema")
+        if name == "cosine":
+            return replace(self, scheduler=partial(_cosine, max(1, epochs)))
+        raise StudyError(f'controls= are "last", "averaged" and "cosine", got {name!r}')
 
     def _share(self, trial: RunningTrial) -> float:
         """Take the trial's budget as a share of the data; its epochs are the task's own then."""
@@ -472,17 +504,33 @@ class SupervisedTask:
         epochs: int,
     ) -> Average | None:
         """Return what averages the weights of a model, if the task says so."""
-        if self.averaging is None:
+        averaging = self._averaging(trial)
+        if averaging is None:
             return None
         steps = steps_in(data, counts.get("batch_size", self.batch_size))
         if steps is None:
+            if self.averaging == "auto":
+                return None
             raise TaskError(
                 f"averaging={self.averaging!r} needs to know how many steps an epoch has, and "
                 "train= is a stream that only ends; give a Dataset with a length, or averaging=None"
             )
         half_life = HALF_LIFE if self.half_life is None else self.half_life
         half_life = check_half_life(trial.params.get("half_life", half_life))
-        return Average(model, self.averaging, half_life, steps, epochs)
+        try:
+            return Average(model, averaging, half_life, steps, epochs)
+        except TaskError as error:
+            if self.averaging != "auto":
+                raise
+            if str(error) not in _said:
+                _said.add(str(error))
+                log.warning("the last weights are measured, not their average: %s", error)
+            return None
+
+    def _averaging(self, trial: RunningTrial) -> Averaging | None:
+        if self.averaging == "auto":  # only members of populations, and their replays, have places
+            return None if trial.record.origin.member is None else "ema"
+        return self.averaging
 
     def _schedule(
         self, trial: RunningTrial, optimizer: Any, elsewhere: Collection[str], length: int
@@ -552,7 +600,7 @@ class SupervisedTask:
     def _check_genes(
         self, trial: RunningTrial, used: set[str], optimizer: Any, counts: Mapping[str, int]
     ) -> None:
-        own = ["sparsity", *["half_life"] * (self.averaging == "ema")]
+        own = ["sparsity", *["half_life"] * (self._averaging(trial) == "ema")]
         by_name = () if is_factory(self.optimizer) else ("optimizer", *gene_names(type(optimizer)))
         takers = {
             f"the optimizer {type(optimizer).__name__}": by_name,
@@ -593,7 +641,7 @@ class SupervisedTask:
             test = self._measure("test", setup)
             scores |= {f"test_{name}": value for name, value in test.items()}
         if self.robustness is not None:
-            torch.manual_seed(FIXED_SEED)
+            seed_torch(FIXED_SEED)
             change = self.robustness if callable(self.robustness) else noise(self.robustness)
             scores["robustness"] = next(iter(self._measure("validation", setup, change).values()))
         return scores
@@ -602,6 +650,10 @@ class SupervisedTask:
 def _starts(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return params with the start of each schedule in its place."""
     return {n: v[START] if is_record(v) else v for n, v in params.items()}
+
+
+def _cosine(epochs: int, optimizer: torch.optim.Optimizer) -> Any:
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
 
 
 def find_device(device: str | torch.device | None) -> torch.device:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from evotune.seeding import seed_torch
 from evotune.training.data import InMemory
 from evotune.training.metrics import find_metrics, measure
 from evotune.training.stacked.groups import Member, Unstackable
@@ -48,7 +49,7 @@ class Run:
         self._each(resume)
         self._compare()
         # Where members cannot have a random stream of their own they share this one.
-        torch.manual_seed(self._members[0].handle.seed)
+        seed_torch(self._members[0].handle.seed)
         self._train()
         self._each(_end_pruning)
         self._stack.hand_back()
@@ -140,7 +141,7 @@ class Run:
             self._add("test", "test_")
         robustness = self._task.robustness
         if robustness is not None:
-            torch.manual_seed(FIXED_SEED)
+            seed_torch(FIXED_SEED)
             change = robustness if callable(robustness) else noise(robustness)
             outputs = self._outputs("validation", change)
 

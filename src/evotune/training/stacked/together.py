@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from evotune.running import RunningTrial
+from evotune.seeding import seed_torch
 from evotune.training.data import InMemory
 from evotune.training.stacked.first_step import first_step
 from evotune.training.stacked.groups import Member, Unstackable, grouped
@@ -61,7 +62,7 @@ def train_together(
 def _prepared(
     task: SupervisedTask, handle: RunningTrial, device: torch.device
 ) -> Member | Exception:
-    torch.manual_seed(handle.seed)
+    seed_torch(handle.seed)
     try:
         setup = task.set_up(handle, device)
     except Exception as error:
