@@ -1,6 +1,7 @@
 """What all tests need."""
 
 import gc
+import io
 import os
 import signal
 import sys
@@ -32,6 +33,24 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+class Terminal(io.StringIO):
+    """Text that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Return a function that makes the standard error a terminal; pytest changes it, too."""
+
+    def begin():
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        return sys.stderr
+
+    return begin
 
 
 @pytest.fixture(autouse=True)

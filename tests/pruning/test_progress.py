@@ -1,8 +1,6 @@
 """What a pruning shows while it goes on."""
 
-import io
 import re
-import sys
 
 import pytest
 import torch
@@ -11,22 +9,6 @@ from torch import nn
 import evotune as et
 from evotune.errors import TaskError
 from evotune.pruning import progress
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.fixture
-def terminal(monkeypatch):
-    """Return a function that makes the standard error a terminal; pytest changes it, too."""
-
-    def begin():
-        monkeypatch.setattr(sys, "stderr", Terminal())
-        return sys.stderr
-
-    return begin
 
 
 def prune(sparsity=0.9, **options):

@@ -1,30 +1,11 @@
 """What a run shows while it goes on."""
 
-import io
-import sys
-
 import pytest
 
 import evotune as et
 from evotune.errors import StudyError
 
 SPACE = et.Space(x=et.Float(0.0, 1.0))
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.fixture
-def terminal(monkeypatch):
-    """Return a function that makes the standard error a terminal; pytest changes it, too."""
-
-    def begin():
-        monkeypatch.setattr(sys, "stderr", Terminal())
-        return sys.stderr
-
-    return begin
 
 
 def square(trial):

@@ -6,7 +6,7 @@ they too can be resumed after a kill and found by a report.
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -166,11 +166,17 @@ def _controls(evaluate: Evaluate, given: Any, epochs: int) -> dict[str, Evaluate
 
 def find_comparison(storage: Storage, name: str) -> Comparison | None:
     """Return the comparison with random search that a storage has for a study, if any."""
+    return _found(_find_comparison, storage, name, "comparison with random search")
+
+
+def _found(
+    find: Callable[[Storage, str], Comparison | None], storage: Storage, name: str, what: str
+) -> Comparison | None:
     try:
         with located(storage):
-            return _find_comparison(storage, name)
+            return find(storage, name)
     except DamageError as error:  # of another study, which must not keep this one's report
-        log.warning("study %r has no comparison with random search: %s", name, error)
+        log.warning("study %r has no %s: %s", name, what, error)
         return None
 
 
@@ -210,12 +216,7 @@ def find_replay(storage: Storage, name: str) -> Comparison | None:
     Of each arm these are the runs of the plan that was trained last, among the plans that are as
     long as the schedule's.
     """
-    try:
-        with located(storage):
-            return _find_replay(storage, name)
-    except DamageError as error:  # of another study, which must not keep this one's report
-        log.warning("study %r has no replay of its schedule: %s", name, error)
-        return None
+    return _found(_find_replay, storage, name, "replay of its schedule")
 
 
 def _find_replay(storage: Storage, name: str) -> Comparison | None:
