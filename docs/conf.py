@@ -65,7 +65,7 @@ REFERENCE = {
     "spaces": (
         "Spaces",
         "What may be searched: genes and their ranges.",
-        "Space Float Int Ordinal Choice Bool Fixed Chain Range crossover mutation refine",
+        "Space Float Int Ordinal Choice Bool Fixed Chain Scheduled Range crossover mutation refine",
     ),
     "algorithms": (
         "Algorithms",

@@ -78,6 +78,7 @@ from evotune.space import Float as Float
 from evotune.space import Int as Int
 from evotune.space import Ordinal as Ordinal
 from evotune.space import Range as Range
+from evotune.space import Scheduled as Scheduled
 from evotune.space import Space as Space
 from evotune.space import crossover as crossover
 from evotune.space import mutation as mutation

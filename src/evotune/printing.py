@@ -59,14 +59,38 @@ def number(value: Any, digits: int = 4) -> str:
     """Return a param's or metric's value as short text.
 
     Args:
-        value: Floats are shown with about so many digits, lists of layers as `layers_text` does.
+        value: Floats are shown with about so many digits, lists of layers as `layers_text` does,
+            records of schedules as `schedule_text` does.
         digits: How many.
     """
     if isinstance(value, float):
         return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.{digits}g}"
     if isinstance(value, list | tuple) and all(map(_is_layer, value)):
         return layers_text(value, digits)
+    if _is_schedule(value):
+        return schedule_text(value, digits)
     return str(value)
+
+
+def _is_schedule(value: Any) -> bool:  # as `evotune.space.scheduled.is_record`
+    return isinstance(value, Mapping) and "shape" in value and "start" in value
+
+
+def schedule_text(record: Mapping[str, Any], digits: int = 4) -> str:
+    """Return a schedule on one line, e.g. ``0.1 → 0.001 cosine, warm-up 10 %``.
+
+    Args:
+        record: Its shape, start, and end or knots; a share of the start is shown as the value.
+        digits: Digits of floats.
+    """
+    values = [record["start"]]
+    if "end_share" in record:
+        values.append(record["start"] * record["end_share"])
+    values += [v for key, v in record.items() if key == "end" or str(key).startswith("knot")]
+    line = " → ".join(number(value, digits) for value in values)
+    share = record.get("warmup", 0)
+    warm = f", warm-up {number(100 * share, 2)} %" if share else ""
+    return f"{line} {record['shape']}{warm}"
 
 
 def _is_layer(value: Any) -> bool:

@@ -352,14 +352,15 @@ def check_purpose(purpose: object) -> None:
 def _dormant(trial: Trial) -> frozenset[str]:
     """Return the names that params would hold if their conditions held.
 
-    Of a chain, params hold one list in the place of all its genes: its name stands for them.
+    Of a chain or schedule, params hold one value in the place of all its genes: its name stands
+    for them.
     """
     asleep = trial.genome.keys() - trial.params.keys()
-    depths = {name.removesuffix(".depth") for name in asleep if name.endswith(".depth")}
-    chains = depths - trial.genome.keys()
-    awake = tuple(f"{name}." for name in chains & trial.params.keys())
+    firsts = [name.rpartition(".") for name in asleep if name.endswith((".depth", ".start"))]
+    wholes = {name for name, _, _ in firsts} - trial.genome.keys()
+    awake = tuple(f"{name}." for name in wholes & trial.params.keys())
     return frozenset(
-        {name for name in asleep if not name.startswith(awake)} | (chains - trial.params.keys())
+        {name for name in asleep if not name.startswith(awake)} | (wholes - trial.params.keys())
     )
 
 

@@ -143,3 +143,9 @@ def test_tensorboard_and_wandb(tmp_path, here):
 def test_energy(here):
     pytest.importorskip("codecarbon")
     assert "J, " in here("17_energy.py")
+
+
+def test_a_schedule_as_genes(here):
+    out = here("19_scheduled.py")
+    assert out.startswith("accuracy 0.9")
+    assert len(out.splitlines()) == 2 + 8  # and the table of epochs

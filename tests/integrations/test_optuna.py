@@ -135,7 +135,9 @@ class TestSpace:
             space(study)
 
     def test_chains_are_refused(self):
-        with pytest.raises(SpaceError, match="chains have no counterpart in Optuna: 'layers'"):
+        with pytest.raises(
+            SpaceError, match="chains and schedules have no counterpart in Optuna: 'layers'"
+        ):
             distributions(et.Space(layers=et.Chain(1, 2, dense={})))
 
 

@@ -280,3 +280,91 @@ def test_the_figure_has_a_panel_a_gene_with_steps_and_gaps():
 def test_the_figure_is_written_when_a_path_is_given(tmp_path):
     schedule().plot(tmp_path / "figure.html")
     assert "momentum" in (tmp_path / "figure.html").read_text()
+
+
+# -- of params --------------------------------------------------------------------------------
+
+
+def rates(epochs, **record):
+    return [params["lr"] for params in Schedule.of({"lr": record}, epochs=epochs)]
+
+
+def test_a_constant_stays_after_its_warm_up_from_a_tenth():
+    assert rates(3, shape="constant", start=0.1) == [0.1] * 3
+    found = rates(10, shape="constant", start=1.0, warmup=0.2)
+    assert found == pytest.approx([0.325, 0.775] + [1.0] * 8)  # 0.1 + 0.9·(t + ½)/2
+
+
+def test_a_cosine_falls_from_the_start_to_the_end():
+    found = rates(4, shape="cosine", start=1.0, end=0.2)
+    expected = [0.2 + 0.8 * (1 + math.cos(math.pi * (t + 0.5) / 4)) / 2 for t in range(4)]
+    assert found == pytest.approx(expected)
+    assert rates(4, shape="cosine", start=2.0, end_share=0.1) == pytest.approx(
+        [2 * (value - 0.2) / 0.8 * 0.9 + 0.2 for value in expected]
+    )
+
+
+def test_an_exponential_falls_by_the_same_factor_each_epoch():
+    found = rates(5, shape="exponential", start=1.0, end=1e-5)
+    assert found == pytest.approx([10 ** -(t + 0.5) for t in range(5)])
+
+
+def test_a_piecewise_schedule_goes_through_its_knots():
+    found = rates(4, shape="piecewise", start=0.0, knot1=1.0, knot2=0.5)
+    assert found == pytest.approx([0.25, 0.75, 0.875, 0.625])
+    assert rates(2, shape="piecewise", start=1.0, knot1=0.0) == pytest.approx([0.75, 0.25])
+
+
+def test_the_shape_begins_where_the_warm_up_ends():
+    found = rates(10, shape="cosine", start=1.0, end=0.0, warmup=0.5)
+    assert found[:5] == pytest.approx([0.1 + 0.9 * (t + 0.5) / 5 for t in range(5)])
+    assert found[5:] == pytest.approx(rates(5, shape="cosine", start=1.0, end=0.0))
+
+
+def test_whole_numbers_stay_whole():
+    found = rates(4, shape="piecewise", start=1, knot1=9)
+    assert found == [2, 4, 6, 8]
+    assert all(type(value) is int for value in found)
+
+
+def test_other_params_stay_in_every_epoch():
+    made = Schedule.of({"lr": {"shape": "constant", "start": 0.1}, "width": 8}, epochs=3)
+    assert list(made) == [{"lr": 0.1, "width": 8}] * 3
+    assert Schedule.from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"start": 0.1}, "'lr' needs a shape, one of constant"),
+        ({"shape": "line", "start": 0.1}, "needs a shape"),
+        ({"shape": "cosine", "start": 0.1}, "'end' is missing"),
+        ({"shape": "cosine", "start": 0.1, "end": 1, "end_share": 1}, "'end' is none of these"),
+        ({"shape": "piecewise", "start": 0.1}, "'knot1' is missing"),
+        ({"shape": "piecewise", "start": 0.1, "knot2": 1}, "'knot1' is missing"),
+        ({"shape": "constant", "start": 0.1, "knot1": 1}, "'knot1' is none of these"),
+        ({"shape": "constant", "start": "a"}, "start must be a finite number"),
+        ({"shape": "constant", "start": 0.1, "warmup": 1}, r"warmup lies in \[0, 1\), got 1"),
+        ({"shape": "exponential", "start": 0.1, "end": 0}, "lie above 0"),
+    ],
+)
+def test_a_record_that_is_not_complete_is_refused(record, words):
+    with pytest.raises(ScheduleError, match=words):
+        Schedule.of({"lr": record}, epochs=3)
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 1.5, None, "3"])
+def test_a_length_that_is_none_is_refused(epochs):
+    with pytest.raises(ScheduleError, match="whole number of epochs from 1 up"):
+        Schedule.of({"lr": 0.1}, epochs=epochs)
+
+
+def test_params_that_are_none_are_refused():
+    with pytest.raises(ScheduleError, match="params map names to values"):
+        Schedule.of(0.1, epochs=3)
+
+
+def test_a_line_of_trials_that_have_schedules_says_what_to_write():
+    record = {"shape": "constant", "start": 0.1}
+    with pytest.raises(ScheduleError, match=r"write Schedule.of\(study.best.params, epochs="):
+        Schedule.from_line([trial(3, {"lr": record}, budget=2.0)])

@@ -115,9 +115,9 @@ class StudyData:
         return _at_equal_age(self) if self.inherits else self
 
     def params(self, trial: Trial) -> dict[str, Any]:
-        """Return the params of one of ``trials``, with a list of layers for each chain.
+        """Return the params of one of ``trials``, with one value for each chain or schedule.
 
-        The trials here hold each active gene of a chain by itself.
+        The trials here hold each active gene of either by itself.
         """
         return self.space.assembled(trial.params)
 
@@ -340,9 +340,9 @@ def _at_equal_age(data: StudyData) -> StudyData:
 def _plain(trial: Trial, space: Space) -> Trial:
     """Return a trial whose params are its active genes as they are stored.
 
-    They hold no members of an ``Enum``, and each gene of a chain of layers by itself.
+    They hold no members of an ``Enum``, and each gene of a chain or schedule by itself.
     """
-    if space.chains:
+    if space.compounds:
         return replace(
             trial, params={name: trial.genome[name] for name in space.active(trial.genome)}
         )

@@ -30,9 +30,10 @@ def to_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     ``weights_from``, ``parents`` (a tuple of numbers), ``repeat_of``, ``violation`` (of all
     constraints, relative; 0 is feasible); then every metric under its
     own name (``metrics_`` goes before a name that is taken); then every gene as ``params_<gene>``,
-    missing where it is not active, whole numbers as ``Int64`` then, the layers of a chain as one
-    text, so that rows can be grouped by it (`Trial.params` has the records); then what trials
-    noted, as ``notes_<name>``; then ``started`` and ``ended`` (UTC) and ``failure``, the message.
+    missing where it is not active, whole numbers as ``Int64`` then, the layers of a chain, or a
+    schedule, as one text, so that rows can be grouped by it (`Trial.params` has the records); then
+    what trials noted, as ``notes_<name>``; then ``started`` and ``ended`` (UTC) and ``failure``,
+    the message.
     ``train_seconds`` and ``evaluation_seconds`` are metrics, in seconds.
 
     Args:
@@ -73,7 +74,7 @@ def _row(trial: Trial) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return number(value) if isinstance(value, list) else value
+    return number(value) if isinstance(value, list | Mapping) else value
 
 
 def _whole_with_gaps(trials: Sequence[Trial], gene: str) -> pd.Series | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from evotune.checkpoints.state import is_tensor
 from evotune.checks import is_number
+from evotune.space.scheduled import is_record
 
 #: Genes by which a hyperparameter may also be called.
 ALIASES = {"learning_rate": "lr"}
@@ -58,10 +59,17 @@ def _named(optimizer: Any, params: Mapping[str, Any]) -> Iterator[tuple[str, str
     """Yield ``(gene, hyperparameter, part of it)`` of the genes that name a hyperparameter."""
     defaults = getattr(optimizer, "defaults", None)
     known = defaults or {name for group in optimizer.param_groups for name in group}
-    for gene in params:
+    for gene, value in params.items():
+        if is_record(value):  # a schedule, which whoever trains sets epoch by epoch
+            continue
         name, part = PARTS.get(gene, (ALIASES.get(gene, gene), None))
         if name in known and name not in NO_GENES:
             yield gene, name, part
+
+
+def names_of_hyperparameters(optimizer: Any, params: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hyperparameter that each gene names which an optimizer has, by gene."""
+    return {gene: name for gene, name, _ in _named(optimizer, params)}
 
 
 def _built(optimizer: Any, name: str, part: int | None) -> Any:
@@ -102,7 +110,9 @@ def _named_rates(
     """Yield ``(gene, owner, attribute)`` of the dropout rates that a gene is for."""
     dropouts = list(_dropouts(module))
     rates = {getattr(owner, attribute) for _, owner, attribute in dropouts}
-    general = [g for g in _DROPOUT_GENES if not (built and params.get(g) in rates)]
+    general = [
+        g for g in _DROPOUT_GENES if not (built and _is_rate(params.get(g)) and params[g] in rates)
+    ]
     for name, owner, attribute in dropouts:
         # "rnn.dropout" ends like the gene for all dropout, which it does not mean.
         last = [name.rpartition(".")[2]] if attribute == "p" else []
@@ -175,7 +185,7 @@ class BuiltSettings:
             vars(scheduler).update(own)
         self.apply(params)
         for optimizer, _ in self.groups:
-            _add_missing_state(optimizer)
+            add_missing_state(optimizer)
         for scheduler, _ in self.schedulers:
             factors = progress.get(id(scheduler.optimizer), [])
             for group, factor in zip(scheduler.optimizer.param_groups, factors, strict=False):
@@ -235,7 +245,7 @@ def _assign(group: Any, name: str, value: Any) -> None:
 _STATE_OF = {"momentum": "momentum_buffer", "centered": "grad_avg", "amsgrad": "max_exp_avg_sq"}
 
 
-def _add_missing_state(optimizer: Any) -> None:
+def add_missing_state(optimizer: Any) -> None:
     """Start from zero what this trial's options need and the donor's did not."""
     kind = type(optimizer).__name__
     if kind == "SGD":  # it starts a missing momentum by itself, from the first gradient

@@ -35,6 +35,11 @@ the study::
     depth = { type = "int", low = 1, high = 9, when = { width = { low = 16 } } }
     classes = { type = "fixed", value = 10 }
 
+    [space.rate]                      # ... or a schedule over the epochs; params get a record
+    type = "scheduled"
+    domain = { type = "float", low = 1e-4, high = 1.0, log = true }
+    shapes = ["constant", "cosine"]   # and warmup = 0.3, knots = 2 of "piecewise"
+
     [space.features]                  # ... or a chain of layers
     type = "chain"
     min = 1                           # layers

@@ -59,13 +59,13 @@ def is_live(console: Console) -> bool:
 
 
 def params_text(params: Mapping[str, Any]) -> str:
-    """Return params, or metrics, on one line; the layers of a chain are in brackets."""
+    """Return params, or metrics, on one line; layers and schedules are in brackets."""
     return " ".join(f"{name}={_value_text(value)}" for name, value in params.items())
 
 
 def _value_text(value: Any) -> str:
     text = number(value)
-    return f"[{text}]" if isinstance(value, list) and not text.startswith("[") else text
+    return f"[{text}]" if isinstance(value, list | Mapping) and not text.startswith("[") else text
 
 
 def clock(seconds: float) -> str:

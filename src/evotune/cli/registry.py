@@ -8,9 +8,10 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from evotune.checks import did_you_mean
 from evotune.errors import ConfigError, EvotuneError
-from evotune.space import Chain, Domain
-from evotune.space.chain import KIND
+from evotune.space import Chain, Domain, Scheduled
+from evotune.space.chain import KIND as CHAIN
 from evotune.space.domains import KINDS, domain_from_json
+from evotune.space.scheduled import KIND as SCHEDULED
 
 T = TypeVar("T")
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -140,16 +141,26 @@ def _words_of_one(hint: Any) -> str:
     return _WORDS.get(hint, "") if isinstance(hint, type) else ""
 
 
-def make_gene(table: Any) -> Domain | Chain:
-    """Return the domain, or the chain of layers, that a gene's table in a file describes.
+def make_gene(table: Any) -> Domain | Chain | Scheduled:
+    """Return the domain, chain of layers or schedule that a gene's table in a file describes.
 
     Raises:
         ConfigError: The type or an option is unknown, or a value has the wrong type.
-        SpaceError: The domain or the chain rejects an option.
+        SpaceError: The domain, chain or schedule rejects an option.
     """
-    if isinstance(table, Mapping) and table.get("type") == KIND:
+    kind = table.get("type") if isinstance(table, Mapping) else None
+    if kind == CHAIN:
         return _chain(table)
-    return make_domain(table, (*KINDS, KIND))
+    if kind == SCHEDULED:
+        return _scheduled(table)
+    return make_domain(table, (*KINDS, CHAIN, SCHEDULED))
+
+
+def _scheduled(table: Mapping[str, Any]) -> Scheduled:
+    check_names("option", table, ["type", "domain", "shapes", "knots", "warmup"])
+    with at("domain"):
+        make_domain(table.get("domain"), ("float", "int"))
+    return Scheduled.from_json(table)
 
 
 def _chain(table: Mapping[str, Any]) -> Chain:

@@ -20,7 +20,7 @@ from evotune.cli.tables import best_table, genes_that_fit, is_infeasible, table
 from evotune.objectives import Objectives
 from evotune.printing import number
 from evotune.protocols import Driver, StudySummary
-from evotune.space import Chain, Domain, Space
+from evotune.space import Chain, Domain, Scheduled, Space
 from evotune.study.lock import has_ended
 from evotune.trial import Trial
 
@@ -142,10 +142,16 @@ def _members_table(record: Record, members: Sequence[Step], width: int) -> Table
 def _space_table(space: Space) -> Table:
     made = table("gene", "type", "range", "active when", title="space")
     for name in space.entries:
-        chain = space.chains.get(name)
-        data = space[name].to_json() if chain is None else chain.to_json()
-        text = _range_text(space[name]) if chain is None else _chain_text(chain)
-        made.add_row(name, data["type"], text, _when_text(data.get("when", {})))
+        whole = space.compounds.get(name)
+        data = space[name].to_json() if whole is None else whole.to_json()
+        if whole is None:
+            text = _range_text(space[name])
+        elif isinstance(whole, Chain):
+            text = _chain_text(whole)
+        else:
+            text = _schedule_text(whole)
+        when = data.get("domain", data).get("when", {})
+        made.add_row(name, data["type"], text, _when_text(when))
     return made
 
 
@@ -157,6 +163,13 @@ def _range_text(domain: Domain) -> str:
         return text + (f" (weights {', '.join(map(number, weights))})" if weights else "")
     text = f"{number(axis.low)} to {number(axis.high)}"
     return text + (", log" if axis.log else "") + (f", step {number(step)}" if step else "")
+
+
+def _schedule_text(made: Scheduled) -> str:
+    """Return the values of a schedule and its shapes, on two lines."""
+    shapes = " or ".join(made.shapes).replace("piecewise", f"piecewise ({made.knots} knots)")
+    warm = f", warm-up up to {number(100 * made.warmup)} %" if made.warmup else ""
+    return f"{_range_text(made.domain)}\n  {shapes}{warm}"
 
 
 def _chain_text(chain: Chain) -> str:

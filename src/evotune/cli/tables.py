@@ -26,7 +26,7 @@ FRONT_AT_MOST = 20
 PLAIN_FROM = 500
 #: Room for the columns trial, state and seconds, and for a number with four digits and exponent.
 _OWN_COLUMNS, _NUMBER = 28, 9
-#: Room for the layers of a chain, which go on in further lines.
+#: Room for the layers of a chain, or a schedule, which go on in further lines.
 LAYERS_AT_LEAST = 36
 #: Room for the columns epochs and weights.
 _TRAINING_COLUMNS = 18
@@ -145,7 +145,7 @@ def seconds_text(trial: Trial, now: float | None = None) -> str:
 def genes_that_fit(
     space: Space, objectives: Objectives, width: int, own: int = _OWN_COLUMNS
 ) -> list[str]:
-    """Return the first varied genes and chains, as many as fit in a table of this width.
+    """Return the first varied genes, chains and schedules, as many as fit in a table of this width.
 
     Args:
         space: The space.
@@ -156,7 +156,7 @@ def genes_that_fit(
     free = width - own - sum(max(len(name), _NUMBER) + 2 for name in score_names(objectives))
     fitting = []
     for name in varied_entries(space):
-        widest = LAYERS_AT_LEAST if name in space.chains else _widest(space[name])
+        widest = LAYERS_AT_LEAST if name in space.compounds else _widest(space[name])
         free -= max(len(name), widest) + 2
         if free < 0:
             break
@@ -165,7 +165,7 @@ def genes_that_fit(
 
 
 def varied_entries(space: Space) -> list[str]:
-    """Return the names in params that have more than one value: genes, and chains of layers."""
+    """Return the names in params that have more than one value: genes, chains and schedules."""
     varied = set(space.variable)
     return [name for name, genes in space.entries.items() if varied.intersection(genes)]
 
@@ -230,9 +230,10 @@ def _param_texts(params: Mapping[str, Any], genes: Sequence[str] | None) -> list
 
 
 def param_columns(names: Sequence[str], trials: Iterable[Trial]) -> list[str]:
-    """Return the columns of params: numbers on the right, layers on the left, as they may wrap."""
-    chains = {name for trial in trials for name, v in trial.params.items() if isinstance(v, list)}
-    return [name if name in chains else f">{name}" for name in names]
+    """Return the columns of params: numbers on the right, what may wrap on the left."""
+    params = [item for trial in trials for item in trial.params.items()]
+    wraps = {name for name, value in params if isinstance(value, list | Mapping)}
+    return [name if name in wraps else f">{name}" for name in names]
 
 
 def _training_texts(step: Step) -> tuple[str, str]:

@@ -140,11 +140,11 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
             categories, in their order.
 
     Raises:
-        SpaceError: The space has a chain, or a domain that Optuna does not know.
+        SpaceError: The space has a chain or schedule, or a domain that Optuna does not know.
     """
-    if space.chains:
-        names = ", ".join(map(repr, space.chains))
-        raise SpaceError(f"chains have no counterpart in Optuna: {names}")
+    if space.compounds:
+        names = ", ".join(map(repr, space.compounds))
+        raise SpaceError(f"chains and schedules have no counterpart in Optuna: {names}")
     return {name: _distribution(name, domain) for name, domain in space.domains.items()}
 
 
@@ -296,7 +296,7 @@ class Sampler(optuna.samplers.BaseSampler):
         seed: Seed of the search; several processes may share it.
 
     Raises:
-        SpaceError: The space has a chain, or a domain that Optuna does not know.
+        SpaceError: The space has a chain or schedule, or a domain that Optuna does not know.
         AlgorithmError: The algorithm is not known, or its trials have budgets or weights.
     """
 

@@ -142,7 +142,7 @@ def _collapsed(data: StudyData, found: Sequence[Collapse], unit: str) -> Iterato
     for name, genes in data.space.entries.items():
         lost = [gene for gene in genes if gene in since]
         varied = [gene for gene in genes if gene in data.diversity.genes]
-        if name not in data.space.chains and lost:
+        if name not in data.space.compounds and lost:
             yield f"{name} (since {unit} {since[name]})"
         elif 2 * len(lost) > len(varied):
             yield f"{name} ({len(lost)} of its {len(varied)} genes)"

@@ -145,6 +145,8 @@ def _importance(data: StudyData) -> Section:
     if result.trials < 20:
         why = f"{result.trials} trials are too few to tell signal from chance"
     chains = " All genes of a chain of layers have a bar together." if data.space.chains else ""
+    if data.space.compounds.keys() - data.space.chains.keys():
+        chains += " All genes of a schedule have a bar together."
     explained = f"{100 * result.quality:.0f} %" if result.quality > 0 else "nothing"
     return Section(
         "importance",

@@ -12,7 +12,8 @@ from typing import Any
 
 from evotune.checkpoints.hyperparameters import set_dropout, set_hyperparameters
 from evotune.checks import did_you_mean, is_number, user_path, write_whole
-from evotune.errors import ScheduleError
+from evotune.errors import ScheduleError, SpaceError
+from evotune.space.scheduled import SHAPE, START, check_record, is_record, value_at
 from evotune.trial import Trial
 
 #: Metrics that do not describe the weights at the end of a segment.
@@ -104,11 +105,13 @@ class Schedule:
             metrics: Names of the metrics to keep; None keeps all but times.
 
         Raises:
-            ScheduleError: There is no trial, or none tells how many epochs it trained.
+            ScheduleError: There is no trial, none tells how many epochs it trained, or their params
+                are schedules themselves.
         """
         segments: list[Segment] = []
         last = None
         for last in trials:
+            _check_constants(last)
             epochs = _epochs_of(last, sum(segment.epochs for segment in segments))
             if epochs:
                 # Plain, as JSON is; only a chain of layers is no gene of its own.
@@ -116,6 +119,60 @@ class Schedule:
                 segments.append(Segment(epochs, params, _measured(last, metrics)))
         log = tuple(name for name, domain in (space_json or {}).items() if domain.get("log"))
         return cls(tuple(segments), study=study, trial=last.number if last else None, log=log)
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any], *, epochs: int) -> "Schedule":
+        """Return params with schedules as their values in each epoch, one segment an epoch.
+
+        In epoch t of T the time m = (t + ½)/T, the epoch's middle, has passed. Before the end w of
+        the warm-up the value is start·(0.1 + 0.9·m/w). Then the share s = (m - w)/(1 - w) of the
+        rest has passed, and the value is
+
+        - constant: start
+        - exponential: start·(end/start)^s
+        - cosine: end + (start - end)·(1 + cos(π·s))/2
+        - piecewise: on the straight line between the two nearest of the start and the k knots,
+          which lie at s = 0, 1/k, 2/k, ... 1
+
+        where end is start·end_share if the share is given. If all values of a record are whole
+        numbers, as those of an `Int` are, so are those of the epochs, rounded. Sources: for the
+        cosine Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017),
+        equation 5; for the linear warm-up from a fraction Goyal et al., "Accurate, large minibatch
+        SGD: training ImageNet in 1 hour" (2017), section 2.2.
+
+        Args:
+            params: The params of a trial; those of a `Scheduled` are records such as ``{"shape":
+                "cosine", "start": 0.1, "end_share": 0.01, "warmup": 0.1}``, all others stay as they
+                are in every epoch.
+            epochs: Epochs of the whole training, from 1 up.
+
+        Raises:
+            ScheduleError: ``epochs`` is no whole number from 1 up, or a record is not complete.
+        """
+        if not _is_whole(epochs, 1):
+            raise ScheduleError(
+                f"a schedule has a whole number of epochs from 1 up, got {epochs!r}"
+            )
+        if not isinstance(params, Mapping):
+            raise ScheduleError(
+                f"params map names to values, such as study.best.params; got {params!r}"
+            )
+        records = {
+            name: value
+            for name, value in params.items()
+            if isinstance(value, Mapping) and (START in value or SHAPE in value)
+        }
+        try:
+            for name, record in records.items():
+                check_record(name, record)
+        except SpaceError as error:
+            raise ScheduleError(str(error)) from error
+        segments = []
+        for epoch in range(int(epochs)):
+            time = (epoch + 0.5) / int(epochs)
+            values = {name: value_at(record, time) for name, record in records.items()}
+            segments.append(Segment(1, {**params, **values}))
+        return cls(tuple(segments))
 
     @classmethod
     def cubic(cls, name: str, final: float, *, epochs: int, initial: float = 0.0) -> "Schedule":
@@ -356,6 +413,15 @@ def _is_whole(value: Any, least: int) -> bool:
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _check_constants(trial: Trial) -> None:
+    for name, value in trial.params.items():
+        if is_record(value):
+            raise ScheduleError(
+                f"{name!r} of trial {trial.number} is a schedule already: write "
+                "Schedule.of(study.best.params, epochs=...) with the epochs of the whole training"
+            )
 
 
 def _epochs_of(trial: Trial, before: int) -> int:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from evotune.checkpoints.hyperparameters import ALIASES, PARTS, set_dropout
+from evotune.checkpoints.hyperparameters import ALIASES, PARTS, add_missing_state, set_dropout
 
 _LOG = logging.getLogger(__name__)
 #: Left out of a scheduler's state: it belongs to other objects, or is given again.
@@ -20,6 +20,7 @@ class Scheduled(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...
     def __getitem__(self, epoch: int) -> dict[str, Any]: ...
+    def __len__(self) -> int: ...
     def apply(self, optimizer: Any, epoch: int, *, model: Any = None) -> set[str]: ...
 
 
@@ -54,6 +55,11 @@ class ScheduledOptimizer:
             for group in optimizer.param_groups
         ]
 
+    @property
+    def schedule(self) -> Scheduled:
+        """The schedule that is applied."""
+        return self._schedule
+
     def apply(self, epoch: int) -> set[str]:
         """Set the genes of an epoch and return those that had an effect."""
         groups = self._optimizer.param_groups
@@ -61,6 +67,7 @@ class ScheduledOptimizer:
             for name, value in built.items():
                 _assign(group, name, value)
         used = self._schedule.apply(self._optimizer, epoch, model=self._model)
+        add_missing_state(self._optimizer)  # of a momentum that rises from 0
         # Both mean what was built: other schedulers and later epochs compute from them.
         self._optimizer.defaults.update({name: _copy(v) for name, v in self._defaults.items()})
         for group, built in zip(groups, self._groups, strict=False):

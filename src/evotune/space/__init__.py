@@ -3,6 +3,7 @@
 from evotune.space.chain import Chain
 from evotune.space.conditions import Range
 from evotune.space.domains import Bool, Choice, Domain, Fixed, Float, Int, Ordinal
+from evotune.space.scheduled import Scheduled
 from evotune.space.space import Space, needed_space
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Int",
     "Ordinal",
     "Range",
+    "Scheduled",
     "Space",
     "needed_space",
 ]

@@ -116,11 +116,14 @@ def in_order(conditions: Mapping[str, When]) -> tuple[str, ...]:
     for gene, when in conditions.items():
         for other, _ in when:
             if other not in conditions:
-                depth = f"{other}.depth"
+                depth, start = f"{other}.depth", f"{other}.start"
                 raise SpaceError(
                     f"gene {gene!r} depends on {other!r}, which is a chain and has no single "
                     f"value; its number of layers has: write when={{{depth!r}: [1, 2]}}"
                     if depth in conditions
+                    else f"gene {gene!r} depends on {other!r}, which is a schedule and has no "
+                    f"single value; its start has: write when={{{start!r}: Range(0.01, 1)}}"
+                    if start in conditions
                     else f"gene {gene!r} depends on {other!r}, which is not in the space; "
                     f"the space has {', '.join(map(repr, conditions))}"
                 )

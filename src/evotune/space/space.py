@@ -11,13 +11,20 @@ import numpy.typing as npt
 
 from evotune.checks import did_you_mean, is_number
 from evotune.errors import GenomeError, SpaceError
-from evotune.space.chain import KIND, Chain
+from evotune.space.chain import KIND as CHAIN
+from evotune.space.chain import Chain
 from evotune.space.conditions import Range, When, in_common, in_order
 from evotune.space.domains import Domain, domain_from_json
 from evotune.space.domains.lattice import FINE
+from evotune.space.scheduled import KIND as SCHEDULED
+from evotune.space.scheduled import Scheduled
 from evotune.space.words import code, table
 
 Genome = Mapping[str, Any]
+
+#: What is several genes in a genome and one value in params, by its kind in JSON.
+Compound = Chain | Scheduled
+_COMPOUNDS: dict[str, type[Chain] | type[Scheduled]] = {CHAIN: Chain, SCHEDULED: Scheduled}
 
 #: Spaces of at most this many points are listed to find what has not been tried yet.
 LISTED_AT_MOST = 4096
@@ -54,11 +61,13 @@ class Space:
 
     A genome holds a value for every gene. Genes whose condition fails are *dormant*: kept in the
     genome, absent from the params that the evaluation sees. A chain of layers is conditional genes
-    in the genome and one list of records in the params, see `Chain`.
+    in the genome and one list of records in the params, see `Chain`; a schedule is genes and one
+    record, see `Scheduled`.
 
     Args:
-        genes: A mapping of gene names to domains or chains, for names that are not identifiers.
-        **domains: Gene names and domains or chains.
+        genes: A mapping of gene names to domains, chains or schedules, for names that are not
+            identifiers.
+        **domains: Gene names and domains, chains or schedules.
 
     Raises:
         SpaceError: No gene, a gene that is not a domain, a condition on a missing gene or on a
@@ -67,8 +76,9 @@ class Space:
     Attributes:
         domains: Domain of each gene, by name.
         chains: The chains, by name.
+        compounds: The chains and the schedules, by name.
         names: Names of all genes.
-        entries: Names in params, each with its genes: itself, or all those of a chain.
+        entries: Names in params, each with its genes: itself, or all those of a chain or schedule.
         variable: Names of the genes that have more than one value.
         conditions: Conditions of each gene that has some, in the values that other genes take.
 
@@ -78,12 +88,15 @@ class Space:
     """
 
     def __init__(
-        self, genes: Mapping[str, Domain | Chain] | None = None, /, **domains: Domain | Chain
+        self,
+        genes: Mapping[str, Domain | Compound] | None = None,
+        /,
+        **domains: Domain | Compound,
     ) -> None:
         given = {**(genes or {}), **domains}
         if not given:
             raise SpaceError("a space needs a gene: write Space(lr=Float(1e-4, 1.0, log=True))")
-        self.chains = {name: each for name, each in given.items() if isinstance(each, Chain)}
+        self.compounds = {name: each for name, each in given.items() if isinstance(each, Compound)}
         self.domains = _expanded(given)
         for name, domain in self.domains.items():
             if not isinstance(name, str) or not name:
@@ -128,10 +141,11 @@ class Space:
         self._conditional = tuple(self.conditions)
         self._with_members = tuple(n for n, d in self.domains.items() if d.members)
         self._keyed = tuple(k for k, d in enumerate(self.domains.values()) if d.keyed)
-        self._chain_of = {g: name for name, c in self.chains.items() for g in c.genes(name)}
+        self.chains = {name: c for name, c in self.compounds.items() if isinstance(c, Chain)}
+        self._compound_of = {g: name for name, c in self.compounds.items() for g in c.genes(name)}
         self.entries: dict[str, tuple[str, ...]] = {}
         for name in self.names:
-            entry = self._chain_of.get(name, name)
+            entry = self._compound_of.get(name, name)
             self.entries[entry] = (*self.entries.get(entry, ()), name)
         # The unit interval is too coarse for these.
         self._fine = tuple(n for n, d in self.domains.items() if FINE < d.size < math.inf)
@@ -144,7 +158,7 @@ class Space:
         """
         space = Space.__new__(Space)
         space.domains = dict(domains)
-        space.chains = self.chains
+        space.compounds = self.compounds
         space._index()
         return space
 
@@ -190,25 +204,31 @@ class Space:
     def params(self, genome: Genome) -> dict[str, Any]:
         """Return the active genes only, in the order of the space.
 
-        Of an ``Enum`` they hold the members, and of each chain one list of its layers.
+        Of an ``Enum`` they hold the members, of each chain one list of its layers, and of each
+        schedule one record.
         """
         return self.assembled(self.active(genome))
 
     def assembled(self, active: Genome) -> dict[str, Any]:
-        """Return active genes with a list of layers in the place of those of each chain."""
-        if not self.chains:
+        """Return active genes with one value in the place of those of each chain or schedule."""
+        if not self.compounds:
             return dict(active)
         params: dict[str, Any] = {}
         for name, value in active.items():
-            chain = self._chain_of.get(name)
-            if chain is None:
+            whole = self._compound_of.get(name)
+            if whole is None:
                 params[name] = value
-            elif chain not in params:
-                params[chain] = self.chains[chain].layers(chain, active)
+            elif whole not in params:
+                made = self.compounds[whole]
+                params[whole] = (
+                    made.layers(whole, active)
+                    if isinstance(made, Chain)
+                    else made.record(whole, active)
+                )
         return params
 
     def active(self, genome: Genome) -> dict[str, Any]:
-        """Return the active genes as `params` does, but those of chains one by one."""
+        """Return the active genes as `params` does, but those of compounds one by one."""
         asleep = self.dormant(genome)
         params = {name: genome[name] for name in self.names if name not in asleep}
         for name in self._with_members:
@@ -256,20 +276,20 @@ class Space:
         return f"gene {name!r} is {value!r}{kind}, outside its domain {domain!r}"
 
     def taken_apart(self, params: Genome) -> dict[str, Any]:
-        """Return params with the genes of each chain in the place of its list of layers.
+        """Return params with the genes of each chain, or schedule, in the place of its value.
 
         Raises:
-            GenomeError: A list does not fit its chain.
+            GenomeError: A list does not fit its chain, or a record its schedule.
         """
         genes: dict[str, Any] = {}
         for name, value in params.items():
-            chain = self.chains.get(name)
-            if chain is None and self._chain_of.get(name) in params:
+            whole, inside = self.compounds.get(name), self._compound_of.get(name)
+            if whole is None and inside in params:
+                listed = "the list of its chain" if inside in self.chains else "its schedule"
                 raise GenomeError(
-                    f"gene {name!r} is given twice, by itself and in the list of its chain; leave "
-                    "either out"
+                    f"gene {name!r} is given twice, by itself and in {listed}; leave either out"
                 )
-            genes |= {name: value} if chain is None else chain.taken_apart(name, value)
+            genes |= {name: value} if whole is None else whole.taken_apart(name, value)
         return genes
 
     def _check_names(self, genome: Genome) -> None:
@@ -285,7 +305,7 @@ class Space:
 
         Args:
             params: At least every active gene that has a choice, e.g. ``study.best.params`` or one
-                you know; a chain as a list of layers.
+                you know; a chain as a list of layers, a schedule as a record or one number.
             rest: A genome; it gives the active genes that are missing.
 
         Raises:
@@ -312,9 +332,11 @@ class Space:
         return genome
 
     def _called(self, gene: str) -> str:
-        chain = self._chain_of.get(gene)
+        chain = self._compound_of.get(gene)
         if chain is None:
             return f"gene {gene!r}"
+        if chain not in self.chains:
+            return f"{gene.removeprefix(f'{chain}.')!r} of schedule {chain!r}, gene {gene!r},"
         place, _, setting = gene.removeprefix(f"{chain}.").partition(".")
         if not setting:
             return f"chain {chain!r}"
@@ -430,20 +452,20 @@ class Space:
     # -- JSON ---------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able description: gene names to domains, names of chains to chains.
+        """Return a JSON-able description: names in params to domains, chains or schedules.
 
-        Genes of a chain stand there too where they are narrower than in the chain.
+        Genes of the latter stand there too where they are narrower than in the whole.
         """
         data: dict[str, Any] = {}
         own = {
             g: domain
-            for name, chain in self.chains.items()
-            for g, domain in chain.genes(name).items()
+            for name, whole in self.compounds.items()
+            for g, domain in whole.genes(name).items()
         }
         for name, domain in self.domains.items():
             if name in own:
-                chain = self._chain_of[name]
-                data.setdefault(chain, self.chains[chain].to_json())
+                entry = self._compound_of[name]
+                data.setdefault(entry, self.compounds[entry].to_json())
             if name not in own or domain.to_json() != own[name].to_json():
                 data[name] = domain.to_json()
         return data
@@ -455,34 +477,35 @@ class Space:
         Raises:
             SpaceError: An unknown type or setting of a domain.
         """
-        chains = {
-            n: Chain.from_json(d)
+        wholes: dict[str, Compound] = {
+            n: _COMPOUNDS[d["type"]].from_json(d)
             for n, d in data.items()
-            if isinstance(d, Mapping) and d.get("type") == KIND
+            if isinstance(d, Mapping) and d.get("type") in _COMPOUNDS
         }
-        inside = {gene for name, chain in chains.items() for gene in chain.genes(name)}
+        inside = {gene for name, whole in wholes.items() for gene in whole.genes(name)}
         space = cls(
-            {n: chains.get(n) or domain_from_json(d) for n, d in data.items() if n not in inside}
+            {n: wholes.get(n) or domain_from_json(d) for n, d in data.items() if n not in inside}
         )
         narrower = {n: domain_from_json(d) for n, d in data.items() if n in inside}
         return space.narrowed(space.domains | narrower) if narrower else space
 
 
-def _expanded(given: Mapping[str, Domain | Chain]) -> dict[str, Domain]:
-    """Return the domains of all genes, those inside of chains included.
+def _expanded(given: Mapping[str, Domain | Compound]) -> dict[str, Domain]:
+    """Return the domains of all genes, those inside of chains and schedules included.
 
     Raises:
-        SpaceError: A chain without a name, or with a gene of a name that is taken.
+        SpaceError: A chain or schedule without a name, or with a gene of a name that is taken.
     """
     domains: dict[str, Any] = {}
     for name, each in given.items():
-        if isinstance(each, Chain) and not (isinstance(name, str) and name):
-            raise SpaceError(f"chains are named by non-empty strings, got {name!r}")
-        genes = each.genes(name) if isinstance(each, Chain) else {name: each}
+        whole, kind = isinstance(each, Compound), "chain" if isinstance(each, Chain) else "schedule"
+        if whole and not (isinstance(name, str) and name):
+            raise SpaceError(f"{kind}s are named by non-empty strings, got {name!r}")
+        genes = each.genes(name) if isinstance(each, Compound) else {name: each}
         twice = next((g for g in genes if g in domains or (g != name and g in given)), None)
         if twice is not None:
             raise SpaceError(
-                f"gene {twice!r} is there twice, once as a part of chain {name!r}; rename either"
+                f"gene {twice!r} is there twice, once as a part of {kind} {name!r}; rename either"
             )
         domains |= genes
     return domains

@@ -1,11 +1,11 @@
 """A space in words: as code on one line, and as a table for notebooks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from evotune.printing import html_table, number, shorten
 
-#: A gene, or a chain, as `Space.to_json` describes it.
+#: A gene, a chain or a schedule, as `Space.to_json` describes it.
 Made = Mapping[str, Any]
 
 #: Further options are left out.
@@ -15,6 +15,8 @@ _VALUES = ("type", "low", "high", "min", "max", "value", "values", "blocks", "wh
 
 def code(made: Made) -> str:
     """Return a gene about as one writes it, with its numbers rounded."""
+    if "domain" in made:
+        return f"Scheduled({code(made['domain'])}, {_scheduled(made, repr)})"
     ends = ("low", "high", "min", "max", "value")
     parts = [number(made[name]) for name in ends if name in made]
     parts += [repr(value) for value in made.get("values", ())]
@@ -27,14 +29,27 @@ def code(made: Made) -> str:
 
 
 def table(genes: Mapping[str, Made]) -> str:
-    """Return a space as HTML: a row for each gene, or chain."""
+    """Return a space as HTML: a row for each gene, chain or schedule."""
     rows = [
-        (name, made["type"], _values(made), _conditions(made.get("when", {})))
+        (name, made["type"], _values(made), _conditions(_of_values(made).get("when", {})))
         for name, made in genes.items()
     ]
-    width = 4 if any("when" in made for made in genes.values()) else 3
+    width = 4 if any("when" in _of_values(made) for made in genes.values()) else 3
     head = ("gene", "kind", "values", "active when")
     return html_table(head[:width], [row[:width] for row in rows])
+
+
+def _of_values(made: Made) -> Made:
+    """Return the domain of a schedule's values; any other gene as it is."""
+    found: Made = made.get("domain", made)
+    return found
+
+
+def _scheduled(made: Made, shown: Callable[[Any], str]) -> str:
+    """Return the settings of a schedule besides its domain."""
+    knots = [f"knots={made['knots']}"] if "piecewise" in made["shapes"] else []
+    parts = [f"shapes={shown(tuple(made['shapes']))}", *knots, f"warmup={number(made['warmup'])}"]
+    return ", ".join(parts)
 
 
 def _given(made: Made, name: str) -> list[Any]:
@@ -49,6 +64,8 @@ def _options(made: Made) -> dict[str, Any]:
 
 def _values(made: Made) -> str:
     parts: list[str] = []
+    if "domain" in made:
+        return f"{_values(made['domain'])}, {_scheduled(made, ' or '.join)}"
     if "blocks" in made:
         layers = map(_block, made["blocks"], made["blocks"].values())
         parts.append(f"{made['min']} to {made['max']} layers: {', '.join(layers)}")

@@ -174,9 +174,9 @@ def _wrong(
 
 
 def _holds_genes(trial: Trial, space: SearchSpace | None) -> bool:
-    """Return whether all params are genes of the genome; lists of layers are taken apart for it."""
+    """Return whether all params are genes of the genome; chains and schedules are taken apart."""
     params: Mapping[str, Any] = trial.params
-    if isinstance(space, Space) and space.chains:
+    if isinstance(space, Space) and space.compounds:
         try:
             params = space.taken_apart(params)
         except EvotuneError:

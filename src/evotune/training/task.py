@@ -18,13 +18,16 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from evotune.architectures.network import Network
 from evotune.architectures.templates import template_of
+from evotune.checkpoints.hyperparameters import names_of_hyperparameters
 from evotune.checks import is_number, option
 from evotune.errors import StudyError, TaskError
 from evotune.protocols import TaskTraits
 from evotune.reading import ReadParams
 from evotune.running import RunningTrial, check_purpose
 from evotune.schedules.schedule import Schedule
+from evotune.schedules.torch import ScheduledOptimizer
 from evotune.seeding import seed_torch
+from evotune.space.scheduled import START, is_record
 from evotune.training.averaging import (
     HALF_LIFE,
     Average,
@@ -89,6 +92,12 @@ class SupervisedTask:
     ``optimizer``, ``batch_size``, ``epochs``, ``sparsity`` and ``half_life`` replace the task's
     arguments; all others are for the factories, which receive the trial's params. An active gene
     that nothing has read when training starts is an error.
+
+    A `Scheduled` gene that is named like an argument of the optimizer, or ``sparsity``, is set
+    before each epoch. Its schedule is as long as the gene ``epochs`` or the task's ``epochs``,
+    whatever the budget of a trial is: budgets are parts of a line of weights whose end no trial
+    knows. So give the epochs of the whole line, with `SuccessiveHalving` its maximum. A trial that
+    inherits goes on at its epoch of the line. The model and the optimizer are built with its start.
 
     If trials inherit weights, a trial continues from its donor's model, optimizer and scheduler,
     with its own genes. A model of a template may have other layers than the donor's: the donor's
@@ -359,7 +368,7 @@ class SupervisedTask:
                 raise TaskError(f'data= is "train" or "train+validation", got {data!r}')
             examples = joined([self.source(name, device, params) for name in data.split("+")])
             seed_torch(seed)
-            setup = self.set_up(trial, device, data=examples)
+            setup = self.set_up(trial, device, data=examples, length=epochs and int(epochs))
             for epoch in trial.epochs(default=setup.epochs):
                 train_epoch(setup, epoch)
             for sparsifier in setup.sparsifiers:
@@ -439,6 +448,7 @@ class SupervisedTask:
         device: torch.device,
         share: float = 1.0,
         data: Source | None = None,
+        length: int | None = None,
     ) -> Setup:
         """Return the freshly built model, optimizer and so on of a trial; uses torch's global RNG.
 
@@ -447,6 +457,7 @@ class SupervisedTask:
             device: Device of the model.
             share: Share of the training data to train on.
             data: What to train on; by default the training data that were loaded last.
+            length: Epochs of schedules; by default those of the gene or the task.
 
         Raises:
             TaskError: A gene has no effect, or the set-up would make every trial fail.
@@ -454,16 +465,19 @@ class SupervisedTask:
         data = part(self.source("train", device) if data is None else data, share)
         used = set(declared_names(self.genes))
         used.update(*(loaded.reads or () for loaded in self._sources.values()))
+        elsewhere = set(used)  # what reads the schedules themselves
         model = self._build(trial, used).to(device)
-        parameters = model.parameters()
-        optimizer = build_optimizer(self.optimizer, parameters, ReadParams(trial.params, used))
+        starts = ReadParams(_starts(trial.params), used)
+        optimizer = build_optimizer(self.optimizer, model.parameters(), starts)
         scheduler = None
         if self.scheduler is not None:
-            scheduler = call(self.scheduler, optimizer, ReadParams(trial.params, used))
+            scheduler = call(self.scheduler, optimizer, ReadParams(trial.params, elsewhere))
+            used |= elsewhere
         counts = self._counts(trial, data)
         self._check_genes(trial, used, optimizer, counts)
+        length = length or counts.get("epochs", self.epochs)
         epochs = counts["epochs"] if trial.budget is None else _epochs(trial.budget)
-        sparsifiers = self._sparsifiers(trial, model, epochs)
+        sparsifiers = self._sparsifiers(trial, model, epochs, length)
         average = self._average(trial, model, data, counts, epochs)
         reseed(data, trial.seed)
         return Setup(
@@ -478,6 +492,7 @@ class SupervisedTask:
             shuffle=torch.Generator().manual_seed(trial.seed),
             sparsifiers=sparsifiers,
             average=average,
+            schedule=self._schedule(trial, optimizer, elsewhere, length),
         )
 
     def _average(
@@ -517,13 +532,42 @@ class SupervisedTask:
             return None if trial.record.origin.member is None else "ema"
         return self.averaging
 
+    def _schedule(
+        self, trial: RunningTrial, optimizer: Any, elsewhere: Collection[str], length: int
+    ) -> ScheduledOptimizer | None:
+        """Return what sets the scheduled genes of an optimizer, if there are some."""
+        records = {name: r for name, r in trial.params.items() if is_record(r)}
+        names: dict[str, str] = {}
+        if records and hasattr(optimizer, "defaults") and hasattr(optimizer, "param_groups"):
+            names = names_of_hyperparameters(optimizer, _starts(records))
+        known = {"sparsity", *elsewhere, *names}
+        wrong = next((name for name in records if name not in known), None)
+        if wrong is not None:
+            raise TaskError(
+                f"gene {wrong!r} is a schedule, but only sparsity and the hyperparameters of the "
+                f"optimizer ({type(optimizer).__name__}) are set before each epoch; write its "
+                f"domain without Scheduled, or genes=({wrong!r},) if you set it yourself"
+            )
+        scheduled = {name: records[name] for name in names}
+        rate = next((gene for gene, name in names.items() if name == "lr"), None)
+        if rate is not None and self.scheduler is not None:
+            raise TaskError(
+                f"gene {rate!r} is a schedule, and scheduler= sets the learning rate too; leave "
+                "scheduler= out, or write the domain of the gene without Scheduled"
+            )
+        if not scheduled:
+            return None
+        return ScheduledOptimizer(Schedule.of(scheduled, epochs=length), optimizer)
+
     def _sparsifiers(
-        self, trial: RunningTrial, model: nn.Module, epochs: int
+        self, trial: RunningTrial, model: nn.Module, epochs: int, length: int
     ) -> tuple[Sparsifier, ...]:
         """Return what prunes the networks of a model, if the gene or the task says so."""
         given = trial.params.get("sparsity", self.sparsity)
         if given is None:
             return ()
+        if is_record(given):
+            given = Schedule.of({"sparsity": given}, epochs=length)
         wanted = check_sparsity(given)
         _check_free(find_metrics(self.metrics, self.loss))
         networks = model.networks if isinstance(model, Ensemble) else [model]
@@ -531,7 +575,8 @@ class SupervisedTask:
         return tuple(Sparsifier(net, wanted, epochs, inherited=inherited) for net in networks)
 
     def _build(self, trial: RunningTrial, used: set[str]) -> nn.Module:
-        models = [self.model(ReadParams(trial.params, used)) for _ in range(trial.networks)]
+        params = _starts(trial.params)
+        models = [self.model(ReadParams(params, used)) for _ in range(trial.networks)]
         for model in models:
             if not isinstance(model, nn.Module):
                 raise TaskError(
@@ -600,6 +645,11 @@ class SupervisedTask:
             change = self.robustness if callable(self.robustness) else noise(self.robustness)
             scores["robustness"] = next(iter(self._measure("validation", setup, change).values()))
         return scores
+
+
+def _starts(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return params with the start of each schedule in its place."""
+    return {n: v[START] if is_record(v) else v for n, v in params.items()}
 
 
 def _cosine(epochs: int, optimizer: torch.optim.Optimizer) -> Any:

@@ -1,5 +1,6 @@
 """One epoch of training, and the outputs of a model over a whole data set."""
 
+import logging
 import math
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
@@ -14,11 +15,15 @@ from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from evotune.checkpoints.state import RAW
 from evotune.errors import TaskError
+from evotune.schedules.torch import ScheduledOptimizer
 from evotune.training.averaging import Average
 from evotune.training.data import Pair, Part, Source, batches, count, each, steps_in
 from evotune.training.losses import Loss
 from evotune.training.sparsity import Sparsifier, multiply, sparsity_of
 from evotune.trial import Failed
+
+log = logging.getLogger("evotune")
+_warned: set[str] = set()
 
 #: Steps between two checks of the loss, each of which makes the host wait for the device.
 STEPS_PER_LOOK = 100
@@ -42,6 +47,7 @@ class Setup:
         shuffle: Generator that draws the order of the examples.
         sparsifiers: What removes weights, one for each network of the model; none if none goes.
         average: The average of the model's weights over its steps; None where none is kept.
+        schedule: What sets the optimizer's scheduled genes before each epoch; None without any.
     """
 
     model: nn.Module
@@ -55,6 +61,7 @@ class Setup:
     shuffle: torch.Generator
     sparsifiers: tuple[Sparsifier, ...] = ()
     average: Average | None = None
+    schedule: ScheduledOptimizer | None = None
 
     @property
     def measured(self) -> nn.Module:
@@ -111,6 +118,7 @@ def train_epoch(setup: Setup, epoch: int) -> float:
     Raises:
         Failed: The loss became NaN or infinite.
     """
+    set_scheduled(setup, epoch)
     examples = batches(setup.data, setup.batch_size, setup.device, setup.shuffle)
     loss = _mean_loss(setup, examples, epoch)
     if not math.isfinite(loss):
@@ -120,6 +128,21 @@ def train_epoch(setup: Setup, epoch: int) -> float:
     elif setup.scheduler is not None:
         setup.scheduler.step()
     return loss
+
+
+def set_scheduled(setup: Setup, epoch: int) -> None:
+    """Set the optimizer's scheduled genes for an epoch of the line of weights, from 0."""
+    if setup.schedule is None:
+        return
+    setup.schedule.apply(epoch)
+    length, names = len(setup.schedule.schedule), ", ".join(setup.schedule.schedule.names)
+    if epoch >= length and names not in _warned:
+        _warned.add(names)
+        log.warning(
+            "epoch %d lies beyond the schedule of %s, which is %d epochs long: its last values "
+            "stay; write epochs= in the task, the epochs of the whole line of weights",
+            *(epoch + 1, names, length),
+        )
 
 
 def update_masks(setup: Setup, epoch: int, step: int) -> None:

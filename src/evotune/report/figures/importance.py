@@ -72,7 +72,7 @@ def _rows(space: Space, whole: Importance, best: Importance) -> tuple[list[str],
     groups: list[list[str]] = []
     for name in whole.by_entry(space):
         of_it = [gene for gene in shown if gene in space.entries[name]]
-        if name in space.chains and of_it:
+        if name in space.compounds and of_it:
             varied = [gene for gene in space.entries[name] if gene in whole.shares]
             names.append(f"<b>{label(name)}</b>, all {len(varied)} genes")
             groups.append(varied)

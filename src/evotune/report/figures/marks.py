@@ -72,7 +72,7 @@ def symbols(data: StudyData, shown: Sequence[int] | Indices) -> str | list[str]:
 def hover_texts(data: StudyData, shown: Sequence[int] | Indices) -> list[str]:
     """Return the hover text of each trial: number, objectives, most important params."""
     names = list(data.importance.by_entry(data.space))[:8]
-    wide = {name: 90 if name in data.space.chains else 28 for name in names}
+    wide = {name: 90 if name in data.space.compounds else 28 for name in names}
     texts = []
     for k in shown:
         trial = data.done[k]

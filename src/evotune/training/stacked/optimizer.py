@@ -54,7 +54,12 @@ class StackedOptimizer:
         return [parameters[place] for place in self._trained[group]]
 
     def read(self) -> None:
-        """Read the current hyperparameters of the members' optimizers."""
+        """Read the current hyperparameters of the members' optimizers, once an epoch."""
+        for step in self._steps_of_groups:
+            # Without momentum there is no memory, from which one that is scheduled could rise.
+            buffer, momentum = step.state.get("momentum_buffer"), step.values.get("momentum")
+            if buffer is not None and momentum is not None and not momentum.all():
+                buffer.masked_fill_(momentum == 0, 0.0)
         self._steps_of_groups = [self._step_of(index) for index in range(len(self._trained))]
 
     def _step_of(self, index: int) -> Step:

@@ -16,7 +16,7 @@ from evotune.training.stacked.groups import Member, Unstackable
 from evotune.training.stacked.training import Stack
 from evotune.training.stacked.weights import keep, resume
 from evotune.training.task import FIXED_SEED, SupervisedTask
-from evotune.training.trainer import noise, timed
+from evotune.training.trainer import noise, set_scheduled, timed
 from evotune.trial import Failed
 
 #: Examples whose outputs are compared with those of each member's own model.
@@ -48,7 +48,6 @@ class Run:
         """Train, keep and measure; every member has a result afterwards."""
         self._each(resume)
         self._compare()
-        self._stack.load_optimizers()
         # Where members cannot have a random stream of their own they share this one.
         seed_torch(self._members[0].handle.seed)
         self._train()
@@ -102,10 +101,13 @@ class Run:
     def _train(self) -> None:
         epochs = self._members[0].setup.epochs
         running = [member.handle.epochs(default=epochs) for member in self._members]
-        for _ in range(epochs):
+        for passed in range(epochs):
             self._each(lambda member: setattr(member, "epoch", next(running[member.row])))
             if not self._any():
                 break
+            self._each(lambda member: set_scheduled(member.setup, member.epoch))
+            if not passed:  # what is needed of their state depends on the values of the epoch
+                self._stack.load_optimizers()
             with self._timed("train_seconds"):
                 losses = self._stack.train_epoch(self._data("train"))
                 for member, loss in zip(self._members, losses, strict=True):
