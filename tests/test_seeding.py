@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evotune.seeding import fresh_seed, generator, run_seed, seed_torch, trial_seed
+from evotune.seeding import fresh_seed, generator, run_seed, trial_seed
 
 
 def draws(seed, number):
@@ -47,6 +47,8 @@ def test_fresh_seeds_differ():
 
 def test_torch_is_seeded_as_torch_does():
     torch = pytest.importorskip("torch")
+    from evotune.training.seeds import seed_torch
+
     torch.manual_seed(2**40 + 7)
     expected = torch.rand(3), torch.randn(3)
     seed_torch(2**40 + 7)

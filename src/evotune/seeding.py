@@ -22,21 +22,6 @@ def trial_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence((seed, number, 1)).generate_state(1)[0]) >> 1
 
 
-def seed_torch(seed: int) -> None:
-    """Seed torch's global generators, as ``torch.manual_seed`` does, but quickly on the CPU.
-
-    For every kind of device that is not there, that function notes the whole call stack: a third of
-    a millisecond, as much as a step of a small network.
-    """
-    import torch
-
-    kinds = [torch.cuda, torch.backends.mps, getattr(torch, "xpu", None)]
-    if any(kind is not None and kind.is_available() for kind in kinds):
-        torch.manual_seed(seed)
-    else:
-        torch.default_generator.manual_seed(seed)
-
-
 def run_seed(seed: int, arm: str, run: int, step: int) -> int:
     """Return the seed in [0, 2**31) of a step of a run of an arm, whatever else is trained."""
     digest = hashlib.sha256(f"{seed}\n{run}\n{step}\n{arm}".encode()).digest()

@@ -1,7 +1,7 @@
 """Replay: train along given schedules, several times each, without any search."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,3 +141,35 @@ class Replay:
 def _digest(space: Space, plan: Plan) -> str:
     steps = [(epochs, space.key(space.complete(params))) for epochs, params in plan]
     return hashlib.sha256(repr(steps).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedPlan:
+    """What was trained by one plan of an arm.
+
+    Attributes:
+        ends: The last trial of each run that came to its end, in the order of the runs.
+        segments: Trials of each run.
+    """
+
+    ends: tuple[Trial, ...]
+    segments: int
+
+
+def trained_plans(trials: Iterable[Trial]) -> dict[str, list[TrainedPlan]]:
+    """Return the plans of each arm of which a run came to its end, that of the last trial first."""
+    last: dict[tuple[str, str], int] = {}
+    ends: dict[tuple[str, str], list[Trial]] = {}
+    for trial in trials:
+        if "plan" not in trial.note:
+            continue
+        plan = trial.note["arm"], trial.note["plan"]
+        last[plan] = trial.number
+        if trial.is_done and not trial.note["left"]:
+            ends.setdefault(plan, []).append(trial)
+    found: dict[str, list[TrainedPlan]] = {}
+    for plan in sorted(ends, key=lambda plan: -last[plan]):
+        runs = sorted(ends[plan], key=lambda end: end.note["run"])
+        made = TrainedPlan(tuple(runs), runs[0].note["index"] + 1)
+        found.setdefault(plan[0], []).append(made)
+    return found

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from evotune import finite
 from evotune.algorithms.random_search import RandomSearch
-from evotune.algorithms.replay import Plan, Replay
+from evotune.algorithms.replay import Plan, Replay, TrainedPlan, trained_plans
 from evotune.analysis.comparison import Comparison
 from evotune.analysis.text import count
 from evotune.errors import NoResultError, StudyError
@@ -225,21 +225,14 @@ def _find_replay(storage: Storage, name: str) -> Comparison | None:
         return None
     objectives, trials = Objectives.from_json(definition.objectives), storage.trials(sibling)
     refuse_damage(sibling, trials, space_of(definition), objectives)
-    plans: dict[str, dict[str, list[Trial]]] = {}
-    for trial in trials:
-        arm, plan = trial.note.get("arm"), trial.note.get("plan")
-        if arm is not None and plan is not None:
-            of_arm = plans.setdefault(arm, {})
-            of_arm[plan] = [*of_arm.pop(plan, []), trial]  # the one that was trained last is last
+    plans = trained_plans(trials)
     epochs = lines(trials)
-    found: dict[str, tuple[list[Trial], float, Mapping[str, Any]]] = {}
+    found: dict[str, tuple[TrainedPlan, float]] = {}
     for arm in (SCHEDULE, CONSTANT, BASELINE):
-        for plan in reversed(plans.get(arm, {}).values()):
-            ends = [trial for trial in plan if trial.is_done and trial.note["left"] == 0]
-            ends.sort(key=lambda end: end.note["run"])
-            length = epochs[ends[0].number] if ends else 0.0
-            if ends and (not found or length == next(iter(found.values()))[1]):
-                found[arm] = ends, length, plan[0].params
+        for plan in plans.get(arm, ()):
+            length = epochs[plan.ends[0].number]
+            if not found or length == next(iter(found.values()))[1]:
+                found[arm] = plan, length
                 break
     if SCHEDULE not in found or len(found) < 2:
         return None
@@ -248,13 +241,13 @@ def _find_replay(storage: Storage, name: str) -> Comparison | None:
         objective.metric,
         objective.direction,
         {
-            arm: tuple(_value(objectives, end) for end in ends)
-            for arm, (ends, _, _) in found.items()
+            arm: tuple(_value(objectives, end) for end in plan.ends)
+            for arm, (plan, _) in found.items()
         },
         are_paired=False,
-        epochs={arm: length for arm, (_, length, _) in found.items()},
+        epochs={arm: length for arm, (_, length) in found.items()},
         settings={
-            arm: params for arm, (ends, _, params) in found.items() if ends[0].note["index"] == 0
+            arm: plan.ends[0].params for arm, (plan, _) in found.items() if plan.segments == 1
         },
     )
 

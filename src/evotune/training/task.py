@@ -26,7 +26,6 @@ from evotune.reading import ReadParams
 from evotune.running import RunningTrial, check_purpose
 from evotune.schedules.schedule import Schedule
 from evotune.schedules.torch import ScheduledOptimizer
-from evotune.seeding import seed_torch
 from evotune.space.scheduled import START, is_record
 from evotune.training.averaging import (
     HALF_LIFE,
@@ -64,6 +63,7 @@ from evotune.training.optimizers import (
     is_factory,
 )
 from evotune.training.params import call, check_all_used, declared_names
+from evotune.training.seeds import seed_torch
 from evotune.training.sparsity import Sparsifier, check_sparsity
 from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
 from evotune.trial import DEVICE_VARIABLE, Purpose, Trial

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from evotune.seeding import seed_torch
 from evotune.training.data import InMemory
 from evotune.training.metrics import find_metrics, measure
+from evotune.training.seeds import seed_torch
 from evotune.training.stacked.groups import Member, Unstackable
 from evotune.training.stacked.training import Stack
 from evotune.training.stacked.weights import keep, resume

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 
 from evotune.running import RunningTrial
-from evotune.seeding import seed_torch
 from evotune.training.data import InMemory
+from evotune.training.seeds import seed_torch
 from evotune.training.stacked.first_step import first_step
 from evotune.training.stacked.groups import Member, Unstackable, grouped
 from evotune.training.stacked.memory import keep_freed_memory, members_at_once
