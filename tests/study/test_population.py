@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import evotune as et
 import helpers_warm
@@ -550,8 +551,30 @@ def test_controls_of_a_task_are_averaged_and_decay(tmp_path):
     assert blob_task().control("averaged", 2).averaging == "ema"
     with pytest.raises(StudyError, match="the same as without it"):
         blob_task(averaging="ema").control("averaged", 2)
-    with pytest.raises(StudyError, match='"last", "averaged" and "cosine", got \'linear\''):
+    with pytest.raises(StudyError, match='"cosine" and "schedules", got \'linear\''):
         study.compare_with_random(blob_task(), controls=["linear"])
+
+
+def test_hybrid_over_schedules_is_the_strongest_control(tmp_path):
+    space = et.Space(lr=et.Float(0.01, 0.3, log=True), momentum=et.Float(0.0, 0.9))
+    pbt = et.PopulationBasedTraining(space, population_size=3)
+    study = et.Study(pbt, "min loss", seed=1, storage=tmp_path / "runs.db", name="a")
+    study.run(blob_task(), epochs=4)
+    found = study.compare_with_random(blob_task(), runs=2, controls=["schedules"])
+    assert list(found.arms)[2:] == ["Hybrid over schedules"]
+    assert found.epochs["Hybrid over schedules"] == found.epochs["random search"] == 12
+    trials = study.storage.trials("a · with Hybrid over schedules 1")
+    assert {"start", "shape"} <= set(trials[0].params["lr"])
+    assert find_comparison(study.storage, "a").arms == found.arms
+    study.close()
+    other = et.PopulationBasedTraining(et.Space(momentum=et.Float(0.0, 0.9)), population_size=3)
+    without = et.Study(other, "min loss", seed=1)
+    task = blob_task(
+        optimizer=lambda parameters, params: torch.optim.SGD(parameters, 0.1, **params)
+    )
+    without.run(task, epochs=2)
+    with pytest.raises(StudyError, match="needs a learning rate among the genes"):
+        without.compare_with_random(task, runs=2, controls=["schedules"])
 
 
 def test_replay_trains_the_schedule_a_constant_and_a_baseline():

@@ -20,6 +20,7 @@ from evotune.evolution.survival import by_first
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Evaluate, Storage
 from evotune.schedules.schedule import Schedule
+from evotune.space import Float, Scheduled, Space
 from evotune.storage.damage import DamageError, located, refuse_damage, space_of
 from evotune.trial import Trial
 
@@ -29,7 +30,7 @@ log = logging.getLogger("evotune")
 CONSTANTS = 5
 #: How many of them are trained more often before one is chosen, and how often then in all.
 FINALISTS, TRAININGS = 3, 3
-EVOLUTION, RANDOM = "evolution", "random search"
+EVOLUTION, RANDOM, SCHEDULES = "evolution", "random search", "Hybrid over schedules"
 SCHEDULE, CONSTANT, BASELINE = "schedule", "constant", "baseline"
 
 
@@ -95,10 +96,11 @@ def compare_with_random(
         evaluate: The function that the study ran.
         runs: Number of seeds, this study's own included; with fewer than six, no test can reach
             the 5 % level.
-        controls: Further arms of random search, at equal epochs. Of a `SupervisedTask`
+        controls: Further arms, at equal epochs. Of a `SupervisedTask` these are random searches:
             ``"averaged"`` measures a moving average of the weights, ``"last"`` the last weights,
-            and ``"cosine"`` lets the learning rate decay to 0 along a cosine. Or functions of one's
-            own, by name.
+            ``"cosine"`` lets the learning rate decay to 0 along a cosine; and ``"schedules"`` is
+            `Hybrid` over schedules of the learning rate, see `Scheduled`. Or functions of one's
+            own, by name, for random search.
         **options: As for `Study.run`.
 
     Raises:
@@ -118,7 +120,11 @@ def compare_with_random(
     # Random search has no members: it gets the averages that a population has by itself.
     if study.algorithm.traits.inherits and getattr(evaluate, "averaging", None) == "auto":
         evaluate = evaluate.control("averaged", int(used.line))  # type: ignore[attr-defined]
-    arms = {RANDOM: evaluate, **_controls(evaluate, controls, int(used.line))}
+    space = study.algorithm.space
+    further = _controls(evaluate, controls, int(used.line))
+    if SCHEDULES in further:
+        scheduled = _with_schedules(space)  # that it cannot be is said before anything is trained
+    arms = {RANDOM: evaluate, **further}
     ended: dict[str, list[Sequence[Trial]]] = {EVOLUTION: [], **{arm: [] for arm in arms}}
     for run in range(runs):
         if run:
@@ -128,7 +134,7 @@ def compare_with_random(
         else:
             ended[EVOLUTION].append(study.trials)
         for arm, train in arms.items():
-            search = RandomSearch(study.algorithm.space)
+            search = _hybrid(scheduled) if arm == SCHEDULES else RandomSearch(space)
             name = _random(study.name, run, arm)
             with study.sibling(search, name, study.seed + run) as random:
                 _run(random, train, trials=control, **per_trial, **options)
@@ -161,7 +167,31 @@ def _controls(evaluate: Evaluate, given: Any, epochs: int) -> dict[str, Evaluate
             f"controls={given!r} are of a SupervisedTask; for a function of your own give others "
             'by name, such as controls={"averaged": train_averaged}'
         )
-    return {f"{RANDOM}, {name}": control(name, epochs) for name in given}  # type: ignore[misc]
+    names = {name: SCHEDULES if name == "schedules" else f"{RANDOM}, {name}" for name in given}
+    return {arm: control(name, epochs) for name, arm in names.items()}  # type: ignore[misc]
+
+
+def _hybrid(space: Space) -> Algorithm:
+    from evotune.algorithms.hybrid import Hybrid  # its surrogates take a while to load
+
+    return Hybrid(space)
+
+
+def _with_schedules(space: Space) -> Space:
+    """Return the space with schedules of the learning rate.
+
+    Raises:
+        StudyError: It has none, or one that is a schedule already.
+    """
+    entries = {name: space.compounds.get(name) or space[name] for name in space.entries}
+    rates = {name: entries[name] for name in ("lr", "learning_rate") if name in entries}
+    found = {name: rate for name, rate in rates.items() if isinstance(rate, Float)}
+    if not found:
+        raise StudyError(
+            'the control "schedules" needs a learning rate among the genes, such as '
+            f"lr=Float(1e-4, 1.0, log=True); there are {', '.join(entries)}"
+        )
+    return Space(entries | {name: Scheduled(rate) for name, rate in found.items()})
 
 
 def find_comparison(storage: Storage, name: str) -> Comparison | None:
@@ -196,7 +226,8 @@ def _find_comparison(storage: Storage, name: str) -> Comparison | None:
     for arm, of_arm in siblings.items():
         found = [storage.trials(sibling) for sibling in of_arm if sibling in named]
         for sibling, trials in zip(of_arm, found, strict=False):
-            refuse_damage(sibling, trials, space_of(definition), objectives)
+            own = storage.load(sibling) or definition
+            refuse_damage(sibling, trials, space_of(own), objectives)
         if len(found) == runs and all(any(t.is_done for t in trials) for trials in found):
             ended[arm] = list(found)
     return (

@@ -407,7 +407,8 @@ class SupervisedTask:
         Args:
             name: ``"last"`` measures the last weights; ``"averaged"`` a moving average of them;
                 ``"cosine"`` lets the learning rate decay to 0 along half a cosine, one step an
-                epoch (Loshchilov and Hutter, "SGDR", 2017, equation 5).
+                epoch (Loshchilov and Hutter, "SGDR", 2017, equation 5); ``"schedules"`` is made
+                for schedules of that many epochs.
             epochs: Of a training, in which it decays.
 
         Raises:
@@ -424,7 +425,11 @@ class SupervisedTask:
             return replace(self, averaging="ema")
         if name == "cosine":
             return replace(self, scheduler=partial(_cosine, max(1, epochs)))
-        raise StudyError(f'controls= are "last", "averaged" and "cosine", got {name!r}')
+        if name == "schedules":
+            return replace(self, epochs=max(1, epochs), scheduler=None)
+        raise StudyError(
+            f'controls= are "last", "averaged", "cosine" and "schedules", got {name!r}'
+        )
 
     def _share(self, trial: RunningTrial) -> float:
         """Take the trial's budget as a share of the data; its epochs are the task's own then."""
