@@ -80,7 +80,11 @@ TASKS = {
     "cnn": Task("fashion_mnist", 2560, 2000, 10_000, 12, 16, NARROW, (4, 8), (32, 32)),
     "digits": Task("digits", 897, 450, 450, 12, 20, NARROW),
 }
-CONSTANTS = ("constants", "constants-averaged", "constants-cosine", "constants-cosine-averaged")
+#: Arms that train every network from fresh weights to its end.
+ALONE = (
+    *("constants", "constants-averaged", "constants-cosine", "constants-cosine-averaged"),
+    "schedules-averaged",
+)
 
 
 @functools.cache
@@ -157,6 +161,12 @@ def random(space: et.Space, members: int) -> Any:
     return et.RandomSearch(space)
 
 
+def schedules(space: et.Space, members: int) -> Any:
+    """Return Hybrid over schedules of the learning rate."""
+    genes = {name: space[name] for name in space}
+    return et.Hybrid(et.Space(genes | {"lr": et.Scheduled(genes["lr"])}))
+
+
 def population(**options: Any) -> Callable[[et.Space, int], Any]:
     """Return what makes population-based training with options."""
 
@@ -176,6 +186,7 @@ ARMS = {
     "constants-averaged": Arm(random, "ema"),
     "constants-cosine": Arm(random, cosine=True),
     "constants-cosine-averaged": Arm(random, "ema", cosine=True),
+    "schedules-averaged": Arm(schedules, "ema"),
     "paper": Arm(paper),
     "three-parents": Arm(population()),
     "three-parents-averaged": Arm(population(), "ema"),
@@ -192,7 +203,7 @@ def run(name: str, arm: str, seed: int) -> dict[str, Any]:
     torch.manual_seed(seed)
     train = training(name, seed, averaging=how.averaging, cosine=how.cosine)
     study = et.Study(how.algorithm(task.space, task.members), "min loss", seed=seed)
-    trials = task.members if arm in CONSTANTS else None
+    trials = task.members if arm in ALONE else None
     began = time.process_time()
     study.run(train, trials, epochs=task.epochs, max_failures=1, progress=False)
     seconds = time.process_time() - began
@@ -213,7 +224,7 @@ def run(name: str, arm: str, seed: int) -> dict[str, Any]:
         "test_error": error,
         "validation_loss": best.values[0],
         "seconds": seconds,
-        "lr": best.params["lr"],
+        "lr": str(best.params["lr"]),
         "trials": len(study.trials),
     }
 
