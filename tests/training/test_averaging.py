@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import evotune as et
-from evotune.errors import TaskError
+from evotune.errors import CheckpointError, TaskError
 from evotune.training.averaging import Average
 from evotune.training.stacked.together import train_together
 from helpers_stacked import Line, assert_alike, assert_same_training, double_task, examples
@@ -283,3 +283,13 @@ def test_what_cannot_be_averaged_is_trained_all_the_same_and_says_so(caplog):
     loader = DataLoader(Stream(), batch_size=50)
     streamed = et.Study(population(), "min loss", seed=1)
     assert streamed.run(blob_task(train=loader), epochs=2).best.metrics["loss"] < 2
+
+
+def test_weights_that_were_kept_without_an_average_say_how_to_go_on():
+    line = Line()
+    parent = line.handle(0, {"lr": 0.1})
+    double_task(net)(parent)
+    line.state(parent)
+    with pytest.raises(CheckpointError, match=r"not raw; .*averaging=None"):
+        double_task(net, averaging="ema")(line.handle(1, {"lr": 0.1}, donor=0))
+    assert double_task(net, averaging=None)(line.handle(2, {"lr": 0.1}, donor=0))["loss"] > 0

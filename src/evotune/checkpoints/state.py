@@ -191,7 +191,10 @@ def restore(
     if missing:
         who = "the donor" if kept_by is None else f"trial {kept_by}"
         kept = ", ".join(names_in(state)) or "nothing"
-        raise CheckpointError(f"{who} kept {kept}, not {', '.join(missing)}; {words.names}")
+        advice = words.names
+        if RAW in missing and kept_by is None:
+            advice = "weights without an average go on with SupervisedTask(..., averaging=None)"
+        raise CheckpointError(f"{who} kept {kept}, not {', '.join(missing)}; {advice}")
     seen: dict[Any, Any] = {}
     for name, target in objects.items():
         _restore_one(name, target, fitted(target, _copy(state[name], name, seen)), words)
