@@ -37,6 +37,20 @@ def evotune(capsys):
 
 
 @pytest.fixture
+def run_file(tmp_path, evotune):
+    """Run a study file beside a module ``net``; returns the database."""
+
+    def run(task, file):
+        (tmp_path / "net.py").write_text(task)
+        (tmp_path / "net.toml").write_text(file)
+        code, _, errors = evotune("run", "net.toml")
+        assert code == 0, errors
+        return tmp_path / "net.db"
+
+    return run
+
+
+@pytest.fixture
 def spawn():
     """Start the command line as a process of its own, which is killed in the end."""
     started = []

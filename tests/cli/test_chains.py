@@ -30,12 +30,8 @@ function = "net:train"
 
 
 @pytest.fixture
-def study(tmp_path, evotune):
-    (tmp_path / "net.py").write_text(TASK)
-    (tmp_path / "net.toml").write_text(FILE)
-    code, _, errors = evotune("run", "net.toml")
-    assert code == 0, errors
-    return tmp_path / "net.db"
+def study(run_file):
+    return run_file(TASK, FILE)
 
 
 def test_params_hold_lists_of_records_and_json_does(study, evotune):

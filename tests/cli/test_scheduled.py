@@ -29,12 +29,8 @@ function = "net:train"
 
 
 @pytest.fixture
-def study(tmp_path, evotune):
-    (tmp_path / "net.py").write_text(TASK)
-    (tmp_path / "net.toml").write_text(FILE)
-    code, _, errors = evotune("run", "net.toml")
-    assert code == 0, errors
-    return tmp_path / "net.db"
+def study(run_file):
+    return run_file(TASK, FILE)
 
 
 def test_the_space_has_one_row_for_a_schedule(study, evotune):
