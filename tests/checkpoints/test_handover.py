@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, RMSprop
 from torch.optim import lr_scheduler as schedulers
 
-from evotune.checkpoints import hyperparameters
+from evotune import once
 from evotune.checkpoints.handover import TrialWeights, shrink_and_perturb
 from evotune.checkpoints.state import snapshot
 from evotune.checkpoints.store import Checkpoints
@@ -56,7 +56,7 @@ def equal(first, second):
 
 
 def test_nothing_is_changed_in_a_trial_without_donor_but_said(store, caplog, monkeypatch):
-    monkeypatch.setattr(hyperparameters, "_warned", set())
+    monkeypatch.setattr(once, "said", set())
     model = mlp()
     before = snapshot({"model": model})["model"]
     optimizer = SGD(model.parameters(), lr=0.1)

@@ -6,13 +6,13 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW
 
-from evotune.checkpoints import hyperparameters
+from evotune import once
 from evotune.checkpoints.hyperparameters import BuiltSettings, set_dropout, set_hyperparameters
 
 
 @pytest.fixture(autouse=True)
 def _warn_again(monkeypatch):
-    monkeypatch.setattr(hyperparameters, "_warned", set())
+    monkeypatch.setattr(once, "said", set())
 
 
 def values(optimizer, name):

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 import evotune as et
+from evotune import once
 from evotune.errors import TaskError
 from evotune.running import RunningTrial
-from evotune.training import trainer
 from evotune.training.stacked.together import train_together
 from evotune.trial import Trial
 from helpers_stacked import Line, assert_alike, assert_same_training, double_task, run_each
@@ -113,7 +113,7 @@ def test_in_two_parts_it_trains_exactly_as_in_one():
 
 
 def test_beyond_its_end_the_last_value_stays_and_is_said(seen, caplog, monkeypatch):
-    monkeypatch.setattr(trainer, "_warned", set())
+    monkeypatch.setattr(once, "said", set())
     task = blob_task(optimizer=Watched, epochs=2)
     task(start({"lr": COSINE}, budget=4.0))
     assert [row[0][0] for row in seen] == of_epochs(COSINE, 2)

@@ -5,6 +5,8 @@
   searches nothing.
 - Around other algorithms: `halving`, `racing`, `prescreened`, `drifting`, `islands`, `phases`.
 - `auto`: the rule that picks one.
+- Parts of `population_based`: `breeding` (who is replaced, and by whose genes and weights) and
+  `intervals`.
 - Shared: `generations` (which trial belongs where), `variation` (two parents to a child),
   `wrapping` (notes inside notes).
 """

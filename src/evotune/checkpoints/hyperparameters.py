@@ -1,7 +1,6 @@
 """A trial's hyperparameters, applied to optimizers, schedulers and modules that already exist."""
 
 import inspect
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +9,7 @@ from typing import Any
 
 from evotune.checkpoints.state import is_tensor
 from evotune.checks import is_number
+from evotune.once import warn_once
 from evotune.space.scheduled import is_record
 
 #: Genes by which a hyperparameter may also be called.
@@ -22,9 +22,6 @@ NO_GENES = ("params", "foreach", "maximize", "differentiable", "capturable", "fu
 _FRACTIONS = ("momentum", "betas", "alpha", "dampening")
 #: Genes that every dropout module gets which no other gene names.
 _DROPOUT_GENES = ("dropout", "dropout_rate")
-
-_log = logging.getLogger("evotune")
-_warned: set[str] = set()
 
 
 def set_hyperparameters(
@@ -286,10 +283,8 @@ def _warn_of_change(gene: str, built: Any, value: Any, message: str) -> None:
     built, value = _number(built), _number(value)
     numbers = is_number(built) and is_number(value)
     same = isclose(built, value, rel_tol=1e-6) if numbers else built == value
-    if built is None or same or gene in _warned:
-        return
-    _warned.add(gene)
-    _log.warning(message, gene, value, built)
+    if built is not None and not same:
+        warn_once(("hyperparameter", gene), message, gene, value, built)
 
 
 def _dropouts(module: Any) -> Iterator[tuple[str, Any, str]]:

@@ -8,20 +8,16 @@ from typing import Any
 
 from evotune.checks import did_you_mean
 from evotune.errors import TaskError
+from evotune.once import warn_once
 from evotune.protocols import TaskTraits, task_traits
 from evotune.running import RunningTrial
 from evotune.trial import BARE_NUMBER, Failed, StopTrial, as_number
-
-log = logging.getLogger("evotune")
 
 #: Names of the metrics.
 ENERGY, CARBON = "energy_kwh", "co2_kg"
 
 #: The trackers of this process by country; those of a process that was forked are its own.
 _trackers: dict[tuple[int, str], Any] = {}
-
-#: Whether this process has said that trials are not stacked.
-_said: set[str] = set()
 
 
 class Energy:
@@ -108,11 +104,11 @@ class Energy:
 
     def _say_if_unstacked(self, trial: RunningTrial) -> None:
         is_member = trial.record.origin.member is not None
-        if is_member and task_traits(self.evaluate).stacks and not _said:
-            _said.add("unstacked")
-            log.warning(
+        if is_member and task_traits(self.evaluate).stacks:
+            warn_once(
+                "energy",
                 "trials are trained one by one, not stacked, so that Energy can measure each; "
-                "without it they are trained faster"
+                "without it they are trained faster",
             )
 
 

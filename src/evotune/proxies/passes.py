@@ -1,7 +1,6 @@
 """The forwards and backwards that scores share, on a copy of the network."""
 
 import copy
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,15 +13,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from evotune.errors import TaskError
+from evotune.once import warn_once
 from evotune.proxies.examples import Examples, each, examples_of, tensors_of, total
 from evotune.proxies.losses import Loss, check_loss, suitable
 from evotune.proxies.watching import Signs
 
-log = logging.getLogger("evotune")
-
 #: Seed of what a network draws at random while it runs.
 SEED = 0
-_said: set[tuple[str, str]] = set()
 
 
 class NoScoreError(Exception):
@@ -227,6 +224,4 @@ def finite(name: str, measure: Measure, passes: Passes) -> float:
 
 def say_once(name: str, why: str) -> None:
     """Log why a score is NaN, the first time in this process."""
-    if (name, why) not in _said:
-        _said.add((name, why))
-        log.warning("a score %s is NaN: %s (said once)", name, why)
+    warn_once(("score", name, why), "a score %s is NaN: %s (said once)", name, why)

@@ -168,7 +168,7 @@ class Chain:
 
     # -- lists of records ---------------------------------------------------------------------
 
-    def layers(self, name: str, active: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def assembled(self, name: str, active: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the records of a chain of this name.
 
         Args:

@@ -151,7 +151,7 @@ class Scheduled:
 
     # -- records ------------------------------------------------------------------------------
 
-    def record(self, name: str, active: Mapping[str, Any]) -> dict[str, Any]:
+    def assembled(self, name: str, active: Mapping[str, Any]) -> dict[str, Any]:
         """Return the record of a schedule of this name.
 
         Args:

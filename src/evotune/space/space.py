@@ -219,12 +219,7 @@ class Space:
             if whole is None:
                 params[name] = value
             elif whole not in params:
-                made = self.compounds[whole]
-                params[whole] = (
-                    made.layers(whole, active)
-                    if isinstance(made, Chain)
-                    else made.record(whole, active)
-                )
+                params[whole] = self.compounds[whole].assembled(whole, active)
         return params
 
     def active(self, genome: Genome) -> dict[str, Any]:

@@ -8,5 +8,6 @@
 - `keeper`: `Keeper`, which weights are kept, and when they may go.
 - `lock`: one driver a study, and in it one thread at a time.
 - `run`: `Run`, the loop of one call, and `Limits`, when it ends.
+- `soup`: the mean of the networks of a population.
 - `controls`: what a schedule is worth, trained anew beside constant settings and random search.
 """

@@ -20,7 +20,7 @@ from evotune.evolution.survival import by_first
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Evaluate, Storage
 from evotune.schedules.schedule import Schedule
-from evotune.space import Float, Scheduled, Space
+from evotune.space import Scheduled, Space
 from evotune.storage.damage import DamageError, located, refuse_damage, space_of
 from evotune.trial import Trial
 
@@ -184,14 +184,14 @@ def _with_schedules(space: Space) -> Space:
         StudyError: It has none, or one that is a schedule already.
     """
     entries = {name: space.compounds.get(name) or space[name] for name in space.entries}
-    rates = {name: entries[name] for name in ("lr", "learning_rate") if name in entries}
-    found = {name: rate for name, rate in rates.items() if isinstance(rate, Float)}
+    rates = {name: space[name] for name in ("lr", "learning_rate") if name in space.domains}
+    found = {name: Scheduled(rate) for name, rate in rates.items() if rate.ends() is not None}
     if not found:
         raise StudyError(
             'the control "schedules" needs a learning rate among the genes, such as '
             f"lr=Float(1e-4, 1.0, log=True); there are {', '.join(entries)}"
         )
-    return Space(entries | {name: Scheduled(rate) for name, rate in found.items()})
+    return Space(entries | found)
 
 
 def find_comparison(storage: Storage, name: str) -> Comparison | None:

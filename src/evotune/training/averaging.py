@@ -71,7 +71,6 @@ class Average:
 
     Attributes:
         network: A copy of the network, with the averages as its weights.
-        half_life: In epochs.
 
     Raises:
         TaskError: The network cannot be copied.
@@ -87,7 +86,7 @@ class Average:
                 f"averaging={averaging!r} keeps the averages in a copy of the network, and "
                 f"{type(network).__name__} cannot be copied: {type(error).__name__}: {error}"
             ) from error
-        self.half_life = half_life
+        self._half_life = half_life
         self._averaging = averaging
         self._steps, self._all = steps, steps * epochs
         self._start: int | None = None  # epoch of the line of weights that this trial began with
@@ -102,7 +101,7 @@ class Average:
         if self._start is None:
             self._start = epoch
         if self._averaging == "ema":
-            rate = math.log(2) / self.half_life / self._steps  # beta is exp(-rate)
+            rate = math.log(2) / self._half_life / self._steps  # beta is exp(-rate)
             first = epoch * self._steps + 1
             return [_share(rate, t) for t in range(first, first + self._steps)]
         first = (epoch - self._start) * self._steps - self._all // 2

@@ -21,6 +21,7 @@ from evotune.architectures.templates import template_of
 from evotune.checkpoints.hyperparameters import names_of_hyperparameters
 from evotune.checks import is_number, option
 from evotune.errors import StudyError, TaskError
+from evotune.once import warn_once
 from evotune.protocols import TaskTraits
 from evotune.reading import ReadParams
 from evotune.running import RunningTrial, check_purpose
@@ -79,8 +80,6 @@ _PARTS = ("train", "train+validation")
 #: Which trial has trained each parameter that this process still has.
 _trained_by = WeakTensorKeyDictionary()
 _trained_memory: dict[StorageWeakRef, int] = {}  # so that a new view of it counts, too
-#: What was logged already, for once is enough.
-_said: set[str] = set()
 
 
 @dataclass(frozen=True, eq=False)
@@ -527,9 +526,8 @@ class SupervisedTask:
         except TaskError as error:
             if self.averaging != "auto":
                 raise
-            if str(error) not in _said:
-                _said.add(str(error))
-                log.warning("the last weights are measured, not their average: %s", error)
+            text = "the last weights are measured, not their average: %s"
+            warn_once(("average", str(error)), text, error)
             return None
 
     def _averaging(self, trial: RunningTrial) -> Averaging | None:

@@ -1,6 +1,5 @@
 """One epoch of training, and the outputs of a model over a whole data set."""
 
-import logging
 import math
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
@@ -15,15 +14,13 @@ from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from evotune.checkpoints.state import RAW
 from evotune.errors import TaskError
+from evotune.once import warn_once
 from evotune.schedules.torch import ScheduledOptimizer
 from evotune.training.averaging import Average
 from evotune.training.data import Pair, Part, Source, batches, count, each, steps_in
 from evotune.training.losses import Loss
 from evotune.training.sparsity import Sparsifier, multiply, sparsity_of
 from evotune.trial import Failed
-
-log = logging.getLogger("evotune")
-_warned: set[str] = set()
 
 #: Steps between two checks of the loss, each of which makes the host wait for the device.
 STEPS_PER_LOOK = 100
@@ -136,9 +133,9 @@ def set_scheduled(setup: Setup, epoch: int) -> None:
         return
     setup.schedule.apply(epoch)
     length, names = len(setup.schedule.schedule), ", ".join(setup.schedule.schedule.names)
-    if epoch >= length and names not in _warned:
-        _warned.add(names)
-        log.warning(
+    if epoch >= length:
+        warn_once(
+            ("schedule", names),
             "epoch %d lies beyond the schedule of %s, which is %d epochs long: its last values "
             "stay; write epochs= in the task, the epochs of the whole line of weights",
             *(epoch + 1, names, length),
