@@ -14,7 +14,8 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import evotune as et
-from evotune.integrations.lightning import TrialCallback
+from evotune.errors import TaskError
+from evotune.integrations.lightning import TrialCallback, fit
 from helpers_study import EndsAtReport
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -136,3 +137,64 @@ def test_an_interrupt_ends_the_run_and_no_trial_fails():
     assert done.stop_reason == "interrupted"
     assert not done.counts.get("failed")
     assert signal.getsignal(signal.SIGINT) is before
+
+
+class Data(lightning.LightningDataModule):
+    def train_dataloader(self):
+        return DATA
+
+    val_dataloader = train_dataloader
+
+
+@pytest.mark.parametrize("data", [(DATA, DATA), (Data(),)], ids=["loaders", "module"])
+def test_fit_trains_as_a_trainer_with_the_callback_does_and_writes_nothing(
+    data, tmp_path, monkeypatch, capsys
+):
+    def short(trial):
+        return fit(trial, Net(**trial.params), *data, monitor="val_loss", max_epochs=3)
+
+    monkeypatch.chdir(tmp_path)
+    [expected] = study().run(train, trials=1).trials
+    capsys.readouterr()
+    [trial] = study().run(short, trials=1).trials
+    assert trial.reports == expected.reports
+    assert trial.metrics["val_loss"] == expected.metrics["val_loss"]
+    assert not list(tmp_path.iterdir())
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert "max_epochs=3" not in printed.err
+
+
+def test_fit_keeps_the_callbacks_and_options_of_its_user():
+    class Counts(lightning.Callback):
+        epochs = 0
+
+        def on_train_epoch_start(self, *_):
+            self.epochs += 1
+
+    counts = [Counts(), Counts()]
+
+    def short(trial):
+        for callbacks in (counts[0], [counts[1]]):
+            metrics = fit(
+                trial,
+                Net(**trial.params),
+                DATA,
+                DATA,
+                monitor="val_loss",
+                max_epochs=2,
+                callbacks=callbacks,
+                limit_train_batches=1,
+            )
+        return metrics
+
+    study().run(short, trials=1)
+    assert [each.epochs for each in counts] == [2, 2]
+
+
+def test_fit_of_no_lightning_module_says_what_it_needs():
+    def short(trial):
+        return fit(trial, torch.nn.Linear(3, 1), DATA, monitor="val_loss")
+
+    with pytest.raises(TaskError, match="LightningModule, got Linear"):
+        study().run(short, trials=1, max_failures=0)

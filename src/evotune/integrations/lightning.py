@@ -1,5 +1,6 @@
 """Trials and schedules in Lightning, installed as ``lightning`` or as ``pytorch_lightning``."""
 
+import contextlib
 import importlib
 import logging
 import math
@@ -16,11 +17,16 @@ from evotune.trial import Purpose, as_number
 
 log = logging.getLogger("evotune")
 
+#: Lightning's two names; they do not mix.
+PACKAGES = ("lightning.pytorch", "pytorch_lightning")
+#: What a trainer writes and prints by default, which in a search would be once for each trial.
+CHATTER = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+
 
 def _callback_bases() -> tuple[type, ...]:
     """Return the Callback class of each installed Lightning; a trainer accepts only its own."""
     bases = []
-    for name in ("lightning.pytorch", "pytorch_lightning"):
+    for name in PACKAGES:
         try:
             bases.append(importlib.import_module(name).Callback)
         except ModuleNotFoundError as error:
@@ -71,7 +77,8 @@ class TrialCallback(*_callback_bases()):  # type: ignore[misc]
     training, the module, its optimizers and learning-rate schedulers start from the donor's state
     with this trial's params (see `RunningTrial.resume`), and are kept at the end.
 
-    Give each trial a new callback, module and trainer, on one device::
+    Give each trial a new callback, module and trainer, on one device. `fit` does so by itself; with
+    a trainer of your own::
 
         def train(trial):
             callback = TrialCallback(trial, monitor="val_accuracy")
@@ -182,6 +189,75 @@ class TrialCallback(*_callback_bases()):  # type: ignore[misc]
             **{f"optimizer{index or ''}": each for index, each in optimizers},
             **{f"scheduler{index or ''}": each for index, each in schedulers},
         }
+
+
+def fit(
+    trial: RunningTrial,
+    module: Any,
+    *data: Any,
+    monitor: str | Sequence[str],
+    keep: Purpose | None = "best",
+    **options: Any,
+) -> dict[str, float]:
+    """Train a module in a trial: a trainer that prints and writes nothing, with a `TrialCallback`.
+
+    ::
+
+        def train(trial):
+            return fit(trial, Net(**trial.params), training, validation, monitor="accuracy")
+
+    Args:
+        trial: The running trial.
+        module: The module; its own Lightning, ``lightning`` or ``pytorch_lightning``, trains it.
+        data: Data loaders of training and validation, or one ``LightningDataModule``.
+        monitor: Metrics to report, see `TrialCallback`.
+        keep: Which weights the study keeps, see `TrialCallback`.
+        options: Of Lightning's ``Trainer``, such as ``max_epochs=5`` or ``logger=True``.
+
+    Returns:
+        The metrics of the last validation.
+
+    Raises:
+        TaskError: See `TrialCallback`; or the module is none of Lightning's.
+    """
+    callback = TrialCallback(trial, monitor, keep=keep)
+    callbacks = options.pop("callbacks", None) or []
+    several = list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
+    quiet = dict.fromkeys(CHATTER, False) | {"devices": 1, "callbacks": [*several, callback]}
+    package = _package_of(module)
+    with _warnings_only():
+        trainer = importlib.import_module(package).Trainer(**quiet | options)
+        if len(data) == 1 and hasattr(data[0], "train_dataloader"):
+            trainer.fit(module, datamodule=data[0])
+        else:
+            trainer.fit(module, *data)
+    return callback.metrics
+
+
+@contextlib.contextmanager
+def _warnings_only() -> Iterator[None]:
+    """Keep Lightning's log to warnings, unless its user has asked for more than it logs itself."""
+    # Where both are installed, either may write what the other one logs.
+    loggers = [each for each in map(logging.getLogger, PACKAGES) if each.level == logging.INFO]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.setLevel(logging.INFO)
+
+
+def _package_of(module: Any) -> str:
+    """Return the name of the Lightning that a module is of."""
+    for each in type(module).__mro__:
+        for package in PACKAGES:
+            if each.__module__.startswith(f"{package}."):
+                return package
+    raise TaskError(
+        f"fit trains a LightningModule, got {type(module).__name__}; write fit(trial, "
+        'Net(**trial.params), training, validation, monitor="val_loss")'
+    )
 
 
 def _names(given: object) -> tuple[str, ...]:
