@@ -1,5 +1,7 @@
 """Trials that train together: each gets what it would get alone, and nothing of the others."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -51,16 +53,32 @@ def test_the_last_batch_may_be_short_or_left_out(count):
     assert_same_training(norm, genomes())
 
 
+LOSSES_OF_CLASSES = (
+    nn.CrossEntropyLoss(label_smoothing=0.2),
+    nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)),
+    nn.CrossEntropyLoss(ignore_index=1),
+    nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64), ignore_index=0),
+    nn.CrossEntropyLoss(ignore_index=1, label_smoothing=0.3),
+)
+
+
+@pytest.mark.filterwarnings("error:There is a performance drop")
+@pytest.mark.parametrize("loss", LOSSES_OF_CLASSES)
+@pytest.mark.parametrize("places", [(4,), (2, 3)])
+def test_an_example_may_have_many_labels_as_text_and_segmented_images_have(loss, places):
+    def model(params):
+        return nn.Sequential(nn.Linear(5, 3 * math.prod(places)), nn.Unflatten(1, (3, *places)))
+
+    inputs, _ = examples(5)
+    generator = torch.Generator().manual_seed(3)
+    data = inputs, torch.randint(3, (len(inputs), *places), generator=generator)
+    assert_same_training(double_task(model, data, validation=data, loss=loss), genomes())
+
+
 @pytest.mark.parametrize(
     "loss",
     [
-        nn.CrossEntropyLoss(label_smoothing=0.2),
-        nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)),
-        nn.CrossEntropyLoss(ignore_index=1),
-        nn.CrossEntropyLoss(
-            weight=torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64), ignore_index=0
-        ),
-        nn.CrossEntropyLoss(ignore_index=1, label_smoothing=0.3),
+        *LOSSES_OF_CLASSES,
         lambda output, target: (output.exp().sum(1).log() - output[:, 0]).mean() + target.min() * 0,
     ],
 )

@@ -219,15 +219,15 @@ def _cross_entropy(
 ) -> Any:
     smoothing, axis = members.split(label_smoothing)
     smooths = axis is not None or bool(smoothing)
-    is_plain = input.dim() == 2 and target.dim() == 1 and reduction == "mean"
+    is_plain = input.dim() > 1 and target.dim() == input.dim() - 1 and reduction == "mean"
     is_usual = size_average is None and reduce is None and not target.is_floating_point()
     if not is_plain or not is_usual or (smooths and weight is not None):
         if axis is not None:
             raise Unmappable("label smoothing that differs between members, in this kind of loss")
         return NotImplemented
-    labels = members.first(target)
+    labels = members.first(target).flatten(1)  # of all places in an example, if it has several
     # (members, classes, examples): with few classes many times faster than classes last
-    scores = members.first(input).transpose(1, 2).contiguous().log_softmax(dim=1)
+    scores = members.first(input).movedim(2, 1).flatten(2).contiguous().log_softmax(dim=1)
     losses = F.nll_loss(
         *(scores.unsqueeze(3), labels.unsqueeze(2), weight),
         ignore_index=ignore_index,
