@@ -11,7 +11,6 @@ the same command goes on where a killed one ended.
 """
 
 import argparse
-import functools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -19,13 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import data
 import numpy as np
 import torch
+from population_tasks import TASKS, examples
 from scipy.stats import wilcoxon
 from tables import spread, table
-from three_parents_models.small import lenet, perceptron
-from torch import nn
 
 import evotune as et
 from evotune.analysis.lineage import winner
@@ -33,85 +30,12 @@ from evotune.analysis.statistics import holm
 
 RESULTS = Path(__file__).with_name("runs") / "population_averaged.jsonl"
 
-NARROW = et.Space(
-    lr=et.Float(1e-4, 1.0, log=True),
-    momentum=et.Float(0.0, 0.99),
-    weight_decay=et.Float(1e-6, 1e-2, log=True),
-    dropout=et.Float(0.0, 0.7),
-)
-WIDE = et.Space(
-    lr=et.Float(1e-5, 10.0, log=True),
-    momentum=et.Float(0.0, 0.999),
-    weight_decay=et.Float(1e-6, 1.0, log=True),
-    dropout=et.Float(0.0, 0.95),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is trained.
-
-    Attributes:
-        images: ``"digits"`` or ``"fashion_mnist"``.
-        train: Training examples.
-        validation: Validation examples.
-        test: Test examples.
-        members: Networks of each arm.
-        epochs: Of each.
-        space: What is searched.
-        channels: Of LeNet's convolutions; () is a perceptron.
-        dense: Units of the dense layers.
-    """
-
-    images: str
-    train: int
-    validation: int
-    test: int
-    members: int
-    epochs: int
-    space: et.Space
-    channels: tuple[int, ...] = ()
-    dense: tuple[int, int] = (64, 64)
-
-
-TASKS = {
-    "perceptron": Task("fashion_mnist", 4000, 2000, 10_000, 12, 20, NARROW),
-    "perceptron-wide": Task("fashion_mnist", 4000, 2000, 10_000, 12, 20, WIDE),
-    "cnn": Task("fashion_mnist", 2560, 2000, 10_000, 12, 16, NARROW, (4, 8), (32, 32)),
-    "digits": Task("digits", 897, 450, 450, 12, 20, NARROW),
-}
 #: Arms that train every network from fresh weights to its end.
 ALONE = (
+    *("practice", "practice-averaged"),
     *("constants", "constants-averaged", "constants-cosine", "constants-cosine-averaged"),
     "schedules-averaged",
 )
-
-
-@functools.cache
-def examples(name: str, seed: int) -> tuple[Any, ...]:
-    """Return training, validation and test data, drawn anew for each seed."""
-    task = TASKS[name]
-    if task.images == "digits":
-        from sklearn.datasets import load_digits
-
-        x, y = load_digits(return_X_y=True)
-        x = (x / 16).astype(np.float32)
-        parts = data.shuffled(len(x), seed, (task.train, task.validation, task.test))
-        return tuple((x[part], y[part]) for part in parts)
-    x, y, test_x, test_y = data.fashion_mnist()
-    if not task.channels:
-        x, test_x = (((p.reshape(len(p), -1) / 255 - 0.286) / 0.353) for p in (x, test_x))
-        x, test_x = x.astype(np.float32), test_x.astype(np.float32)
-    train, validation = data.shuffled(len(x), seed, (task.train, task.validation))
-    return (x[train], y[train]), (x[validation], y[validation]), (test_x, test_y)
-
-
-def network(name: str, params: dict[str, Any]) -> nn.Module:
-    """Return a network of a task."""
-    task = TASKS[name]
-    if task.channels:
-        return lenet(task.channels, task.dense, params["dropout"])
-    return perceptron(64 if task.images == "digits" else 784, task.dense, params["dropout"])
 
 
 def training(name: str, seed: int, *, averaging: str | None, cosine: bool) -> et.SupervisedTask:
@@ -123,9 +47,9 @@ def training(name: str, seed: int, *, averaging: str | None, cosine: bool) -> et
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
 
     return et.SupervisedTask(
-        lambda params: network(name, params),
-        loss="cross_entropy",
-        optimizer="sgd",
+        TASKS[name].network,
+        loss=TASKS[name].loss,
+        optimizer=TASKS[name].optimizer,
         train=train,
         validation=validation,
         batch_size=64,
@@ -148,12 +72,14 @@ class Arm:
         averaging: See `SupervisedTask`.
         cosine: The learning rate decays to 0.
         soup: The soup of the last population is the result, not its best member.
+        fixed: Accepted practice is not searched, but trained with several seeds.
     """
 
     algorithm: Callable[[et.Space, int], Any]
     averaging: str | None = None
     cosine: bool = False
     soup: bool = False
+    fixed: bool = False
 
 
 def random(space: et.Space, members: int) -> Any:
@@ -182,6 +108,8 @@ def paper(space: et.Space, members: int) -> Any:
 
 
 ARMS = {
+    "practice": Arm(random, cosine=True, fixed=True),
+    "practice-averaged": Arm(random, "ema", cosine=True, fixed=True),
     "constants": Arm(random),
     "constants-averaged": Arm(random, "ema"),
     "constants-cosine": Arm(random, cosine=True),
@@ -202,13 +130,15 @@ def run(name: str, arm: str, seed: int) -> dict[str, Any]:
     task, how = TASKS[name], ARMS[arm]
     torch.manual_seed(seed)
     train = training(name, seed, averaging=how.averaging, cosine=how.cosine)
-    study = et.Study(how.algorithm(task.space, task.members), "min loss", seed=seed)
+    constants = et.Space({gene: et.Fixed(value) for gene, value in task.practice.items()})
+    space = constants if how.fixed else task.space
+    study = et.Study(how.algorithm(space, task.members), "min loss", seed=seed)
     trials = task.members if arm in ALONE else None
     began = time.process_time()
     study.run(train, trials, epochs=task.epochs, max_failures=1, progress=False)
     seconds = time.process_time() - began
     best = winner(study.trials)
-    model = network(name, dict(best.params))
+    model = task.network(best.params)
     if how.soup:
         study.soup(model=model)
     else:
@@ -216,12 +146,11 @@ def run(name: str, arm: str, seed: int) -> dict[str, Any]:
     x, y = (torch.tensor(part) for part in examples(name, seed)[2])
     with torch.no_grad():
         outputs = torch.cat([model.eval()(part) for part in torch.split(x, 1000)])
-    error = float((outputs.argmax(1) != y).double().mean())
     return {
         "task": name,
         "arm": arm,
         "seed": seed,
-        "test_error": error,
+        "test_error": task.error(outputs, y),
         "validation_loss": best.values[0],
         "seconds": seconds,
         "lr": str(best.params["lr"]),
@@ -257,45 +186,77 @@ def run_all(tasks: Sequence[str], arms: Sequence[str], seeds: Sequence[int]) -> 
         examples.cache_clear()
 
 
+def errors_of(results: Sequence[dict[str, Any]], name: str) -> dict[str, dict[int, float]]:
+    """Return the test errors of a task in hundredths, by arm and seed."""
+    errors: dict[str, dict[int, float]] = {}
+    for r in results:
+        if r["task"] == name:
+            errors.setdefault(r["arm"], {})[r["seed"]] = 100 * r["test_error"]
+    return errors
+
+
 def tables(ours: str) -> str:
-    """Return a table for each task: test errors, and each arm against one of them by seed."""
+    """Return a table for each task, and one over all tasks."""
     results, parts = read(), []
     for name in TASKS:
-        errors: dict[str, dict[int, float]] = {}
-        seconds: dict[str, list[float]] = {}
-        for r in results:
-            if r["task"] == name:
-                errors.setdefault(r["arm"], {})[r["seed"]] = 100 * r["test_error"]
-                seconds.setdefault(r["arm"], []).append(r["seconds"])
-        if ours not in errors:
-            continue
-        gaps = {}
+        errors = errors_of(results, name)
+        if ours in errors:
+            parts.append(f"{name}\n\n{table_of(results, name, errors, ours)}\n")
+    return "\n".join([*parts, f"all tasks\n\n{over_tasks(results, ours)}\n"])
+
+
+def table_of(
+    results: Sequence[dict[str, Any]], name: str, errors: dict[str, dict[int, float]], ours: str
+) -> str:
+    """Return test errors of one task, and each arm against one of them by seed."""
+    gaps = {}
+    for arm in errors:
+        seeds = sorted(errors[arm].keys() & errors[ours].keys())
+        gaps[arm] = np.array([errors[arm][s] - errors[ours][s] for s in seeds])
+    p = corrected({arm: gap for arm, gap in gaps.items() if arm != ours})
+    rows = []
+    for arm in sorted(errors, key=list(ARMS).index):
+        values = list(errors[arm].values())
+        seconds = [r["seconds"] for r in results if r["task"] == name and r["arm"] == arm]
+        row = [arm, str(len(values)), spread(values, 2), f"{np.mean(seconds):.1f}"]
+        rows.append([*row, *against(gaps[arm], p.get(arm), 2)])
+    head = ["arm", "seeds", "test error, %", "CPU s"]
+    return table([*head, f"minus {ours}", f"{ours} better", "p (Holm)"], rows)
+
+
+def over_tasks(results: Sequence[dict[str, Any]], ours: str) -> str:
+    """Return by how many percent errors are larger than those of one arm, over tasks and seeds."""
+    gaps: dict[str, list[float]] = {}
+    tasks: dict[str, int] = {}
+    for name in TASKS:
+        errors = errors_of(results, name)
         for arm in errors:
-            seeds = sorted(errors[arm].keys() & errors[ours].keys())
-            gaps[arm] = np.array([errors[arm][s] - errors[ours][s] for s in seeds])
-        others = [arm for arm in errors if arm != ours and len(gaps[arm]) > 1 and gaps[arm].any()]
-        p = dict(zip(others, holm([wilcoxon(gaps[a]).pvalue for a in others]), strict=True))
-        rows = []
-        for arm in sorted(errors, key=list(ARMS).index):
-            gap = gaps[arm]
-            against = ["", "", ""]
-            if arm in p:
-                wins = f"{int((gap > 0).sum())} of {len(gap)}"
-                against = [f"{gap.mean():+.2f}", wins, f"{p[arm]:.4f}"]
-            values = list(errors[arm].values())
-            row = [arm, str(len(values)), spread(values, 2), f"{np.mean(seconds[arm]):.1f}"]
-            rows.append([*row, *against])
-        head = [
-            "arm",
-            "seeds",
-            "test error, %",
-            "CPU s",
-            f"minus {ours}",
-            f"{ours} better",
-            "p (Holm)",
-        ]
-        parts.append(f"{name}\n\n{table(head, rows)}\n")
-    return "\n".join(parts)
+            seeds = errors[arm].keys() & errors.get(ours, {}).keys()
+            tasks[arm] = tasks.get(arm, 0) + bool(seeds)
+            ratios = [np.log(errors[arm][s] / errors[ours][s]) for s in sorted(seeds)]
+            gaps.setdefault(arm, []).extend(ratios)
+    found = {a: 100 * np.array(gap) for a, gap in gaps.items() if a != ours and len(gap) > 1}
+    p = corrected(found)
+    rows = [
+        [arm, str(tasks[arm]), str(len(gap)), *against(gap, p.get(arm), 1)]
+        for arm, gap in sorted(found.items(), key=lambda pair: list(ARMS).index(pair[0]))
+    ]
+    head = ["arm", "tasks", "pairs", "larger by, %", f"{ours} better", "p (Holm)"]
+    return table(head, rows)
+
+
+def corrected(gaps: dict[str, Any]) -> dict[str, float]:
+    """Return p of Wilcoxon's test of each arm that has gaps, corrected for their number."""
+    tested = [arm for arm, gap in gaps.items() if len(gap) > 1 and np.any(gap)]
+    return dict(zip(tested, holm([wilcoxon(gaps[a]).pvalue for a in tested]), strict=True))
+
+
+def against(gap: Any, p: float | None, digits: int) -> list[str]:
+    """Return cells: the mean gap, how often it is above 0, and p."""
+    if p is None:
+        return ["", "", ""]
+    wins = f"{int((gap > 0).sum())} of {len(gap)}"
+    return [f"{gap.mean():+.{digits}f}", wins, f"{p:.4f}"]
 
 
 def main() -> None:

@@ -39,6 +39,23 @@ def lenet(channels: tuple[int, int], dense: tuple[int, int], dropout: float) -> 
     )
 
 
+def convnet(channels: tuple[int, int], dropout: float) -> nn.Sequential:
+    """Return two convolutions and one linear layer, for images ``(examples, 28, 28)``."""
+    first, second = channels
+    return nn.Sequential(
+        Standardise(0.2860, 0.3530),
+        nn.Conv2d(1, first, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(first, second, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(second * 49, CLASSES),
+    )
+
+
 def perceptron(features: int, dense: tuple[int, int], dropout: float) -> nn.Sequential:
     """Return two hidden layers for inputs ``(examples, features)``."""
     return nn.Sequential(
