@@ -30,6 +30,8 @@ from torch import nn
 import evotune as et
 from evotune.analysis.lineage import winner
 from evotune.analysis.statistics import holm
+from evotune.evolution.exploitation import Quantile
+from evotune.evolution.selection import Truncation
 
 RESULTS = Path(__file__).with_name("runs") / "population_averaged.jsonl"
 
@@ -181,6 +183,13 @@ def paper(space: et.Space, members: int) -> Any:
     return et.recipes.three_parent_training(space, population_size=members)
 
 
+#: Few selections: after each quarter of 20 epochs the worse half learns from the better one.
+HALVES: dict[str, Any] = {
+    "interval": 5,
+    "exploit": Quantile(0.5),
+    "selection": Truncation(0.5),
+}
+
 ARMS = {
     "constants": Arm(random),
     "constants-averaged": Arm(random, "ema"),
@@ -193,6 +202,8 @@ ARMS = {
     "classic-averaged": Arm(population(parents=1), "ema"),
     "kin": Arm(population(weights="kin"), "ema"),
     "kin-soup": Arm(population(weights="kin"), "ema", soup=True),
+    "halves": Arm(population(**HALVES), "ema"),
+    "base-schedule": Arm(population(), "ema", cosine=True),
 }
 OURS = "kin-soup"
 
