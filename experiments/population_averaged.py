@@ -178,6 +178,11 @@ def population(**options: Any) -> Callable[[et.Space, int], Any]:
     return make
 
 
+def recipe(make: Callable[..., Any]) -> Callable[[et.Space, int], Any]:
+    """Return what makes a recipe for a number of members."""
+    return lambda space, members: make(space, population_size=members)
+
+
 def paper(space: et.Space, members: int) -> Any:
     """Return the paper's own setting."""
     return et.recipes.three_parent_training(space, population_size=members)
@@ -204,6 +209,17 @@ ARMS = {
     "kin-soup": Arm(population(weights="kin"), "ema", soup=True),
     "halves": Arm(population(**HALVES), "ema"),
     "base-schedule": Arm(population(), "ema", cosine=True),
+    "smoothed": Arm(population(fitness="smoothed"), "ema"),
+    "improvement": Arm(population(fitness="improvement"), "ema"),
+    "pairwise": Arm(recipe(et.recipes.pairwise_learning), "ema"),
+    "papa": Arm(recipe(et.recipes.parameter_averaging), "ema"),
+    "papa-soup": Arm(recipe(et.recipes.parameter_averaging), "ema", soup=True),
+    "restarts-random": Arm(
+        population(interval=et.GrowingInterval(patience=1, restart="random")), "ema"
+    ),
+    "restarts-model": Arm(
+        population(interval=et.GrowingInterval(patience=1, restart="model")), "ema"
+    ),
 }
 OURS = "kin-soup"
 
