@@ -31,7 +31,7 @@ class Last:
     """The last values, as they are."""
 
     def __call__(self, values: Array, epochs: Array) -> Array:
-        return values[-1]
+        return np.asarray(values[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Smoothed:
         check_in("Smoothed", "share", self.share, "(0, 1]")
 
     def __call__(self, values: Array, epochs: Array) -> Array:
-        average = values[0]
+        average = np.asarray(values[0])
         for value in values[1:]:
             average = (1 - self.share) * average + self.share * value
         return average
