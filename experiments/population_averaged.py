@@ -27,6 +27,8 @@ from tables import spread, table
 import evotune as et
 from evotune.analysis.lineage import winner
 from evotune.analysis.statistics import holm
+from evotune.evolution.exploitation import Quantile
+from evotune.evolution.selection import Truncation
 
 RESULTS = Path(__file__).with_name("runs") / "population_averaged.jsonl"
 
@@ -102,10 +104,22 @@ def population(**options: Any) -> Callable[[et.Space, int], Any]:
     return make
 
 
+def recipe(make: Callable[..., Any]) -> Callable[[et.Space, int], Any]:
+    """Return what makes a recipe for a number of members."""
+    return lambda space, members: make(space, population_size=members)
+
+
 def paper(space: et.Space, members: int) -> Any:
     """Return the paper's own setting."""
     return et.recipes.three_parent_training(space, population_size=members)
 
+
+#: Few selections: after each quarter of 20 epochs the worse half learns from the better one.
+HALVES: dict[str, Any] = {
+    "interval": 5,
+    "exploit": Quantile(0.5),
+    "selection": Truncation(0.5),
+}
 
 ARMS = {
     "practice": Arm(random, cosine=True, fixed=True),
@@ -121,6 +135,19 @@ ARMS = {
     "classic-averaged": Arm(population(parents=1), "ema"),
     "kin": Arm(population(weights="kin"), "ema"),
     "kin-soup": Arm(population(weights="kin"), "ema", soup=True),
+    "halves": Arm(population(**HALVES), "ema"),
+    "base-schedule": Arm(population(), "ema", cosine=True),
+    "smoothed": Arm(population(fitness="smoothed"), "ema"),
+    "improvement": Arm(population(fitness="improvement"), "ema"),
+    "pairwise": Arm(recipe(et.recipes.pairwise_learning), "ema"),
+    "papa": Arm(recipe(et.recipes.parameter_averaging), "ema"),
+    "papa-soup": Arm(recipe(et.recipes.parameter_averaging), "ema", soup=True),
+    "restarts-random": Arm(
+        population(interval=et.GrowingInterval(patience=1, restart="random")), "ema"
+    ),
+    "restarts-model": Arm(
+        population(interval=et.GrowingInterval(patience=1, restart="model")), "ema"
+    ),
 }
 OURS = "kin-soup"
 

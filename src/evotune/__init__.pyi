@@ -45,6 +45,7 @@ from evotune.architectures.templates.two_branch import two_branch as two_branch
 from evotune.checkpoints.store import Checkpoints as Checkpoints
 from evotune.errors import EvotuneError as EvotuneError
 from evotune.evolution import exploitation as exploitation
+from evotune.evolution import fitness as fitness
 from evotune.evolution import rates as rates
 from evotune.evolution import selection as selection
 from evotune.evolution import survival as survival

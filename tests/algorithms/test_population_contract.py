@@ -2,6 +2,7 @@
 
 from evotune.algorithms.intervals import GrowingInterval
 from evotune.algorithms.population_based import PopulationBasedTraining
+from evotune.algorithms.recipes import pairwise_learning, parameter_averaging
 from evotune.evolution.selection import StochasticUniversal
 from evotune.protocols import Algorithm
 from evotune.space import Space
@@ -87,3 +88,51 @@ class TestGrowingInterval(AlgorithmContract):
         return PopulationBasedTraining(
             space, population_size=12, interval=GrowingInterval(patience=1, restart=True)
         )
+
+
+class TestRestartsByAModel(AlgorithmContract):
+    distinct = False
+
+    def make(self, space: Space) -> Algorithm:
+        interval = GrowingInterval(patience=1, restart="model")
+        return PopulationBasedTraining(space, population_size=8, interval=interval)
+
+
+class TestSmoothedFitness(AlgorithmContract):
+    distinct = False
+
+    def make(self, space: Space) -> Algorithm:
+        return PopulationBasedTraining(space, population_size=12, fitness="smoothed")
+
+
+class TestImprovement(AlgorithmContract):
+    distinct = False
+    improves = False  # who has more left to learn is preferred, whatever the value
+
+    def make(self, space: Space) -> Algorithm:
+        return PopulationBasedTraining(space, population_size=12, fitness="improvement")
+
+
+class TestAsynchronousImprovement(AlgorithmContract):
+    distinct = False
+    improves = False
+
+    def make(self, space: Space) -> Algorithm:
+        return PopulationBasedTraining(
+            space, population_size=12, fitness="improvement", parents=1, asynchronous=True
+        )
+
+
+class TestPairwiseLearning(AlgorithmContract):
+    distinct = False
+
+    def make(self, space: Space) -> Algorithm:
+        return pairwise_learning(space, population_size=12)
+
+
+class TestParameterAveraging(AlgorithmContract):
+    distinct = False
+    improves = False  # constants are never changed
+
+    def make(self, space: Space) -> Algorithm:
+        return parameter_averaging(space, population_size=8, interval=2)

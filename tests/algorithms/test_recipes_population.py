@@ -10,8 +10,8 @@ from evotune.errors import AlgorithmError
 from evotune.evolution.exploitation import Everyone, Quantile
 from evotune.evolution.selection import RelativeExponential, Truncation
 from evotune.space import Choice, Fixed, Float, Int, Range, Space
-from evotune.space.crossover import Uniform
-from evotune.space.mutation import Creep, Perturb
+from evotune.space.crossover import Toward, Uniform
+from evotune.space.mutation import Creep, Perturb, UniformReset
 from helpers_islands import Driver
 
 RATES = Space(lr=Float(1e-4, 1.0, log=True), decay=Float(0.0, 0.1))
@@ -54,6 +54,31 @@ class TestThreeParentTraining:
             assert trial.budget == 1
         weights_of_a_parent = [t.weights_from in t.parents for t in driver.trials[12:]]
         assert weights_of_a_parent.count(False) > 10  # a third one, drawn independently
+
+
+class TestPairwiseLearning:
+    def test_settings(self):
+        algorithm = recipes.pairwise_learning(RATES, interval=4)
+        assert algorithm.population_size == 20
+        assert algorithm.interval == 4
+        assert algorithm.breeding.own_genes
+        assert algorithm.breeding.parents == 2
+        assert algorithm.breeding.selection == Truncation(0.5)
+        assert algorithm.breeding.exploit == Quantile(0.5)
+        assert algorithm.variation.crossover == Toward()
+        assert algorithm.variation.mutation == UniformReset(0.25)
+
+
+class TestParameterAveraging:
+    def test_settings(self):
+        algorithm = recipes.parameter_averaging(RATES)
+        assert algorithm.population_size == 10
+        assert algorithm.interval == 5
+        assert algorithm.weights == "pairs"
+        assert algorithm.breeding.own_genes
+        assert algorithm.breeding.selection == Truncation(1.0)
+        assert algorithm.breeding.exploit == Everyone()
+        assert algorithm.variation.mutation == UniformReset(0.0)
 
 
 class TestClassic:

@@ -9,6 +9,7 @@ from evotune.cli import config
 from evotune.cli.config import load, location
 from evotune.errors import ConfigError
 from evotune.evolution.exploitation import Binary, Everyone, Quantile
+from evotune.evolution.fitness import Improvement, Smoothed
 from evotune.evolution.rates import Decay
 from evotune.evolution.selection import Tournament
 from evotune.objectives import Constraint, Objective, WeightedSum
@@ -110,6 +111,21 @@ def test_short_forms_of_its_options(study_file, interval, exploit):
     algorithm = load(study_file(algorithm=PBT + lines), {}).algorithm
     assert algorithm.interval == (4 if interval == "4" else 1)
     assert algorithm.breeding.exploit == (Binary() if exploit else Everyone())
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [('"smoothed"', Smoothed()), ('"Improvement"', Improvement()), ("0", None)],
+)
+def test_a_fitness_has_short_forms(study_file, given, expected):
+    if expected is None:
+        with pytest.raises(ConfigError, match="fitness"):
+            load(study_file(algorithm=PBT + f"fitness = {given}\n"), {})
+        return
+    options = f'fitness = {given}\ninterval = {{ name = "GrowingInterval", restart = "model" }}\n'
+    algorithm = load(study_file(algorithm=PBT + options), {}).algorithm
+    assert f"fitness={expected}" in repr(algorithm)
+    assert "restart='model'" in repr(algorithm)
 
 
 def test_islands_hold_algorithms(study_file):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from evotune.evolution import fitness
 from evotune.evolution.exploitation import Binary, Everyone, Quantile
 from evotune.evolution.niching import Niching
 from evotune.evolution.rates import Adaptive, Constant, Decay
@@ -23,6 +24,7 @@ from evotune.evolution.survival import Youngest, best_first
 from evotune.objectives import Objective
 from evotune.testing.operators import (
     ExploitationContract,
+    FitnessContract,
     RateContract,
     SelectionContract,
     SurvivalContract,
@@ -255,3 +257,18 @@ def test_a_wrong_operator_breaks_the_contract(contract, wrong, test, given):
 
     with pytest.raises(AssertionError):
         getattr(Contract(), f"test_{test}")(**given)
+
+
+class TestLastValues(FitnessContract):
+    def make(self):
+        return fitness.Last()
+
+
+class TestSmoothed(FitnessContract):
+    def make(self):
+        return fitness.Smoothed(0.3)
+
+
+class TestImprovement(FitnessContract):
+    def make(self):
+        return fitness.Improvement(over=3)

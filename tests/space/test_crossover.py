@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 
 from evotune.errors import AlgorithmError
 from evotune.space import Choice, Float, Int, Ordinal, Range, Space
-from evotune.space.crossover import Blend, KPoint, Segment, SimulatedBinary, Uniform
+from evotune.space.crossover import Blend, KPoint, Segment, SimulatedBinary, Toward, Uniform
 from evotune.testing.algorithms import SPACES
 from evotune.testing.domains import steady
 
@@ -215,3 +215,18 @@ def test_whole_numbers_and_ordinals_are_mixed_on_their_lattice():
 def test_bad_options(make, message):
     with pytest.raises(AlgorithmError, match=message):
         make()
+
+
+def test_toward_moves_each_gene_its_own_share_of_the_way():
+    found = patterns(Toward())
+    assert found.min() >= 0.0
+    assert found.mean() == pytest.approx(0.5, abs=0.01)
+    assert np.std(found[0]) > 0.1
+    near = patterns(Toward(0.2))
+    assert 0.19 < near.max() <= 0.2
+
+
+@pytest.mark.parametrize("reach", [0.0, -1.0, float("inf"), float("nan")])
+def test_toward_needs_a_reach(reach):
+    with pytest.raises(AlgorithmError, match="reach is a number above 0"):
+        Toward(reach)

@@ -13,6 +13,7 @@ from evotune.space.crossover import (
     Segment,
     SimulatedBinary,
     Splice,
+    Toward,
     Uniform,
 )
 from evotune.space.mutation import Creep, Gaussian, Perturb, Polynomial, Structural, UniformReset
@@ -196,3 +197,13 @@ def test_a_wrong_crossover_breaks_the_contract(wrong, test, space):
 
     with pytest.raises((AssertionError, TypeError)):
         getattr(Contract(), test)(**({"name": space} if space else {}))
+
+
+class TestToward(CrossoverContract):
+    def make(self):
+        return Toward()
+
+
+class TestTowardBeyond(CrossoverContract):
+    def make(self):
+        return Toward(1.5)

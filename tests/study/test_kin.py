@@ -80,6 +80,18 @@ def test_strangers_are_not_averaged():
     assert not crossed(study)  # the founders have nothing in common
 
 
+def test_pairs_are_averaged_whoever_they_are():
+    pbt = population(weights="pairs")
+    study = et.Study(pbt, "min loss", seed=1).run(train, epochs=2)
+    pairs = crossed(study)
+    assert pairs  # of the founders, which have nothing in common
+    for number in pairs:
+        trial = study.trials[number]
+        assert len(set(trial.donors)) == 2
+        shares = [np.array(study.trials[d].notes["shares"]) for d in trial.donors]
+        assert np.allclose(trial.notes["shares"], np.mean(shares, axis=0))
+
+
 def test_without_kin_nothing_changes():
     plain = et.Study(population(weights="inherit"), "min loss", seed=1).run(train, epochs=6)
     kin = et.Study(population(), "min loss", seed=1).run(train, epochs=6)
@@ -207,7 +219,7 @@ def test_means_leave_counts_and_settings_to_the_first():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"weights": "mean"}, 'weights is "inherit".*"kin".*got \'mean\''),
+        ({"weights": "mean"}, 'weights is "inherit".*"kin".*"pairs".*got \'mean\''),
         ({"kinship": 0}, "kinship"),
         ({"kinship": 1.5}, "kinship"),
     ],

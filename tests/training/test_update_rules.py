@@ -3,7 +3,15 @@
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import CyclicLR, ExponentialLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    CyclicLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 
 from evotune.training.stacked.together import Unstackable, train_together
 from helpers_stacked import Line, assert_alike, assert_same_training, double_task, run_each
@@ -122,6 +130,58 @@ def test_every_member_has_its_own_scheduler(name):
     task = double_task(net, scheduler=SCHEDULERS[name], epochs=4)
     genomes = [{"lr": 0.1, "momentum": 0.9, "gamma": gamma} for gamma in (0.9, 0.5, 0.1)]
     assert_same_training(task, genomes)
+
+
+BASES = {
+    "cosine": (lambda o: CosineAnnealingLR(o, T_max=6), [1.0, 0.933013, 0.75, 0.5, 0.25, 0.066987]),
+    "linear": (
+        lambda o: LinearLR(o, start_factor=1.0, end_factor=0.25, total_iters=6),
+        [1.0, 0.875, 0.75, 0.625, 0.5, 0.375],
+    ),
+    "warm-up, stable, decay": (
+        lambda o: SequentialLR(
+            o,
+            [
+                LinearLR(o, start_factor=0.5, total_iters=2),
+                LinearLR(o, start_factor=1.0, end_factor=0.0, total_iters=4),
+            ],
+            milestones=[2],
+        ),
+        [0.5, 0.75, 1.0, 0.75, 0.5, 0.25],
+    ),
+    "by a function": (
+        lambda o: LambdaLR(o, lambda epoch: [0.5, 1.0, 1.0, 1.0, 0.6, 0.3, 0.0][epoch]),
+        [0.5, 1.0, 1.0, 1.0, 0.6, 0.3],
+    ),
+}
+
+
+@pytest.mark.parametrize("way", [train_together, run_each])
+@pytest.mark.parametrize("name", BASES)
+def test_genes_scale_a_base_schedule_that_goes_on_along_the_line(name, way):
+    """A child begins at its own base rate × the factor of its donor's epoch, and goes on so."""
+    scheduler, factors = BASES[name]
+    task = double_task(net, scheduler=scheduler)
+    line, donor, number = Line(), None, 0
+
+    def trained(rates, epochs):
+        nonlocal number
+        handles = [
+            line.handle(number + k, {"lr": rate}, donor=donor, budget=epochs)
+            for k, rate in enumerate(rates)
+        ]
+        number += len(rates)
+        assert not [found for found in way(task, handles) if isinstance(found, Exception)]
+        states = [line.state(handle)[0] for handle in handles]
+        return handles, [state["optimizer"]["param_groups"][0]["lr"] for state in states]
+
+    for epoch, rates in enumerate([(0.1, 0.2), (0.4, 0.05), (0.3, 0.8), (0.1, 0.6), (0.7, 0.3)]):
+        if epoch > 0:
+            _, begun = trained(rates, 0)
+            assert begun == pytest.approx([rate * factors[epoch] for rate in rates], rel=1e-4)
+        handles, ended = trained(rates, 1)
+        assert ended == pytest.approx([rate * factors[epoch + 1] for rate in rates], rel=1e-4)
+        donor = handles[1].number
 
 
 def test_param_groups_keep_their_own_settings():

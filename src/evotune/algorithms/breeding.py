@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from evotune import finite
 from evotune.evolution.exploitation import Exploitation
-from evotune.evolution.selection import Selection
+from evotune.evolution.fitness import LOOKS, Fitness, Last
+from evotune.evolution.selection import Array, Selection
 from evotune.evolution.survival import best_first, scalar_values
 from evotune.trial import Trial
 
@@ -33,22 +35,70 @@ class Birth:
     kin: tuple[Trial | None, ...] = ()
 
 
+#: Epochs that a line of weights has been trained for, and the values that it then had.
+Look = tuple[float, tuple[float, ...]]
+
+
 @dataclass(slots=True)
 class Population:
     """The members' latest trials that have weights.
 
     Attributes:
+        fitness: By what they are compared.
         members: By the member's place.
-        ranked: The same, best first.
+        ranked: The same, best first by fitness.
         weights_only: Numbers of migrants that bring weights, but no genes.
         lines: By trial, the last trials of the line of its weights, itself first; where weights
             are averaged, the line is that of the first donor.
+        looks: By trial that has values, what its line has measured at its last selections, oldest
+            first: epochs trained and values.
     """
 
+    fitness: Fitness = field(default_factory=Last)
     members: dict[int, Trial] = field(default_factory=dict)
     ranked: list[Trial] = field(default_factory=list)
     weights_only: set[int] = field(default_factory=set)
     lines: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    looks: dict[int, tuple[Look, ...]] = field(default_factory=dict)
+    _judged: dict[int, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def _by_value(self) -> bool:
+        return isinstance(self.fitness, Last)
+
+    def look(self, trial: Trial) -> None:
+        """Note what a trial with values has measured, and its fitness."""
+        if trial.values is None:
+            return
+        before = () if trial.weights_from is None else self.looks.get(trial.weights_from, ())
+        trained = (before[-1][0] if before else 0.0) + (trial.budget or 1.0)
+        self.looks[trial.number] = looks = (*before, (trained, trial.values))[-LOOKS:]
+        if not self._by_value:
+            epochs, values = zip(*looks, strict=True)
+            fitness = self.fitness(finite.near(values), np.array(epochs))
+            self._judged[trial.number] = tuple(fitness.tolist())
+
+    def steps(self, trials: Sequence[Trial]) -> list[tuple[Trial, tuple[float, ...]]]:
+        """Return each trial that went on with weights of known values, with these values."""
+        found = ((t, self.looks.get(t.weights_from)) for t in trials if t.weights_from is not None)
+        return [(trial, looks[-1][1]) for trial, looks in found if looks]
+
+    def ordered(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Return trials best first by fitness; equally fit ones by their values."""
+        by_value = best_first(trials)
+        if self._by_value:
+            return by_value
+        judged = [
+            replace(t, number=k, values=self._judged[t.number]) for k, t in enumerate(by_value)
+        ]
+        return [by_value[trial.number] for trial in best_first(judged)]
+
+    def scalars(self, pool: Sequence[Trial]) -> Array:
+        """Return one minimised number per trial, best first, for selection."""
+        if self._by_value:
+            return scalar_values(pool)
+        fitness = scalar_values([replace(t, values=self._judged[t.number]) for t in pool])
+        return fitness if np.ptp(fitness) > 0 else scalar_values(pool)
 
     def trace(self, trial: Trial, back: int) -> None:
         """Note whose weights a trial goes on with, so many selections back."""
@@ -88,14 +138,14 @@ class Population:
             self.members.pop(member, None)
         else:
             self.members[member] = trial
-        self.ranked = best_first(list(self.members.values()))
+        self.ranked = self.ordered(list(self.members.values()))
 
     def oust(self, immigrant: Trial) -> None:
         """Let an immigrant take the place of the worst member, if it is better."""
         if not self.ranked:
             self.settle(0, immigrant)
             return
-        worst = best_first([*self.ranked, immigrant])[-1]
+        worst = self.ordered([*self.ranked, immigrant])[-1]
         for member, trial in list(self.members.items()):
             if trial is worst:
                 self.settle(member, immigrant)
@@ -112,7 +162,8 @@ class Breeding:
         elitism: How many of the best are never replaced.
         both_children: Every two births share their parents, in swapped roles.
         networks: Networks of a member.
-        crosses: Whether weights of kin are averaged.
+        weights: ``"inherit"``, or what is averaged: ``"kin"`` or ``"pairs"``.
+        own_genes: The first parent of a child's genes is the member that it replaces.
     """
 
     parents: int
@@ -121,7 +172,8 @@ class Breeding:
     elitism: int
     both_children: bool
     networks: int
-    crosses: bool = False
+    weights: str = "inherit"
+    own_genes: bool = False
 
     def births(
         self,
@@ -141,7 +193,7 @@ class Breeding:
             age: Number of the generation.
         """
         genes, weights = (
-            self._pairs(pool, len(members), rng, age)
+            self._pairs(pool, population.scalars(pool), len(members), rng, age)
             for pool in (population.fertile, population.ranked)
         )
         births = [
@@ -156,9 +208,9 @@ class Breeding:
         return births
 
     def _pairs(
-        self, pool: list[Trial], count: int, rng: np.random.Generator, age: int
+        self, pool: list[Trial], values: Array, count: int, rng: np.random.Generator, age: int
     ) -> list[tuple[Trial, Trial]]:
-        places = self.selection(scalar_values(pool), 2 * count, rng, age).tolist()
+        places = self.selection(values, 2 * count, rng, age).tolist()
         return [(pool[places[2 * k]], pool[places[2 * k + 1]]) for k in range(count)]
 
     def _birth(
@@ -174,7 +226,10 @@ class Breeding:
             same = population.genes_of(own)
             return Birth(member, same, same, (own,) * self.networks, replaces=False)
         (a, b), (donor, second) = genes, weights
-        if self.parents < 3 and donor.number not in population.weights_only:
+        if self.own_genes and own is not None:
+            a = population.genes_of(own)
+            b = population.genes_of(donor) if self.parents == 2 else b
+        elif self.parents < 3 and donor.number not in population.weights_only:
             a = donor
         elif self.parents == 1 and own is not None:
             a = population.genes_of(own)  # a migrant's weights only
@@ -187,9 +242,14 @@ class Breeding:
             donors = tuple(donor if yes else second for yes in first)
             others = tuple(second if yes else donor for yes in first)
         kin: tuple[Trial | None, ...] = ()
-        if self.crosses and population.are_kin(donor, second):
+        if self._averages(population, donor, second):
             kin = others
         return Birth(member, a, b, donors, replaces=True, kin=kin)
+
+    def _averages(self, population: Population, donor: Trial, second: Trial) -> bool:
+        if self.weights == "pairs":
+            return donor.number != second.number
+        return self.weights == "kin" and population.are_kin(donor, second)
 
     def _gives_way(self, population: Population, own: Trial, rng: np.random.Generator) -> bool:
         ranked = population.ranked

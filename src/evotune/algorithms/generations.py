@@ -78,9 +78,13 @@ class Generation:
         """True when all its trials have ended."""
         return self.is_full and len(self._ended) == len(self._started)
 
+    def ended(self) -> list[Trial]:
+        """Return the trials that have ended, by number: never in order of arrival."""
+        return [trial for _, trial in sorted(self._ended.items())]
+
     def done(self) -> list[Trial]:
-        """Return the trials that have values, by number: never in order of arrival."""
-        return [t for _, t in sorted(self._ended.items()) if t.is_done]
+        """Return the trials that have values, by number."""
+        return [trial for trial in self.ended() if trial.is_done]
 
 
 def genomes(space: Space, seeds: Any) -> list[dict[str, Any]]:

@@ -15,10 +15,12 @@ import numpy as np
 from evotune.algorithms.breeding import Birth, Breeding, Population
 from evotune.algorithms.generations import Generations
 from evotune.algorithms.intervals import GrowingInterval, interval_of
+from evotune.algorithms.redraw import Redraw
 from evotune.algorithms.variation import Variation
 from evotune.checks import check_operator, check_whole
 from evotune.errors import AlgorithmError
 from evotune.evolution.exploitation import Exploitation, exploitation_named
+from evotune.evolution.fitness import Fitness, fitness_named
 from evotune.evolution.selection import RelativeExponential, Selection, Truncation
 from evotune.evolution.survival import best_first
 from evotune.protocols import Traits
@@ -61,6 +63,9 @@ class PopulationBasedTraining:
         exploit: Who is replaced: ``"everyone"`` (the default), ``"quantile"`` (the worst
             quarter; the default with one parent), ``"binary"`` (who loses against a random
             member), or an operator of `evotune.evolution.exploitation`.
+        fitness: By what members are compared: their ``"last"`` values, values ``"smoothed"`` along
+            the line of their weights, their rate of ``"improvement"``, or an operator of
+            `evotune.evolution.fitness`. The best trial is always the one with the best values.
         elitism: How many of the best members go on unchanged whatever ``exploit`` decides.
         asynchronous: No member waits for the others: each is compared with their latest results.
             Each member trains for the epochs of the run, however long its inherited weights were
@@ -75,7 +80,11 @@ class PopulationBasedTraining:
         weights: ``"inherit"``: a child has its donor's weights. ``"kin"``: a second donor is drawn
             as the first was, and where the lines of their weights had a common ancestor, the child
             has the mean of both: of the weights, of the optimizer's state, and of whatever else is
-            kept. Weights of strangers lie in different valleys and are not averaged.
+            kept. Weights of strangers lie in different valleys and are not averaged, unless with
+            ``"pairs"``: the mean of two donors, whoever they are.
+        genes: ``"parents"``: those of one or two drawn parents. ``"own"``: the first parent is the
+            member that the child replaces, which gets other weights only; the second one is, with
+            ``parents=2``, the donor of these.
         kinship: How many selections back that ancestor may be; for ``weights="kin"``.
         start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
         seeds: Genomes, or params, that the first generation begins with.
@@ -101,8 +110,10 @@ class PopulationBasedTraining:
         both_children: bool = False,
         shrink_perturb: tuple[float, float] | None = None,
         networks: int = 1,
-        weights: Literal["inherit", "kin"] = "inherit",
+        weights: Literal["inherit", "kin", "pairs"] = "inherit",
         kinship: int = 3,
+        genes: Literal["parents", "own"] = "parents",
+        fitness: str | Fitness = "last",
         start: str | Design = "latin_hypercube",
         seeds: Sequence[Mapping[str, Any]] = (),
     ) -> None:
@@ -118,9 +129,11 @@ class PopulationBasedTraining:
             elitism,
             both_children,
             networks,
-            crosses=weights == "kin",
+            weights=weights,
+            own_genes=genes == "own",
         )
-        self.weights, self.kinship = weights, kinship
+        self.weights, self.kinship, self.genes = weights, kinship, genes
+        self._population = Population(fitness_named(fitness))
         self.variation = Variation(
             crossover,
             crossover_rate=0.0 if classic else 1.0,
@@ -129,7 +142,7 @@ class PopulationBasedTraining:
         self._schedule = interval_of(interval)
         self._check()
         self._generations = Generations(space, design_named(start), seeds, population_size)
-        self._population = Population()
+        self._redraw = Redraw(space) if self._schedule.models else None
         self._busy: dict[int, int] = {}  # member -> its running trial
         self._clock: dict[int, float] = {}  # member -> epochs that it has trained
         self._lost: set[int] = set()  # donors whose weights could not be read
@@ -144,17 +157,20 @@ class PopulationBasedTraining:
             ("crossover", self.variation.crossover, "crossover.Uniform(0.33)"),
             ("mutation", self.variation.mutation, "mutation.Creep(0.5)"),
             ("exploit", how.exploit, '"quantile"'),
+            ("fitness", self._population.fitness, '"smoothed"'),
         ):
             check_operator(name, what, operator, example)
         self.variation.warn_without_chains(name, self.space)
         check_whole(name, "population_size", self.population_size, 2)
         check_whole(name, "networks", how.networks, 1)
         check_whole(name, "kinship", self.kinship, 1)
-        if self.weights not in ("inherit", "kin"):
+        if self.weights not in ("inherit", "kin", "pairs"):
             raise AlgorithmError(
-                f'{name}: weights is "inherit" (those of one donor) or "kin" (the mean of two '
-                f"whose lines had a common ancestor), got {self.weights!r}"
+                f'{name}: weights is "inherit" (those of one donor), "kin" (the mean of two '
+                f'whose lines had a common ancestor) or "pairs" (of any two), got {self.weights!r}'
             )
+        if self.genes not in ("parents", "own"):
+            raise AlgorithmError(f'{name}: genes is "parents" or "own", got {self.genes!r}')
         check_whole(name, "elitism", how.elitism, 0)
         if how.parents not in (1, 2, 3):
             raise AlgorithmError(
@@ -173,6 +189,11 @@ class PopulationBasedTraining:
             )
         if how.both_children and how.parents == 1:
             raise AlgorithmError(f"{name}: both_children needs two parents; write parents=3")
+        if how.both_children and how.own_genes:
+            raise AlgorithmError(
+                f'{name}: both_children swaps the parents, and with genes="own" the first one is '
+                "the member itself; leave one of them out"
+            )
         if self.shrink_perturb is not None:
             _check_shrink(name, self.shrink_perturb)
 
@@ -184,7 +205,8 @@ class PopulationBasedTraining:
             f"crossover={self.variation.crossover}, mutation={self.variation.mutation}, "
             f"exploit={how.exploit}, elitism={how.elitism}, asynchronous={self.asynchronous}, "
             f"both_children={how.both_children}, shrink_perturb={self.shrink_perturb}, "
-            f"networks={how.networks}, weights={self.weights!r}, kinship={self.kinship})"
+            f"networks={how.networks}, weights={self.weights!r}, kinship={self.kinship}, "
+            f"genes={self.genes!r}, fitness={self._population.fitness})"
         )
 
     @property
@@ -206,7 +228,7 @@ class PopulationBasedTraining:
 
     @property
     def population(self) -> tuple[Trial, ...]:
-        """The members' latest trials that have weights, best first."""
+        """The members' latest trials that have weights, best first by fitness."""
         return tuple(self._population.ranked)
 
     def donors(self) -> Collection[int]:
@@ -339,7 +361,8 @@ class PopulationBasedTraining:
     ) -> tuple[dict[str, Any], tuple[int, ...]]:
         """Return the genome of a child, and the numbers of its parents."""
         if self._schedule.restarts(self._generations.running.number):
-            return self.space.sample(rng), ()
+            drawn = self.space.sample(rng) if self._redraw is None else self._redraw.draw(rng)
+            return drawn, ()
         pair = None
         if self.breeding.both_children:
             pair = np.random.default_rng((seed, birth.member // 2))
@@ -376,6 +399,7 @@ class PopulationBasedTraining:
         if trial.failure is not None and trial.failure.donor is not None:
             self._lost.add(trial.failure.donor)
         self._population.trace(trial, self.kinship)
+        self._population.look(trial)
         if trial.has_ended:
             self._busy.pop(member, None)
             self._clock[member] = self._clock.get(member, 0.0) + (trial.budget or 0.0)
@@ -393,6 +417,7 @@ class PopulationBasedTraining:
         """Take in a trial from elsewhere, as a donor and, unless it says otherwise, a parent."""
         if not trial.is_done or trial.checkpoint is None:
             return
+        self._population.look(trial)
         if trial.note.get("migrant") == "weights":
             self._population.weights_only.add(trial.number)
         if self.asynchronous:
@@ -414,15 +439,17 @@ class PopulationBasedTraining:
     def _next_generation(self) -> None:
         generation = self._generations.running
         done = generation.done()
+        if self._redraw is not None:
+            self._redraw.learn(self._population.steps(generation.ended()))
         whole = [t for t in done if t.checkpoint is not None] + self._immigrants
         if whole:
-            survivors = best_first(whole)[: self.population_size]
+            survivors = self._population.ordered(whole)[: self.population_size]
             self._population.renew(survivors, self.population_size)
             self._immigrants = []
         ranked = self._population.ranked
         self._nothing_kept = bool(done) and not ranked
         self._births = None
-        self._schedule.after(generation.number, ranked)
+        self._schedule.after(generation.number, best_first(ranked))  # by values, not by fitness
         twice = self.breeding.both_children and ranked
         size = self.population_size * (2 if twice else 1)
         self._generations.end(size)

@@ -27,7 +27,7 @@ from evotune.names import own_names
 from evotune.protocols import Algorithm
 from evotune.proxies.archive import Scores
 from evotune.space import Fixed, Space
-from evotune.space.crossover import KPoint, Uniform
+from evotune.space.crossover import KPoint, Toward, Uniform
 from evotune.space.mutation import Creep, Gaussian, Perturb, UniformReset
 from evotune.space.refine import Refinement
 from evotune.trial import Trial
@@ -193,6 +193,78 @@ def classic_population_training(
         exploit=Quantile(0.25),
         elitism=0,
         start="random",
+        seeds=seeds,
+    )
+
+
+def pairwise_learning(
+    space: Space,
+    *,
+    population_size: int = 20,
+    interval: int = 1,
+    seeds: Sequence[Mapping[str, Any]] = (),
+) -> PopulationBasedTraining:
+    """Return the population-based training of Bai and Cheng (2024), whose worse half learns.
+
+    "Generalized Population-Based Training for Hyperparameter Optimization in Reinforcement
+    Learning". Each member of the worse half takes the weights of a random member of the better
+    half, and its own genes move toward that one's by random factors, instead of being copied; one
+    gene in four is drawn anew. The velocity of the paper is left out, see
+    `evotune.space.crossover.Toward`; generations are synchronous here.
+
+    Args:
+        space: What may be scheduled.
+        population_size: Members.
+        interval: Epochs between two selections.
+        seeds: Params that the first generation begins with.
+    """
+    return PopulationBasedTraining(
+        space,
+        population_size=population_size,
+        interval=interval,
+        parents=2,
+        genes="own",
+        selection=Truncation(0.5),
+        crossover=Toward(),
+        mutation=UniformReset(0.25),
+        exploit=Quantile(0.5),
+        start="random",
+        seeds=seeds,
+    )
+
+
+def parameter_averaging(
+    space: Space,
+    *,
+    population_size: int = 10,
+    interval: int = 5,
+    seeds: Sequence[Mapping[str, Any]] = (),
+) -> PopulationBasedTraining:
+    """Return PAPA-2 of Jolicoeur-Martineau et al. (2024), which averages weights in pairs.
+
+    "PopulAtion Parameter Averaging (PAPA)". Members train with constants of their own, which keep
+    them diverse, and every few epochs the weights of each become the mean of two random members'.
+    Nothing is selected, neither genes nor weights. The state of the optimizer is averaged too, and
+    there is neither a permutation of units before nor new statistics of activations after it, as
+    the paper has for some networks. PAPA-all, the mean of all, and the paper's main method, a slow
+    push toward that mean in each step, are not here. End with ``study.soup()``, as the paper does.
+
+    Args:
+        space: What the constants are drawn from.
+        population_size: Members; the paper used 2 to 10.
+        interval: Epochs between two averages.
+        seeds: Params of the first members.
+    """
+    return PopulationBasedTraining(
+        space,
+        population_size=population_size,
+        interval=interval,
+        parents=1,
+        genes="own",
+        weights="pairs",
+        selection=Truncation(1.0),
+        mutation=UniformReset(0.0),
+        exploit="everyone",
         seeds=seeds,
     )
 

@@ -24,11 +24,12 @@ OPERATORS = {
     "mutation_rate": ("evolution.rates", "next"),
     "refinement": ("space.refine", "refine"),
     "exploit": ("evolution.exploitation", "__call__"),
+    "fitness": ("evolution.fitness", "__call__"),
     "interval": ("algorithms.intervals", "fresh"),
     "stopping": ("evolution.stopping", "fresh"),
 }
 #: Options for which the algorithm itself accepts names, such as "quantile" and "auto".
-_NAMED_THERE = ("exploit", "interval")
+_NAMED_THERE = ("exploit", "fitness", "interval")
 #: Options that may be plain numbers too.
 _NUMBERS_TOO = ("mutation_rate", "interval")
 

@@ -64,6 +64,7 @@ the study::
     interval = 1                      # or "auto", or { name = "GrowingInterval", initial = 1 }
     parents = 3                       # or 2, 1
     exploit = "quantile"              # or { name = "Quantile", share = 0.2 }
+    fitness = "last"                  # or "smoothed", "improvement"
     mutation = { name = "Perturb", factors = [0.8, 1.2] }
 
     [algorithm]                       # ... or several side by side

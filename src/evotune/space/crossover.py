@@ -7,6 +7,7 @@ Dormant genes take part: a conditional gene that is active in one parent only is
 parent, where its value was evaluated. Options out of bounds raise AlgorithmError.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -189,6 +190,35 @@ class Blend:
     ) -> dict[str, Any]:
         def mix(u: float, v: float, draw: float) -> float:
             return u + (v - u) * (draw * (1 + 2 * self.alpha) - self.alpha)
+
+        return _mix_ordered(space, a, b, rng, mix)
+
+
+@dataclass(frozen=True, slots=True)
+class Toward:
+    """Move each ordered gene of ``a`` toward that of ``b``, by a random share of the way.
+
+    The learning step of Bai and Cheng, "Generalized Population-Based Training for Hyperparameter
+    Optimization in Reinforcement Learning" (2024): the genes of a worse member learn from those of
+    a better one by a random factor for each gene. The paper also keeps a velocity for each
+    member; operators have no memory, and a ``reach`` above 1 overshoots in its place. Genes without
+    an order, and those dormant in a parent, are exchanged whole.
+
+    Args:
+        reach: Largest share of the way, above 0; 1 ends at ``b``.
+    """
+
+    reach: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.reach < math.inf:
+            raise AlgorithmError(f"Toward: reach is a number above 0, got {self.reach!r}")
+
+    def __call__(
+        self, space: Space, a: Genome, b: Genome, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        def mix(u: float, v: float, draw: float) -> float:
+            return u + (v - u) * draw * self.reach
 
         return _mix_ordered(space, a, b, rng, mix)
 

@@ -21,6 +21,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from evotune.evolution.exploitation import Exploitation
+from evotune.evolution.fitness import Fitness
 from evotune.evolution.rates import Progress, RateSchedule
 from evotune.evolution.selection import Selection
 from evotune.evolution.survival import Survival
@@ -417,3 +418,32 @@ class ExploitationContract:
         by_chance = 4 * np.sqrt(2 * 400 * 0.25)  # four standard deviations
         assert often[-1] > 0, "nobody would ever be replaced"
         assert np.all(np.diff(often) >= -by_chance)
+
+
+class FitnessContract:
+    """What every fitness of a line of weights must do; subclass it and define ``make``."""
+
+    def make(self) -> Fitness:
+        """Return a new fitness."""
+        raise NotImplementedError("a fitness's test suite needs a method make(self)")
+
+    def test_is_a_value(self) -> None:
+        check_value(self.make)
+
+    @many
+    @given(values=st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=16))
+    def test_a_line_of_any_length_has_a_finite_fitness(self, values: list[float]) -> None:
+        """It changes nothing that it is given, and equal lines are equally fit."""
+        seen, epochs = np.array(values)[:, None], np.arange(1.0, len(values) + 1)
+        before = seen.copy(), epochs.copy()
+        found = self.make()(seen, epochs)
+        assert found.shape == (1,)
+        assert np.isfinite(found).all()
+        assert np.array_equal(seen, before[0])
+        assert np.array_equal(epochs, before[1])
+        assert np.array_equal(self.make()(seen, epochs), found)
+
+    def test_of_two_lines_that_were_alike_the_one_that_is_better_now_is_fitter(self) -> None:
+        epochs = np.arange(1.0, 5.0)
+        better, worse = (np.array([[3.0], [2.0], [1.5], [now]]) for now in (1.0, 1.25))
+        assert self.make()(better, epochs) < self.make()(worse, epochs)

@@ -128,7 +128,9 @@ class SupervisedTask:
         evaluation_batch_size: Examples in a batch of validation or test data.
         epochs: Epochs to train if there is neither a budget of the algorithm nor a gene ``epochs``.
         scheduler: Function of (optimizer, params) or of (optimizer) that returns a learning-rate
-            scheduler, stepped once per epoch. ``ReduceLROnPlateau`` gets the training loss.
+            scheduler, stepped once per epoch. ``ReduceLROnPlateau`` gets the training loss. In a
+            population it goes on along the line of weights, and a gene ``lr`` is the base rate;
+            write it as long as the whole run.
         metrics: Names out of ``accuracy``, ``f1``, ``auc``, ``precision``, ``recall``, ``mse``,
             ``mae`` and ``r2``, or a mapping of names to these or to functions of (output, target),
             which see all validation examples at once. Means over classes are unweighted
