@@ -1,12 +1,13 @@
 """A population trained as one stacked model, beside the same members trained one by one.
 
     python benchmarks/stacked.py            # everything that this machine can run
-    python benchmarks/stacked.py mlp        # one part: mlp, lenet, inherit, cuda
+    python benchmarks/stacked.py mlp        # one part: mlp, lenet, inherit, runs, cuda
 
 Both ways train the same `SupervisedTask` in one thread, in turn, after a run that warms up.
 Compared are the seconds inside the epochs (data, forward, backward, optimizer), medians over
-repeats; the last column is about all of it, with building, keeping and measuring too. Compare
-ratios between machines, not milliseconds.
+repeats; the last column is about all of it, with building, keeping and measuring too. The part
+`runs` compares whole runs: ``study.run`` of a population over ten generations. Compare ratios
+between machines, not milliseconds.
 """
 
 import argparse
@@ -20,9 +21,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+import evotune as et
 from evotune.checkpoints.handover import TrialWeights
 from evotune.checkpoints.store import Checkpoints
+from evotune.protocols import Executor
 from evotune.running import RunningTrial
+from evotune.training.averaging import Averaging
 from evotune.training.stacked.groups import Member
 from evotune.training.stacked.together import train_together
 from evotune.training.stacked.training import Stack
@@ -33,6 +37,7 @@ from evotune.trial import Checkpoint, Trial
 console = Console(width=110)
 REPEATS = 7
 STEPS = 8
+GENERATIONS = 10
 
 
 def mlp() -> nn.Module:
@@ -52,18 +57,25 @@ def lenet() -> nn.Module:
 
 
 def task(
-    make: Callable[[], nn.Module], shape: Sequence[int], batch: int, device: str = "cpu"
+    make: Callable[[], nn.Module],
+    shape: Sequence[int],
+    batch: int,
+    device: str = "cpu",
+    *,
+    examples: int | None = None,
+    averaging: Averaging | None = None,  # of the last weights, as all results but those named
 ) -> SupervisedTask:
     """Return a task of one epoch of random data."""
-    examples = STEPS * batch
+    measured = batch if examples is None else examples // 2
+    examples = examples or STEPS * batch
     data: tuple[Tensor, Tensor] = torch.randn(examples, *shape), torch.randint(10, (examples,))
     return SupervisedTask(
         lambda params: make(),
-        averaging=None,  # of the last weights, as all its results
+        averaging=averaging,
         loss="cross_entropy",
         optimizer="sgd",
         train=data,
-        validation=tuple(part[:batch] for part in data),
+        validation=tuple(part[:measured] for part in data),
         batch_size=batch,
         epochs=1,
         device=device,
@@ -213,10 +225,70 @@ def measure_inherit() -> None:
     )
 
 
+def whole_run(work: SupervisedTask, members: int, executor: Executor, seed: int) -> float:
+    """Return the seconds of the processor that a population takes, from nothing to its best trial.
+
+    In one thread they are those of the clock, without what other jobs take.
+    """
+    space = et.Space(lr=et.Float(1e-3, 0.3, log=True), momentum=et.Float(0.0, 0.95))
+    algorithm = et.PopulationBasedTraining(space, population_size=members, interval=1)
+    study = et.Study(algorithm, "max accuracy", seed=seed)
+    began = time.process_time()
+    study.run(work, epochs=GENERATIONS, executor=executor)
+    study.best  # noqa: B018  (what a run is made for)
+    return time.process_time() - began
+
+
+def run_times(work: SupervisedTask, ways: Sequence[tuple[str, int]]) -> list[list[float]]:
+    """Return the seconds of whole runs, by turns; for each way those of all repeats."""
+    executors = {"alone": et.InlineExecutor, "stacked": et.StackedExecutor}
+    turns = [
+        [whole_run(work, members, executors[way](), seed) for way, members in ways]
+        for seed in range(REPEATS + 1)
+    ]
+    return [list(times) for times in zip(*turns[1:], strict=True)]
+
+
+def measure_runs() -> None:
+    """Compare whole runs of populations, with the last weights measured and with averages."""
+    rows, factors = [], {}
+    for name, make, shape, members, examples in (
+        ("MLP 64-64-64-10", mlp, (64,), 32, 1200),
+        ("LeNet", lenet, (1, 28, 28), 16, 512),
+    ):
+        for averaging in (None, "ema"):
+            work = task(make, shape, 64, examples=examples, averaging=averaging)
+            alone, stacked = run_times(work, [("alone", members), ("stacked", members)])
+            ratios = [one / other for one, other in zip(alone, stacked, strict=True)]
+            factors[name, averaging] = factor = statistics.median(ratios)
+            spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
+            seconds = (f"{statistics.median(times):.3f}" for times in (alone, stacked))
+            rows.append([name, members, averaging or "none", *seconds, f"{factor:.2f} x", spread])
+    columns = ["network", "members", "averaging", "one by one, s", "stacked, s", "faster", "range"]
+    show(f"Whole runs of {GENERATIONS} generations of one epoch, batches of 64", columns, rows)
+    for name, wanted in (("MLP 64-64-64-10", 5), ("LeNet", 1.4)):
+        factor = factors[name, None]
+        verdict(f"{name}, whole run: {factor:.2f} x, wanted {wanted} x", factor >= wanted)
+    hundred()
+
+
+def hundred() -> None:
+    """Compare a hundred members stacked with eight of them one by one."""
+    work = task(mlp, (64,), 64, examples=1200)
+    alone, stacked = run_times(work, [("alone", 8), ("stacked", 100)])
+    ratios = [one / other for one, other in zip(stacked, alone, strict=True)]
+    ratio, spread = statistics.median(ratios), f"{min(ratios):.2f}-{max(ratios):.2f}"
+    verdict(
+        f"100 stacked members take {ratio:.2f} x ({spread}) the time of 8 one by one, wanted 2 x",
+        ratio <= 2,
+    )
+
+
 PARTS = {
     "mlp": measure_mlp,
     "lenet": measure_lenet,
     "inherit": measure_inherit,
+    "runs": measure_runs,
     "cuda": measure_cuda,
 }
 

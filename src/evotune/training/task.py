@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -470,7 +471,7 @@ class SupervisedTask:
         used = set(declared_names(self.genes))
         used.update(*(loaded.reads or () for loaded in self._sources.values()))
         elsewhere = set(used)  # what reads the schedules themselves
-        model = self._build(trial, used).to(device)
+        model = _moved(self._build(trial, used), device)
         starts = ReadParams(_starts(trial.params), used)
         optimizer = build_optimizer(self.optimizer, model.parameters(), starts)
         scheduler = None
@@ -655,6 +656,12 @@ def _starts(params: Mapping[str, Any]) -> dict[str, Any]:
     return {n: v[START] if is_record(v) else v for n, v in params.items()}
 
 
+def _moved(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return a model on a device; ``to`` would also go over all tensors that are there already."""
+    tensors = chain(model.parameters(), model.buffers())
+    return model if all(tensor.device == device for tensor in tensors) else model.to(device)
+
+
 def _cosine(epochs: int, optimizer: torch.optim.Optimizer) -> Any:
     return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
 
@@ -704,8 +711,9 @@ def _check_new(number: int, models: Sequence[nn.Module]) -> None:
         mine |= memory
         places |= {*memory.values()} - {None}
     _trained_by.update(dict.fromkeys(mine, number))
-    for gone in filter(StorageWeakRef.expired, [*_trained_memory]):
-        del _trained_memory[gone]
+    if len(_trained_memory) > 2 * len(_trained_by):  # not for every trial: it looks at all of them
+        for gone in filter(StorageWeakRef.expired, [*_trained_memory]):
+            del _trained_memory[gone]
     _trained_memory.update(dict.fromkeys(places, number))
 
 
