@@ -1,12 +1,13 @@
 """A population trained as one stacked model, beside the same members trained one by one.
 
     python benchmarks/stacked.py            # everything that this machine can run
-    python benchmarks/stacked.py mlp        # one part: mlp, lenet, inherit, cuda
+    python benchmarks/stacked.py mlp        # one part: mlp, lenet, inherit, runs, ...
 
 Both ways train the same `SupervisedTask` in one thread, in turn, after a run that warms up.
 Compared are the seconds inside the epochs (data, forward, backward, optimizer), medians over
-repeats; the last column is about all of it, with building, keeping and measuring too. Compare
-ratios between machines, not milliseconds.
+repeats; the last column is about all of it, with building, keeping and measuring too. The parts
+`runs`, `lenet-runs` and `hundred` compare whole runs: ``study.run`` of a population over ten
+generations, in seconds of the processor. Compare ratios between machines, not milliseconds.
 """
 
 import argparse
@@ -20,9 +21,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+import evotune as et
 from evotune.checkpoints.handover import TrialWeights
 from evotune.checkpoints.store import Checkpoints
+from evotune.protocols import Executor
 from evotune.running import RunningTrial
+from evotune.training.averaging import Averaging
 from evotune.training.stacked.groups import Member
 from evotune.training.stacked.together import train_together
 from evotune.training.stacked.training import Stack
@@ -33,6 +37,8 @@ from evotune.trial import Checkpoint, Trial
 console = Console(width=110)
 REPEATS = 7
 STEPS = 8
+GENERATIONS = 10
+RUNS = 3
 
 
 def mlp() -> nn.Module:
@@ -52,18 +58,25 @@ def lenet() -> nn.Module:
 
 
 def task(
-    make: Callable[[], nn.Module], shape: Sequence[int], batch: int, device: str = "cpu"
+    make: Callable[[], nn.Module],
+    shape: Sequence[int],
+    batch: int,
+    device: str = "cpu",
+    *,
+    examples: int | None = None,
+    averaging: Averaging | None = None,  # of the last weights, as all results but those named
 ) -> SupervisedTask:
     """Return a task of one epoch of random data."""
-    examples = STEPS * batch
+    measured = batch if examples is None else examples // 2
+    examples = examples or STEPS * batch
     data: tuple[Tensor, Tensor] = torch.randn(examples, *shape), torch.randint(10, (examples,))
     return SupervisedTask(
         lambda params: make(),
-        averaging=None,  # of the last weights, as all its results
+        averaging=averaging,
         loss="cross_entropy",
         optimizer="sgd",
         train=data,
-        validation=tuple(part[:batch] for part in data),
+        validation=tuple(part[:measured] for part in data),
         batch_size=batch,
         epochs=1,
         device=device,
@@ -213,10 +226,81 @@ def measure_inherit() -> None:
     )
 
 
+def whole_run(work: SupervisedTask, members: int, executor: Executor, seed: int) -> float:
+    """Return the seconds of the processor that a population takes, from nothing to its best trial.
+
+    In one thread they are those of the clock, without what other jobs take.
+    """
+    space = et.Space(lr=et.Float(1e-3, 0.3, log=True), momentum=et.Float(0.0, 0.95))
+    algorithm = et.PopulationBasedTraining(space, population_size=members, interval=1)
+    study = et.Study(algorithm, "max accuracy", seed=seed)
+    began = time.process_time()
+    study.run(work, epochs=GENERATIONS, executor=executor)
+    study.best  # noqa: B018  (what a run is made for)
+    return time.process_time() - began
+
+
+def compare_runs(
+    work: SupervisedTask, name: str, alone: int, stacked: int, wanted: str
+) -> tuple[float, str]:
+    """Print the seconds of whole runs, by turns; return one by one / stacked, also as a text.
+
+    Args:
+        work: What is trained.
+        name: What to call it.
+        alone: Members that are trained one by one.
+        stacked: Members that are trained as one model.
+        wanted: The bar, to be shown.
+    """
+    turns = [
+        (
+            whole_run(work, alone, et.InlineExecutor(), seed),
+            whole_run(work, stacked, et.StackedExecutor(), seed),
+        )
+        for seed in range(RUNS + 1)
+    ][1:]
+    ratios = [one / other for one, other in turns]
+    factor = statistics.median(ratios)
+    names = (f"{alone} alone", f"{stacked} stacked")
+    rows = [
+        [way, f"{statistics.median(times):.3f}", f"{min(times):.3f}-{max(times):.3f}"]
+        for way, times in zip(names, zip(*turns, strict=True), strict=True)
+    ]
+    title = f"{name}, {GENERATIONS} generations of one epoch, {RUNS} runs"
+    show(title, ["", "CPU s", "range"], rows)
+    return factor, f"{factor:.2f} x ({min(ratios):.2f}-{max(ratios):.2f}), wanted {wanted}"
+
+
+def measure_runs() -> None:
+    """Compare whole runs of populations of perceptrons."""
+    for averaging in (None, "ema"):
+        work = task(mlp, (64,), 64, examples=1200, averaging=averaging)
+        name = f"Perceptrons, averaging={averaging}"
+        factor, text = compare_runs(work, name, 32, 32, "5 x")
+        verdict(f"32 perceptrons, whole run, averaging={averaging}: {text}", factor >= 5)
+
+
+def measure_lenet_runs() -> None:
+    """Compare whole runs of populations of convolutional networks."""
+    work = task(lenet, (1, 28, 28), 64, examples=512)
+    factor, text = compare_runs(work, "LeNet", 16, 16, "1.4 x")
+    verdict(f"16 LeNets, whole run: {text}", factor >= 1.4)
+
+
+def measure_hundred() -> None:
+    """Compare a hundred members stacked with eight of them one by one."""
+    work = task(mlp, (64,), 64, examples=1200)
+    factor, text = compare_runs(work, "Perceptrons", 8, 100, "0.5 x, twice the time")
+    verdict(f"8 perceptrons one by one against 100 stacked: {text}", factor >= 0.5)
+
+
 PARTS = {
     "mlp": measure_mlp,
     "lenet": measure_lenet,
     "inherit": measure_inherit,
+    "runs": measure_runs,
+    "lenet-runs": measure_lenet_runs,
+    "hundred": measure_hundred,
     "cuda": measure_cuda,
 }
 

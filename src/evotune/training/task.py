@@ -7,18 +7,15 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from evotune.architectures.network import Network
 from evotune.architectures.templates import template_of
-from evotune.checkpoints.hyperparameters import names_of_hyperparameters
 from evotune.checks import is_number, option
 from evotune.errors import StudyError, TaskError
 from evotune.once import warn_once
@@ -26,8 +23,7 @@ from evotune.protocols import TaskTraits
 from evotune.reading import ReadParams
 from evotune.running import RunningTrial, check_purpose
 from evotune.schedules.schedule import Schedule
-from evotune.schedules.torch import ScheduledOptimizer
-from evotune.space.scheduled import START, is_record
+from evotune.space.scheduled import is_record
 from evotune.training.averaging import (
     HALF_LIFE,
     Average,
@@ -56,6 +52,7 @@ from evotune.training.data import (
 from evotune.training.ensemble import Ensemble, loss_of_each
 from evotune.training.losses import Loss, find_loss
 from evotune.training.metrics import Metrics, find_metrics, measure
+from evotune.training.new_models import check_new
 from evotune.training.optimizers import (
     build_optimizer,
     find_optimizer,
@@ -64,6 +61,7 @@ from evotune.training.optimizers import (
     is_factory,
 )
 from evotune.training.params import call, check_all_used, declared_names
+from evotune.training.scheduled import schedule_of, starts_of
 from evotune.training.seeds import seed_torch
 from evotune.training.sparsity import Sparsifier, check_sparsity
 from evotune.training.trainer import Setup, noise, predict, timed, train_epoch
@@ -76,10 +74,6 @@ log = logging.getLogger("evotune")
 FIXED_SEED = 0
 #: What `SupervisedTask.fit` may train on.
 _PARTS = ("train", "train+validation")
-
-#: Which trial has trained each parameter that this process still has.
-_trained_by = WeakTensorKeyDictionary()
-_trained_memory: dict[StorageWeakRef, int] = {}  # so that a new view of it counts, too
 
 
 @dataclass(frozen=True, eq=False)
@@ -472,8 +466,8 @@ class SupervisedTask:
         used = set(declared_names(self.genes))
         used.update(*(loaded.reads or () for loaded in self._sources.values()))
         elsewhere = set(used)  # what reads the schedules themselves
-        model = self._build(trial, used).to(device)
-        starts = ReadParams(_starts(trial.params), used)
+        model = _moved(self._build(trial, used), device)
+        starts = ReadParams(starts_of(trial.params), used)
         optimizer = build_optimizer(self.optimizer, model.parameters(), starts)
         scheduler = None
         if self.scheduler is not None:
@@ -498,7 +492,13 @@ class SupervisedTask:
             shuffle=torch.Generator().manual_seed(trial.seed),
             sparsifiers=sparsifiers,
             average=average,
-            schedule=self._schedule(trial, optimizer, elsewhere, length),
+            schedule=schedule_of(
+                trial.params,
+                optimizer,
+                elsewhere,
+                length,
+                has_scheduler=self.scheduler is not None,
+            ),
         )
 
     def _average(
@@ -537,33 +537,6 @@ class SupervisedTask:
             return None if trial.record.origin.member is None else "ema"
         return self.averaging
 
-    def _schedule(
-        self, trial: RunningTrial, optimizer: Any, elsewhere: Collection[str], length: int
-    ) -> ScheduledOptimizer | None:
-        """Return what sets the scheduled genes of an optimizer, if there are some."""
-        records = {name: r for name, r in trial.params.items() if is_record(r)}
-        names: dict[str, str] = {}
-        if records and hasattr(optimizer, "defaults") and hasattr(optimizer, "param_groups"):
-            names = names_of_hyperparameters(optimizer, _starts(records))
-        known = {"sparsity", *elsewhere, *names}
-        wrong = next((name for name in records if name not in known), None)
-        if wrong is not None:
-            raise TaskError(
-                f"gene {wrong!r} is a schedule, but only sparsity and the hyperparameters of the "
-                f"optimizer ({type(optimizer).__name__}) are set before each epoch; write its "
-                f"domain without Scheduled, or genes=({wrong!r},) if you set it yourself"
-            )
-        scheduled = {name: records[name] for name in names}
-        rate = next((gene for gene, name in names.items() if name == "lr"), None)
-        if rate is not None and self.scheduler is not None:
-            raise TaskError(
-                f"gene {rate!r} is a schedule, and scheduler= sets the learning rate too; leave "
-                "scheduler= out, or write the domain of the gene without Scheduled"
-            )
-        if not scheduled:
-            return None
-        return ScheduledOptimizer(Schedule.of(scheduled, epochs=length), optimizer)
-
     def _sparsifiers(
         self, trial: RunningTrial, model: nn.Module, epochs: int, length: int
     ) -> tuple[Sparsifier, ...]:
@@ -580,7 +553,7 @@ class SupervisedTask:
         return tuple(Sparsifier(net, wanted, epochs, inherited=inherited) for net in networks)
 
     def _build(self, trial: RunningTrial, used: set[str]) -> nn.Module:
-        params = _starts(trial.params)
+        params = starts_of(trial.params)
         models = [self.model(ReadParams(params, used)) for _ in range(trial.networks)]
         for model in models:
             if not isinstance(model, nn.Module):
@@ -590,7 +563,7 @@ class SupervisedTask:
                 )
             if isinstance(model, Network):
                 template_of(model.structure).check_limits(model.structure["params"])
-        _check_new(trial.number, models)
+        check_new(trial.number, models)
         return models[0] if len(models) == 1 else Ensemble(models, self.loss)
 
     def _counts(self, trial: RunningTrial, data: Source) -> dict[str, int]:
@@ -652,9 +625,10 @@ class SupervisedTask:
         return scores
 
 
-def _starts(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return params with the start of each schedule in its place."""
-    return {n: v[START] if is_record(v) else v for n, v in params.items()}
+def _moved(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return a model on a device; ``to`` would also go over all tensors that are there already."""
+    tensors = chain(model.parameters(), model.buffers())
+    return model if all(tensor.device == device for tensor in tensors) else model.to(device)
 
 
 def _cosine(epochs: int, optimizer: torch.optim.Optimizer) -> Any:
@@ -677,43 +651,6 @@ def find_device(device: str | torch.device | None) -> torch.device:
         return torch.device(device)
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise TaskError(f'device= is "auto", "cpu", "cuda" or "cuda:1", got {device!r}') from error
-
-
-def _check_new(number: int, models: Sequence[nn.Module]) -> None:
-    """Refuse models that share weights with others, which would train them further."""
-    mine: dict[nn.Parameter, StorageWeakRef | None] = {}  # what is lazy has no memory yet
-    places: set[Any] = set()
-    for model in models:
-        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        memory = {p: None if is_lazy(p) else _memory(p) for p in parameters.values()}
-        for name, parameter in parameters.items():
-            # Either alone would not do: it may have been moved to a GPU since, or be a new view.
-            place = memory[parameter]
-            before = None if place is None else _trained_memory.get(place)
-            if parameter in _trained_by:
-                before = _trained_by[parameter]
-            if before is not None:
-                again = f"of trial {before} again in trial {number}, trained as it is"
-            elif parameter in mine or place in places:
-                again = f"for two networks of one ensemble, that of trial {number}"
-            else:
-                continue
-            raise TaskError(
-                f"the model function returned {name!r} {again}; make every model anew inside the "
-                "function, or return copy.deepcopy(net) there to start from given weights (what "
-                "is shared on purpose needs requires_grad=False)"
-            )
-        mine |= memory
-        places |= {*memory.values()} - {None}
-    _trained_by.update(dict.fromkeys(mine, number))
-    for gone in filter(StorageWeakRef.expired, [*_trained_memory]):
-        del _trained_memory[gone]
-    _trained_memory.update(dict.fromkeys(places, number))
-
-
-def _memory(parameter: nn.Parameter) -> StorageWeakRef:
-    """Return what names the memory of a parameter for as long as it lives."""
-    return StorageWeakRef(parameter.untyped_storage())  # type: ignore[no-untyped-call]
 
 
 def _check_free(metrics: Collection[str]) -> None:

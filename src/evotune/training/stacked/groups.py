@@ -1,5 +1,6 @@
 """Which members can be trained as one model: those whose models differ only in their numbers."""
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +21,9 @@ _ASIDE = (
     "structure",
 )
 _PLAIN = (bool, int, float, complex, str, bytes, type, torch.dtype, torch.device, torch.Size)
+#: Of what kinds most attributes of a module are, such as its hooks; without entries, the kind says
+#: it all.
+_OFTEN_EMPTY = (OrderedDict, dict, set)
 _DEEPEST = 8
 
 
@@ -188,6 +192,8 @@ def _frozen(value: Any, depth: int) -> Any:
     """Return a hashable that is equal for values with the same behaviour."""
     if value is None or isinstance(value, _PLAIN):
         return type(value), value
+    if type(value) in _OFTEN_EMPTY and not value:
+        return type(value)
     if depth > _DEEPEST:
         return id(value)
     if isinstance(value, Tensor):
