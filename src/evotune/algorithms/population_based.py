@@ -15,7 +15,6 @@ import numpy as np
 from evotune.algorithms.breeding import Birth, Breeding, Population
 from evotune.algorithms.generations import Generations
 from evotune.algorithms.intervals import GrowingInterval, interval_of
-from evotune.algorithms.redraw import Redraw
 from evotune.algorithms.variation import Variation
 from evotune.checks import check_operator, check_whole
 from evotune.errors import AlgorithmError
@@ -142,7 +141,11 @@ class PopulationBasedTraining:
         self._schedule = interval_of(interval)
         self._check()
         self._generations = Generations(space, design_named(start), seeds, population_size)
-        self._redraw = Redraw(space) if self._schedule.models else None
+        self._redraw = None
+        if self._schedule.models:
+            from evotune.algorithms.redraw import Redraw  # scipy takes a second to load
+
+            self._redraw = Redraw(space)
         self._busy: dict[int, int] = {}  # member -> its running trial
         self._clock: dict[int, float] = {}  # member -> epochs that it has trained
         self._lost: set[int] = set()  # donors whose weights could not be read

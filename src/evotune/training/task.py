@@ -626,9 +626,10 @@ class SupervisedTask:
 
 
 def _moved(model: nn.Module, device: torch.device) -> nn.Module:
-    """Return a model on a device; ``to`` would also go over all tensors that are there already."""
+    """Return a model on a device; ``to`` would also go over tensors that are on the CPU already."""
     tensors = chain(model.parameters(), model.buffers())
-    return model if all(tensor.device == device for tensor in tensors) else model.to(device)
+    is_there = device.type == "cpu" and all(tensor.device == device for tensor in tensors)
+    return model if is_there else model.to(device)
 
 
 def _cosine(epochs: int, optimizer: torch.optim.Optimizer) -> Any:
