@@ -1,26 +1,12 @@
-import os
 import runpy
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+import helpers_warm
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-def run(folder, *arguments):
-    root = EXAMPLES.parent
-    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1", "PATH": tools},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -42,9 +28,10 @@ def test_a_function(here):
 def test_digits_in_sqlite(tmp_path):
     pytest.importorskip("torch")
     text = (EXAMPLES / "02_digits_sqlite.py").read_text("utf-8")
-    assert "trials=16, workers=2" in text
-    (tmp_path / "fewer.py").write_text(text.replace("trials=16", "trials=2"), "utf-8")
-    process = run(tmp_path, "fewer.py")
+    fewer = text.replace("trials=16, workers=2", "trials=2, executor=et.ProcessExecutor(1)")
+    assert fewer != text
+    (tmp_path / "fewer.py").write_text(fewer, "utf-8")
+    process = helpers_warm.run("fewer.py", cwd=tmp_path, modules=helpers_warm.TRAINING)
     assert process.returncode == 0, process.stderr
     assert (tmp_path / "digits.html").exists()
     assert (tmp_path / "digits.db").exists()
