@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 
+import cloudpickle
 import psutil
 import pytest
 
@@ -22,7 +23,10 @@ sys.dont_write_bytecode = False
 gc.disable()
 
 
-def pytest_collection_finish():
+def pytest_collection_finish(session):
+    # Worker processes then need not import the test module, and pytest with it, for its functions.
+    for module in {item.module for item in session.items if hasattr(item, "module")}:
+        cloudpickle.register_pickle_by_value(module)
     gc.freeze()
     gc.enable()
 
