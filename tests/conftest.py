@@ -57,8 +57,8 @@ def terminal(monkeypatch):
     return begin
 
 
-@pytest.fixture(autouse=True)
-def _no_helper_of_wandb_stays():
+@pytest.fixture
+def no_helper_of_wandb_stays():
     """Its helper process stays for as long as this one does, and would be found by other tests."""
     yield
     if "wandb" in sys.modules:

@@ -73,7 +73,8 @@ def test_structures(here):
 
 
 def test_a_search_that_begins_with_proxies(here, monkeypatch):
-    monkeypatch.setattr("evotune.proxies.archive.NETWORKS", 200)
+    for name, fewer in {"FIRST": 40, "ROUNDS": 4}.items():
+        monkeypatch.setattr(f"evotune.proxies.archive.{name}", fewer)
     out = here("09_proxies.py")
     assert out.startswith("accuracy 0.")
     assert "over 13 trials" in out
@@ -119,6 +120,7 @@ def test_mlflow(tmp_path, here):
     assert (tmp_path / "mlflow.db").exists()
 
 
+@pytest.mark.usefixtures("no_helper_of_wandb_stays")
 def test_tensorboard_and_wandb(tmp_path, here):
     pytest.importorskip("tensorboard")
     pytest.importorskip("wandb")
