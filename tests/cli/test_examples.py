@@ -1,3 +1,4 @@
+import re
 import runpy
 import shutil
 from pathlib import Path
@@ -73,11 +74,11 @@ def test_structures(here):
 
 
 def test_a_search_that_begins_with_proxies(here, monkeypatch):
-    for name, fewer in {"FIRST": 40, "ROUNDS": 4}.items():
+    for name, fewer in {"FIRST": 60, "ROUNDS": 4, "CHILDREN": 30}.items():
         monkeypatch.setattr(f"evotune.proxies.archive.{name}", fewer)
     out = here("09_proxies.py")
     assert out.startswith("accuracy 0.")
-    assert "over 13 trials" in out
+    assert re.search(r"rank correlation -?0\.\d+ \(.*\) over 1\d trials", out)
 
 
 def test_a_network_is_pruned(tmp_path, here):
