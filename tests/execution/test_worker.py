@@ -179,4 +179,5 @@ def test_joblib_in_a_worker(run):
         "study.run(train, trials=1, executor=et.ProcessExecutor(1))\n"
         "print(study.best.metrics['y'])\n"
     )
-    assert run(script).strip() == "12.0"
+    # On a busy machine, what cleans up after joblib is ended before it is done, and says so.
+    assert run(script).splitlines()[0] == "12.0"
