@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 
+import cloudpickle
 import psutil
 import pytest
 
@@ -22,7 +23,10 @@ sys.dont_write_bytecode = False
 gc.disable()
 
 
-def pytest_collection_finish():
+def pytest_collection_finish(session):
+    # Worker processes then need not import the test module, and pytest with it, for its functions.
+    for module in {item.module for item in session.items if hasattr(item, "module")}:
+        cloudpickle.register_pickle_by_value(module)
     gc.freeze()
     gc.enable()
 
@@ -53,8 +57,8 @@ def terminal(monkeypatch):
     return begin
 
 
-@pytest.fixture(autouse=True)
-def _no_helper_of_wandb_stays():
+@pytest.fixture
+def no_helper_of_wandb_stays():
     """Its helper process stays for as long as this one does, and would be found by other tests."""
     yield
     if "wandb" in sys.modules:

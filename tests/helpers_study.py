@@ -1,11 +1,11 @@
 """Spaces and evaluate functions that several tests use."""
 
 import math
-import subprocess
-import sys
+from collections.abc import Sequence
 from typing import Any
 
 import evotune as et
+import helpers_warm
 
 
 def small_space() -> et.Space:
@@ -46,10 +46,9 @@ class EndsAtReport:
         return self.count == self.number
 
 
-def last_error_of(code: str) -> str:
+def last_error_of(code: str, modules: Sequence[str] = helpers_warm.STUDY) -> str:
     """Return the last line that a new process with this code writes to its standard error."""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    return run.stderr.splitlines()[-1]
+    return helpers_warm.run("-c", code, modules=modules).stderr.splitlines()[-1]
 
 
 def decisions(study: et.Study) -> list[tuple[Any, ...]]:

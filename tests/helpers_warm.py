@@ -34,6 +34,21 @@ STUDY = (
     "evotune.study.run",
     "evotune.study.study",
 )
+#: What commands need, those that draw and export included.
+COMMANDS = (
+    *STUDY,
+    "pandas",
+    "plotly.graph_objects",
+    "evotune.cli.main",
+    "evotune.cli.config",
+    "evotune.cli.run",
+    "evotune.report.page",
+)
+#: What a study needs that trains networks; optimizers import the second one at their first step.
+TRAINING = (*COMMANDS, "torch", "torch._dynamo", "sklearn.datasets", "evotune.training.task")
+
+#: The command line as a program: its arguments follow.
+EVOTUNE = ("-c", "import sys; from evotune.cli.main import main; sys.exit(main())")
 
 
 class Program:
@@ -71,6 +86,11 @@ class Program:
         if self.poll() is None:
             os.kill(self.pid, number)
 
+    def said(self):
+        """Return what it has written to its output so far."""
+        file = self._files[0].fileno()
+        return os.pread(file, os.fstat(file).st_size, 0).decode()
+
     def communicate(self, timeout=None):
         """Wait for its end; return what it wrote to its output and to its errors."""
         self.wait(timeout)
@@ -82,7 +102,7 @@ class Program:
         return tuple(texts)
 
 
-def start(*command, cwd=None, env=None, modules=STUDY, hash_seed=0):
+def start(*command, cwd=None, env=None, modules=STUDY, hash_seed=0, terminal=None):
     """Start a program.
 
     Args:
@@ -91,13 +111,15 @@ def start(*command, cwd=None, env=None, modules=STUDY, hash_seed=0):
         env: The whole environment; by default that of the tests.
         modules: What it has imported.
         hash_seed: Seed of its hashes.
+        terminal: Descriptor that takes what it writes, instead of files.
     """
     output, errors = (tempfile.TemporaryFile("w+") for _ in range(2))  # noqa: SIM115
+    outputs = [output.fileno(), errors.fileno()] if terminal is None else [terminal, terminal]
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(_template(tuple(modules), hash_seed))
     env = dict(os.environ if env is None else env)
     asked = json.dumps([[str(each) for each in command], str(cwd or Path.cwd()), env]).encode()
-    socket.send_fds(connection, [len(asked).to_bytes(4, "big")], [output.fileno(), errors.fileno()])
+    socket.send_fds(connection, [len(asked).to_bytes(4, "big")], outputs)
     connection.sendall(asked)
     return Program(connection, output, errors)
 

@@ -28,25 +28,17 @@ TOOLS = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.M | re.S)
 
 
-#: What the commands of a page import, of which only the first is run as the installed program.
-COMMANDS = (
-    *helpers_warm.STUDY,
-    "pandas",
-    "plotly.graph_objects",
-    "evotune.cli.main",
-    "evotune.cli.config",
-    "evotune.cli.run",
-)
-CALL = "import sys; from evotune.cli.main import main; sys.exit(main())"
-
-
 def run_commands(lines, *, has_run):
-    """Run lines of a shell; return whether any so far was a command of ours."""
+    """Run lines of a shell, the first command of ours as the installed program.
+
+    Returns:
+        Whether any so far was a command of ours.
+    """
     for line in lines:
         name, *arguments = shlex.split(line)
         if has_run and name == "evotune":
-            env = os.environ | {"PATH": TOOLS}
-            process = helpers_warm.run("-c", CALL, *arguments, modules=COMMANDS, env=env)
+            options = {"env": os.environ | {"PATH": TOOLS}, "modules": helpers_warm.COMMANDS}
+            process = helpers_warm.run(*helpers_warm.EVOTUNE, *arguments, **options)
             assert process.returncode == 0, f"{line}\n{process.stdout}\n{process.stderr}"
         else:
             run_line(line)

@@ -204,8 +204,8 @@ class TestTravelling:
         )
         space = et.Space(layers=et.Chain(1, 2, scaled={"gain": et.Float(0.5, 2.0)}))
         study = et.Study(et.RandomSearch(space), "max accuracy")
-        study.run(task, trials=4, executor=et.ProcessExecutor(workers=2))
-        assert [trial.state for trial in study.trials] == ["done"] * 4
+        study.run(task, trials=2, executor=et.ProcessExecutor(workers=1))
+        assert [trial.state for trial in study.trials] == ["done"] * 2
 
 
 def importable(shape):

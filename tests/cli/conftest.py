@@ -1,11 +1,9 @@
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "src"
+import helpers_warm
 
 
 @pytest.fixture(autouse=True)
@@ -56,18 +54,14 @@ def spawn():
     started = []
 
     def start(*arguments, **options):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "evotune.cli.main", *map(str, arguments)],
-            env=os.environ | {"PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"},
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options,
-        )
-        started.append(process)
-        return process
+        command = (*helpers_warm.EVOTUNE, *arguments)
+        started.append(helpers_warm.start(*command, modules=helpers_warm.COMMANDS, **options))
+        return started[-1]
 
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from evotune.space.refine import Refinement
 from evotune.trial import Trial
 
 
-def test_the_format_in_the_docstring_is_valid(tmp_path):
+def test_the_format_in_the_docstring_is_valid(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     text = "\n".join(re.findall(r"^    (.*)$|^$", config.__doc__, re.MULTILINE))
     before, *algorithms = text.split("[algorithm]")
     algorithms[-1], *tasks = algorithms[-1].split("[task]")

@@ -1,5 +1,6 @@
 import signal
 import sys
+import time
 
 import pytest
 
@@ -7,9 +8,10 @@ from evotune.cli.source import read_study
 
 
 def wait_for(process, line):
-    """Read a process's output until a line that contains a text."""
-    while line not in (got := process.stdout.readline()):
-        assert got, process.stderr.read()
+    """Wait until the output of a process contains a text."""
+    while line not in process.said():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
 
 
 def records(file):

@@ -26,7 +26,7 @@ def run_in_terminal(spawn, file, monkeypatch, columns=80):
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
-    process = spawn("run", file, stdout=inside, stderr=inside, text=False)
+    process = spawn("run", file, terminal=inside)
     os.close(inside)
     seen = read_terminal(terminal)
     os.close(terminal)

@@ -79,6 +79,16 @@ def test_auto_counts_gpus_without_starting_cuda_here(monkeypatch, tmp_path, tool
     assert devices.read_devices("auto") == ("cuda:0", "cuda:1")
 
 
+def test_auto_asks_torch_only_once(monkeypatch, tmp_path):
+    program, asked = tmp_path / "torch", tmp_path / "asked"
+    program.write_text(f"#!/bin/sh\necho asked >> '{asked}'\necho 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(devices, "which", lambda name: None)
+    monkeypatch.setattr(sys, "executable", str(program))
+    assert devices.read_devices("auto") == devices.read_devices("auto") == ("cuda:0",)
+    assert asked.read_text() == "asked\n"
+
+
 @pytest.mark.parametrize("given", ["cuda", [], [0], ["cuda:x"], 2, ["GPU 1"]])
 def test_other_devices_are_refused(given):
     with pytest.raises(ExecutionError, match='write devices="auto", or a list'):
@@ -91,7 +101,7 @@ def test_devices_belong_to_the_executor():
         study.run(lambda t: 0.0, 1, executor=et.InlineExecutor(), devices=["cpu"])
 
 
-def test_a_task_trains_on_its_workers_device():
+def test_a_task_trains_on_its_workers_device(monkeypatch):
     torch = pytest.importorskip("torch")
     x, y = torch.randn(20, 3), torch.arange(20) % 2
 
@@ -102,12 +112,10 @@ def test_a_task_trains_on_its_workers_device():
         model, loss="cross_entropy", optimizer="sgd", train=(x, y), validation=(x, y), epochs=1
     )
     study = et.Study(et.RandomSearch(et.Space(lr=et.Float(0.1, 0.2))), "max accuracy", seed=1)
-    study.run(task, 2, devices=["cpu"])
-    assert study.best.is_done
-    # A device that torch knows but that no data can be on: the task did take it.
-    other = et.Study(et.RandomSearch(et.Space(lr=et.Float(0.1, 0.2))), "max accuracy", seed=1)
-    other.run(task, 1, devices=["meta"], max_failures=1.0)
-    assert "meta" in other.trials[0].failure.message
+    # What a worker's environment holds. No data can be on this device: the task did take it.
+    monkeypatch.setenv("EVOTUNE_DEVICE", "meta")
+    study.run(task, 1, max_failures=1.0, executor=et.InlineExecutor())
+    assert "meta" in study.trials[0].failure.message
 
 
 def test_programs_are_told_their_device(tmp_path):

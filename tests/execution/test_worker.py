@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import helpers_warm
+
 METHODS = ("fork", "spawn", "forkserver")
 
 PLAIN = """
@@ -54,20 +56,21 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def run(tmp_path):
-    def run(script, *arguments):
+    def run(script, modules=helpers_warm.STUDY):
         (tmp_path / "script.py").write_text(script)
-        command = [sys.executable, *(arguments or ("script.py",))]
-        done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-        )
+        done = helpers_warm.run("script.py", cwd=tmp_path, timeout=120, modules=modules)
         return done.stdout + done.stderr
 
     return run
 
 
 @pytest.mark.parametrize("arguments", [("script.py",), ("-m", "script")], ids=["file", "module"])
-def test_processes_of_every_method_find_what_is_in_the_main_script(run, arguments):
-    lines = run(PLAIN, *arguments).splitlines()
+def test_processes_of_every_method_find_what_is_in_the_main_script(tmp_path, arguments):
+    (tmp_path / "script.py").write_text(PLAIN)
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    lines = (done.stdout + done.stderr).splitlines()
     assert sorted(lines) == sorted(f"{method} done" for method in METHODS)
 
 
@@ -102,35 +105,32 @@ print([trial.failure.traceback if trial.failure else trial.metrics["y"] for tria
 def test_data_loaders_with_workers_need_no_main_guard_by_the_default_method(run):
     pytest.importorskip("torch")
     script = LOADING + STUDY.format(methods="None, 'fork'")
-    assert run(script).strip() == "[28.0, 28.0]"
+    assert run(script, helpers_warm.TRAINING).strip() == "[28.0, 28.0]"
 
 
-def test_data_loaders_with_workers_of_other_methods(run):
-    pytest.importorskip("torch")
-    study = "\n    ".join(STUDY.format(methods="'forkserver'").splitlines())
-    script = f"{LOADING}\nif __name__ == '__main__':\n    {study}"
-    assert run(script).strip() == "[28.0]"
-
-
-def test_a_supervised_task_loads_its_data_with_workers(run):
+def test_a_supervised_task_loads_its_data_with_workers_of_other_methods(run):
     pytest.importorskip("torch")
     script = (
         "import torch\n"
         "import evotune as et\n"
-        "from torch.utils.data import DataLoader, TensorDataset\n"
+        "from torch.utils.data import DataLoader, Dataset\n"
+        "class Numbers(Dataset):\n"
+        "    def __len__(self):\n"
+        "        return 16\n"
+        "    def __getitem__(self, index):\n"
+        "        return torch.full((2,), float(index)), index % 2\n"
         "def loader(method):\n"
-        "    data = TensorDataset(torch.arange(32.0).reshape(16, 2), torch.arange(16) % 2)\n"
-        "    return DataLoader(data, 8, num_workers=1, multiprocessing_context=method)\n"
+        "    return DataLoader(Numbers(), 8, num_workers=1, multiprocessing_context=method)\n"
         "if __name__ == '__main__':\n"
         "    task = et.SupervisedTask(\n"
         "        lambda params: torch.nn.Linear(2, 2), loss='cross_entropy', optimizer='sgd',\n"
-        "        train=loader('spawn'), validation=loader(None), epochs=1)\n"
+        "        train=loader('spawn'), validation=loader('forkserver'), epochs=1)\n"
         "    space = et.Space(lr=et.Float(1e-4, 1e-2))\n"
         "    study = et.Study(et.RandomSearch(space), 'min loss', seed=1)\n"
         "    study.run(task, trials=1, executor=et.ProcessExecutor(1))\n"
         "    print(study.counts['done'])\n"
     )
-    assert run(script).strip() == "1"
+    assert run(script, helpers_warm.TRAINING).strip() == "1"
 
 
 def test_start_method_is_that_of_the_driver(run):
@@ -179,4 +179,5 @@ def test_joblib_in_a_worker(run):
         "study.run(train, trials=1, executor=et.ProcessExecutor(1))\n"
         "print(study.best.metrics['y'])\n"
     )
-    assert run(script).strip() == "12.0"
+    # On a busy machine, what cleans up after joblib is ended before it is done, and says so.
+    assert run(script).splitlines()[0] == "12.0"

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from functools import cache
 
 import cloudpickle
 import pytest
@@ -10,10 +11,8 @@ pytest.importorskip("transformers")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from transformers import Trainer, TrainingArguments
 
 import evotune as et
-from evotune.integrations.huggingface import TrialCallback, hf_objective
 from helpers_study import EndsAtReport
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -32,25 +31,41 @@ class Net(torch.nn.Module):
         return {"loss": (out - labels).pow(2).mean(), "logits": out}
 
 
-class Watched(Trainer):
-    """A trainer that notes what its training began with."""
+def objective(*given):
+    from evotune.integrations.huggingface import hf_objective
 
-    def training_step(self, model, *given):
-        if not self.state.global_step:
-            seen = self.optimizer.state_dict()
-            self.began = {
-                "weights": float(model.layer.weight.detach().sum()),
-                "lr": seen["param_groups"][0]["lr"],
-                "momentum": float(len(seen["state"])),
-                "seed": float(torch.initial_seed()),
-            }
-        return super().training_step(model, *given)
+    return hf_objective(*given)
+
+
+@cache
+def watched():
+    """Return a class of trainers that note what their training began with.
+
+    The library takes seconds to import; those who only collect the tests need not.
+    """
+    from transformers import Trainer
+
+    class Watched(Trainer):
+        def training_step(self, model, *given):
+            if not self.state.global_step:
+                seen = self.optimizer.state_dict()
+                self.began = {
+                    "weights": float(model.layer.weight.detach().sum()),
+                    "lr": seen["param_groups"][0]["lr"],
+                    "momentum": float(len(seen["state"])),
+                    "seed": float(torch.initial_seed()),
+                }
+            return super().training_step(model, *given)
+
+    return Watched
 
 
 trainers = {}
 
 
 def trainer(trial, evaluation=DATA, **options):
+    from transformers import TrainingArguments
+
     arguments = {
         "report_to": [],
         "disable_tqdm": True,
@@ -64,7 +79,7 @@ def trainer(trial, evaluation=DATA, **options):
         "use_cpu": True,
         **options,
     }
-    made = Watched(
+    made = watched()(
         Net(), TrainingArguments(**arguments), train_dataset=DATA, eval_dataset=evaluation
     )
     trainers[trial.number] = made
@@ -82,7 +97,7 @@ def _here(tmp_path, monkeypatch):
 
 
 def test_each_evaluation_is_reported_and_the_last_one_is_the_result():
-    done = study().run(hf_objective(trainer), trials=2)
+    done = study().run(objective(trainer), trials=2)
     trial = done.trials[0]
     assert [report["step"] for report in trial.reports] == [0, 1, 2]
     assert trial.metrics["eval_loss"] == trial.reports[-1]["eval_loss"]
@@ -100,20 +115,20 @@ def test_each_evaluation_is_reported_and_the_last_one_is_the_result():
 
 
 def test_without_evaluations_while_it_trains_it_is_evaluated_at_the_end():
-    done = study().run(hf_objective(lambda t: trainer(t, eval_strategy="no")), trials=1)
+    done = study().run(objective(lambda t: trainer(t, eval_strategy="no")), trials=1)
     assert done.best.metrics["eval_loss"] > 0
     assert not done.best.reports
 
 
 def test_a_stopping_rule_ends_a_trial_through_the_trainer():
-    [trial] = study().run(hf_objective(trainer), trials=1, stopping=EndsAtReport(2)).trials
+    [trial] = study().run(objective(trainer), trials=1, stopping=EndsAtReport(2)).trials
     assert trial.state == "stopped"
     assert len(trial.reports) == 2
 
 
 def test_a_population_goes_on_from_weights_and_moments_for_its_budget():
     population = et.PopulationBasedTraining(SPACE, population_size=2, interval=2)
-    trials = study(population).run(hf_objective(trainer), epochs=4).trials
+    trials = study(population).run(objective(trainer), epochs=4).trials
     heirs = [trial for trial in trials if trial.donors]
     assert heirs
     for heir in heirs:
@@ -130,7 +145,7 @@ def test_trials_save_their_checkpoints_apart(tmp_path):
     def saving(trial):
         return trainer(trial, save_strategy="epoch", output_dir=str(tmp_path / "out"))
 
-    study().run(hf_objective(saving), trials=2)
+    study().run(objective(saving), trials=2)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"trial-0", "trial-1"}
 
 
@@ -151,7 +166,7 @@ def test_what_would_have_no_effect_is_refused(make, pbt, stopping, words):
     algorithm = PBT(SPACE, population_size=2, interval=2) if pbt else None
     with pytest.raises(et.errors.TaskError, match=words):
         study(algorithm).run(
-            hf_objective(make), trials=1, stopping=EndsAtReport(2) if stopping else None
+            objective(make), trials=1, stopping=EndsAtReport(2) if stopping else None
         )
 
 
@@ -162,7 +177,7 @@ def test_several_data_sets_are_reported_at_one_step():
     names = ["eval_near_loss", "eval_far_loss"]
     [trial] = (
         et.Study(et.RandomSearch(SPACE), [f"min {name}" for name in names], seed=1)
-        .run(hf_objective(several), trials=1)
+        .run(objective(several), trials=1)
         .trials
     )
     assert [report["step"] for report in trial.reports] == [0, 0, 1, 1, 2, 2]
@@ -173,7 +188,7 @@ def test_several_data_sets_are_reported_at_one_step():
     [trial] = (
         study()
         .run(
-            hf_objective(lambda t: trainer(t, {"loss": DATA, "far": DATA}), "eval_far_loss"),
+            objective(lambda t: trainer(t, {"loss": DATA, "far": DATA}), "eval_far_loss"),
             trials=1,
         )
         .trials
@@ -183,13 +198,15 @@ def test_several_data_sets_are_reported_at_one_step():
 
 def test_a_monitor_that_is_missing_names_what_there_is():
     with pytest.raises(et.errors.TaskError, match="did you mean 'eval_loss'"):
-        study().run(hf_objective(trainer, "eval_los"), trials=1)
+        study().run(objective(trainer, "eval_los"), trials=1)
 
 
 def test_a_trainer_of_ones_own_is_told_of_a_budget_it_does_not_keep():
+    from evotune.integrations import huggingface
+
     def own(trial):
         made = trainer(trial)
-        made.add_callback(TrialCallback(trial))
+        made.add_callback(huggingface.TrialCallback(trial))
         made.train()
         return made.evaluate()
 
@@ -200,9 +217,9 @@ def test_a_trainer_of_ones_own_is_told_of_a_budget_it_does_not_keep():
 
 def test_a_trainer_is_no_factory():
     with pytest.raises(et.errors.TaskError, match="def make_trainer"):
-        hf_objective(trainer(et.RunningTrial(et.Trial(0, {}, {"lr": 0.1}))))
+        objective(trainer(et.RunningTrial(et.Trial(0, {}, {"lr": 0.1}))))
 
 
 def test_it_travels_to_worker_processes():
-    sent = pickle.loads(cloudpickle.dumps(hf_objective(trainer)))
+    sent = pickle.loads(cloudpickle.dumps(objective(trainer)))
     assert sent(et.RunningTrial(et.Trial(0, {}, {"lr": 0.1})))["eval_loss"] > 0

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import helpers_warm
 from evotune.schedules.schedule import Schedule, Segment
 from helpers_study import last_error_of
 
@@ -113,4 +114,4 @@ def test_without_lightning_the_error_says_what_to_install():
         "import sys; sys.modules['lightning'] = sys.modules['pytorch_lightning'] = None; "
         "import evotune.integrations.lightning"
     )
-    assert 'pip install "evotune[lightning]"' in last_error_of(code)
+    assert 'pip install "evotune[lightning]"' in last_error_of(code, helpers_warm.TRAINING)

@@ -10,6 +10,8 @@ import pytest
 
 import evotune as et
 
+pytestmark = pytest.mark.usefixtures("no_helper_of_wandb_stays")
+
 SPACE = et.Space(
     lr=et.Float(1e-3, 1.0, log=True),
     layers=et.Chain(1, 2, conv={"filters": et.Int(8, 16)}, pool={}),

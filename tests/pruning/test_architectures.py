@@ -44,9 +44,16 @@ def test_without_a_weight_in_a_thousand_it_does_the_same(case):
     assert error < 1e-6
 
 
-@pytest.mark.parametrize("sparsity", [0.5, 0.9])
-def test_exact_sparsity_the_same_class_and_a_smaller_copy(case, sparsity):
-    name, model, images = case
+SPARSITIES = dict.fromkeys(ARCHITECTURES, (0.9,)) | dict.fromkeys(
+    ("resnet", "shufflenet", "vit", "unet"), (0.5, 0.9)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "sparsity"), [(name, each) for name, some in SPARSITIES.items() for each in some]
+)
+def test_exact_sparsity_the_same_class_and_a_smaller_copy(name, sparsity):
+    model, images = built(name)
     before = copy.deepcopy(model.state_dict())
     labels = torch.arange(len(images)) % CLASSES
     given = images[:24] if name == "unet" else (images[:24], labels[:24])

@@ -62,6 +62,11 @@ def study() -> list[Trial]:
     return simulate(120)
 
 
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, study: list[Trial]) -> str:
+    return page_of(tmp_path_factory.mktemp("page"), definition(), study)
+
+
 def with_scores(trials: list[Trial], scores: Any) -> list[Trial]:
     return [
         replace(t, values=(-scores(t),), metrics={"accuracy": scores(t)}) if t.is_done else t
@@ -69,8 +74,7 @@ def with_scores(trials: list[Trial], scores: Any) -> list[Trial]:
     ]
 
 
-def test_report_of_a_genetic_search_has_every_part(tmp_path: Path, study: list[Trial]) -> None:
-    page = page_of(tmp_path, definition(), study)
+def test_report_of_a_genetic_search_has_every_part(page: str, study: list[Trial]) -> None:
     best = min((t for t in study if t.is_done), key=lambda t: t.values or ())
     assert figures(page) == ALL_FIGURES
     assert f"<h2>Best trial: {best.number}</h2>" in page
@@ -83,8 +87,7 @@ def test_report_of_a_genetic_search_has_every_part(tmp_path: Path, study: list[T
     assert f"{120 - failed} done · {failed} failed" in page
 
 
-def test_page_needs_no_network(tmp_path: Path, study: list[Trial]) -> None:
-    page = page_of(tmp_path, definition(), study)
+def test_page_needs_no_network(page: str) -> None:
     assert page.count(get_plotlyjs()) == 1
     assert "default-src 'none'" in page
     assert not re.findall(r"<(?:link|iframe|img|script[^>]*\ssrc)", own_part(page))
@@ -134,8 +137,7 @@ def test_hostile_names_stay_text_in_every_format(tmp_path: Path, ending: str) ->
     assert "<img" not in text.replace(get_plotlyjs(), "")
 
 
-def test_texts_that_panels_share_stand_in_the_page_once(tmp_path: Path, study: list[Trial]) -> None:
-    page = page_of(tmp_path, definition(), study)
+def test_texts_that_panels_share_stand_in_the_page_once(page: str) -> None:
     slices = page[page.index('id="slices"') :].split("</section>")[0]
     drawn = json.loads(re.search(r'class="figure">(.*?)</script>', slices)[1])
     shared = [t["customdata"] for t in drawn["data"] if isinstance(t.get("customdata"), int)]

@@ -2,12 +2,11 @@
 
 import enum
 import json
-import subprocess
-import sys
 
 import pytest
 
 import evotune as et
+import helpers_warm
 from evotune.analysis.data import prepare
 from evotune.errors import SpaceError
 
@@ -97,7 +96,8 @@ def test_a_script_of_its_own_finds_them_in_its_own_study(tmp_path):
         "    assert study.best.params['c'] is Color.RED\n"
     )
     for trials in ("4", "6"):
-        subprocess.run([sys.executable, str(script), trials], cwd=tmp_path, check=True, timeout=100)
+        done = helpers_warm.run(script, trials, cwd=tmp_path, timeout=100)
+        assert done.returncode == 0, done.stderr
 
 
 def test_conditions_and_seeds_take_members_and_their_names():

@@ -23,6 +23,8 @@ CASES = [
     for schema in SCHEMAS
     for name in json.loads((EARLIER / f"schema_{schema}.json").read_text())
 ]
+#: The oldest schema that has it: its trials have come through every migration since.
+OLDEST = {name: schema for schema, name in reversed(CASES)}
 
 
 def restored(folder: Path, schema: int) -> Path:
@@ -44,8 +46,9 @@ def test_a_study_goes_on_as_it_would_have(tmp_path: Path, schema: int, name: str
     study = Study(algorithms()[name](), "min loss", storage=restored(tmp_path, schema), name=name)
     found = go_on(study, len(expected), expected)
     assert parse(json.dumps(found)) == parse(json.dumps(expected))
-    study.report(tmp_path / "report.html")
     assert len(study.to_frame()) == len(study.trials)
+    if schema == OLDEST[name]:
+        study.report(tmp_path / "report.html")
 
 
 def test_where_trials_come_from_is_read_out_of_old_notes(tmp_path: Path) -> None:

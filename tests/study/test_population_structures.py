@@ -182,7 +182,7 @@ def test_killed_it_ends_as_if_never_killed(tmp_path):
     tests, db = str(Path(__file__).parents[1]), str(tmp_path / "runs.db")
     for kill_at in (6, -1):
         done = helpers_warm.run(
-            "-c", KILLED, tests, kill_at, db, kind, modules=("torch", *helpers_warm.STUDY)
+            "-c", KILLED, tests, kill_at, db, kind, modules=helpers_warm.TRAINING
         )
         assert done.returncode == (0 if kill_at < 0 else -signal.SIGKILL), done.stderr
     expected = et.Study(ALGORITHMS[kind](), "max accuracy", seed=1).run(train, trials=10, epochs=9)

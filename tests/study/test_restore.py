@@ -63,7 +63,7 @@ def test_search_and_the_trained_network_back(algorithm, storage, tmp_path):
 
 def test_workers_bring_it_back_too():
     with et.Study(et.RandomSearch(SPACE), "max accuracy", seed=1) as study:
-        study.run(task(), trials=4, workers=2)
+        study.run(task(), trials=2, executor=et.ProcessExecutor(1))
         assert accuracy(study.restore()) == pytest.approx(study.best.metrics["accuracy"])
 
 

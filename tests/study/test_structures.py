@@ -1,8 +1,6 @@
 """Studies of structures at their edges: narrowed spaces, empty chains, every template, one step."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 import torch
 
 import evotune as et
+import helpers_warm
 from evotune.architectures.templates import template_of
 from evotune.space.refine import Refinement
 from helpers_study import decisions
@@ -180,10 +179,8 @@ def test_networks_of_every_template_come_back_in_another_process(tmp_path):
         with searched(name, tmp_path) as study:
             study.run(task(template, *data, loss=loss), trials=2)
             before.append([outputs(study.restore())] * 2)
-    command = [sys.executable, "-c", ELSEWHERE, str(tmp_path), json.dumps(list(TEMPLATES))]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False
-    )
+    command = ("-c", ELSEWHERE, tmp_path, json.dumps(list(TEMPLATES)))
+    done = helpers_warm.run(*command, cwd=Path(__file__).parent, modules=helpers_warm.TRAINING)
     assert done.returncode == 0, done.stderr
     after = [json.loads(line) for line in done.stdout.splitlines()]
     np.testing.assert_allclose(after, before, rtol=1e-5)

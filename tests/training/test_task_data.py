@@ -79,13 +79,6 @@ def test_trials_whose_data_differ_are_not_stacked():
     assert plain.traits.stacks
 
 
-def test_it_trains_in_worker_processes_too():
-    inline = et.Study(et.RandomSearch(SPACE), "min loss", seed=1).run(forecaster(), 4)
-    outside = et.Study(et.RandomSearch(SPACE), "min loss", seed=1)
-    outside.run(forecaster(), 4, workers=2)
-    assert [t.values for t in inline.trials] == [t.values for t in outside.trials]
-
-
 # -- fit ------------------------------------------------------------------------------------------
 
 
@@ -151,15 +144,18 @@ def restorable(study):
     return found
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_all_weights_may_be_kept(tmp_path, workers):
-    options = {"storage": tmp_path / "a.db", "seed": 1}
-    with et.Study(et.RandomSearch(SPACE), "min loss", **options) as study:
-        study.run(forecaster(keep="all"), 5, workers=workers)
-    again = et.Study(et.RandomSearch(SPACE), "min loss", **options)
-    assert restorable(again) == [0, 1, 2, 3, 4]
-    again.tell(again.ask(), {"loss": 9.0})  # none is removed by what comes later
-    assert restorable(again) == [0, 1, 2, 3, 4]
+def test_all_weights_may_be_kept_in_worker_processes_too(tmp_path):
+    found = []
+    for name, executor in (("inline", et.InlineExecutor()), ("outside", et.ProcessExecutor(1))):
+        options = {"storage": tmp_path / f"{name}.db", "seed": 1}
+        with et.Study(et.RandomSearch(SPACE), "min loss", **options) as study:
+            study.run(forecaster(keep="all"), 5, executor=executor)
+        again = et.Study(et.RandomSearch(SPACE), "min loss", **options)
+        assert restorable(again) == [0, 1, 2, 3, 4]
+        again.tell(again.ask(), {"loss": 9.0})  # none is removed by what comes later
+        assert restorable(again) == [0, 1, 2, 3, 4]
+        found.append([trial.values for trial in again.trials])
+    assert found[0] == found[1]
 
 
 def test_those_of_the_front_may_be_kept():

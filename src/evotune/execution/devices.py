@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from functools import cache
 from importlib.util import find_spec
 from itertools import takewhile
 from shutil import which
@@ -112,8 +113,13 @@ def _gpus() -> int:
         return _answer(asked).count("GPU ")
     if find_spec("torch") is None:
         return 0
-    # AMD's, and whatever else torch calls cuda.
-    said = _answer([sys.executable, "-c", "import torch; print(torch.cuda.device_count())"])
+    return _gpus_of_torch(sys.executable)
+
+
+@cache  # importing torch takes seconds, and a run asks more than once
+def _gpus_of_torch(python: str) -> int:
+    """Return how many GPUs torch finds: AMD's, and whatever else it calls cuda."""
+    said = _answer([python, "-c", "import torch; print(torch.cuda.device_count())"])
     return int(said) if said.strip().isdigit() else 0
 
 

@@ -1,5 +1,6 @@
 """What all figures share: colours safe for colour-blind readers, templates, and checks."""
 
+from functools import cache
 from typing import Any
 
 import plotly.graph_objects as go
@@ -40,6 +41,7 @@ _DARK = {
 }
 
 
+@cache  # figures copy it
 def template(*, dark: bool = False) -> go.layout.Template:
     """Return the look of every figure.
 
