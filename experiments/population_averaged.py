@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from population_tasks import TASKS, examples
+from population_tasks import ALL, TASKS, examples
 from scipy.stats import wilcoxon
 from tables import spread, table
 
@@ -43,15 +43,15 @@ ALONE = (
 def training(name: str, seed: int, *, averaging: str | None, cosine: bool) -> et.SupervisedTask:
     """Return the training of one network."""
     train, validation, _ = examples(name, seed)
-    epochs = TASKS[name].epochs
+    epochs = ALL[name].epochs
 
     def decay(optimizer: torch.optim.Optimizer) -> Any:
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
 
     return et.SupervisedTask(
-        TASKS[name].network,
-        loss=TASKS[name].loss,
-        optimizer=TASKS[name].optimizer,
+        ALL[name].network,
+        loss=ALL[name].loss,
+        optimizer=ALL[name].optimizer,
         train=train,
         validation=validation,
         batch_size=64,
@@ -154,7 +154,7 @@ OURS = "kin-soup"
 
 def run(name: str, arm: str, seed: int) -> dict[str, Any]:
     """Run one arm and return its result."""
-    task, how = TASKS[name], ARMS[arm]
+    task, how = ALL[name], ARMS[arm]
     torch.manual_seed(seed)
     train = training(name, seed, averaging=how.averaging, cosine=how.cosine)
     constants = et.Space({gene: et.Fixed(value) for gene, value in task.practice.items()})
@@ -225,7 +225,7 @@ def errors_of(results: Sequence[dict[str, Any]], name: str) -> dict[str, dict[in
 def tables(ours: str) -> str:
     """Return a table for each task, and one over all tasks."""
     results, parts = read(), []
-    for name in TASKS:
+    for name in ALL:
         errors = errors_of(results, name)
         if ours in errors:
             parts.append(f"{name}\n\n{table_of(results, name, errors, ours)}\n")
@@ -291,7 +291,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     runs = commands.add_parser("run")
-    runs.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS))
+    runs.add_argument("--task", nargs="+", choices=ALL, default=list(TASKS))
     runs.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     runs.add_argument("--seeds", default="0:6", help="first:end")
     shown = commands.add_parser("table")

@@ -3,7 +3,7 @@
 import functools
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -282,9 +282,16 @@ TASKS = {
         CharacterModel, characters, ADAM, ADAM_PRACTICE, epochs=16, optimizer="adamw", error=bits
     ),
 }
+#: The perceptron with other numbers of networks, and with 240 epochs in all, as 12 networks have.
+VARIANTS = {f"perceptron-{n}": replace(TASKS["perceptron"], members=n) for n in (6, 24, 48)}
+VARIANTS |= {
+    f"perceptron-{n}x{240 // n}": replace(TASKS["perceptron"], members=n, epochs=240 // n)
+    for n in (6, 24)
+}
+ALL = TASKS | VARIANTS
 
 
 @functools.cache
 def examples(name: str, seed: int) -> Sequence[Part]:
     """Return training, validation and test data of a task."""
-    return TASKS[name].examples(seed)
+    return ALL[name].examples(seed)
