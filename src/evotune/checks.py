@@ -4,14 +4,16 @@ import difflib
 import math
 import os
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evotune.errors import AlgorithmError, EvotuneError, StudyError
+
+T = TypeVar("T")
 
 
 def check_whole(owner: str, name: str, value: object, least: int) -> None:
@@ -141,6 +143,28 @@ def check_operator(owner: str, name: str, operator: object, example: str) -> Non
     """
     if not callable(operator) or isinstance(operator, type):
         raise AlgorithmError(f"{owner}: {name} must be such as {example}, got {operator!r}")
+
+
+def by_name(what: str, given: str | T, known: Mapping[str, T], example: str) -> T:
+    """Return what a name stands for; an object is returned as it is.
+
+    Args:
+        what: The option, in words.
+        given: A name, or an object.
+        known: Objects by name.
+        example: An object that could be given, as code.
+
+    Raises:
+        AlgorithmError: The name is not known.
+    """
+    if not isinstance(given, str):
+        return given
+    if given not in known:
+        raise AlgorithmError(
+            f"{what} {given!r} is not known{did_you_mean(given, known) or ';'} choose "
+            f"{', '.join(map(repr, known))}, or {example}"
+        )
+    return known[given]
 
 
 def is_number(value: object) -> bool:

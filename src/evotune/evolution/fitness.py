@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from evotune.checks import check_in, check_whole, did_you_mean
+from evotune.checks import by_name, check_in, check_whole
 from evotune.errors import AlgorithmError
 from evotune.names import own_names
 
@@ -112,11 +112,4 @@ def fitness_named(given: str | Fitness) -> Fitness:
     Raises:
         AlgorithmError: The name is not known.
     """
-    if not isinstance(given, str):
-        return given
-    if given not in _NAMED:
-        raise AlgorithmError(
-            f"fitness {given!r} is not known{did_you_mean(given, _NAMED) or ';'} choose "
-            f"{', '.join(map(repr, _NAMED))}, or Smoothed(0.3)"
-        )
-    return _NAMED[given]
+    return by_name("fitness", given, _NAMED, "Smoothed(0.3)")
