@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -29,7 +29,6 @@ _KINDS: dict[str, Any] = {
     "tuple": tuple,
     "set": (set, frozenset),
 }
-_NUMBERS_AND_TEXTS = (int, float, bool, str, type(None))
 _BUILD: dict[str, Callable[[Any], Any]] = {
     "counter": lambda pairs: Counter(dict(pairs)),
     "dict": dict,
@@ -228,25 +227,12 @@ def _unwrapped(name: Any) -> Any:
 def size_of(state: Any) -> int:
     """Return the bytes of all tensors and arrays in a state; shared ones count once."""
     sizes: dict[Any, int] = {}
-    _note_sizes(state, sizes)
+
+    def note(value: Any, where: str) -> None:
+        sizes[_identity(value)] = value.nbytes
+
+    _walk(state, "", note, lambda kind, items: None)
     return sum(sizes.values())
-
-
-def _note_sizes(value: Any, sizes: dict[Any, int]) -> None:
-    """Note the bytes of each tensor or array: `_walk` for what a study does with every trial."""
-    kind = type(value)
-    if kind is dict or kind is OrderedDict:
-        for part in value.values():
-            _note_sizes(part, sizes)
-    elif kind is list or kind is tuple:
-        for part in value:
-            _note_sizes(part, sizes)
-    elif kind not in _NUMBERS_AND_TEXTS:
-
-        def note(part: Any, where: str) -> None:
-            sizes[_identity(part)] = part.nbytes
-
-        _walk(value, "", note, lambda kind, items: None)
 
 
 def pack(state: Mapping[str, Any], epochs: float) -> bytes:

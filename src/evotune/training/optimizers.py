@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from typing import Any
 
 import torch
@@ -51,12 +50,6 @@ def is_factory(optimizer: Any) -> bool:
 
 def gene_names(kind: type[torch.optim.Optimizer]) -> tuple[str, ...]:
     """Return the names of the genes that are applied to an optimizer of this class."""
-    found: Any = kind
-    return _gene_names(found)
-
-
-@cache  # it is asked for every trial, and a signature takes as long as a small network
-def _gene_names(kind: Any) -> tuple[str, ...]:
     names = [name for name in inspect.signature(kind).parameters if name not in NO_GENES]
     names += [alias for alias, name in ALIASES.items() if name in names]
     return tuple(names) + (("beta1", "beta2") if "betas" in names else ())
