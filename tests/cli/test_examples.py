@@ -139,3 +139,10 @@ def test_a_schedule_as_genes(here):
     out = here("19_scheduled.py")
     assert out.startswith("accuracy 0.9")
     assert len(out.splitlines()) == 2 + 8  # and the table of epochs
+
+
+@pytest.mark.parametrize("number", range(11, 18))
+def test_an_example_of_another_library_has_at_most_25_lines(number):
+    [path] = EXAMPLES.glob(f"{number}_*.py")
+    lines = path.read_text("utf-8").splitlines()
+    assert sum(bool(line.strip()) for line in lines) <= 25
