@@ -40,9 +40,11 @@ ALONE = (
 )
 
 
-def training(name: str, seed: int, *, averaging: str | None, cosine: bool) -> et.SupervisedTask:
-    """Return the training of one network."""
-    train, validation, _ = examples(name, seed)
+def training(
+    name: str, seed: int, *, averaging: str | None, cosine: bool, tested: bool = False
+) -> et.SupervisedTask:
+    """Return the training of one network, measured on validation or on test data."""
+    train, validation, test = examples(name, seed)
     epochs = ALL[name].epochs
 
     def decay(optimizer: torch.optim.Optimizer) -> Any:
@@ -53,7 +55,7 @@ def training(name: str, seed: int, *, averaging: str | None, cosine: bool) -> et
         loss=ALL[name].loss,
         optimizer=ALL[name].optimizer,
         train=train,
-        validation=validation,
+        validation=test if tested else validation,
         batch_size=64,
         epochs=epochs,
         averaging=averaging,
