@@ -1,6 +1,7 @@
 """How much faster compact networks are than the dense one, on Digits, 64-256-128-10.
 
     python benchmarks/pruning/latency.py            # at 98 %, batches of several sizes, ten seeds
+    python benchmarks/pruning/latency.py --method narrow
     python benchmarks/pruning/latency.py --sweep    # several sparsities, of which one is the knee
 
 One thread. Forward passes of the networks in turns, so that whatever else runs on the machine slows
@@ -48,22 +49,24 @@ def apart(found: nn.Module, wanted: nn.Module, x: Tensor) -> float:
         return float((found(x) - outputs).abs().max() / outputs.abs().max())
 
 
-def by_examples(seeds: Sequence[int]) -> None:
+def by_examples(seeds: Sequence[int], method: str) -> None:
     """Print times at 98 %, by the examples of a batch."""
     taken = np.zeros((len(seeds), len(EXAMPLES), 2))
-    sizes, errors = [], []
+    sizes, errors, known = [], [], []
     for k, seed in enumerate(seeds):
-        x, y, test_x, _ = data(seed)
+        x, y, test_x, test_y = data(seed)
         dense = trained(seed, x, y)
-        result = et.prune(dense, 0.98, data=(x, y), seed=seed)
+        result = et.prune(dense, 0.98, data=(x, y), method=method, seed=seed)
         small = result.compact()
+        known.append(score(small, test_x, test_y))
         sizes.append(parameters(small))
         errors.append(apart(small, result.model, test_x))
         for n, examples in enumerate(EXAMPLES):
             some = test_x.repeat(1 + examples // len(test_x), 1)[:examples].contiguous()
             taken[k, n] = seconds([dense, small], some)
         print(f"# seed {seed} done", flush=True)
-    print(f"parameters {spread(sizes, 0)}, outputs at most {max(errors):.1g} of the largest apart")
+    print(f"parameters {spread(sizes, 0)}, macro F1 {spread(known, 3)}")
+    print(f"outputs at most {max(errors):.1g} of the largest apart")
     print("| examples | dense, µs | compact, µs | times as fast |\n|---|---|---|---|")
     for examples, (one, other) in zip(EXAMPLES, taken.transpose(1, 2, 0), strict=True):
         times = f"{spread(one / other, 1)}, median {np.median(one / other):.1f}"
@@ -102,13 +105,17 @@ def main() -> None:
     """Measure, from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sweep", action="store_true", help="several sparsities")
+    parser.add_argument("--method", default="auto", help="of the first table; auto by default")
     parser.add_argument("--seeds", type=int, help="10, or 5 with --sweep")
     parser.add_argument("--first", type=int, default=10, help="the first seed")
     options = parser.parse_args()
     torch.set_num_threads(1)
     count = options.seeds or (5 if options.sweep else 10)
-    measure = by_sparsity if options.sweep else by_examples
-    measure(range(options.first, options.first + count))
+    seeds = range(options.first, options.first + count)
+    if options.sweep:
+        by_sparsity(seeds)
+    else:
+        by_examples(seeds, options.method)
 
 
 if __name__ == "__main__":

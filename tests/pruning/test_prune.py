@@ -71,6 +71,26 @@ def test_what_is_left_knows_nearly_as_much():
     )
 
 
+def test_narrow_leaves_fewer_units():
+    """As many weights, so that the compact network is smaller, and knows as much."""
+    torch.manual_seed(0)
+    x = torch.randn(600, 16)
+    y = (x @ torch.randn(16, 3)).argmax(1)
+    model = nn.Sequential(
+        nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 3)
+    )
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(150):
+        optimizer.zero_grad()
+        functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    narrow, auto = (et.prune(model, 0.9, data=(x, y), method=name) for name in ("narrow", "auto"))
+    assert narrow.kept == auto.kept
+    small, larger = (sum(p.numel() for p in r.compact().parameters()) for r in (narrow, auto))
+    assert small < 0.8 * larger
+    assert accuracy(narrow.model, x, y) > accuracy(auto.model, x, y) - 0.03
+
+
 def test_scores_say_why_weights_went():
     model, x, y = task()
     result = et.prune(model, 0.6, data=x, method="magnitude")

@@ -312,6 +312,7 @@ def _open(
 METHODS: dict[str, Method] = {
     "flow": Rounds(scores.SYNFLOW),
     "mix": Rounds(scores.MIX),
+    "narrow": Rounds(scores.NARROW),
     "fisher": Rounds(scores.DIAGONAL),
     "magnitude": Once(scores.MAGNITUDE),
     "wanda": wanda,

@@ -108,6 +108,7 @@ def prune(  # noqa: PLR0913  (each option stands alone; users see them as keywor
         loss: A name as in `SupervisedTask`, or a mean loss of (output, labels); by default
             "cross_entropy" for labels that are whole numbers, and "mse" for others.
         method: "auto", which is "fisher" for networks with recurrent layers and "mix" for others;
+            "narrow", which leaves fewer units, so that `Pruned.compact` is smaller and faster;
             "flow", or "search" (CMA-ES over the score); one of the published "magnitude", "wanda",
             "diagonal", "lamp", "erk", "uniform", "synflow", "snip", "iterative_snip", "grasp" and
             "soft_mask", each with one refit at the end; "soft_mask_joint", whose weights stay as

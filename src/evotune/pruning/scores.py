@@ -84,3 +84,6 @@ SYNFLOW = Score(into=1.0, out=1.0)
 WANDA = Score(inputs=1.0)
 DIAGONAL = Score(inputs=1.0, gradients=1.0)
 MIX = Score(into=0.6, out=0.5, inputs=0.3, gradients=0.5)
+#: With flows that count for more, a unit with few weights loses them: fewer units are left, each
+#: with more weights.
+NARROW = Score(into=1.8, out=1.5, inputs=0.3, gradients=0.5)
