@@ -5,12 +5,13 @@
     python benchmarks/pruning/latency.py --sweep    # several sparsities, of which one is the knee
 
 One thread. Forward passes of the networks in turns, so that whatever else runs on the machine slows
-all of them; a time is the median of them. Figures are mean ± standard deviation over seeds.
+all of them; a time is the median of their CPU times, which waiting for a core does not count in.
+Figures are mean ± standard deviation over seeds.
 """
 
 import argparse
 from collections.abc import Sequence
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import torch
@@ -24,16 +25,16 @@ EXAMPLES = (64, 256, 450, 1000)
 
 
 def seconds(networks: Sequence[nn.Module], x: Tensor, rounds: int = 150) -> list[float]:
-    """Return the seconds of a forward pass of each, medians."""
+    """Return the CPU seconds of a forward pass of each, medians."""
     taken = np.zeros((rounds, len(networks)))
     with torch.inference_mode():
         for row in taken:
             for k, network in enumerate(networks):
                 network(x)  # the caches are another's
-                began = perf_counter()
+                began = process_time()
                 for _ in range(3):
                     network(x)
-                row[k] = (perf_counter() - began) / 3
+                row[k] = (process_time() - began) / 3
     return [float(found) for found in np.median(taken, 0)]
 
 
