@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from typing import Any
 
 import torch
@@ -49,7 +48,6 @@ def is_factory(optimizer: Any) -> bool:
     return not (isinstance(chosen, type) and issubclass(chosen, torch.optim.Optimizer))
 
 
-@cache
 def gene_names(kind: type[torch.optim.Optimizer]) -> tuple[str, ...]:
     """Return the names of the genes that are applied to an optimizer of this class."""
     names = [name for name in inspect.signature(kind).parameters if name not in NO_GENES]
