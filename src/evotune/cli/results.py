@@ -6,8 +6,8 @@ from evotune.cli.console import make_console, params_text
 from evotune.cli.records import answer, best_json, trial_json
 from evotune.cli.source import Record, read_study
 from evotune.cli.tables import PLAIN_FROM, best_table, print_rows, print_trials
+from evotune.garbage import no_collection
 from evotune.printing import escaped, shorten
-from evotune.study.engine import no_collection
 from evotune.trial import Trial
 
 

@@ -11,10 +11,10 @@ from evotune.checks import write_whole
 from evotune.cli.records import answer, trial_json
 from evotune.cli.source import Record, open_source, read_study
 from evotune.errors import EvotuneError
+from evotune.garbage import no_collection
 from evotune.printing import escaped, printable
 from evotune.report.page import write
 from evotune.study.controls import find_comparison, find_replay
-from evotune.study.engine import no_collection
 
 
 def report(

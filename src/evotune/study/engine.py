@@ -1,21 +1,20 @@
 """The engine of a study: it proposes, records and tells trials, and rebuilds from the record."""
 
 import atexit
-import gc
 import logging
 import os
 import shlex
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from evotune.checkpoints.store import Checkpoints
 from evotune.errors import EvotuneError, StorageError, StudyError, StudyLockedError
+from evotune.garbage import no_collection
 from evotune.objectives import Objectives
 from evotune.protocols import Algorithm, Driver, Fit, Storage, StudyDefinition
 from evotune.seeding import generator, trial_seed
@@ -631,18 +630,6 @@ class Engine:
         if self.keeper.has_weights and folder is not None and folder.is_dir():
             text += f", checkpoints={str(folder)!r}"
         return StorageError(f"{error}; {text}", lost=True)
-
-
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """Pause garbage collection: it takes half the time while many lasting records are created."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _as_started(trial: Trial) -> Trial:

@@ -187,6 +187,7 @@ class Run:
         self.after = after
         self.stop_reason = ""
         self._shares_memory = executor.traits.shares_memory
+        self._is_stacked = executor.traits.stacks and engine.algorithm.traits.generational
         self._began = time.monotonic()
         self._running: set[int] = set()
         self._ended = self._failed = self._without_metrics = 0
@@ -374,8 +375,10 @@ class Run:
             return
         while (told := self.engine.tell_next()) is not None:
             self._react(told)
-            # Two results that come together must have the same effect as one after the other.
-            self._fill(interrupts)
+            # Two results that come together must have the same effect as one after the other. Of an
+            # executor that trains all as one model they always come together.
+            if not self._is_stacked:
+                self._fill(interrupts)
 
     def _react(self, trial: Trial) -> None:
         if self._standards is not None:

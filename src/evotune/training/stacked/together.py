@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
+from evotune.garbage import no_collection
 from evotune.running import RunningTrial
 from evotune.training.data import InMemory
 from evotune.training.seeds import seed_torch
@@ -52,9 +53,11 @@ def train_together(
         in_memory = all(isinstance(source, InMemory) for source in sources.values())
         if not (in_memory and isinstance(data, InMemory)):
             return [Unstackable("the data are not a pair of tensors or arrays") for _ in handles]
-        found = [_prepared(task, handle, device) for handle in handles]
-        members = [member for member in found if isinstance(member, Member)]
-        for group in grouped(members):
+        with no_collection():  # of every part of every model, each time that many more are made
+            found = [_prepared(task, handle, device) for handle in handles]
+            members = [member for member in found if isinstance(member, Member)]
+            groups = grouped(members)
+        for group in groups:
             _train_group(task, group, data, memory)
     return [part.result if isinstance(part, Member) else part for part in found]  # type: ignore[misc]
 

@@ -112,7 +112,10 @@ class Stack:
             [epoch_order(len(data), size, member.setup.shuffle) for member in self.members]
         )
         for chosen in torch.split(orders.to(data.targets.device), size, dim=1):
-            yield data.inputs[chosen], data.targets[chosen]
+            rows = chosen.flatten()  # what `index_select` takes, five times as fast as `[chosen]`
+            batch = (part.index_select(0, rows) for part in (data.inputs, data.targets))
+            inputs, targets = (part.unflatten(0, chosen.shape) for part in batch)
+            yield inputs, targets
 
     def outputs(
         self, data: InMemory, size: int, change: Callable[[Tensor], Tensor] | None = None
