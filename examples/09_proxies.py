@@ -1,4 +1,4 @@
-"""Zero-cost proxies: where they agree with five trainings, the best of a thousand cells are next."""
+"""Zero-cost proxies: where they agree with five trainings, the best of a thousand cells follow."""
 
 import torch
 from sklearn.datasets import load_digits
