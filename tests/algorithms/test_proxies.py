@@ -154,6 +154,14 @@ def test_scores_that_are_all_the_same_are_not_used(make, scores, caplog):
     assert "are not used: too few of the scores or results differ" in caplog.text
 
 
+def test_scores_of_other_names_are_refused_before_anything_is_recorded():
+    found = iter([{"one": 1.0}, {"one": 2.0}, {"two": 2.0}])
+    study = study_of(Hybrid(SPACE, proxies=lambda params: next(found)))
+    with pytest.raises(AlgorithmError, match="ranked by the same scores"):
+        study.run(value, trials=5)
+    assert len(study.trials) == 2
+
+
 @each_search
 def test_results_that_are_all_the_same_speak_for_no_proxies(make):
     study = study_of(make(proxies=hopeful))

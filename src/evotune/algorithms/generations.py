@@ -212,7 +212,7 @@ class Generations:
     def chosen(self, rng: np.random.Generator) -> Proposal | None:
         """Return the next proposal that proxies choose; None where they have no say."""
         seeding = self.running.number == 0 and self.running.own < len(self._start.given)
-        if self._proxies is None or seeding or not self._proxies.is_trusted:
+        if self._proxies is None or seeding or not self._proxies.may_choose:
             return None
         seed = self.running.draw_seed(rng)
         proposal = self._proxies.propose(seed)

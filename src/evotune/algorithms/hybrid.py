@@ -56,7 +56,7 @@ class Hybrid:
             search without proxies, at all as their results do, the next 8 are the best of about a
             thousand networks, found by evolving the scores; where after 3 of these the ranks no
             longer agree with all results, the rest is left out. Genes that change no score, such
-            as a learning rate, fill their ranges in these 8.
+            as a learning rate, fill their ranges in these 8. ``initial`` is 5 or more with them.
 
     Raises:
         AlgorithmError: A gene that has neither an order nor a list of values, or no start.

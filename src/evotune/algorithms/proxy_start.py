@@ -70,7 +70,7 @@ class ProxyStart:
     # -- what a search asks it ----------------------------------------------------------------
 
     @property
-    def is_trusted(self) -> bool:
+    def may_choose(self) -> bool:
         """True while the next trial is to be one that the proxies choose."""
         return bool(self._is_trusted) and self._count(CHOSEN) < BEST
 
@@ -89,11 +89,11 @@ class ProxyStart:
         """Return the note of a genome that the search itself proposes: its scores, if they count.
 
         Raises:
-            AlgorithmError: The proxies return no scores.
+            AlgorithmError: The proxies return no scores, or others than before.
         """
         if self._is_trusted is not None:
             return {}
-        return {TEST: _noted(scores_of(self._space, self._proxies, genome))}
+        return {TEST: self._noted(scores_of(self._space, self._proxies, genome))}
 
     def propose(self, seed: int) -> Proposal | None:
         """Return what the proxies choose next; None where nothing new is left.
@@ -120,8 +120,13 @@ class ProxyStart:
         archive = self._cache[1]
         new = [k for k in archive.order() if self._space.key(archive.genomes[k]) not in self._tried]
         genomes = [archive.genomes[k] for k in new[:BEST]]
-        scores = [_noted(archive.scores[k]) for k in new[:BEST]]
+        scores = [self._noted(archive.scores[k]) for k in new[:BEST]]
         return list(zip(spread(self._space, self._proxies, genomes, spreads), scores, strict=True))
+
+    def _noted(self, scores: dict[str, float]) -> dict[str, float | None]:
+        # Scores of other names are refused now: once they are told, the log could not be read.
+        rank([scores, *(_scores(trial) for trial in self._scored.values())])
+        return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
     def _count(self, kind: str) -> int:
         return sum(kind in trial.note for trial in self._scored.values())
@@ -194,10 +199,6 @@ def agreement_of(trials: Sequence[Trial]) -> Agreement | None:
     values = dict(zip((t.number for t in ordered), scalar_values(ordered), strict=True))
     results = [-values.get(trial.number, math.inf) for trial in trials]
     return agreement([float(each) for each in rank([_scores(t) for t in trials])], results)
-
-
-def _noted(scores: dict[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
 
 def _scores(trial: Trial) -> dict[str, float]:
