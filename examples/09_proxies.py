@@ -1,4 +1,4 @@
-"""Zero-cost proxies: a thousand cells are judged untrained, and the search begins with the best."""
+"""Zero-cost proxies: where they agree with five trainings, the best of a thousand cells follow."""
 
 import torch
 from sklearn.datasets import load_digits

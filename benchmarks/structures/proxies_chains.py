@@ -63,7 +63,7 @@ def main() -> None:
     }
     surrogate, (best, median) = Surrogate(), scale()
     regrets: dict[str, list[Any]] = {name: [] for name in arms}
-    agreed: list[float] = []
+    chosen: dict[str, list[int]] = {name: [] for name in arms}
     began = time.process_time()
     for seed in range(options.first, options.first + options.seeds):
         for name, make in arms.items():
@@ -71,19 +71,17 @@ def main() -> None:
             study.run(lambda trial: surrogate(fitted(trial.params)), trials=TRIALS)
             found = np.maximum.accumulate([trial.metrics["accuracy"] for trial in study.trials])
             regrets[name].append([(best - found[k - 1]) / (best - median) for k in AT])
-            if study.algorithm.agreement is not None:
-                agreed.append(study.algorithm.agreement.correlation)
+            chosen[name].append(sum("proxy_choice" in trial.note for trial in study.trials))
         print(f"# seed {seed}: {time.process_time() - began:.0f} s CPU", flush=True)
         for name in arms:
             rows = np.array(regrets[name])
             error = rows.std(0, ddof=1) / len(rows) ** 0.5 if len(rows) > 1 else rows[0] * 0
             cells = [f"{m:.3f} ± {e:.3f}" for m, e in zip(rows.mean(0), error, strict=True)]
-            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+            print(f"| {name} | {' | '.join(cells)} | {chosen[name]} |", flush=True)
     for name in ("Hybrid", "Genetic"):
         gaps = np.array(regrets[f"{name}, proxies"]) - np.array(regrets[name])
         tests = [wilcoxon(gap).pvalue if gap.any() else 1.0 for gap in gaps.T]
         print(f"{name} with against without, Wilcoxon p: {dict(zip(AT, tests, strict=True))}")
-    print(f"ρ of the starts: {np.mean(agreed):.2f}, below 0 in {sum(np.array(agreed) < 0)}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Proxies that a file, or the command line, names."""
 
+import numpy as np
 import pytest
 
 from evotune.algorithms.hybrid import Hybrid
@@ -58,12 +59,14 @@ def file(tmp_path, monkeypatch):
     return write
 
 
-@pytest.mark.parametrize("overrides", [{}, {"proxies": "params"}])
-def test_a_file_names_proxies(file, overrides):
+@pytest.mark.parametrize(
+    ("overrides", "names"), [({}, {"params", "synflow"}), ({"proxies": "params"}, {"params"})]
+)
+def test_a_file_names_proxies(file, overrides, names):
     path = file(algorithm='proxies = ["params", "synflow"]')
     algorithm = load(path, overrides).algorithm
     assert isinstance(algorithm, Hybrid)
-    assert algorithm.initial == 13
+    assert algorithm.ask(np.random.default_rng(0)).note["proxy_test"].keys() == names
 
 
 def test_the_command_line_runs_with_proxies(file, capsys):

@@ -54,7 +54,7 @@ def test_a_long_wait_is_said_before_it_begins(seconds, lines, monkeypatch, caplo
     passed = itertools.count(step=20 * seconds)  # read before the first network and behind the 20th
     monkeypatch.setattr(archive.time, "monotonic", lambda: next(passed))
     proxies.evolve(Space(a=Int(1, 9)), lambda p: {"a": p["a"]}, np.random.default_rng(0))
-    assert caplog.text.count("1000 networks before the first trial takes about 300 s") == lines
+    assert caplog.text.count("1000 networks before the next trial takes about 300 s") == lines
 
 
 def test_nan_never_comes_first():

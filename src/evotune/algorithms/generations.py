@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from evotune.algorithms.proxy_start import ProxyStart
+from evotune.algorithms.proxy_start import BEST, CHOSEN, TESTED, ProxyStart
 from evotune.errors import AlgorithmError
 from evotune.protocols import Traits
 from evotune.proxies.ranking import Agreement
@@ -23,16 +23,18 @@ class Generation:
         size: How many trials it has.
 
     Attributes:
+        planned: How many trials it was made for; proxies may add to its ``size``.
         seed: Seed of what all its proposals share. The first proposal draws it and carries it in
             its note; it counts once that trial is told, so that asking changes nothing.
     """
 
     def __init__(self, number: int, size: int) -> None:
         self.number = number
-        self.size = size
+        self.size = self.planned = size
         self.seed: int | None = None
         self.keys: set[Hashable] = set()
         self._started: set[int] = set()
+        self._chosen: set[int] = set()  # by proxies
         self._ended: dict[int, Trial] = {}
 
     def owns(self, trial: Trial) -> bool:
@@ -57,6 +59,8 @@ class Generation:
     def tell(self, trial: Trial, key: Hashable) -> None:
         """Record one of its own trials."""
         self._started.add(trial.number)
+        if CHOSEN in trial.note:
+            self._chosen.add(trial.number)
         self.keys.add(key)
         if self.seed is None:
             self.seed = trial.note.get("seed")
@@ -67,6 +71,11 @@ class Generation:
     def started(self) -> int:
         """How many of its trials have been proposed."""
         return len(self._started)
+
+    @property
+    def own(self) -> int:
+        """How many of these the algorithm itself has proposed, and not the proxies."""
+        return len(self._started) - len(self._chosen)
 
     @property
     def is_full(self) -> bool:
@@ -131,13 +140,15 @@ class StartingPopulation:
             rng: Random stream of this proposal.
         """
         given = self.given if generation.number == 0 else []  # once: they may be why all failed
-        if generation.started < len(given):
-            return dict(given[generation.started])
-        count = generation.size - len(given)
+        if generation.own < len(given):
+            return dict(given[generation.own])
+        count, index = generation.planned - len(given), generation.own - len(given)
         if self._cache[0] != (count, seed):
             genomes = self.design(self.space, count, np.random.default_rng(seed))
             self._cache = ((count, seed), genomes)
-        genome = self._cache[1][generation.started - len(given)]
+        if index >= count:
+            return self.space.sample(rng)
+        genome = self._cache[1][index]
         if self.space.key(genome) in generation.keys:  # in a small space a design repeats itself
             return self.space.sample(rng)
         return dict(genome)
@@ -151,7 +162,7 @@ class Generations:
         design: How to lay out the first generation.
         seeds: Genomes or params that it begins with.
         size: Trials of the first generation, where no more seeds are given.
-        proxies: What chooses the first trials behind the seeds, in place of the design.
+        proxies: What may choose trials behind the seeds and the first of the design.
 
     Attributes:
         running: The running generation.
@@ -169,8 +180,8 @@ class Generations:
         self.space = space
         self._start = StartingPopulation(space, design, seeds)
         self._proxies = proxies
-        chosen = 0 if proxies is None else proxies.size
-        self.running = Generation(0, max(size, len(self._start.given) + chosen))
+        tested = 0 if proxies is None else TESTED
+        self.running = Generation(0, max(size, len(self._start.given), tested))
         self.strangers: list[Trial] = []
 
     def traits(self, *, generational: bool = True, population_size: int | None = None) -> Traits:
@@ -190,8 +201,22 @@ class Generations:
 
     @property
     def agreement(self) -> Agreement | None:
-        """How well proxies agreed with the results of the start; None before, or without them."""
+        """How well proxies agree with the results; None before the test, or without them."""
         return None if self._proxies is None else self._proxies.agreement
+
+    @property
+    def is_due(self) -> bool:
+        """True while results are due that decide whether proxies choose what comes next."""
+        return self._proxies is not None and self._proxies.is_due
+
+    def chosen(self, rng: np.random.Generator) -> Proposal | None:
+        """Return the next proposal that proxies choose; None where they have no say."""
+        seeding = self.running.number == 0 and self.running.own < len(self._start.given)
+        if self._proxies is None or seeding or not self._proxies.may_choose:
+            return None
+        seed = self.running.draw_seed(rng)
+        proposal = self._proxies.propose(seed)
+        return None if proposal is None else self.running.stamp(proposal, seed)
 
     def newcomer(self, rng: np.random.Generator, seed: int | None = None, **note: Any) -> Proposal:
         """Return the next proposal without parents, out of the starting design.
@@ -202,29 +227,19 @@ class Generations:
             **note: Further entries of the proposal's note.
         """
         seed = self.running.draw_seed(rng) if seed is None else seed
-        proposal = self._by_proxies(seed)
-        if proposal is None:
-            proposal = Proposal(self._start.genome(self.running, seed, rng))
-        return self.running.stamp(replace(proposal, note={**proposal.note, **note}), seed)
-
-    def _by_proxies(self, seed: int) -> Proposal | None:
-        """Return the next proposal of proxies; None where there is none, or it was tried."""
-        index = self.running.started - len(self._start.given)
-        if self._proxies is None or self.running.number > 0 or index < 0:
-            return None
-        proposal = self._proxies.propose(index, seed)
-        is_known = proposal is not None and self.space.key(proposal.genome) in self.running.keys
-        return None if is_known else proposal
+        genome = self._start.genome(self.running, seed, rng)
+        test = {} if self._proxies is None else self._proxies.test(genome)
+        return self.running.stamp(Proposal(genome, note={**test, **note}), seed)
 
     def tell(self, trial: Trial) -> bool:
         """Record a trial and return whether it was proposed for the running generation."""
         owned = self.running.owns(trial)
-        if self._proxies is not None:
-            self._proxies.tell(trial)
         if owned:
             self.running.tell(trial, self.space.key(trial.genome))
         elif trial.is_done:
             self.strangers.append(trial)
+        if self._proxies is not None and self._proxies.tell(trial):
+            self.running.size = max(self.running.size, self.running.started + BEST)
         return owned
 
     def end(self, size: int) -> list[Trial]:

@@ -71,8 +71,8 @@ class Genetic:
         start: ``"latin_hypercube"``, ``"sobol"``, ``"random"``, or a design of your own.
         seeds: Genomes, or params, that the first generation begins with.
         proxies: Function of params that returns zero-cost scores of their network by name; see
-            `Hybrid`. They choose 11 of the first generation, or up to 13 of the first trials with
-            ``steady_state``; a smaller generation grows.
+            `Hybrid`. The first generation then waits for its first 5 results, and for 3 of the
+            networks that they choose, if they do; it grows to 13 trials with all of these.
 
     Raises:
         AlgorithmError: A size or rate out of bounds, or options that exclude each other.
@@ -120,9 +120,7 @@ class Genetic:
         self._check()
         self._rate = None if self.schedule is None else self.schedule.initial
         self.variation = self.variation.with_rate(self._rate)
-        by_proxies = None
-        if proxies is not None:
-            by_proxies = ProxyStart(space, proxies, gives_up=steady_state)
+        by_proxies = None if proxies is None else ProxyStart(space, proxies)
         self._generations = Generations(
             space, design_named(start), seeds, population_size, by_proxies
         )
@@ -200,7 +198,7 @@ class Genetic:
 
     @property
     def agreement(self) -> Agreement | None:
-        """How well the proxies agreed with the results of the start; None before it has ended."""
+        """How well the proxies agree with the results of the start; None before the fifth."""
         return self._generations.agreement
 
     def donors(self) -> Collection[int]:
@@ -217,10 +215,12 @@ class Genetic:
     def ask(self, rng: np.random.Generator) -> Proposal | None:
         """Propose the next child; None while the last ones of a generation are still running."""
         generation = self._generations.running
-        if generation.is_full and not self.steady_state:
+        if not self.steady_state and (generation.is_full or self._generations.is_due):
             return None
-        if not self._population or (self.steady_state and generation.number == 0):
+        newcomer = self._generations.chosen(rng)
+        if newcomer is None and self._is_starting:
             newcomer = self._generations.newcomer(rng)
+        if newcomer is not None:
             return newcomer if self._heirs is None else self._heirs.founder(newcomer)
         seed = generation.draw_seed(rng)
         if self.steady_state:
@@ -229,6 +229,10 @@ class Genetic:
         else:
             child = self._planned_child(generation, seed, rng)
         return generation.stamp(self._with_weights(child), seed)
+
+    @property
+    def _is_starting(self) -> bool:
+        return not self._population or (self.steady_state and self._generations.running.number == 0)
 
     def _with_weights(self, child: Proposal) -> Proposal:
         if self._heirs is None:

@@ -52,11 +52,11 @@ class Hybrid:
             are told before count as part of them.
         seeds: Genomes, or params, to begin with.
         proxies: Function of params that returns zero-cost scores of their network by name, such as
-            `evotune.proxies.Proxies`: the first trials behind the seeds are then the 10 best of
-            about a thousand networks, found by evolving the scores before any is trained, and 3
-            random ones. Where the first 3 seem worse than these, every other trial is of the
-            design; where they clearly are, all the others. Genes that change no score, such as a
-            learning rate, fill their ranges.
+            `evotune.proxies.Proxies`. Where they rank the first 5 trials, which are those of the
+            search without proxies, at all as their results do, the next 8 are the best of about a
+            thousand networks, found by evolving the scores; where after 3 of these the ranks no
+            longer agree with all results, the rest is left out. Genes that change no score, such
+            as a learning rate, fill their ranges in these 8. ``initial`` is 5 or more with them.
 
     Raises:
         AlgorithmError: A gene that has neither an order nor a list of values, or no start.
@@ -75,7 +75,7 @@ class Hybrid:
         self.space = needed_space(space)
         self._rows = Rows(space)
         self._surrogate = Surrogate(self._rows)
-        start = None if proxies is None else ProxyStart(space, proxies, gives_up=True)
+        start = None if proxies is None else ProxyStart(space, proxies)
         self._generations = Generations(space, sobol, seeds, initial, start)
         self.initial = initial if proxies is None else self._generations.running.size
         self._seeds = len(seeds)
@@ -100,7 +100,7 @@ class Hybrid:
 
     @property
     def agreement(self) -> Agreement | None:
-        """How well the proxies agreed with the results of the start; None before it has ended."""
+        """How well the proxies agree with the results of the start; None before the fifth."""
         return self._generations.agreement
 
     def donors(self) -> Collection[int]:
@@ -128,6 +128,9 @@ class Hybrid:
 
     def ask(self, rng: np.random.Generator) -> Proposal:
         """Propose the next trial."""
+        chosen = self._generations.chosen(rng)
+        if chosen is not None:
+            return chosen
         design = self._generations.running
         is_short = len(self._known) < self.initial and not design.is_full
         if design.started < self._seeds or is_short:

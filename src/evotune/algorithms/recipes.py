@@ -291,7 +291,7 @@ def regularised_evolution(
         inherit: A child starts from its parent's weights; in the paper from fresh ones.
         epochs: Epochs that each trial adds with ``inherit``, see `Genetic`.
         seeds: Genomes, or params, to begin with.
-        proxies: Zero-cost scores that choose the first trials, see `Genetic`.
+        proxies: Zero-cost scores that may choose early trials, see `Hybrid`.
     """
     return Genetic(
         space,

@@ -143,7 +143,7 @@ def run(  # noqa: PLR0913  (each option stands alone)
     proxies: Annotated[
         str | None,
         typer.Option(
-            help="Zero-cost scores that choose the first trials: naswot,zico.", show_default=False
+            help="Zero-cost scores that may choose early trials: naswot,zico.", show_default=False
         ),
     ] = None,
     take_over: Annotated[

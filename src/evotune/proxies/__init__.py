@@ -4,7 +4,7 @@
   `jacob_cov`, `snip`, `grad_norm`, `params`, `multiply_adds`. Larger is better, NaN is no score.
 - `rank` joins scores of many networks; `agreement` says how well ranks foretell results.
 - `Proxies` judges the networks of params: give it to a search as ``proxies=``.
-- `evolve` makes an archive of the best networks by proxies, as searches do before they begin.
+- `evolve` makes an archive of the best networks by proxies, as searches do that trust them.
 
 Each name is loaded when it is first used: ranks need no PyTorch, scores do.
 """

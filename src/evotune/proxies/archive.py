@@ -1,4 +1,4 @@
-"""Networks that are found by evolving their proxies, before any of them is trained."""
+"""Networks that are found by evolving their proxies, and not by training any."""
 
 import logging
 import time
@@ -114,7 +114,7 @@ def _say_how_long(seconds: float) -> None:
     about = seconds * NETWORKS
     if about >= LONG:
         log.warning(
-            "proxies: scoring about %d networks before the first trial takes about %.0f s; "
+            "proxies: scoring about %d networks before the next trial takes about %.0f s; "
             "faster are fewer scores, such as Proxies(..., names=('synflow', 'params'))",
             NETWORKS,
             about,
