@@ -113,9 +113,9 @@ class Stack:
         )
         for chosen in torch.split(orders.to(data.targets.device), size, dim=1):
             rows = chosen.flatten()  # what `index_select` takes, five times as fast as `[chosen]`
-            batch = (part.index_select(0, rows) for part in (data.inputs, data.targets))
-            inputs, targets = (part.unflatten(0, chosen.shape) for part in batch)
-            yield inputs, targets
+            inputs, targets = (p.index_select(0, rows) for p in (data.inputs, data.targets))
+            shape = chosen.shape
+            yield inputs.view(*shape, *inputs.shape[1:]), targets.view(*shape, *targets.shape[1:])
 
     def outputs(
         self, data: InMemory, size: int, change: Callable[[Tensor], Tensor] | None = None
