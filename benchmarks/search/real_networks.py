@@ -162,7 +162,7 @@ def perceptron(name: str, epochs: int) -> Network:
 
 
 def convolutions(name: str, epochs: int) -> Network:
-    """Return a convolutional network on images: 12 genes, one only of a pool that is learned."""
+    """Return a convolutional network of two layers on images: 12 genes."""
     genes = {
         "filters": et.Int(2, 16, log=True),
         "growth": et.Float(1.0, 2.0),

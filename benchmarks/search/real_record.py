@@ -53,7 +53,7 @@ def record(name: str, left: float) -> float:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(rows[-1]) + "\n")
         left -= rows[-1]["seconds"]
-    real.store(name, training, rows)
+    real.store(name, space, rows)
     print(f"{time.strftime('%H:%M:%S')} {name}: {len(rows)} trainings", flush=True)
     return left
 

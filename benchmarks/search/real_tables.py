@@ -215,9 +215,7 @@ def elastic_net(data: str) -> Table:
         line = linear_model.ElasticNet(
             alpha=params["alpha"], l1_ratio=params["l1_ratio"], max_iter=500
         )
-        return make_pipeline(
-            StandardScaler(), maps[params["features"]](), StandardScaler(), line
-        )
+        return make_pipeline(StandardScaler(), maps[params["features"]](), StandardScaler(), line)
 
     return Table(data, space, model)
 
