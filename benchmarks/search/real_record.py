@@ -28,7 +28,7 @@ import evotune as et
 from evotune.space.mutation import Gaussian
 
 RUNS = Path(__file__).resolve().parents[1] / "runs" / "real"
-RANDOM, NEIGHBOURS, REPEATS = 200, 60, 30
+RANDOM, NEIGHBOURS, REPEATS = real.RANDOM, 60, 30
 #: Of a neighbour's active genes about 2 in 5 move, by about a tenth of their range.
 STEP = Gaussian(rate=0.4, scale=0.1)
 
