@@ -271,11 +271,24 @@ def _regressor(task: str, truth: str | None) -> Regressor:
 
 
 def fit_all() -> None:
-    """Describe every table that there is, and write ``regressors.json``."""
-    names = [name for name in DEVELOPMENT + HELD_OUT if (FOLDER / f"{name}.jsonl.gz").exists()]
-    found = {name: described(recorded(name).space, recorded(name).rows) for name in names}
+    """Describe the tables that are new or have changed, in ``regressors.json``.
+
+    After a change of the regressors themselves, delete that file first.
+    """
+    known = descriptions() if REGRESSORS.exists() else {}
+    found = {}
+    for name in DEVELOPMENT + HELD_OUT:
+        path = FOLDER / f"{name}.jsonl.gz"
+        if path.exists():
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+            is_same = known.get(name, {}).get("table") == digest
+            found[name] = known[name] if is_same else _described(name) | {"table": digest}
     lines = [f"{json.dumps(name)}: {json.dumps(each)}" for name, each in found.items()]
     REGRESSORS.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+
+
+def _described(name: str) -> dict[str, Any]:
+    return described(recorded(name).space, recorded(name).rows)
 
 
 def _expected(name: str) -> float:
