@@ -13,8 +13,7 @@ THERE = [name for name in TASKS if (real.FOLDER / f"{name}.jsonl.gz").exists()]
 
 
 def test_every_task_of_development_has_a_table_and_a_regressor():
-    assert set(real.DEVELOPMENT) <= set(THERE)
-    assert set(THERE) == set(real.descriptions())
+    assert set(real.DEVELOPMENT) <= set(real.descriptions()) <= set(THERE)
 
 
 @pytest.mark.parametrize("name", THERE)
