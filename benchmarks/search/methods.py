@@ -87,7 +87,8 @@ def minimise(method: str, problem: Problem, evaluations: int, seed: int) -> Run:
         AlgorithmError: evotune has no such algorithm.
     """
     search = _warmed(method)
-    recorder = Recorder(problem, evaluations)
+    for_run = getattr(problem, "for_run", None)
+    recorder = Recorder(problem if for_run is None else for_run(seed), evaluations)
     before = time.process_time()
     _run(search, recorder, seed)
     cpu_seconds = time.process_time() - before - recorder.cpu_seconds

@@ -5,12 +5,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import real
 import yahpo
 from nasbench201 import NasBench201
 
 import evotune as et
 
-SETS = ("lcbench", "xgboost", "nas201", "training")
+SETS = ("lcbench", "xgboost", "nas201", "training", "real", "real-trees", "real-live")
 
 
 class Problem(Protocol):
@@ -19,7 +20,8 @@ class Problem(Protocol):
     A problem with a cheaper version of its evaluation has a further attribute ``fidelity``: a
     name, the smallest and the full value; `value` takes it as a keyword. One whose result counts by
     something else than what is minimised has a further method ``scores``, as `values`. One that is
-    too dear for `scale` has an attribute ``ends``.
+    too dear for `scale` has an attribute ``ends``. One that differs from run to run has a further
+    method ``for_run``, which returns it as a run of a seed meets it.
     """
 
     @property
@@ -39,7 +41,8 @@ def problems(kind: str, tasks: Sequence[str] = (), *, held_out: bool = False) ->
 
     Args:
         kind: One of `SETS`.
-        tasks: OpenML tasks; by default all that algorithms may be developed on.
+        tasks: OpenML tasks, or names of real trainings; by default all that algorithms may be
+            developed on.
         held_out: Allow tasks that are kept for the final judgement; they have to be named.
 
     Raises:
@@ -52,5 +55,7 @@ def problems(kind: str, tasks: Sequence[str] = (), *, held_out: bool = False) ->
         import training  # PyTorch takes seconds to load
 
         return [training.digits(), training.fashion()]
+    if kind.startswith("real"):
+        return list(real.problems(kind, tasks, held_out=held_out))
     chosen = tasks or yahpo.DEVELOPMENT[kind]
     return [yahpo.YahpoTask(kind, task, held_out=held_out) for task in chosen]
