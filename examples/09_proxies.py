@@ -52,7 +52,7 @@ task = et.SupervisedTask(
     optimizer=lambda parameters, params: torch.optim.Adam(parameters, lr=0.01),
     train=(x[:1200], y[:1200]),
     validation=(x[1200:], y[1200:]),
-    epochs=1,
+    epochs=3,
 )
 proxies = et.proxies.Proxies(network, x[:1200], y[:1200], names=("synflow", "params"))
 

@@ -78,7 +78,7 @@ def test_a_search_that_begins_with_proxies(here, monkeypatch):
         monkeypatch.setattr(f"evotune.proxies.archive.{name}", fewer)
     out = here("09_proxies.py")
     assert out.startswith("accuracy 0.")
-    assert re.search(r"rank correlation -?0\.\d+ \(.*\) over 1\d trials", out)
+    assert re.search(r"rank correlation -?0\.\d+ \(.*\) over (5|8|13) trials", out)
 
 
 def test_a_network_is_pruned(tmp_path, here):
