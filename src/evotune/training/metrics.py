@@ -120,7 +120,7 @@ def classify(
 def _accuracy(scores: Tensor, labels: Tensor) -> Tensor:
     classes = scores.shape[1]
     # Only where labels lie that far apart, as `unique` takes longer than all the rest.
-    is_wide = len(labels) > 0 and int(labels.max() - labels.min()) >= classes
+    is_wide = len(labels) > 0 and int(labels.max()) - int(labels.min()) >= classes
     if is_wide and len(found := torch.unique(labels)) > classes:
         raise TaskError(
             f"metric 'accuracy' needs labels of {classes} classes, as many as the model has "
