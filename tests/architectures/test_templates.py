@@ -660,3 +660,15 @@ def test_a_chain_whose_conditions_do_not_hold_is_said():
     )
     with pytest.raises(TaskError, match=r"conditions \(when=\) do not hold"):
         et.image_classifier((1, 8, 8), 2)(space.params(space.complete({"kind": "none"})))
+
+
+@pytest.mark.parametrize("block", ["rnn", "lstm", "gru", "conv1d", "attention"])
+@pytest.mark.parametrize("kind", ["classifier", "regressor", "forecaster"])
+def test_a_sequence_may_be_a_single_step(block, kind):
+    size = {"conv1d": {"filters": 4}, "attention": {}}.get(block, {"units": 4})
+    space = et.Space(time=et.Chain(1, 2, **{block: size}))
+    build = et.sequence_model((1, 3), 2, kind=kind)
+    model = build(space.params(space.sample(np.random.default_rng(0))))
+    outputs = model.train()(torch.randn(4, 1, 3))
+    assert outputs.shape[0] == 4
+    assert torch.isfinite(outputs).all()
